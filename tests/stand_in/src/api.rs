@@ -1,0 +1,164 @@
+//! The API itself: what is answered to a request, without a socket in sight.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::accounts::{self, Outcome};
+use crate::login::{Encoding, Login};
+
+/// The largest request body that is taken: 1 MiB, more than two fields of 64 KiB need, each byte of them encoded.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// What the API remembers from one request to the next.
+#[derive(Default)]
+pub(crate) struct Api {
+    issued: Mutex<HashSet<String>>,
+    busy_logins: AtomicU64,
+}
+
+/// What the API has to say to one request.
+pub(crate) struct Reply {
+    /// `None`: it never answers.
+    pub answer: Option<Answer>,
+    /// The fields of the request, as far as they could be read. For the record.
+    pub login: Login,
+}
+
+impl Api {
+    /// `body` is `None` when it was larger than [`MAX_BODY_BYTES`].
+    pub fn reply(&self, head: &Parts, body: Option<&[u8]>) -> Reply {
+        let mut login = Login::default();
+        let answer = self.route(head, body, &mut login);
+        Reply { answer, login }
+    }
+
+    fn route(&self, head: &Parts, body: Option<&[u8]>, login: &mut Login) -> Option<Answer> {
+        let path = head.uri.path();
+        let is_login = path.ends_with("/authenticate");
+        if !is_login && path != "/file/ls" {
+            return Some(error(StatusCode::NOT_FOUND, "No such path"));
+        }
+        if head.method != Method::POST {
+            return Some(with(error(StatusCode::METHOD_NOT_ALLOWED, "Use POST"), ALLOW, "POST"));
+        }
+        let Some(body) = body else {
+            return Some(with(
+                error(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+                CONNECTION,
+                "close",
+            ));
+        };
+        if is_login { self.authenticate(head, body, login) } else { Some(self.list(head)) }
+    }
+
+    fn authenticate(&self, head: &Parts, body: &[u8], login: &mut Login) -> Option<Answer> {
+        let Some(encoding) = Encoding::of(&head.headers) else {
+            return Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send a form or JSON"));
+        };
+        let Ok(read) = Login::read(encoding, body) else {
+            return Some(error(StatusCode::BAD_REQUEST, "The body is no JSON"));
+        };
+        *login = read;
+
+        let denied = || Some(json(StatusCode::FORBIDDEN, &json!({"err": "Access denied"})));
+        let (Some(username), Some(password)) = (&login.username, &login.password) else {
+            return denied();
+        };
+        let Some(account) = accounts::find(username) else {
+            return denied();
+        };
+        // A server that takes JSON alone never gets to read the password of a form.
+        if account.outcome == Outcome::JsonOnly && encoding == Encoding::Form {
+            return Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON"));
+        }
+        if account.password != password {
+            return denied();
+        }
+        self.outcome(account.outcome)
+    }
+
+    fn outcome(&self, outcome: Outcome) -> Option<Answer> {
+        Some(match outcome {
+            Outcome::Token | Outcome::JsonOnly => self.token(),
+            Outcome::EverySecondTime if self.busy_logins.fetch_add(1, Ordering::Relaxed) % 2 == 0 => {
+                too_many_requests("1")
+            }
+            Outcome::EverySecondTime => self.token(),
+            Outcome::TwoFactor => {
+                json(StatusCode::UNAUTHORIZED, &json!({"err": "Two-factor authentication is required"}))
+            }
+            Outcome::Limited => too_many_requests("3600"),
+            Outcome::Unavailable => answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::new()),
+            Outcome::Broken => error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error 7"),
+            Outcome::CaptivePortal => {
+                let page = "<!DOCTYPE html><title>Welcome</title><p>Accept the terms of this network.</p>\n";
+                with(answer(StatusCode::OK, page), CONTENT_TYPE, "text/html; charset=utf-8")
+            }
+            Outcome::Moved => {
+                with(answer(StatusCode::TEMPORARY_REDIRECT, Bytes::new()), LOCATION, "/elsewhere")
+            }
+            Outcome::Silence => return None,
+        })
+    }
+
+    fn token(&self) -> Answer {
+        let token = Uuid::new_v4().to_string();
+        let answer = json(StatusCode::OK, &json!({"token": token}));
+        self.issued.lock().unwrap().insert(token);
+        answer
+    }
+
+    fn list(&self, head: &Parts) -> Answer {
+        let token = head.headers.get("token").and_then(|value| value.to_str().ok());
+        if !token.is_some_and(|token| self.issued.lock().unwrap().contains(token)) {
+            return error(StatusCode::FORBIDDEN, "Access denied");
+        }
+        let query = head.uri.query().unwrap_or_default().as_bytes();
+        if !form_urlencoded::parse(query).any(|(name, value)| name == "path" && value == "/") {
+            return error(StatusCode::NOT_FOUND, "There is no folder but path=/");
+        }
+        json(
+            StatusCode::OK,
+            &json!({"ls": [
+                {"filename": "invoices", "size": 0, "modtime": 1_753_000_000, "is_dir": true},
+                {"filename": "readme.txt", "size": 1_204, "modtime": 1_753_086_400, "is_dir": false},
+                {"filename": "übersicht 2025.csv", "size": 88_310, "modtime": 1_753_172_800, "is_dir": false},
+            ]}),
+        )
+    }
+}
+
+fn too_many_requests(retry_after_seconds: &'static str) -> Answer {
+    with(error(StatusCode::TOO_MANY_REQUESTS, "Too many requests"), RETRY_AFTER, retry_after_seconds)
+}
+
+/// The shape that all routes but the login give their errors.
+fn error(status: StatusCode, text: &str) -> Answer {
+    json(status, &json!({"error": text}))
+}
+
+fn json(status: StatusCode, value: &Value) -> Answer {
+    with(answer(status, value.to_string()), CONTENT_TYPE, "application/json")
+}
+
+fn answer(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer
+}
+
+fn with(mut answer: Answer, name: hyper::header::HeaderName, value: &'static str) -> Answer {
+    answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    answer
+}

@@ -1,0 +1,59 @@
+//! A certificate authority made at start, and the server certificate that it signs. ECDSA on P-256.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use time::{Duration, OffsetDateTime};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+/// The names that the server certificate is valid for.
+const NAMES: [&str; 4] = ["localhost", "127.0.0.1", "::1", "api.couchdrop.test"];
+
+pub(crate) struct Certificate {
+    /// What clients must trust, as PEM.
+    pub ca_pem: String,
+    /// What the HTTPS server speaks TLS with: 1.2 and 1.3.
+    pub tls: Arc<ServerConfig>,
+}
+
+impl Certificate {
+    pub fn new() -> Result<Self, Error> {
+        let mut ca = params("Couchdrop stand-in CA", &[])?;
+        ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
+
+        let mut server = params("Couchdrop stand-in", &NAMES)?;
+        server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        // Clients that are strict about RFC 5280 (Python 3.13) refuse a certificate without it.
+        server.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let server = server.signed_by(&key, &ca)?;
+
+        let key = PrivateKeyDer::try_from(key.serialize_der())?;
+        let mut tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![server.der().clone()], key)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { ca_pem: ca.pem(), tls: Arc::new(tls) })
+    }
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+fn params(common_name: &str, names: &[&str]) -> Result<CertificateParams, rcgen::Error> {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - Duration::days(1);
+    params.not_after = now + Duration::days(365);
+    Ok(params)
+}

@@ -1,0 +1,170 @@
+//! The handle that a test holds: starts the servers, tells what they saw, stops them.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::runtime;
+use tokio::sync::{oneshot, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::Config;
+use crate::api::Api;
+use crate::certificate::Certificate;
+use crate::record::{Connections, Record, Recorded};
+use crate::server::{Listeners, Server};
+
+/// Both servers, running. Dropping it stops them, closes all connections and frees the ports, and returns when
+/// that is done. May be shared between threads.
+pub struct StandIn {
+    http_url: String,
+    https_url: String,
+    ca_pem: String,
+    ca_file: PathBuf,
+    record: Arc<Record>,
+    close: watch::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    /// Holds `ca_file`, unless a directory was chosen. Removed when dropped.
+    _directory: Option<TempDir>,
+}
+
+impl StandIn {
+    /// Starts both servers on free ports. They take connections when this returns.
+    ///
+    /// # Panics
+    /// When the machine refuses a socket, a thread or a temporary file. [`Config::start`] returns an error then.
+    pub fn start() -> Self {
+        Config::new().start().expect("the stand-in starts")
+    }
+
+    pub(crate) fn with(config: &Config) -> io::Result<Self> {
+        let http = Listeners::bind(config.http_port)?;
+        let https = Listeners::bind(config.https_port)?;
+        let certificate = Certificate::new().map_err(io::Error::other)?;
+        let (directory, ca_file) = write_ca(config.directory.as_deref(), &certificate.ca_pem)?;
+
+        let record = Arc::<Record>::default();
+        let close = watch::Sender::new(());
+        let (stop, stopped) = oneshot::channel();
+        let http_url = format!("http://127.0.0.1:{}", http.port);
+        let https_url = format!("https://localhost:{}", https.port);
+        let plain =
+            Server { api: Arc::<Api>::default(), record: record.clone(), close: close.clone(), tls: None };
+        let secure = Server { tls: Some(TlsAcceptor::from(certificate.tls)), ..plain.clone() };
+
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        {
+            let _entered = runtime.enter();
+            plain.spawn(http)?;
+            secure.spawn(https)?;
+        }
+        let thread = thread::Builder::new().name("stand-in".into()).spawn(move || {
+            // An error is a handle that was dropped: to stop, too.
+            let _ = runtime.block_on(stopped);
+        })?;
+        Ok(Self {
+            http_url,
+            https_url,
+            ca_pem: certificate.ca_pem,
+            ca_file,
+            record,
+            close,
+            stop: Some(stop),
+            thread: Some(thread),
+            _directory: directory,
+        })
+    }
+
+    /// `http://127.0.0.1:PORT`, without a slash at its end.
+    pub fn http_url(&self) -> &str {
+        &self.http_url
+    }
+
+    /// `https://localhost:PORT`, without a slash at its end. The certificate is valid for `127.0.0.1`, `::1` and
+    /// `api.couchdrop.test` too.
+    pub fn https_url(&self) -> &str {
+        &self.https_url
+    }
+
+    /// The file with the certificate of the authority that signed the server's, as PEM.
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    /// What is in [`ca_file`](Self::ca_file).
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// All requests so far, of both servers, in the order in which they had arrived in full. A request is here
+    /// before its answer leaves.
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.record.seen().requests.clone()
+    }
+
+    /// Waits until at least `count` requests have arrived. Whether they did within `timeout`.
+    #[must_use]
+    pub fn wait_for_requests(&self, count: usize, timeout: Duration) -> bool {
+        self.record.wait(timeout, |seen| seen.requests.len() >= count)
+    }
+
+    /// The connections so far.
+    pub fn connections(&self) -> Connections {
+        self.record.seen().connections
+    }
+
+    /// Waits until `condition` holds for the connections. Whether it did within `timeout`.
+    #[must_use]
+    pub fn wait_for_connections(&self, timeout: Duration, condition: impl Fn(&Connections) -> bool) -> bool {
+        self.record.wait(timeout, |seen| condition(&seen.connections))
+    }
+
+    /// Closes all connections that are open, whatever they are doing, and waits until they are closed: a client
+    /// that had pooled one finds it ended. New connections are taken as before.
+    pub fn close_connections(&self) {
+        let open = self.record.open();
+        self.close.send_replace(());
+        self.record.wait_until_closed(&open);
+    }
+}
+
+impl fmt::Debug for StandIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StandIn")
+            .field("http_url", &self.http_url)
+            .field("https_url", &self.https_url)
+            .field("ca_file", &self.ca_file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write_ca(directory: Option<&Path>, pem: &str) -> io::Result<(Option<TempDir>, PathBuf)> {
+    let (temporary, directory) = match directory {
+        Some(directory) => (None, directory.to_owned()),
+        None => {
+            let temporary = tempfile::Builder::new().prefix("stand-in-").tempdir()?;
+            let path = temporary.path().to_owned();
+            (Some(temporary), path)
+        }
+    };
+    let file = directory.join("ca.pem");
+    fs::create_dir_all(&directory)
+        .and_then(|()| fs::write(&file, pem))
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", file.display())))?;
+    Ok((temporary, file))
+}

@@ -1,0 +1,129 @@
+//! The stand-in as a program: serves until it is stopped, or for as long as a command runs.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
+
+use rustix::process::{Pid, Signal, kill_process};
+use stand_in::{ACCOUNTS, Config, StandIn};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use arguments::{Arguments, Mode};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("stand_in: {error} (stand_in --help tells more)");
+            return ExitCode::from(2);
+        }
+    };
+    match perform(arguments) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("stand_in: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(arguments: Arguments) -> io::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match arguments.mode {
+        Mode::Help => {
+            io::stdout().write_all(arguments::HELP.as_bytes())?;
+            Ok(0)
+        }
+        Mode::Serve { until_eof } => runtime.block_on(serve(arguments.config, until_eof)),
+        Mode::Run { command, arguments: rest } => runtime.block_on(run(arguments.config, &command, &rest)),
+    }
+}
+
+/// Says where to log in, and serves until it is told to stop.
+async fn serve(config: Config, until_eof: bool) -> io::Result<u8> {
+    // Before the start: a signal then never leaves a temporary directory behind.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let stand_in = config.start()?;
+    announce(&stand_in)?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+        _ = end_of_input(), if until_eof => {}
+    }
+    Ok(0)
+}
+
+fn announce(stand_in: &StandIn) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "https {}", stand_in.https_url())?;
+    writeln!(out, "http {}", stand_in.http_url())?;
+    writeln!(out, "ca {}", stand_in.ca_file().display())?;
+    writeln!(out, "\n{:23}{:30}answer", "user name", "password")?;
+    for account in ACCOUNTS {
+        writeln!(out, "{:23}{:30}{}", account.username, account.password, account.answer)?;
+    }
+    writeln!(out, "{:23}{:30}403", "anything else", "")?;
+    out.flush()
+}
+
+/// On a thread of its own: a read from standard input can't be broken off, and must not hold up the end.
+async fn end_of_input() {
+    let (ended, end) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(ended);
+    });
+    let _ = end.await;
+}
+
+/// Runs the command with the stand-in in its environment; its exit status, as a shell gives it.
+async fn run(config: Config, command: &OsString, arguments: &[OsString]) -> io::Result<u8> {
+    // A terminal sends these two to the command as well: what they mean is the command's to decide.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let stand_in = config.start()?;
+    let spawned = Command::new(command)
+        .args(arguments)
+        .env("COUCHDROP_BASE_URL", stand_in.https_url())
+        .env("COUCHDROP_FILES_URL", stand_in.https_url())
+        .env("COUCHDROP_HTTP_URL", stand_in.http_url())
+        .env("COUCHDROP_CA_FILE", stand_in.ca_file())
+        .spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => {
+            eprintln!("stand_in: cannot run {}: {error}", command.to_string_lossy());
+            return Ok(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 });
+        }
+    };
+    loop {
+        let passed_on = tokio::select! {
+            status = child.wait() => return Ok(exit_code(status?)),
+            _ = interrupt.recv() => continue,
+            _ = quit.recv() => continue,
+            _ = terminate.recv() => Signal::TERM,
+            _ = hang_up.recv() => Signal::HUP,
+        };
+        // `id` is there until the child has been waited for, so that no stranger gets the signal.
+        if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
+            kill_process(pid, passed_on)?;
+        }
+    }
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}

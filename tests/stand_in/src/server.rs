@@ -1,0 +1,169 @@
+//! The servers: sockets, TLS and HTTP, each by a library.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::api::{Answer, Api, MAX_BODY_BYTES};
+use crate::login::Encoding;
+use crate::record::{OpenConnection, Record, Recorded};
+
+/// The listening sockets of one server: one port, on 127.0.0.1 and, where the machine has it, on ::1.
+pub(crate) struct Listeners {
+    pub port: u16,
+    sockets: Vec<StdListener>,
+}
+
+impl Listeners {
+    /// Port 0 takes a free one.
+    pub fn bind(port: u16) -> io::Result<Self> {
+        let failed = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on port {port} of loopback: {error}"))
+        };
+        loop {
+            let v4 = StdListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
+            v4.set_nonblocking(true)?;
+            let chosen = v4.local_addr()?.port();
+            match StdListener::bind((Ipv6Addr::LOCALHOST, chosen)) {
+                Ok(v6) => {
+                    v6.set_nonblocking(true)?;
+                    return Ok(Self { port: chosen, sockets: vec![v4, v6] });
+                }
+                // Free on one address only: draw another.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && port == 0 => {}
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(failed(error)),
+                Err(_no_ipv6) => return Ok(Self { port: chosen, sockets: vec![v4] }),
+            }
+        }
+    }
+}
+
+/// One server, for all its sockets.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub api: Arc<Api>,
+    pub record: Arc<Record>,
+    /// Changes when all connections of the moment are to be closed.
+    pub close: watch::Sender<()>,
+    /// `None`: plain HTTP.
+    pub tls: Option<TlsAcceptor>,
+}
+
+impl Server {
+    /// Serves until the runtime ends.
+    pub fn spawn(&self, listeners: Listeners) -> io::Result<()> {
+        for socket in listeners.sockets {
+            tokio::spawn(self.clone().accept(TcpListener::from_std(socket)?));
+        }
+        Ok(())
+    }
+
+    async fn accept(self, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((socket, _)) => {
+                    // In this order: a connection in the record then never misses the call to close.
+                    let closing = self.close.subscribe();
+                    let open = self.record.accepted(self.tls.is_some());
+                    tokio::spawn(self.clone().connection(socket, closing, open));
+                }
+                // Out of descriptors, most likely: it stays so until a connection ends.
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    async fn connection(self, socket: TcpStream, mut closing: watch::Receiver<()>, open: OpenConnection) {
+        let _ = socket.set_nodelay(true);
+        match &self.tls {
+            None => self.serve(socket, &mut closing, &open).await,
+            Some(tls) => {
+                tokio::select! {
+                    stream = tls.accept(socket) => if let Ok(stream) = stream {
+                        self.record.handshake();
+                        self.serve(stream, &mut closing, &open).await;
+                    },
+                    _ = closing.changed() => {}
+                }
+            }
+        }
+    }
+
+    async fn serve<S>(&self, stream: S, closing: &mut watch::Receiver<()>, open: &OpenConnection)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let service = service_fn(|request| self.answer(request, open));
+        let mut http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            // A client may break off; what arrived in full is on record.
+            _ = &mut http => {}
+            _ = closing.changed() => {
+                // An orderly end: TLS says goodbye, TCP sends FIN. A client that takes nothing can't hold it up.
+                let mut stream = http.into_parts().io.into_inner();
+                let _ = timeout(Duration::from_secs(1), stream.shutdown()).await;
+            }
+        }
+    }
+
+    /// Puts a request on record, and answers it or never returns.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        open: &OpenConnection,
+    ) -> Result<Answer, hyper::Error> {
+        let (head, body) = request.into_parts();
+        let body = read(body).await?;
+        let reply = self.api.reply(&head, body.as_deref());
+        self.record.request(Recorded {
+            secure: open.secure,
+            connection: open.number,
+            method: head.method.to_string(),
+            path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            encoding: Encoding::of(&head.headers),
+            headers: with_hidden_token(head.headers),
+            username: reply.login.username,
+            system: reply.login.system,
+            body: body.unwrap_or_default(),
+            status: reply.answer.as_ref().map(|answer| answer.status().as_u16()),
+        });
+        match reply.answer {
+            Some(answer) => Ok(answer),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// `None`: larger than [`MAX_BODY_BYTES`].
+async fn read(body: Incoming) -> Result<Option<Vec<u8>>, hyper::Error> {
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Ok(None);
+    }
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(Some(body.to_bytes().to_vec())),
+        Err(error) => error.downcast().map_or(Ok(None), |lost| Err(*lost)),
+    }
+}
+
+/// A test that fails prints what was recorded: the token is left out of that.
+fn with_hidden_token(mut headers: HeaderMap) -> HeaderMap {
+    for (name, value) in &mut headers {
+        if name == "token" {
+            value.set_sensitive(true);
+        }
+    }
+    headers
+}
