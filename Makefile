@@ -1,0 +1,103 @@
+# The commands of this project. `make` or `make help` lists them.
+#
+# What ships is built in target/lib and staged in target/stage, wherever CARGO_TARGET_DIR points: other
+# cargo commands, which build the crate beside an rlib and so without LTO, never touch it.
+
+CARGO ?= cargo
+PYTHON ?= python3
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DESTDIR ?=
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+# The shared library carries the version of its ABI, which the crate's major version is kept equal to.
+ABI := $(firstword $(subst ., ,$(VERSION)))
+
+LIB := $(CURDIR)/target/lib
+STAGE := $(CURDIR)/target/stage
+SHARED := $(LIB)/release/libcouchdrop.so
+ARCHIVE := $(LIB)/libcouchdrop.a
+LINKED := $(LIB)/native-static-libs
+
+export CARGO PYTHON STAGE
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Show this list
+	@echo 'libcouchdrop $(VERSION): log in to Couchdrop from any language'
+	@echo
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
+	@echo
+	@echo '  make test-STEP      Run one step of the tests: $(sort $(notdir $(wildcard scripts/test.d/*)))'
+	@echo
+	@echo 'Settings for install: PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
+
+.PHONY: setup
+setup: ## Install what building and testing need and this machine lacks
+	@scripts/setup test
+
+.PHONY: demo
+demo: ## Log in from C, C++, Python and Go and show every refusal
+	@scripts/setup demo
+	@$(MAKE) --no-print-directory lib
+	@scripts/demo
+
+.PHONY: test
+test: setup ## Run everything that must hold
+	@scripts/test
+
+.PHONY: test-%
+test-%: setup
+	@scripts/test $*
+
+.PHONY: lib
+lib: $(SHARED) $(ARCHIVE) ## Build what ships and stage it in target/stage
+	@$(MAKE) --no-print-directory install \
+	  PREFIX='$(STAGE)' LIBDIR='$(STAGE)/lib' INCLUDEDIR='$(STAGE)/include' DESTDIR=
+	@scripts/go-archive '$(ARCHIVE)'
+
+# Cargo knows best whether there is anything to do. Shared and static library come from one build, without
+# the rlib: beside that, cargo drops LTO without a word.
+.PHONY: FORCE
+FORCE:
+
+$(SHARED): FORCE
+	@$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked --target-dir '$(LIB)' -- \
+	  --print native-static-libs='$(LINKED)'
+
+$(LIB)/release/libcouchdrop.a $(LINKED): $(SHARED) ;
+
+$(ARCHIVE): $(LIB)/release/libcouchdrop.a scripts/prune-archive $(wildcard abi/exports.txt)
+	@scripts/prune-archive $< '$(SHARED)' $@
+
+.PHONY: header
+header: ## Generate include/couchdrop.h from the Rust sources
+	@scripts/header
+
+# Not after `lib`: so that `sudo make install` runs no compiler as root.
+.PHONY: install
+install: ## Install under PREFIX what `make lib` built
+	@test -e '$(ARCHIVE)' || { echo 'nothing to install yet: run `make lib` first' >&2; exit 1; }
+	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' ABI='$(ABI)' \
+	  scripts/install '$(SHARED)' '$(ARCHIVE)' '$(LINKED)'
+
+.PHONY: uninstall
+uninstall: ## Remove what `make install` put there
+	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' ABI='$(ABI)' \
+	  scripts/uninstall
+
+.PHONY: fmt
+fmt: ## Format all sources
+	@scripts/fmt
+
+.PHONY: fresh-machine
+fresh-machine: ## Try demo and test in a new Debian: SUITE=bookworm or trixie; needs root and debootstrap
+	@scripts/fresh-machine '$(SUITE)'
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	@rm -rf target bindings/go/lib/*/libcouchdrop.a
