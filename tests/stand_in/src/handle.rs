@@ -103,7 +103,7 @@ impl StandIn {
     }
 
     /// All requests so far, of both servers, in the order in which they had arrived in full. A request is here
-    /// before its answer leaves.
+    /// before its answer leaves. What is no HTTP gets 400 and is not here.
     pub fn requests(&self) -> Vec<Recorded> {
         self.record.seen().requests.clone()
     }

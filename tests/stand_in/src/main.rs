@@ -6,6 +6,7 @@ mod arguments;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 
@@ -67,8 +68,9 @@ fn announce(stand_in: &StandIn) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "https {}", stand_in.https_url())?;
     writeln!(out, "http {}", stand_in.http_url())?;
-    writeln!(out, "ca {}", stand_in.ca_file().display())?;
-    writeln!(out, "\n{:23}{:30}answer", "user name", "password")?;
+    // A path need not be UTF-8.
+    out.write_all(&[b"ca ", stand_in.ca_file().as_os_str().as_bytes(), b"\n\n"].concat())?;
+    writeln!(out, "{:23}{:30}answer", "user name", "password")?;
     for account in ACCOUNTS {
         writeln!(out, "{:23}{:30}{}", account.username, account.password, account.answer)?;
     }

@@ -1,0 +1,163 @@
+//! Connections: kept alive, counted, closed; and what is left when a stand-in ends.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use common::{SOON, answer, client, client_trusting, log_in_by_form};
+use stand_in::{Config, PASSWORD, StandIn};
+
+fn authority(url: &str) -> &str {
+    url.split_once("://").unwrap().1
+}
+
+fn port(url: &str) -> u16 {
+    url.rsplit_once(':').unwrap().1.parse().unwrap()
+}
+
+#[test]
+fn a_client_that_keeps_its_connection_makes_one() {
+    let stand_in = StandIn::start();
+    let client = client(&stand_in);
+    for base_url in [stand_in.https_url(), stand_in.http_url()] {
+        log_in_by_form(&client, base_url, "ada@example.com", PASSWORD).token();
+        log_in_by_form(&client, base_url, "ada@example.com", "wrong");
+    }
+    let connections = stand_in.connections();
+    assert_eq!((connections.https.accepted, connections.https.open), (1, 1));
+    assert_eq!((connections.http.accepted, connections.http.open), (1, 1));
+    assert_eq!(connections.handshakes, 1);
+    let over: Vec<u64> = stand_in.requests().iter().map(|request| request.connection).collect();
+    assert_eq!(over, [1, 1, 2, 2]);
+}
+
+#[test]
+fn a_connection_that_the_client_closes_is_no_longer_open() {
+    let stand_in = StandIn::start();
+    let client = client(&stand_in);
+    log_in_by_form(&client, stand_in.https_url(), "ada@example.com", PASSWORD).token();
+    drop(client);
+    assert!(stand_in.wait_for_connections(SOON, |connections| connections.https.open == 0));
+    assert_eq!(stand_in.connections().https.accepted, 1);
+}
+
+#[test]
+fn close_connections_ends_them_all_and_new_ones_are_taken() {
+    let stand_in = StandIn::start();
+    let client = client(&stand_in);
+    log_in_by_form(&client, stand_in.https_url(), "ada@example.com", PASSWORD).token();
+    // Connected, amid a request, and without a word.
+    let mut amid = TcpStream::connect(authority(stand_in.http_url())).unwrap();
+    amid.write_all(b"POST /authenticate HTTP/1.1\r\nHost: localhost\r\nContent-Le").unwrap();
+    let mut silent = TcpStream::connect(("127.0.0.1", port(stand_in.https_url()))).unwrap();
+    assert!(stand_in.wait_for_connections(SOON, |now| now.http.open == 1 && now.https.open == 2));
+
+    for _ in 0..2 {
+        stand_in.close_connections();
+        assert_eq!((stand_in.connections().http.open, stand_in.connections().https.open), (0, 0));
+    }
+    assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0, "an orderly end, not a reset");
+    // What was sent last may have been unread yet, and then TCP resets.
+    assert!(amid.read(&mut [0; 64]).is_err() || amid.read(&mut [0; 64]).unwrap() == 0);
+
+    log_in_by_form(&client, stand_in.https_url(), "ada@example.com", PASSWORD).token();
+    assert_eq!(stand_in.connections().https.accepted, 3);
+}
+
+#[test]
+fn the_slow_account_is_recorded_and_never_answered() {
+    let stand_in = StandIn::start();
+    let log_in = || {
+        let body = format!("username=slow%40example.com&password={}", PASSWORD.replace(' ', "+"));
+        let head = "POST /authenticate HTTP/1.1\r\nHost: localhost\r\n\
+                    Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ";
+        let mut client = TcpStream::connect(authority(stand_in.http_url())).unwrap();
+        write!(client, "{head}{}\r\n\r\n{body}", body.len()).unwrap();
+        client
+    };
+    let (mut patient, impatient) = (log_in(), log_in());
+    assert!(stand_in.wait_for_requests(2, SOON));
+    assert!(stand_in.requests().iter().all(|request| request.status.is_none()));
+    patient.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert_eq!(patient.read(&mut [0; 64]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(stand_in.connections().http.open, 2);
+
+    drop(impatient);
+    assert!(stand_in.wait_for_connections(SOON, |connections| connections.http.open == 1));
+    stand_in.close_connections();
+    assert_eq!(patient.read(&mut [0; 64]).unwrap(), 0);
+}
+
+#[test]
+fn waiting_in_vain_ends_by_its_timeout() {
+    let stand_in = StandIn::start();
+    let start = Instant::now();
+    assert!(!stand_in.wait_for_requests(1, Duration::from_millis(50)));
+    assert!(!stand_in.wait_for_connections(Duration::ZERO, |connections| connections.http.accepted > 0));
+    assert!(start.elapsed() >= Duration::from_millis(50));
+}
+
+#[test]
+fn the_certificate_is_valid_for_every_address_of_loopback() {
+    let stand_in = StandIn::start();
+    let client = client(&stand_in);
+    let port = port(stand_in.https_url());
+    let mut hosts = vec!["localhost", "127.0.0.1"];
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+        hosts.push("[::1]");
+    }
+    for host in hosts {
+        let base_url = format!("https://{host}:{port}");
+        log_in_by_form(&client, &base_url, "ada@example.com", PASSWORD).token();
+    }
+}
+
+#[test]
+fn a_client_that_trusts_another_authority_sends_nothing() {
+    let (stand_in, other) = (StandIn::start(), StandIn::start());
+    let client = client_trusting(other.ca_pem());
+    let login = client.post(format!("{}/authenticate", stand_in.https_url())).send_form([("username", "a")]);
+    assert!(login.is_err());
+    assert!(stand_in.wait_for_connections(SOON, |now| now.https.accepted == 1 && now.https.open == 0));
+    assert_eq!(stand_in.connections().handshakes, 0);
+    assert!(stand_in.requests().is_empty());
+}
+
+#[test]
+fn the_end_closes_everything_and_removes_the_certificate() {
+    let stand_in = StandIn::start();
+    let ca_file = stand_in.ca_file().to_owned();
+    assert_eq!(std::fs::read_to_string(&ca_file).unwrap(), stand_in.ca_pem());
+    let address = authority(stand_in.http_url()).to_owned();
+    let mut open = TcpStream::connect(&address).unwrap();
+    assert!(stand_in.wait_for_connections(SOON, |connections| connections.http.open == 1));
+
+    let start = Instant::now();
+    drop(stand_in);
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(open.read(&mut [0; 64]).unwrap(), 0);
+    assert!(TcpStream::connect(&address).is_err());
+    assert!(!ca_file.exists() && !ca_file.parent().unwrap().exists());
+}
+
+#[test]
+fn ports_and_directory_can_be_chosen() {
+    let directory = tempfile::tempdir().unwrap();
+    let chosen = directory.path().join("new");
+    let stand_in = Config::new().directory(&chosen).start().unwrap();
+    assert_eq!(stand_in.ca_file(), chosen.join("ca.pem"));
+    let (http, https) = (port(stand_in.http_url()), port(stand_in.https_url()));
+
+    let taken = Config::new().http_port(http).start().unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(taken.to_string().contains(&format!("port {http}")), "{taken}");
+
+    drop(stand_in);
+    assert!(chosen.join("ca.pem").exists());
+    let again = Config::new().http_port(http).https_port(https).start().unwrap();
+    assert_eq!((port(again.http_url()), port(again.https_url())), (http, https));
+    let answer = answer(client(&again).get(again.http_url()).call());
+    assert_eq!(answer.status, 404);
+}

@@ -1,0 +1,167 @@
+//! The program `stand_in`.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use common::{client_trusting, log_in_by_form};
+use stand_in::{ACCOUNTS, PASSWORD};
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stand_in"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = program(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// Reads the three first lines: https, http, ca.
+fn addresses(child: &mut Child) -> [String; 3] {
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    ["https ", "http ", "ca "].map(|key| {
+        let line = lines.next().unwrap().unwrap();
+        line.strip_prefix(key).unwrap_or_else(|| panic!("{line}")).to_owned()
+    })
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -s {name} {}", child.id())]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn it_says_where_it_is_and_serves_until_a_signal() {
+    for name in ["INT", "TERM"] {
+        let mut child = program(&[]).stdout(Stdio::piped()).spawn().unwrap();
+        let [https, http, ca] = addresses(&mut child);
+        assert!(https.starts_with("https://localhost:"), "{https}");
+        assert!(http.starts_with("http://127.0.0.1:"), "{http}");
+        let client = client_trusting(&std::fs::read_to_string(&ca).unwrap());
+        log_in_by_form(&client, &https, "ada@example.com", PASSWORD).token();
+        log_in_by_form(&client, &http, "ada@example.com", PASSWORD).token();
+
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(!Path::new(&ca).exists());
+    }
+}
+
+#[test]
+fn it_serves_until_its_input_ends_and_lists_the_accounts() {
+    let mut command = program(&["--until-eof"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert!(line.starts_with("https https://localhost:"));
+
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    for account in ACCOUNTS {
+        assert!(rest.contains(account.username) && rest.contains(account.password), "{rest}");
+    }
+}
+
+#[test]
+fn run_gives_the_command_its_environment_and_takes_its_status() {
+    let script = r#"echo "$COUCHDROP_BASE_URL $COUCHDROP_FILES_URL $COUCHDROP_HTTP_URL"; cat "$COUCHDROP_CA_FILE"
+                    echo "$0 $1" >&2; exit 7"#;
+    let (status, out, err) = output(&["run", "sh", "-c", script, "--dir", "a b"]);
+    assert_eq!(status, Some(7));
+    assert_eq!(err, "--dir a b\n");
+    let (urls, pem) = out.split_once('\n').unwrap();
+    let [base, files, http] = urls.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    assert!(base.starts_with("https://localhost:") && files == base, "{urls}");
+    assert!(http.starts_with("http://127.0.0.1:"), "{urls}");
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"));
+}
+
+#[test]
+fn run_serves_while_the_command_runs() {
+    // The command is this very test program, with the one test that logs in as its environment says.
+    let this = std::env::current_exe().unwrap();
+    let test = ["run", this.to_str().unwrap(), "--exact", "a_login_as_the_environment_says", "--ignored"];
+    let (status, out, err) = output(&test);
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(out.contains("1 passed"), "{out}");
+}
+
+#[test]
+#[ignore = "run by run_serves_while_the_command_runs"]
+fn a_login_as_the_environment_says() {
+    let environment = |name| std::env::var(name).unwrap();
+    let client = client_trusting(&std::fs::read_to_string(environment("COUCHDROP_CA_FILE")).unwrap());
+    for base_url in ["COUCHDROP_BASE_URL", "COUCHDROP_HTTP_URL"] {
+        log_in_by_form(&client, &environment(base_url), "ada@example.com", PASSWORD).token();
+    }
+}
+
+#[test]
+fn run_tells_a_signal_as_a_shell_does_and_passes_one_on() {
+    assert_eq!(output(&["run", "sh", "-c", "kill -s KILL $$"]).0, Some(128 + 9));
+
+    let mut command = program(&["run", "sh", "-c", "trap 'exit 3' TERM; echo ready; read -r _"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
+    assert_eq!(ready, "ready\n");
+    // What a terminal sends to both is the command's to answer.
+    signal(&child, "INT");
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn a_command_that_cannot_run_is_told_as_a_shell_does() {
+    let (status, out, err) = output(&["run", "/nonexistent/command"]);
+    assert_eq!((status, out.as_str()), (Some(127), ""));
+    assert!(err.contains("cannot run /nonexistent/command"), "{err}");
+    assert_eq!(output(&["run", "/"]).0, Some(126));
+}
+
+#[test]
+fn bad_arguments_get_a_sentence_and_status_2() {
+    for (arguments, reason) in [
+        (&["--port", "65536"][..], "a port is a number from 0 to 65535, not \"65536\""),
+        (&["--https-port=x"], "a port is a number"),
+        (&["--port"], "--port"),
+        (&["--bogus"], "--bogus"),
+        (&["serve"], "serve"),
+        (&["run"], "run needs a command"),
+        (&["--until-eof", "run", "true"], "--until-eof does not go with run"),
+    ] {
+        let (status, out, err) = output(arguments);
+        assert_eq!((status, out.as_str()), (Some(2), ""), "{arguments:?}: {err}");
+        assert!(err.starts_with("stand_in: ") && err.contains(reason), "{arguments:?}: {err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+}
+
+#[test]
+fn what_cannot_be_had_gets_a_sentence_and_status_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (status, out, err) = output(&["--port", &port]);
+    assert_eq!((status, out.as_str()), (Some(1), ""));
+    assert!(err.contains(&format!("cannot listen on port {port}")), "{err}");
+
+    let (status, _, err) = output(&["--dir", "/dev/null/x"]);
+    assert_eq!(status, Some(1));
+    assert!(err.contains("cannot write /dev/null/x/ca.pem"), "{err}");
+}
+
+#[test]
+fn help_names_every_option() {
+    let (status, out, _) = output(&["--help"]);
+    assert_eq!(status, Some(0));
+    for option in ["--port", "--https-port", "--dir", "--until-eof", "run COMMAND"] {
+        assert!(out.contains(option), "{out}");
+    }
+}
