@@ -109,6 +109,8 @@ fn run_tells_a_signal_as_a_shell_does_and_passes_one_on() {
 
     let mut command = program(&["run", "sh", "-c", "trap 'exit 3' TERM; echo ready; read -r _"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // Held: `wait` would close it, and the command's `read` end.
+    let _input = child.stdin.take();
     let mut ready = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
     assert_eq!(ready, "ready\n");
