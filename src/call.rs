@@ -1,0 +1,243 @@
+//! What one call carries everywhere: deadline, cancel handle, logger, clock and chance, and what it is doing.
+
+use std::cell::Cell;
+use std::ffi::{CString, c_char, c_void};
+use std::time::{Duration, Instant};
+
+use crate::cancel::SharedCancel;
+use crate::failure::{Failure, Phase};
+use crate::process::{self, ProcessId};
+
+/// A host's function that is told what happens.
+pub type LogFn = unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: *const c_char);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum Level {
+    Error = 1,
+    Warn = 2,
+    Info = 3,
+    Debug = 4,
+}
+
+#[derive(Clone, Copy)]
+pub struct Logger {
+    pub log: LogFn,
+    pub user_data: *mut c_void,
+    pub max_level: i32,
+}
+
+// SAFETY: that its function may be called from any thread is the caller's promise (cd_options_set_logger).
+unsafe impl Send for Logger {}
+unsafe impl Sync for Logger {}
+
+/// Where time comes from: the system, or a test that does not wait.
+pub trait Clock: Sync {
+    fn now(&self) -> Instant;
+
+    /// Whether this clock has jumped over a pause of `length`, so that nobody need wait for it.
+    fn skip(&self, length: Duration) -> bool;
+}
+
+/// Where chance comes from: the operating system each time, so that forked workers don't draw the same.
+pub trait Chance: Sync {
+    /// A number from nought to `below`, both included.
+    fn draw(&self, below: Duration) -> Duration;
+}
+
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[inline]
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn skip(&self, _: Duration) -> bool {
+        false
+    }
+}
+
+pub struct SystemChance;
+
+impl Chance for SystemChance {
+    fn draw(&self, below: Duration) -> Duration {
+        let mut bytes = [0; 8];
+        if rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).is_err() {
+            // No chance to be had: the longest wait is the kindest to the service.
+            return below;
+        }
+        // A fraction of 2^53 parts is finer than a nanosecond of an hour.
+        let part = (u64::from_ne_bytes(bytes) >> 11) as f64 / (1u64 << 53) as f64;
+        below.mul_f64(part)
+    }
+}
+
+/// One call of a caller, from its first check to its last byte.
+#[derive(Clone)]
+pub struct Call {
+    pub process: ProcessId,
+    pub started: Instant,
+    pub deadline: Instant,
+    pub cancel: Option<SharedCancel>,
+    pub logger: Option<Logger>,
+    pub clock: &'static dyn Clock,
+    pub chance: &'static dyn Chance,
+    /// The end of what is under way, where it comes before the deadline: a connect timeout.
+    limit: Cell<Option<Limit>>,
+    phase: Cell<Phase>,
+    attempts: Cell<u32>,
+    /// When the host's check was asked last; None = it has to be asked at the next occasion.
+    asked: Cell<Option<Instant>>,
+}
+
+#[derive(Clone, Copy)]
+struct Limit {
+    since: Instant,
+    until: Instant,
+}
+
+impl Call {
+    pub fn new(timeout: Duration, cancel: Option<SharedCancel>, logger: Option<Logger>) -> Call {
+        Call::with(timeout, cancel, logger, &SystemClock, &SystemChance)
+    }
+
+    pub fn with(
+        timeout: Duration,
+        cancel: Option<SharedCancel>,
+        logger: Option<Logger>,
+        clock: &'static dyn Clock,
+        chance: &'static dyn Chance,
+    ) -> Call {
+        let started = clock.now();
+        Call {
+            process: process::id(),
+            started,
+            deadline: started + timeout,
+            cancel,
+            logger,
+            clock,
+            chance,
+            limit: Cell::new(None),
+            phase: Cell::new(Phase::Start),
+            attempts: Cell::new(0),
+            asked: Cell::new(Some(started)),
+        }
+    }
+
+    /// Fails once this call is cancelled or its time is up.
+    pub fn check(&self) -> Result<(), Failure> {
+        if self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) {
+            return Err(Failure::Cancelled);
+        }
+        if self.clock.now() >= self.until() { Err(self.timed_out()) } else { Ok(()) }
+    }
+
+    /// Asks the host's check, where there is one and it has not been asked for `slice`.
+    pub fn host_says_stop(&self, slice: Duration) -> bool {
+        let Some(cancel) = self.cancel.as_deref().filter(|cancel| cancel.has_check()) else { return false };
+        let now = self.clock.now();
+        if self.asked.get().is_some_and(|asked| now.saturating_duration_since(asked) < slice) {
+            return false;
+        }
+        self.asked.set(Some(now));
+        cancel.check_says_stop()
+    }
+
+    /// Has the host's check asked at the next occasion: a signal came.
+    pub fn host_must_be_asked(&self) {
+        self.asked.set(None);
+    }
+
+    /// Says what this call is doing from now on.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// When what is under way has to end.
+    pub fn until(&self) -> Instant {
+        match self.limit.get() {
+            Some(limit) => limit.until,
+            None => self.deadline,
+        }
+    }
+
+    /// What is left of the whole call.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(self.clock.now())
+    }
+
+    /// Runs `work` with at most `length` for it, and never longer than the call may take.
+    pub fn limited<T>(&self, length: Duration, work: impl FnOnce() -> T) -> T {
+        let since = self.clock.now();
+        let until = since + length;
+        self.limit.set((until < self.deadline).then_some(Limit { since, until }));
+        let done = work();
+        self.limit.set(None);
+        done
+    }
+
+    /// The failure of a call whose time is up.
+    pub fn timed_out(&self) -> Failure {
+        let limit = self.limit.get();
+        let since = limit.map_or(self.started, |limit| limit.since);
+        let after = self.clock.now().saturating_duration_since(since);
+        Failure::Timeout { phase: self.phase.get(), after, connect_timeout: limit.is_some(), with: None }
+    }
+
+    /// Counts a request whose first byte is handed over.
+    pub fn count_attempt(&self) {
+        self.attempts.set(self.attempts.get() + 1);
+    }
+
+    pub fn attempts(&self) -> u32 {
+        self.attempts.get()
+    }
+
+    /// Tells the host's logger; the message is made only where the level is wanted.
+    #[inline]
+    pub fn log(&self, level: Level, message: impl FnOnce() -> String) {
+        if let Some(logger) = &self.logger
+            && level as i32 <= logger.max_level
+        {
+            tell(logger, level, message());
+        }
+    }
+}
+
+#[cold]
+fn tell(logger: &Logger, level: Level, mut message: String) {
+    message.retain(|letter| !letter.is_control());
+    if let Ok(message) = CString::new(message) {
+        // SAFETY: the caller of cd_options_set_logger promised that both can be used during each call.
+        unsafe { (logger.log)(logger.user_data, level as i32, message.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_ends_before_the_deadline_or_not_at_all() {
+        let call = Call::new(Duration::from_secs(10), None, None);
+        call.limited(Duration::from_secs(1), || {
+            assert!(call.until() < call.deadline);
+            assert!(matches!(call.timed_out(), Failure::Timeout { connect_timeout: true, .. }));
+        });
+        call.limited(Duration::from_secs(60), || assert_eq!(call.until(), call.deadline));
+        assert!(matches!(call.timed_out(), Failure::Timeout { connect_timeout: false, .. }));
+    }
+
+    #[test]
+    fn chance_stays_in_its_range_and_is_not_the_same_twice() {
+        let below = Duration::from_secs(3600);
+        let draws: Vec<_> = (0..32).map(|_| SystemChance.draw(below)).collect();
+        assert!(draws.iter().all(|drawn| *drawn <= below));
+        assert!(draws.iter().any(|drawn| *drawn != draws[0]));
+    }
+}

@@ -1,0 +1,351 @@
+//! All that can go wrong, as one enum, and its only mapping to codes and sentences.
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+use std::fmt;
+use std::time::Duration;
+
+/// What a call ended with. Stable for ever: nothing is removed or renumbered, but new codes may appear, so a
+/// `switch` needs a default. The category is `code / 1000`.
+#[allow(non_camel_case_types)]
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum cd_code {
+    /// Success.
+    CD_OK = 0,
+
+    // 1xxx: the service refused (1000 + status)
+    /// The service answered with a status that has no code of its own: see `cd_error_http_status()`.
+    CD_ERR_HTTP_STATUS = 1400,
+    /// 401: the account needs two-factor authentication, for which the API documents no way. Never retried.
+    CD_ERR_TWO_FACTOR_REQUIRED = 1401,
+    /// 403: wrong user name or password, or an unconfirmed account. Never retried.
+    CD_ERR_ACCESS_DENIED = 1403,
+    /// 429: too many requests; retries did not help. See `cd_error_retry_after_seconds()`.
+    CD_ERR_RATE_LIMITED = 1429,
+    /// 500, 502 or 504: the service failed; retries did not help.
+    CD_ERR_SERVER = 1500,
+    /// 503: the service has no capacity; retries did not help.
+    CD_ERR_UNAVAILABLE = 1503,
+
+    // 2xxx: the caller's argument; nothing was sent
+    /// An argument that must not be NULL was NULL.
+    CD_ERR_NULL_ARGUMENT = 2001,
+    /// A string is not valid UTF-8 (or, in languages whose strings can, holds a NUL).
+    CD_ERR_INVALID_UTF8 = 2002,
+    /// A string that must not be empty was empty.
+    CD_ERR_EMPTY_ARGUMENT = 2003,
+    /// A number or the length of a string is out of its range, or a string holds control characters.
+    CD_ERR_OUT_OF_RANGE = 2004,
+    /// A URL is none, or has a part that it must not have.
+    CD_ERR_INVALID_URL = 2005,
+    /// Plain `http` to a host that is not loopback, or through a proxy.
+    CD_ERR_INSECURE_URL = 2006,
+    /// A CA file is missing, unreadable, empty, or holds no usable certificate.
+    CD_ERR_CA_FILE = 2007,
+    /// A setter was called after the first login with these options.
+    CD_ERR_OPTIONS_IN_USE = 2008,
+
+    // 3xxx: the network
+    /// A host name could not be resolved.
+    CD_ERR_DNS = 3001,
+    /// No connection could be made to any of the host's addresses.
+    CD_ERR_CONNECT = 3002,
+    /// The proxy refused, or a proxy variable of the environment can't be used.
+    CD_ERR_PROXY = 3003,
+    /// TLS refused: the message says what was wrong, for instance with the server's certificate.
+    CD_ERR_TLS = 3004,
+    /// The deadline passed, or a connection took longer than the connect timeout.
+    CD_ERR_TIMEOUT = 3005,
+    /// The connection ended before the answer was whole.
+    CD_ERR_CONNECTION_LOST = 3006,
+
+    // 4xxx: an answer that makes no sense
+    /// The answer is not one of this API, or a 200 has no usable token.
+    CD_ERR_MALFORMED_RESPONSE = 4001,
+    /// The answer is larger than the limit.
+    CD_ERR_RESPONSE_TOO_LARGE = 4002,
+
+    // 5xxx: the caller's wish
+    /// The call was stopped by its cancel handle.
+    CD_ERR_CANCELLED = 5001,
+
+    // 9xxx: the library's fault, or the process's
+    /// A defect in the library, caught at its boundary. The process is unharmed.
+    CD_ERR_PANIC = 9001,
+    /// A state that the library did not expect.
+    CD_ERR_INTERNAL = 9002,
+    /// The process ran out of descriptors, threads or the like.
+    CD_ERR_RESOURCES = 9003,
+    // last added: CD_ERR_RESOURCES (1.0.0)
+}
+
+struct Known {
+    code: cd_code,
+    name: &'static CStr,
+    sentence: &'static CStr,
+    retryable: bool,
+}
+
+macro_rules! known {
+    ($($code:ident $retryable:literal $sentence:literal;)*) => {
+        /// Every code with its name, its sentence and whether the same call may succeed later.
+        static KNOWN: &[Known] = &[$(Known {
+            code: cd_code::$code,
+            name: match CStr::from_bytes_with_nul(concat!(stringify!($code), "\0").as_bytes()) {
+                Ok(name) => name,
+                Err(_) => c"",
+            },
+            sentence: $sentence,
+            retryable: $retryable,
+        }),*];
+    };
+}
+
+known! {
+    CD_OK false c"Success.";
+    CD_ERR_HTTP_STATUS false c"The service answered with a status that is not documented for a login.";
+    CD_ERR_TWO_FACTOR_REQUIRED false c"The account needs two-factor authentication, which the API gives no way to complete.";
+    CD_ERR_ACCESS_DENIED false c"The service denied access: wrong user name or password, or an unconfirmed account.";
+    CD_ERR_RATE_LIMITED true c"The service takes no more logins for now: too many requests.";
+    CD_ERR_SERVER true c"The service failed while it handled the login.";
+    CD_ERR_UNAVAILABLE true c"The service has no capacity for now.";
+    CD_ERR_NULL_ARGUMENT false c"An argument that must not be NULL was NULL.";
+    CD_ERR_INVALID_UTF8 false c"A string is not valid UTF-8 without a NUL in it.";
+    CD_ERR_EMPTY_ARGUMENT false c"A string that must not be empty was empty.";
+    CD_ERR_OUT_OF_RANGE false c"An argument is out of its range.";
+    CD_ERR_INVALID_URL false c"A URL is not one that can be used here.";
+    CD_ERR_INSECURE_URL false c"Plain http is taken for loopback addresses alone, and never through a proxy.";
+    CD_ERR_CA_FILE false c"The CA file can't be used.";
+    CD_ERR_OPTIONS_IN_USE false c"The options can't be changed any more: a login has used them.";
+    CD_ERR_DNS true c"The host name could not be resolved.";
+    CD_ERR_CONNECT true c"No connection could be made.";
+    CD_ERR_PROXY false c"The proxy refused, or can't be used.";
+    CD_ERR_TLS false c"No secure connection could be made: TLS refused.";
+    CD_ERR_TIMEOUT true c"The call took longer than it was allowed to.";
+    CD_ERR_CONNECTION_LOST true c"The connection ended before the answer was whole.";
+    CD_ERR_MALFORMED_RESPONSE false c"The answer makes no sense.";
+    CD_ERR_RESPONSE_TOO_LARGE false c"The answer is larger than the limit.";
+    CD_ERR_CANCELLED false c"The call was cancelled.";
+    CD_ERR_PANIC false c"A defect in libcouchdrop was caught; the process is unharmed. Please report it.";
+    CD_ERR_INTERNAL false c"libcouchdrop met a state that it did not expect. Please report it.";
+    CD_ERR_RESOURCES true c"The process ran out of descriptors, threads or the like.";
+}
+
+fn known(code: i32) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.code as i32 == code)
+}
+
+/// The name of any integer as a code.
+pub fn code_name(code: i32) -> &'static CStr {
+    known(code).map_or(c"CD_ERR_UNKNOWN", |known| known.name)
+}
+
+/// One sentence for any integer as a code.
+pub fn code_sentence(code: i32) -> &'static CStr {
+    known(code).map_or(c"A code that this version of libcouchdrop does not know.", |known| known.sentence)
+}
+
+/// Whether the same call may succeed later; false for integers that are no code.
+pub fn code_is_retryable(code: i32) -> bool {
+    known(code).is_some_and(|known| known.retryable)
+}
+
+/// What a call is doing: said when its time runs out there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Start,
+    Lookup,
+    Connect,
+    Proxy,
+    Handshake,
+    Send,
+    Receive,
+    BackOff,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Start => "before anything was sent",
+            Phase::Lookup => "looking up the host name",
+            Phase::Connect => "connecting",
+            Phase::Proxy => "waiting for the proxy",
+            Phase::Handshake => "in the TLS handshake",
+            Phase::Send => "sending the login",
+            Phase::Receive => "waiting for the answer",
+            Phase::BackOff => "waiting to try again",
+        })
+    }
+}
+
+/// Text of a failure: mostly fixed, sometimes made for the occasion. Never holds a secret.
+pub type Why = Cow<'static, str>;
+
+/// What went wrong. No variant holds a user name, a password, a token, a body or credentials of a proxy.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// The service answered with this status, which is not 200.
+    Refused {
+        status: u16,
+    },
+    NullArgument(&'static str),
+    InvalidUtf8(&'static str),
+    EmptyArgument(&'static str),
+    OutOfRange {
+        what: &'static str,
+        why: Why,
+    },
+    InvalidUrl {
+        what: &'static str,
+        why: Why,
+    },
+    InsecureUrl(Why),
+    CaFile(Why),
+    OptionsInUse(&'static str),
+    Dns {
+        host: String,
+        why: Why,
+    },
+    Connect {
+        peer: String,
+        why: Why,
+    },
+    Proxy {
+        why: Why,
+        status: u16,
+    },
+    Tls(Why),
+    Timeout {
+        phase: Phase,
+        after: Duration,
+        connect_timeout: bool,
+        with: Option<String>,
+    },
+    Lost {
+        phase: Phase,
+        why: Why,
+        with: Option<String>,
+    },
+    Malformed(Why),
+    TooLarge(Why),
+    Cancelled,
+    Panic(Why),
+    Internal(Why),
+    Resources(Why),
+}
+
+impl Failure {
+    /// The one place where failures become codes.
+    pub fn code(&self) -> cd_code {
+        use cd_code::*;
+        match self {
+            Failure::Refused { status } => match status {
+                401 => CD_ERR_TWO_FACTOR_REQUIRED,
+                403 => CD_ERR_ACCESS_DENIED,
+                429 => CD_ERR_RATE_LIMITED,
+                500 | 502 | 504 => CD_ERR_SERVER,
+                503 => CD_ERR_UNAVAILABLE,
+                _ => CD_ERR_HTTP_STATUS,
+            },
+            Failure::NullArgument(_) => CD_ERR_NULL_ARGUMENT,
+            Failure::InvalidUtf8(_) => CD_ERR_INVALID_UTF8,
+            Failure::EmptyArgument(_) => CD_ERR_EMPTY_ARGUMENT,
+            Failure::OutOfRange { .. } => CD_ERR_OUT_OF_RANGE,
+            Failure::InvalidUrl { .. } => CD_ERR_INVALID_URL,
+            Failure::InsecureUrl(_) => CD_ERR_INSECURE_URL,
+            Failure::CaFile(_) => CD_ERR_CA_FILE,
+            Failure::OptionsInUse(_) => CD_ERR_OPTIONS_IN_USE,
+            Failure::Dns { .. } => CD_ERR_DNS,
+            Failure::Connect { .. } => CD_ERR_CONNECT,
+            Failure::Proxy { .. } => CD_ERR_PROXY,
+            Failure::Tls(_) => CD_ERR_TLS,
+            Failure::Timeout { .. } => CD_ERR_TIMEOUT,
+            Failure::Lost { .. } => CD_ERR_CONNECTION_LOST,
+            Failure::Malformed(_) => CD_ERR_MALFORMED_RESPONSE,
+            Failure::TooLarge(_) => CD_ERR_RESPONSE_TOO_LARGE,
+            Failure::Cancelled => CD_ERR_CANCELLED,
+            Failure::Panic(_) => CD_ERR_PANIC,
+            Failure::Internal(_) => CD_ERR_INTERNAL,
+            Failure::Resources(_) => CD_ERR_RESOURCES,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Refused { status } => {
+                let sentence = code_sentence(self.code() as i32).to_str().unwrap_or_default();
+                let sentence = sentence.strip_suffix('.').unwrap_or(sentence);
+                write!(f, "{sentence} (HTTP status {status}).")?;
+                if (300..400).contains(status) {
+                    f.write_str(" Redirects are never followed with a password.")?;
+                }
+                Ok(())
+            }
+            Failure::NullArgument(what) => write!(f, "{what} must not be NULL."),
+            Failure::InvalidUtf8(what) => write!(f, "{what} is not valid UTF-8."),
+            Failure::EmptyArgument(what) => write!(f, "{what} must not be empty."),
+            Failure::OutOfRange { what, why } => write!(f, "{what} {why}."),
+            Failure::InvalidUrl { what, why } => write!(f, "{what} {why}."),
+            Failure::OptionsInUse(what) => {
+                write!(f, "{what} can't be set any more: a login has used these options.")
+            }
+            Failure::Dns { host, why } => write!(f, "The host name {host} could not be resolved: {why}."),
+            Failure::Connect { peer, why } => write!(f, "No connection to {peer}: {why}."),
+            Failure::Timeout { phase, after, connect_timeout, with } => {
+                let what =
+                    if *connect_timeout { "The connect timeout passed" } else { "The deadline passed" };
+                write!(f, "{what} after {} ms, {phase}{}.", after.as_millis(), Trailing(with))
+            }
+            Failure::Lost { phase, why, with } => {
+                write!(f, "The connection ended, {phase}{}: {why}.", Trailing(with))
+            }
+            Failure::Cancelled => f.write_str("The call was cancelled."),
+            Failure::Panic(why) => {
+                write!(f, "A defect in libcouchdrop was caught ({why}). Please report it.")
+            }
+            Failure::Internal(why) => write!(f, "Unexpected state in libcouchdrop: {why}. Please report it."),
+            Failure::InsecureUrl(why)
+            | Failure::CaFile(why)
+            | Failure::Proxy { why, .. }
+            | Failure::Tls(why)
+            | Failure::Malformed(why)
+            | Failure::TooLarge(why)
+            | Failure::Resources(why) => write!(f, "{why}."),
+        }
+    }
+}
+
+/// With whom, where that is not the service.
+struct Trailing<'a>(&'a Option<String>);
+
+impl fmt::Display for Trailing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |with| write!(f, ", {with}"))
+    }
+}
+
+/// A failure with what the last attempt's answer said of it: what a caller gets as an error object.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub failure: Failure,
+    /// The status of the last attempt's answer, or the proxy's; 0 without one.
+    pub http_status: u16,
+    pub server_message: Option<String>,
+    /// Seconds that the answer asked to wait.
+    pub retry_after: Option<i64>,
+    /// Requests whose first byte was handed to a connection.
+    pub attempts: u32,
+}
+
+impl From<Failure> for Report {
+    fn from(failure: Failure) -> Report {
+        let http_status = match &failure {
+            Failure::Refused { status } | Failure::Proxy { status, .. } => *status,
+            _ => 0,
+        };
+        Report { failure, http_status, server_message: None, retry_after: None, attempts: 0 }
+    }
+}

@@ -1,0 +1,170 @@
+//! The boundary itself: no panic and no thread cancellation gets through, strings come in checked, and
+//! out-parameters always hold something that may be freed.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::failure::{Failure, Report, cd_code};
+use crate::ffi::error::cd_error;
+use crate::settings::MOST_STRING_BYTES;
+
+thread_local! {
+    /// How many exported functions this thread is inside of: a logger may call one from within another.
+    static INSIDE: Cell<u32> = const { Cell::new(0) };
+    /// Where the last panic of this thread happened.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+static HOOK_IS_SET: AtomicBool = AtomicBool::new(false);
+
+/// Runs the body of an exported function. A panic in it becomes `on_panic` of where it happened: never of what it
+/// said, which might quote a secret.
+pub fn guarded<T>(on_panic: impl FnOnce(Failure) -> T, body: impl FnOnce() -> T) -> T {
+    set_hook();
+    let _uncancellable = Uncancellable::enter();
+    INSIDE.set(INSIDE.get() + 1);
+    let done = catch_unwind(AssertUnwindSafe(body));
+    INSIDE.set(INSIDE.get() - 1);
+    done.unwrap_or_else(|payload| {
+        // Dropping what was thrown may throw again; it is a string or, at worst, a small leak.
+        std::mem::forget(payload);
+        let place = PLACE.take().unwrap_or_else(|| "at an unknown place".to_owned());
+        on_panic(Failure::Panic(place.into()))
+    })
+}
+
+/// For threads inside the library the hook keeps the place and prints nothing; all others have the hook that was
+/// there before.
+fn set_hook() {
+    if HOOK_IS_SET.load(Ordering::Relaxed) || HOOK_IS_SET.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if INSIDE.get() == 0 {
+            return before(panic);
+        }
+        if let Some(place) = panic.location() {
+            PLACE.set(Some(format!("{}:{}", place.file(), place.line())));
+        }
+    }));
+}
+
+/// Keeps `pthread_cancel` off this thread while it lives: a Rust frame can't be unwound by it.
+struct Uncancellable {
+    before: libc::c_int,
+}
+
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
+}
+
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+const PTHREAD_CANCEL_DISABLE: libc::c_int = 0;
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
+
+impl Uncancellable {
+    fn enter() -> Uncancellable {
+        let mut before = PTHREAD_CANCEL_DISABLE;
+        // SAFETY: `before` is written to during the call alone.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };
+        Uncancellable { before }
+    }
+}
+
+impl Drop for Uncancellable {
+    fn drop(&mut self) {
+        let mut ours = 0;
+        // SAFETY: as above.
+        unsafe { pthread_setcancelstate(self.before, &mut ours) };
+    }
+}
+
+/// Reads a caller's string that must be there: NUL-terminated UTF-8 of at most 64 KiB, perhaps empty.
+///
+/// # Safety
+/// `text` is NULL or points to a NUL-terminated string that stays as it is for `'a`.
+pub unsafe fn string<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, Failure> {
+    // SAFETY: as promised by the caller.
+    unsafe { optional_string(what, text) }?.ok_or(Failure::NullArgument(what))
+}
+
+/// As [`string`], and empty is refused too.
+///
+/// # Safety
+/// As for [`string`].
+pub unsafe fn filled_string<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, Failure> {
+    // SAFETY: as promised by the caller.
+    match unsafe { string(what, text) }? {
+        "" => Err(Failure::EmptyArgument(what)),
+        text => Ok(text),
+    }
+}
+
+/// As [`string`], with None for NULL.
+///
+/// # Safety
+/// As for [`string`].
+pub unsafe fn optional_string<'a>(
+    what: &'static str,
+    text: *const c_char,
+) -> Result<Option<&'a str>, Failure> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: `text` is NUL-terminated; no more is read than up to its NUL or the limit.
+    let length = unsafe { libc::strnlen(text, MOST_STRING_BYTES + 1) };
+    if length > MOST_STRING_BYTES {
+        return Err(Failure::OutOfRange { what, why: "must not be longer than 65536 bytes".into() });
+    }
+    // SAFETY: the NUL stands at `length`.
+    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
+    std::str::from_utf8(bytes).map(Some).map_err(|_| Failure::InvalidUtf8(what))
+}
+
+/// Sets an out-parameter to NULL, as the first thing that a function does.
+///
+/// # Safety
+/// `out` is NULL or may be written to.
+pub unsafe fn clear<T>(out: *mut *mut T) {
+    if !out.is_null() {
+        // SAFETY: as promised by the caller.
+        unsafe { out.write(std::ptr::null_mut()) };
+    }
+}
+
+/// Hands a new object to the caller.
+///
+/// # Safety
+/// As for [`clear`].
+pub unsafe fn hand_over<T>(out: *mut *mut T, object: T) {
+    if !out.is_null() {
+        // SAFETY: as promised by the caller.
+        unsafe { out.write(Box::into_raw(Box::new(object))) };
+    }
+}
+
+/// The frame of every function that returns a code: clears `error`, runs `body` guarded, and hands over what went
+/// wrong.
+///
+/// # Safety
+/// `error` is NULL or may be written to.
+pub unsafe fn fallible(error: *mut *mut cd_error, body: impl FnOnce() -> Result<(), Report>) -> cd_code {
+    // SAFETY: as promised by the caller.
+    unsafe { clear(error) };
+    let report = match guarded(|panic| Err(panic.into()), body) {
+        Ok(()) => return cd_code::CD_OK,
+        Err(report) => report,
+    };
+    let code = report.failure.code();
+    // Building the message is code like any other.
+    guarded(
+        |_| (),
+        // SAFETY: as promised by the caller.
+        || unsafe { hand_over(error, cd_error::from(report)) },
+    );
+    code
+}

@@ -1,0 +1,99 @@
+//! `cd_cancel`: stopping a login from elsewhere.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use crate::cancel::{Cancel, SharedCancel};
+use crate::ffi::boundary::guarded;
+
+/// Lets another thread, or a signal handler, stop a login.
+///
+/// Made by `cd_cancel_new()`, and must be released with `cd_cancel_free()` when no call, trigger or handler can use it
+/// any more. One handle may serve many calls, at the same time or one after another. Triggering is sticky and there
+/// is no reset: with a triggered handle a call gives `CD_ERR_CANCELLED` and sends nothing.
+///
+/// Functions: `cd_cancel_new()`, `cd_cancel_trigger()`, `cd_cancel_is_triggered()`, `cd_cancel_set_check()`,
+/// `cd_cancel_free()`.
+pub struct cd_cancel {
+    shared: SharedCancel,
+}
+
+/// Asked on the calling thread, with no lock held, whenever a signal interrupts the wait of a call and at least every
+/// 50 ms of it; returns 0 to go on, anything else to stop that call alone, which then gives `CD_ERR_CANCELLED`.
+///
+/// For hosts that must run their own signal handlers while a login waits. It returns normally: no exception,
+/// `longjmp` or exit.
+pub type cd_check_fn = Option<unsafe extern "C" fn(user_data: *mut c_void) -> i32>;
+
+/// What a call holds of a handle that may be NULL.
+///
+/// # Safety
+/// `cancel` is NULL or a handle that is not freed yet.
+pub unsafe fn shared(cancel: *const cd_cancel) -> Option<SharedCancel> {
+    // SAFETY: as promised by the caller.
+    unsafe { cancel.as_ref() }.map(|cancel| Arc::clone(&cancel.shared))
+}
+
+/// Makes a cancel handle. Takes no descriptor: the first call that waits on it does.
+///
+/// Never returns NULL. Release it with `cd_cancel_free()`. Any thread may call it.
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn cd_cancel_new() -> *mut cd_cancel {
+    // Allocation is all that it does, and where that fails Rust aborts.
+    Box::into_raw(Box::new(cd_cancel { shared: Arc::new(Cancel::default()) }))
+}
+
+/// Stops the calls that use this handle, now and later: each returns `CD_ERR_CANCELLED` within 50 ms, wherever it
+/// waits.
+///
+/// Async-signal-safe, keeps `errno`, and may be called from any thread, more than once. In a child of `fork` it does
+/// not stop the parent's calls. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_cancel_trigger(cancel: *mut cd_cancel) {
+    // Not guarded: it may run in a signal handler, and nothing in it can panic or is a point of cancellation.
+    // SAFETY: NULL or a handle that is not freed yet, by the caller's promise.
+    if let Some(cancel) = unsafe { cancel.as_ref() } {
+        cancel.shared.trigger();
+    }
+}
+
+/// Whether the handle was triggered: 1 or 0, and 0 for NULL. Any thread may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_cancel_is_triggered(cancel: *const cd_cancel) -> i32 {
+    // SAFETY: as above.
+    unsafe { cancel.as_ref() }.is_some_and(|cancel| cancel.shared.is_triggered()).into()
+}
+
+/// Sets the function that calls with this handle ask while they wait (see `cd_check_fn`); NULL = none.
+///
+/// Set it before the first call that uses the handle; later it has no effect. `user_data` is passed on to the
+/// function and otherwise left alone. NULL for `cancel` is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_cancel_set_check(
+    cancel: *mut cd_cancel,
+    check: cd_check_fn,
+    user_data: *mut c_void,
+) {
+    guarded(
+        |_| (),
+        || {
+            // SAFETY: NULL or a handle that no call uses yet, by the caller's promise; where one does after all,
+            // get_mut finds the handle shared and nothing is changed.
+            if let Some(cancel) = unsafe { cancel.as_mut() }
+                && let Some(alone) = Arc::get_mut(&mut cancel.shared)
+            {
+                alone.set_check(check, user_data);
+            }
+        },
+    )
+}
+
+/// Releases a cancel handle, when no call, trigger or handler can use it any more. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_cancel_free(cancel: *mut cd_cancel) {
+    if !cancel.is_null() {
+        // SAFETY: made by Box::into_raw, and freed once by the caller's promise.
+        guarded(|_| (), || drop(unsafe { Box::from_raw(cancel) }));
+    }
+}

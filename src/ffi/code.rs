@@ -1,0 +1,35 @@
+//! Codes as a caller may ask about them.
+
+use std::ffi::c_char;
+
+use crate::failure;
+use crate::ffi::boundary::guarded;
+
+/// The name of a code, for instance `"CD_ERR_TIMEOUT"`.
+///
+/// Any integer is accepted; one that is no code of this version gives `"CD_ERR_UNKNOWN"`.
+///
+/// Returns a static string, never NULL, that nobody frees. Any thread may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn cd_code_name(code: i32) -> *const c_char {
+    guarded(|_| c"CD_ERR_PANIC", || failure::code_name(code)).as_ptr()
+}
+
+/// One English sentence about a code.
+///
+/// Any integer is accepted; one that is no code of this version gives a sentence that says so.
+///
+/// Returns a static string, never NULL, that nobody frees. Any thread may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn cd_code_message(code: i32) -> *const c_char {
+    guarded(|_| c"", || failure::code_sentence(code)).as_ptr()
+}
+
+/// Whether the same call may succeed later without any change: 1 or 0.
+///
+/// The library has retried already what it may retry (see `cd_options_set_max_retries()`), so wait before you call
+/// again. Any integer is accepted; one that is no code of this version gives 0. Any thread may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn cd_code_is_retryable(code: i32) -> i32 {
+    guarded(|_| 0, || failure::code_is_retryable(code).into())
+}

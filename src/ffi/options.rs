@@ -1,0 +1,351 @@
+//! `cd_options`: how to reach the service.
+
+use std::ffi::{c_char, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use once_cell::race::OnceBox;
+
+use crate::call::Logger;
+use crate::failure::{Failure, cd_code};
+use crate::ffi::boundary::{fallible, filled_string, guarded, optional_string};
+use crate::ffi::error::cd_error;
+use crate::login::Service;
+use crate::settings::Settings;
+
+/// For `cd_options_set_body_format()`: a form first; JSON when the service refuses a form as such (the default).
+pub const CD_BODY_AUTO: i32 = 0;
+/// For `cd_options_set_body_format()`: `application/x-www-form-urlencoded` alone.
+pub const CD_BODY_FORM: i32 = 1;
+/// For `cd_options_set_body_format()`: `application/json` alone.
+pub const CD_BODY_JSON: i32 = 2;
+
+/// A login failed.
+pub const CD_LOG_ERROR: i32 = 1;
+/// Something that an administrator should see to; a retry and its reason.
+pub const CD_LOG_WARN: i32 = 2;
+/// One line for each login.
+pub const CD_LOG_INFO: i32 = 3;
+/// Each phase with its duration, addresses, and what became of connections.
+pub const CD_LOG_DEBUG: i32 = 4;
+
+/// Told what happens, as one line of UTF-8 without secrets, valid during the call.
+///
+/// Runs only on threads that are inside a call with these options, perhaps on several at once, never after that call
+/// has returned, and with no lock held. It returns normally (no exception, `longjmp` or exit) and neither sets nor
+/// frees these options.
+pub type cd_log_fn = Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: *const c_char)>;
+
+/// How to reach the service; holds the connections that are kept for the next login.
+///
+/// Made by `cd_options_new()`, and must be released with `cd_options_free()` when no call uses it any more. Set it up
+/// on one thread; once no setter runs any more it serves any number of threads. The first call that uses it and whose
+/// arguments are good freezes it: a later setter returns `CD_ERR_OPTIONS_IN_USE`. A setter copies its argument; it
+/// refuses a bad one, and then changes nothing.
+///
+/// When it freezes, the environment is read, once: the proxy variables (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) where
+/// no proxy was set, and `SSL_CERT_FILE` and `SSL_CERT_DIR` where no CA file was. In a set-user-id process it is not
+/// read at all.
+///
+/// Functions: `cd_options_new()`, `cd_options_set_base_url()`, `cd_options_set_body_format()`,
+/// `cd_options_set_timeout_ms()`, `cd_options_set_connect_timeout_ms()`, `cd_options_set_max_retries()`,
+/// `cd_options_set_backoff_ms()`, `cd_options_set_proxy()`, `cd_options_set_ca_file()`,
+/// `cd_options_set_user_agent()`, `cd_options_set_max_response_bytes()`, `cd_options_set_logger()`,
+/// `cd_options_free()`.
+pub struct cd_options {
+    /// The newest settings; NULL = the defaults. No lock stands here, since a fork could catch it held.
+    draft: AtomicPtr<Draft>,
+    frozen: OnceBox<Service>,
+}
+
+/// One state of the settings. Earlier ones live on until the options are freed, so that whoever reads one, even
+/// against the rule for setters and threads, reads something whole.
+struct Draft {
+    settings: Settings,
+    before: *mut Draft,
+}
+
+/// What NULL stands for: the defaults, with connections of their own.
+static DEFAULTS: cd_options = cd_options::new();
+
+impl cd_options {
+    const fn new() -> cd_options {
+        cd_options { draft: AtomicPtr::new(std::ptr::null_mut()), frozen: OnceBox::new() }
+    }
+
+    /// The options that a caller means.
+    ///
+    /// # Safety
+    /// `options` is NULL or options that are not freed yet.
+    pub unsafe fn given<'a>(options: *const cd_options) -> &'a cd_options {
+        // SAFETY: as promised by the caller.
+        unsafe { options.as_ref() }.unwrap_or(&DEFAULTS)
+    }
+
+    /// The service as these options reach it; freezes them.
+    pub fn service(&self) -> Result<&Service, Failure> {
+        self.frozen.get_or_try_init(|| Ok(Box::new(Service::new(self.settings())?)))
+    }
+
+    fn settings(&self) -> Settings {
+        // SAFETY: drafts are freed with the options alone.
+        unsafe { self.draft.load(Ordering::Acquire).as_ref() }
+            .map_or_else(Settings::default, |draft| draft.settings.clone())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Settings) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut settings = self.settings();
+        change(&mut settings)?;
+        let before = self.draft.load(Ordering::Acquire);
+        let draft = Box::into_raw(Box::new(Draft { settings, before }));
+        self.draft.store(draft, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Drop for cd_options {
+    fn drop(&mut self) {
+        let mut next = *self.draft.get_mut();
+        while !next.is_null() {
+            // SAFETY: made by Box::into_raw in `change`, and freed here alone.
+            let draft = unsafe { Box::from_raw(next) };
+            next = draft.before;
+        }
+    }
+}
+
+/// The frame of every setter: `what` is set by `change`.
+///
+/// # Safety
+/// `options` is NULL or options that are not freed yet; `error` is NULL or may be written to.
+unsafe fn set(
+    options: *mut cd_options,
+    what: &'static str,
+    error: *mut *mut cd_error,
+    change: impl FnOnce(&mut Settings) -> Result<(), Failure>,
+) -> cd_code {
+    let body = || {
+        // SAFETY: as promised by the caller.
+        let options = unsafe { options.as_ref() }.ok_or(Failure::NullArgument("options"))?;
+        if options.frozen.get().is_some() {
+            return Err(Failure::OptionsInUse(what).into());
+        }
+        Ok(options.change(change)?)
+    };
+    // SAFETY: as promised by the caller.
+    unsafe { fallible(error, body) }
+}
+
+/// Makes options with the defaults: the real service, 30 s for a whole call, 10 s to connect, 4 retries with a
+/// back-off of 1 s to 8 s, the environment's proxy, the system's trust store, answers of at most 64 KiB, no logger.
+///
+/// Never returns NULL. Release them with `cd_options_free()`. Any thread may call it.
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn cd_options_new() -> *mut cd_options {
+    Box::into_raw(Box::new(cd_options::new()))
+}
+
+/// Sets where the service is: `https://HOST[:PORT][/PREFIX]`, to which `/authenticate` is added. A slash at its end
+/// is ignored.
+///
+/// Plain `http` is taken for loopback addresses alone (127.0.0.0/8, ::1, localhost).
+///
+/// Fails with `CD_ERR_INVALID_URL` (no URL, user info, a query, a fragment, …), `CD_ERR_INSECURE_URL`,
+/// `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`, `CD_ERR_INVALID_UTF8`, `CD_ERR_OUT_OF_RANGE`,
+/// `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_base_url(
+    options: *mut cd_options,
+    url: *const c_char,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe {
+        set(options, "The base URL", error, |settings| {
+            settings.set_base_url(filled_string("The base URL", url)?)
+        })
+    }
+}
+
+/// Sets how a login is encoded: `CD_BODY_AUTO` (the default), `CD_BODY_FORM` or `CD_BODY_JSON`.
+///
+/// The service documents neither. `CD_BODY_AUTO` sends a form; where that is answered with 400, 415 or 422 it sends
+/// the same login once more as JSON, and remembers JSON for these options after a success with it.
+///
+/// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_body_format(
+    options: *mut cd_options,
+    format: i32,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe { set(options, "The body format", error, |settings| settings.set_body_format(format)) }
+}
+
+/// Sets how long a whole call may take, retries included: 1 to 3600000 ms, 30000 where nothing is set.
+///
+/// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_timeout_ms(
+    options: *mut cd_options,
+    ms: u32,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe { set(options, "The timeout", error, |settings| settings.set_timeout(ms)) }
+}
+
+/// Sets how long one attempt may take to resolve, connect (through a proxy too) and finish the TLS handshake: 1 to
+/// 3600000 ms, 10000 where nothing is set.
+///
+/// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_connect_timeout_ms(
+    options: *mut cd_options,
+    ms: u32,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe { set(options, "The connect timeout", error, |settings| settings.set_connect_timeout(ms)) }
+}
+
+/// Sets how often a login is tried again after an answer of 429, 500, 502, 503 or 504, or a connection that could not
+/// be made: 0 to 10, 4 where nothing is set. Never tried again is what the service refused (401, 403).
+///
+/// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_max_retries(
+    options: *mut cd_options,
+    count: u32,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe { set(options, "The number of retries", error, |settings| settings.set_max_retries(count)) }
+}
+
+/// Sets the back-off between attempts, in ms: each wait is drawn evenly from nought to a window, which doubles from
+/// `first` to `max` (1000 and 8000 where nothing is set; both 0 to 3600000, `first` not above `max`). A `Retry-After`
+/// of the service comes on top.
+///
+/// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_backoff_ms(
+    options: *mut cd_options,
+    first: u32,
+    max: u32,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe { set(options, "The back-off", error, |settings| settings.set_backoff(first, max)) }
+}
+
+/// Sets the proxy: `[http://][USER:PASSWORD@]HOST[:PORT]` (HTTP CONNECT), or the same with `socks5://` (names looked
+/// up here) or `socks5h://` (by the proxy). NULL means none, whatever the environment says; where nothing is set, the
+/// environment decides. The port is 1080 where none is given.
+///
+/// Fails with `CD_ERR_INVALID_URL`, `CD_ERR_INSECURE_URL` (the base URL is plain http, which never goes through a
+/// proxy), `CD_ERR_EMPTY_ARGUMENT`, `CD_ERR_INVALID_UTF8`, `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`,
+/// `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_proxy(
+    options: *mut cd_options,
+    url: *const c_char,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe {
+        set(options, "The proxy", error, |settings| {
+            let url = optional_string("The proxy URL", url)?;
+            if url == Some("") {
+                return Err(Failure::EmptyArgument("The proxy URL"));
+            }
+            settings.set_proxy(url)
+        })
+    }
+}
+
+/// Sets a file of CA certificates (PEM) that are trusted in place of the system's. It is read here, at once.
+///
+/// A server's own self-signed certificate may stand in it: it is taken when it is that very certificate, and its
+/// name and dates are good.
+///
+/// Fails with `CD_ERR_CA_FILE` (missing, unreadable, empty, no certificate in it, a broken one),
+/// `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`, `CD_ERR_INVALID_UTF8`, `CD_ERR_OUT_OF_RANGE`,
+/// `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_ca_file(
+    options: *mut cd_options,
+    path: *const c_char,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe {
+        set(options, "The CA file", error, |settings| {
+            settings.set_ca_file(filled_string("The path of the CA file", path)?)
+        })
+    }
+}
+
+/// Sets what stands before the library's own name in the `User-Agent` header (RFC 9110, 10.1.5), for instance
+/// `acme/2.1`.
+///
+/// Fails with `CD_ERR_OUT_OF_RANGE` (control characters, or too long), `CD_ERR_NULL_ARGUMENT`,
+/// `CD_ERR_EMPTY_ARGUMENT`, `CD_ERR_INVALID_UTF8`, `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_user_agent(
+    options: *mut cd_options,
+    product: *const c_char,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe {
+        set(options, "The user agent", error, |settings| {
+            settings.set_user_agent(filled_string("The user agent", product)?)
+        })
+    }
+}
+
+/// Sets how large the body of an answer may be: 1024 to 16777216 bytes, 65536 where nothing is set.
+///
+/// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_max_response_bytes(
+    options: *mut cd_options,
+    bytes: usize,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe { set(options, "The response limit", error, |settings| settings.set_max_response(bytes)) }
+}
+
+/// Sets the function that is told what happens (see `cd_log_fn`); NULL = none. `max_level` is from `CD_LOG_ERROR` (1)
+/// to `CD_LOG_DEBUG` (4): a message above it is not even made. `user_data` is passed on and otherwise left alone; it
+/// must live as long as calls with these options.
+///
+/// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_logger(
+    options: *mut cd_options,
+    log: cd_log_fn,
+    user_data: *mut c_void,
+    max_level: i32,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe {
+        set(options, "The logger", error, |settings| {
+            settings.set_logger(log.map(|log| Logger { log, user_data, max_level }))
+        })
+    }
+}
+
+/// Releases options and closes their connections, when no call uses them any more. In a child of `fork` the parent's
+/// connections are left alone. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_free(options: *mut cd_options) {
+    if !options.is_null() {
+        // SAFETY: made by Box::into_raw, and freed once by the caller's promise.
+        guarded(|_| (), || drop(unsafe { Box::from_raw(options) }));
+    }
+}

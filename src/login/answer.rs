@@ -1,0 +1,347 @@
+//! What an answer means: the token of a success, and what the server said of a refusal.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+
+use crate::failure::Failure;
+use crate::login::encode;
+use crate::secret::Secret;
+
+const MOST_TOKEN_BYTES: usize = 64 << 10;
+const MOST_MESSAGE_BYTES: usize = 1 << 10;
+
+/// The token in the body of a 200: a JSON object that has the member `token` once, a string that may stand in a
+/// header.
+pub fn token(body: &[u8]) -> Result<Secret, Failure> {
+    let mut found = Found::Nothing;
+    let parsed = read_object(body, &mut TokenMember { found: &mut found });
+    match (parsed, found) {
+        (Ok(()), Found::Token(token)) => Ok(token),
+        // What serde_json says may quote the body: a sentence of our own.
+        (_, Found::Wrong(why)) => Err(Failure::Malformed(why.into())),
+        (Ok(()), Found::Nothing) => {
+            Err(Failure::Malformed("The answer has status 200, but no member token".into()))
+        }
+        (Err(_), _) => {
+            Err(Failure::Malformed("The answer has status 200, but its body is no JSON object".into()))
+        }
+    }
+}
+
+/// What the server said in the body of an answer other than 200: the member `err` or `error` of a JSON object, or the
+/// start of a text. None where it said nothing, or repeats the password.
+pub fn server_message(body: &[u8], password: &str) -> Option<String> {
+    let mut words = None;
+    let text = match read_object(body, &mut ErrorMember { words: &mut words }) {
+        Ok(()) => Cow::Owned(words?),
+        Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => return None, // JSON, but no object
+        Err(_) => String::from_utf8_lossy(body),
+    };
+    let mut message: String = text.chars().filter(|letter| !is_control(*letter)).collect();
+    if repeats(&text, password) || repeats(&message, password) {
+        return None;
+    }
+    let mut end = message.len().min(MOST_MESSAGE_BYTES);
+    if message.trim_start().len() != message.len() {
+        message = message.trim_start().to_owned();
+        end = message.len().min(MOST_MESSAGE_BYTES);
+    }
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
+    message.truncate(message.trim_end().len());
+    (!message.is_empty()).then_some(message)
+}
+
+/// Control characters, and those that turn the direction of a terminal's text.
+fn is_control(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether a text holds the password, as it is or as one of the encodings in which it was sent.
+fn repeats(text: &str, password: &str) -> bool {
+    let holds = |part: &[u8]| std::str::from_utf8(part).is_ok_and(|part| text.contains(part));
+    let (mut form, mut json) = (Secret::default(), Secret::default());
+    encode::form_value(password, &mut form);
+    encode::json_string(password, &mut json);
+    holds(password.as_bytes()) || holds(&form) || holds(json.get(1..json.len() - 1).unwrap_or_default())
+}
+
+/// Reads a body that is one JSON object and nothing else.
+fn read_object<'a, M: Members>(body: &'a [u8], members: &'a mut M) -> serde_json::Result<()> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    json.deserialize_map(Object(members))?;
+    json.end()
+}
+
+/// Which members of an object are of interest, and where their values go.
+trait Members {
+    fn wants(&self, name: &str) -> bool;
+    fn string(&mut self, value: &str);
+    fn other(&mut self);
+}
+
+struct Object<'a, M>(&'a mut M);
+
+impl<'de, M: Members> Visitor<'de> for Object<'_, M> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(wanted) = map.next_key_seed(Key(&*self.0))? {
+            if wanted {
+                map.next_value_seed(Value(&mut *self.0))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Key<'a, M>(&'a M);
+
+impl<'de, M: Members> DeserializeSeed<'de> for Key<'_, M> {
+    type Value = bool;
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl<M: Members> Visitor<'_> for Key<'_, M> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<bool, E> {
+        Ok(self.0.wants(name))
+    }
+}
+
+struct Value<'a, M>(&'a mut M);
+
+impl<'de, M: Members> DeserializeSeed<'de> for Value<'_, M> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de, M: Members> Visitor<'de> for Value<'_, M> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        self.0.string(value);
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.0.other();
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        self.visit_unit()
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        self.visit_unit()
+    }
+}
+
+enum Found {
+    Nothing,
+    Token(Secret),
+    Wrong(&'static str),
+}
+
+struct TokenMember<'a> {
+    found: &'a mut Found,
+}
+
+impl Members for TokenMember<'_> {
+    fn wants(&self, name: &str) -> bool {
+        name == "token"
+    }
+
+    fn string(&mut self, value: &str) {
+        *self.found = match self.found {
+            Found::Wrong(why) => Found::Wrong(why),
+            Found::Token(_) => Found::Wrong("The answer has more than one member token"),
+            Found::Nothing if value.is_empty() => Found::Wrong("The token in the answer is empty"),
+            Found::Nothing if value.len() > MOST_TOKEN_BYTES => {
+                Found::Wrong("The token in the answer is longer than 65536 bytes")
+            }
+            Found::Nothing if !value.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) => {
+                Found::Wrong("The token in the answer has characters that no header may carry")
+            }
+            Found::Nothing => {
+                let mut token = Secret::with_capacity(value.len() + 1); // the NUL that C wants
+                token.extend(value.as_bytes());
+                Found::Token(token)
+            }
+        };
+    }
+
+    fn other(&mut self) {
+        *self.found = Found::Wrong("The token in the answer is no string");
+    }
+}
+
+struct ErrorMember<'a> {
+    words: &'a mut Option<String>,
+}
+
+impl Members for ErrorMember<'_> {
+    fn wants(&self, name: &str) -> bool {
+        matches!(name, "err" | "error")
+    }
+
+    fn string(&mut self, value: &str) {
+        self.words.get_or_insert_with(|| value.to_owned());
+    }
+
+    fn other(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_taken_from_an_object_that_has_it_once() {
+        let good: [(&[u8], &[u8]); 4] = [
+            (br#"{"token":"a-1"}"#, b"a-1"),
+            (br#" { "x" : [1,{"token":2}], "token" : "\u0041\/~!" , "y":null } "#, b"A/~!"),
+            (br#"{"token":"x","Token":"y","tok":{}}"#, b"x"),
+            (br#"{"\u0074oken":"x"}"#, b"x"),
+        ];
+        for (body, expected) in good {
+            assert_eq!(&token(body).unwrap()[..], expected);
+        }
+        let long = format!(r#"{{"token":"{}"}}"#, "x".repeat(MOST_TOKEN_BYTES));
+        assert_eq!(token(long.as_bytes()).unwrap().len(), MOST_TOKEN_BYTES);
+    }
+
+    #[test]
+    fn anything_else_is_malformed_and_is_not_quoted() {
+        let longer = format!(r#"{{"token":"{}"}}"#, "x".repeat(MOST_TOKEN_BYTES + 1));
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let deep_member = format!(r#"{{"x":{deep}}}"#);
+        let bodies: Vec<&[u8]> = vec![
+            b"",
+            b" ",
+            b"{}",
+            b"null",
+            b"[]",
+            b"\"SECRET\"",
+            br#"{"token":""}"#,
+            br#"{"token":null}"#,
+            br#"{"token":7}"#,
+            br#"{"token":["SECRET"]}"#,
+            br#"{"token":{"token":"SECRET"}}"#,
+            br#"{"token":true}"#,
+            br#"{"token":1.5}"#,
+            br#"{"token":-1}"#,
+            br#"{"token":"SECRET","token":"SECRET"}"#,
+            br#"{"token":"SECRET","token":1}"#,
+            br#"{"token":1,"token":"SECRET"}"#,
+            br#"{"token":"SECRET"} x"#,
+            br#"{"token":"SECRET"}{}"#,
+            br#"{"token":"SECRET""#,
+            br#"{"token":"SECRET",}"#,
+            br#"{'token':'SECRET'}"#,
+            b"\xef\xbb\xbf{\"token\":\"SECRET\"}",
+            b"\xff\xfe{\0",
+            br#"{"token":"SEC RET"}"#,
+            br#"{"token":"SECRET\r\nX: y"}"#,
+            br#"{"token":"SECRET\u0000"}"#,
+            "{\"token\":\"SECRETé\"}".as_bytes(),
+            br#"{"token":"\ud800"}"#,
+            b"{\"token\":\"\xff\"}",
+            b"<html>SECRET</html>",
+            longer.as_bytes(),
+            deep.as_bytes(),
+            deep_member.as_bytes(),
+        ];
+        for body in bodies {
+            let failure = token(body).unwrap_err();
+            assert!(matches!(failure, Failure::Malformed(_)), "{:?}", &body[..body.len().min(60)]);
+            assert!(!failure.to_string().contains("SECRET"));
+        }
+    }
+
+    #[test]
+    fn the_servers_words_come_trimmed_and_bounded() {
+        let message = |body: &[u8]| server_message(body, "hunter2");
+        assert_eq!(message(br#"{"err":" Access\r\ndenied\u0007 "}"#).unwrap(), "Accessdenied");
+        assert_eq!(message(br#"{"x":1,"error":"no"}"#).unwrap(), "no");
+        assert_eq!(message(br#"{"err":7,"error":"no"}"#).unwrap(), "no");
+        assert_eq!(message(b"  Bad gateway\n").unwrap(), "Bad gateway");
+        assert_eq!(message(b"caf\xc3\xa9 \xff").unwrap(), "caf\u{e9} \u{fffd}");
+        assert_eq!(message("\u{202e}x".as_bytes()).unwrap(), "x");
+        for nothing in [
+            &b""[..],
+            b" \n\t",
+            b"{}",
+            b"[1]",
+            b"7",
+            b"null",
+            br#"{"err":""}"#,
+            br#"{"err":null}"#,
+            br#"{"message":"x"}"#,
+        ] {
+            assert_eq!(message(nothing), None, "{nothing:?}");
+        }
+        let long = message("é".repeat(2000).as_bytes()).unwrap();
+        assert_eq!(long.len(), 1024);
+        let odd = message(format!(" x{}", "é".repeat(2000)).as_bytes()).unwrap();
+        assert_eq!(odd.len(), 1023);
+    }
+
+    #[test]
+    fn the_servers_words_never_repeat_the_password() {
+        let password = "p\u{7}w \"é&\\";
+        let far = format!("{}{password}", "x".repeat(1020));
+        for body in [
+            password.to_owned(),
+            format!("<{password}>"),
+            "p%07w+%22%C3%A9%26%5C".to_owned(),
+            r#"wrong: p\u0007w \"é&\\"#.to_owned(),
+            r#"{"err":"wrong: p\u0007w \"\u00e9&\\"}"#.to_owned(),
+            far,
+        ] {
+            assert_eq!(server_message(body.as_bytes(), password), None, "{body}");
+        }
+    }
+}

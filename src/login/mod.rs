@@ -1,0 +1,216 @@
+//! What a login is, from start to end: encode, exchange, decide, again or not. Who calls it, and how bytes travel,
+//! is no concern of this room.
+
+pub mod answer;
+pub mod encode;
+pub mod retry;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::call::{Call, Level};
+use crate::failure::{Failure, Phase, Report};
+use crate::process::PerProcess;
+use crate::secret::Secret;
+use crate::settings::{BodyFormat, Settings};
+use crate::wire::exchange::RequestHead;
+use crate::wire::{Answer, Broken, Journey, Route, Wire};
+use retry::Backoff;
+
+/// Who logs in.
+pub struct Credentials<'a> {
+    pub username: &'a str,
+    pub password: &'a str,
+    pub system: Option<&'a str>,
+}
+
+impl<'a> Credentials<'a> {
+    fn fields(&self) -> impl Iterator<Item = (&'static str, &'a str)> + use<'a> {
+        let fields =
+            [("username", Some(self.username)), ("password", Some(self.password)), ("system", self.system)];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    fn bytes(&self) -> usize {
+        self.username.len() + self.password.len() + self.system.map_or(0, str::len)
+    }
+}
+
+/// The service as frozen options reach it.
+pub struct Service {
+    settings: Settings,
+    route: Arc<Route>,
+    form_head: RequestHead,
+    json_head: RequestHead,
+    /// The service has taken JSON after it refused a form.
+    prefers_json: AtomicBool,
+    wire: PerProcess<Wire>,
+}
+
+impl Service {
+    /// Freezes settings: reads the environment, once.
+    pub fn new(settings: Settings) -> Result<Service, Failure> {
+        let route = Arc::new(Route::choose(&settings)?);
+        let head = |content_type| {
+            RequestHead::new(&settings.base, "/authenticate", content_type, &settings.user_agent)
+        };
+        Ok(Service {
+            form_head: head("application/x-www-form-urlencoded"),
+            json_head: head("application/json"),
+            prefers_json: AtomicBool::new(false),
+            wire: PerProcess::new(),
+            route,
+            settings,
+        })
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Makes a connection ahead of a login; sends no credentials.
+    pub fn connect(&self, call: &Call) -> Result<(), Report> {
+        call.check()?;
+        self.wire(call).connect(call).map_err(|broken| {
+            call.log(Level::Error, || format!("no connection: {}", broken.failure));
+            broken.failure.into()
+        })
+    }
+
+    /// Logs in, as often as it takes and may be tried.
+    pub fn login(&self, call: &Call, credentials: &Credentials) -> Result<Secret, Report> {
+        #[cfg(feature = "panic-probe")]
+        assert!(credentials.username != "panic-probe", "a probe of {}", credentials.password);
+
+        let done = self.attempts(call, credentials);
+        match &done {
+            Ok(_) => call.log(Level::Info, || {
+                format!("logged in: {} request(s), {} ms", call.attempts(), elapsed(call).as_millis())
+            }),
+            Err(report) => call.log(Level::Error, || {
+                let (requests, ms) = (call.attempts(), elapsed(call).as_millis());
+                format!("login failed: {requests} request(s), {ms} ms: {}", report.failure)
+            }),
+        }
+        done
+    }
+
+    fn attempts(&self, call: &Call, credentials: &Credentials) -> Result<Secret, Report> {
+        let mut json = match self.settings.body_format {
+            BodyFormat::Auto => self.prefers_json.load(Ordering::Relaxed),
+            BodyFormat::Form => false,
+            BodyFormat::Json => true,
+        };
+        let mut backoff = Backoff::new(&self.settings, call.remaining());
+        let mut last = None;
+        let wire = self.wire(call);
+        let mut journey = Journey::default();
+        loop {
+            if let Err(failure) = call.check() {
+                return Err(ended(failure, last, call));
+            }
+            let (head, body) = if json {
+                (&self.json_head, encode::json(credentials))
+            } else {
+                (&self.form_head, encode::form(credentials))
+            };
+            let report = match wire.exchange(call, &mut journey, head, &body) {
+                Ok(answer) if answer.status == 200 => match answer::token(&answer.body) {
+                    Ok(token) => {
+                        if json && !self.prefers_json.load(Ordering::Relaxed) {
+                            self.prefers_json.store(true, Ordering::Relaxed);
+                        }
+                        return Ok(token);
+                    }
+                    Err(failure) => {
+                        return Err(Report { http_status: 200, attempts: call.attempts(), ..failure.into() });
+                    }
+                },
+                Ok(answer) => {
+                    let report = refused(&answer, credentials.password, call);
+                    // The form as such was refused, not the account.
+                    if !json
+                        && self.settings.body_format == BodyFormat::Auto
+                        && matches!(answer.status, 400 | 415 | 422)
+                    {
+                        call.log(Level::Warn, || format!("status {} to a form: trying JSON", answer.status));
+                        json = true;
+                        last = Some(report);
+                        continue;
+                    }
+                    if !matches!(answer.status, 429 | 500 | 502 | 503 | 504) {
+                        return Err(report);
+                    }
+                    report
+                }
+                Err(broken) => {
+                    let retryable = broken.may_be_retried();
+                    let report = Report {
+                        http_status: broken.status,
+                        attempts: call.attempts(),
+                        ..broken.failure.into()
+                    };
+                    if !retryable {
+                        return Err(report);
+                    }
+                    report
+                }
+            };
+            let retry_after = report.retry_after.and_then(|seconds| u64::try_from(seconds).ok());
+            let Some(wait) =
+                backoff.next(call.remaining(), retry_after.map(Duration::from_secs), call.chance)
+            else {
+                return Err(report);
+            };
+            call.log(Level::Warn, || format!("trying again in {} ms: {}", wait.as_millis(), report.failure));
+            call.enter(Phase::BackOff);
+            last = Some(report);
+            if let Err(failure) = crate::wire::wait::pause(call, wait) {
+                return Err(ended(failure, last, call));
+            }
+        }
+    }
+
+    fn wire(&self, call: &Call) -> &Wire {
+        self.wire.get(call.process, |parents| Wire::new(&self.route, parents))
+    }
+}
+
+/// A failure between attempts, with what the last attempt's answer said.
+fn ended(failure: Failure, last: Option<Report>, call: &Call) -> Report {
+    match last {
+        Some(last) => Report { failure, ..last },
+        None => Report { attempts: call.attempts(), ..failure.into() },
+    }
+}
+
+fn refused(answer: &Answer, password: &str, call: &Call) -> Report {
+    let retry_after =
+        answer.retry_after.as_ref().and_then(|header| retry::seconds(&header.value, header.date.as_deref()));
+    Report {
+        failure: Failure::Refused { status: answer.status },
+        http_status: answer.status,
+        server_message: answer::server_message(&answer.body, password),
+        retry_after,
+        attempts: call.attempts(),
+    }
+}
+
+impl Broken {
+    /// Whether the library itself may try again: nothing of a request was handed over, and what failed may pass.
+    fn may_be_retried(&self) -> bool {
+        !self.sent
+            && matches!(
+                self.failure,
+                Failure::Dns { .. }
+                    | Failure::Connect { .. }
+                    | Failure::Lost { .. }
+                    | Failure::Timeout { connect_timeout: true, .. }
+            )
+    }
+}
+
+fn elapsed(call: &Call) -> Duration {
+    call.clock.now().saturating_duration_since(call.started)
+}

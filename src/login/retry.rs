@@ -1,0 +1,136 @@
+//! When a login is tried again: how long to wait, and when there is no room for another attempt.
+
+use std::time::{Duration, SystemTime};
+
+use crate::call::Chance;
+use crate::settings::Settings;
+
+/// An attempt that is worth making has this long, or a quarter of a shorter deadline.
+const ROOM_FOR_AN_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// The back-off of one login: exponential, with full jitter.
+pub struct Backoff {
+    left: u32,
+    window: Duration,
+    max: Duration,
+    reserve: Duration,
+}
+
+impl Backoff {
+    /// `whole` is how long the whole login may take.
+    pub fn new(settings: &Settings, whole: Duration) -> Backoff {
+        Backoff {
+            left: settings.max_retries,
+            window: settings.first_backoff,
+            max: settings.max_backoff,
+            reserve: ROOM_FOR_AN_ATTEMPT.min(whole / 4),
+        }
+    }
+
+    /// How long to wait before the next attempt, of a login that has `remaining`; None where there is to be none.
+    ///
+    /// Without `retry_after` the wait is drawn from nought to the window; with it, it is that time and a draw from
+    /// nought to the larger of it and the window. It is the range that is cut to what fits, never the value drawn:
+    /// else all late ones would come at the same moment.
+    pub fn next(
+        &mut self,
+        remaining: Duration,
+        retry_after: Option<Duration>,
+        chance: &dyn Chance,
+    ) -> Option<Duration> {
+        self.left = self.left.checked_sub(1)?;
+        let window = self.window;
+        self.window = (window * 2).min(self.max);
+        let base = retry_after.unwrap_or_default();
+        let room = remaining.checked_sub(self.reserve)?.checked_sub(base)?;
+        Some(base + chance.draw(window.max(base).min(room)))
+    }
+}
+
+/// A `Retry-After` header (RFC 9110, 10.2.3) in seconds: of itself, or a date counted against the answer's own `Date`
+/// (against this machine's where it has none). None where it can't be read.
+pub fn seconds(retry_after: &[u8], date: Option<&[u8]>) -> Option<i64> {
+    let value = retry_after.trim_ascii();
+    if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
+        return std::str::from_utf8(value).ok()?.parse().ok();
+    }
+    let until = http_date(value)?;
+    let now = match date {
+        Some(date) => http_date(date.trim_ascii())?,
+        None => SystemTime::now(),
+    };
+    let seconds = until.duration_since(now).map_or(0, |wait| wait.as_secs());
+    i64::try_from(seconds).ok()
+}
+
+fn http_date(text: &[u8]) -> Option<SystemTime> {
+    httpdate::parse_http_date(std::str::from_utf8(text).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Most;
+    impl Chance for Most {
+        fn draw(&self, below: Duration) -> Duration {
+            below
+        }
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn backoff(whole: u64) -> Backoff {
+        Backoff::new(&Settings::default(), secs(whole))
+    }
+
+    #[test]
+    fn the_window_doubles_to_its_largest_and_the_retries_end() {
+        let mut backoff = backoff(3600);
+        let waits: Vec<_> = (0..5).map(|_| backoff.next(secs(3600), None, &Most)).collect();
+        assert_eq!(waits, [Some(secs(1)), Some(secs(2)), Some(secs(4)), Some(secs(8)), None]);
+    }
+
+    #[test]
+    fn the_range_is_cut_so_that_a_second_remains() {
+        assert_eq!(
+            backoff(30).next(Duration::from_millis(1500), None, &Most),
+            Some(Duration::from_millis(500))
+        );
+        assert_eq!(backoff(30).next(secs(1), None, &Most), Some(Duration::ZERO));
+        assert_eq!(backoff(30).next(Duration::from_millis(999), None, &Most), None);
+        // a quarter of a short deadline
+        assert_eq!(backoff(2).next(secs(1), None, &Most), Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn retry_after_comes_before_the_draw_and_must_fit() {
+        assert_eq!(backoff(30).next(secs(30), Some(secs(5)), &Most), Some(secs(10)));
+        assert_eq!(backoff(30).next(secs(30), Some(Duration::ZERO), &Most), Some(secs(1)));
+        assert_eq!(backoff(30).next(secs(30), Some(secs(20)), &Most), Some(secs(29)));
+        assert_eq!(backoff(30).next(secs(30), Some(secs(29)), &Most), Some(secs(29)));
+        assert_eq!(backoff(30).next(secs(30), Some(secs(30)), &Most), None);
+        assert_eq!(backoff(30).next(secs(30), Some(Duration::from_secs(u64::MAX)), &Most), None);
+    }
+
+    #[test]
+    fn a_retry_after_is_seconds_or_a_date_against_the_answers_own() {
+        let now = Some(&b"Wed, 21 Oct 2015 07:28:00 GMT"[..]);
+        assert_eq!(seconds(b" 120 ", now), Some(120));
+        assert_eq!(seconds(b"0", None), Some(0));
+        assert_eq!(seconds(b"9223372036854775807", None), Some(i64::MAX));
+        assert_eq!(seconds(b"Wed, 21 Oct 2015 07:29:30 GMT", now), Some(90));
+        assert_eq!(seconds(b"Wednesday, 21-Oct-15 07:29:30 GMT", now), Some(90));
+        assert_eq!(seconds(b"Wed Oct 21 07:29:30 2015", now), Some(90));
+        assert_eq!(seconds(b"Wed, 21 Oct 2015 07:00:00 GMT", now), Some(0));
+        assert_eq!(seconds(b"Wed, 21 Oct 2015 07:29:30 GMT", None), Some(0));
+        for unreadable in
+            [&b""[..], b"-1", b"+1", b"1.5", b"1 2", b"soon", b"9223372036854775808", b"\xff", b"0x10"]
+        {
+            assert_eq!(seconds(unreadable, now), None, "{unreadable:?}");
+        }
+        assert_eq!(seconds(b"Wed, 21 Oct 2015 07:29:30 GMT", Some(b"yesterday")), None);
+    }
+}

@@ -1,0 +1,160 @@
+//! Memory that held a secret: a buffer that is wiped, and the allocator that wipes every block it frees, so that
+//! what dependencies leave behind goes too.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fmt;
+use std::ops::Deref;
+
+/// Overwrites `bytes` with zeros in a way that the compiler can't leave out.
+///
+/// A memset and a barrier: a loop of volatile stores, byte by byte, costs a hundred times as much.
+#[inline]
+pub fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    keep(bytes.as_mut_ptr());
+}
+
+/// Makes the compiler believe that what `pointer` points to is read here.
+#[inline(always)]
+fn keep(pointer: *mut u8) {
+    std::hint::black_box(pointer);
+}
+
+/// Bytes that are wiped when dropped and never shown.
+#[derive(Default)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    pub fn with_capacity(capacity: usize) -> Secret {
+        Secret(Vec::with_capacity(capacity))
+    }
+
+    /// Growth leaves nothing behind: the allocator wipes the block that is given up.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub fn push(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
+    pub fn truncate(&mut self, length: usize) {
+        if let Some(rest) = self.0.get_mut(length..) {
+            wipe(rest);
+        }
+        self.0.truncate(length);
+    }
+
+    pub fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl From<Vec<u8>> for Secret {
+    fn from(bytes: Vec<u8>) -> Secret {
+        Secret(bytes)
+    }
+}
+
+impl From<&[u8]> for Secret {
+    fn from(bytes: &[u8]) -> Secret {
+        Secret(bytes.to_vec())
+    }
+}
+
+impl std::io::Write for Secret {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Clone for Secret {
+    fn clone(&self) -> Secret {
+        Secret(self.0.clone())
+    }
+}
+
+impl Deref for Secret {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// The system's allocator, with every block wiped before it is given back.
+struct Wiping;
+
+#[global_allocator]
+static ALLOCATOR: Wiping = Wiping;
+
+// SAFETY: every request goes to `System` with the layout that it came with; a block is written to only while it
+// still belongs to the library. `realloc` never hands a block to the system's `realloc`, which could move it and
+// leave the old bytes behind.
+unsafe impl GlobalAlloc for Wiping {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        unsafe { System.alloc(layout) }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        unsafe {
+            block.write_bytes(0, layout.size());
+            keep(block);
+            System.dealloc(block, layout);
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        unsafe {
+            let new = System.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !new.is_null() {
+                new.copy_from_nonoverlapping(block, layout.size().min(size));
+                self.dealloc(block, layout);
+            }
+            new
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        assert_eq!(format!("{:?}", Secret::from(&b"hunter2"[..])), "Secret(***)");
+    }
+
+    #[test]
+    fn truncating_wipes_what_is_cut() {
+        let mut secret = Secret::from(&b"hunter2"[..]);
+        secret.truncate(3);
+        let spare = secret.0.spare_capacity_mut();
+        // SAFETY: these bytes were initialised before the cut.
+        assert!(spare.iter().take(4).all(|byte| unsafe { byte.assume_init() } == 0));
+        assert_eq!(&secret[..], b"hun");
+    }
+}

@@ -1,0 +1,196 @@
+//! What options freeze into: each value checked when it is set, then only read.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ca_file::CaFile;
+use crate::call::Logger;
+use crate::failure::{Failure, Why};
+use crate::url::{BaseUrl, ProxyUrl};
+
+/// Strings that a caller passes are at most this long.
+pub const MOST_STRING_BYTES: usize = 64 << 10;
+const LONGEST: Duration = Duration::from_secs(3600);
+const MOST_RETRIES: u32 = 10;
+const RESPONSE_BYTES: std::ops::RangeInclusive<usize> = 1 << 10..=16 << 20;
+/// The library's own part of the User-Agent header.
+const USER_AGENT: &str = concat!("libcouchdrop/", env!("CARGO_PKG_VERSION"));
+const SERVICE: &str = "https://api.couchdrop.io";
+
+/// How the body of a login is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// A form first; JSON when the service refuses the form as such.
+    Auto,
+    Form,
+    Json,
+}
+
+#[derive(Clone, Debug)]
+pub enum Proxy {
+    /// What the environment says when the options freeze.
+    FromEnvironment,
+    None,
+    Set(ProxyUrl),
+}
+
+#[derive(Clone)]
+pub struct Settings {
+    pub base: BaseUrl,
+    pub body_format: BodyFormat,
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+    pub max_retries: u32,
+    pub first_backoff: Duration,
+    pub max_backoff: Duration,
+    pub proxy: Proxy,
+    pub ca_file: Option<Arc<CaFile>>,
+    pub user_agent: String,
+    pub max_response: usize,
+    pub logger: Option<Logger>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            base: BaseUrl {
+                https: true,
+                host: crate::url::Host::Name(SERVICE.trim_start_matches("https://").to_owned()),
+                port: 443,
+                prefix: String::new(),
+            },
+            body_format: BodyFormat::Auto,
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            max_retries: 4,
+            first_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(8),
+            proxy: Proxy::FromEnvironment,
+            ca_file: None,
+            user_agent: USER_AGENT.to_owned(),
+            max_response: 64 << 10,
+            logger: None,
+        }
+    }
+}
+
+impl Settings {
+    pub fn set_base_url(&mut self, url: &str) -> Result<(), Failure> {
+        let base = BaseUrl::parse(url)?;
+        if !base.https && matches!(self.proxy, Proxy::Set(_)) {
+            return Err(Failure::InsecureUrl(
+                "A base URL of plain http can't be used with a proxy: it would read the password".into(),
+            ));
+        }
+        self.base = base;
+        Ok(())
+    }
+
+    pub fn set_body_format(&mut self, format: i32) -> Result<(), Failure> {
+        self.body_format = match format {
+            0 => BodyFormat::Auto,
+            1 => BodyFormat::Form,
+            2 => BodyFormat::Json,
+            _ => {
+                return Err(out_of_range(
+                    "The body format",
+                    "must be CD_BODY_AUTO, CD_BODY_FORM or CD_BODY_JSON",
+                ));
+            }
+        };
+        Ok(())
+    }
+
+    pub fn set_timeout(&mut self, ms: u32) -> Result<(), Failure> {
+        self.timeout = timeout("The timeout", ms)?;
+        Ok(())
+    }
+
+    pub fn set_connect_timeout(&mut self, ms: u32) -> Result<(), Failure> {
+        self.connect_timeout = timeout("The connect timeout", ms)?;
+        Ok(())
+    }
+
+    pub fn set_max_retries(&mut self, count: u32) -> Result<(), Failure> {
+        if count > MOST_RETRIES {
+            return Err(out_of_range("The number of retries", "must be from 0 to 10"));
+        }
+        self.max_retries = count;
+        Ok(())
+    }
+
+    pub fn set_backoff(&mut self, first: u32, max: u32) -> Result<(), Failure> {
+        let (first, max) = (Duration::from_millis(first.into()), Duration::from_millis(max.into()));
+        if first > LONGEST || max > LONGEST {
+            return Err(out_of_range("The back-off", "must be from 0 to 3600000 ms"));
+        }
+        if first > max {
+            return Err(out_of_range("The first back-off", "must not be above the largest"));
+        }
+        (self.first_backoff, self.max_backoff) = (first, max);
+        Ok(())
+    }
+
+    /// `None` means no proxy, whatever the environment says.
+    pub fn set_proxy(&mut self, url: Option<&str>) -> Result<(), Failure> {
+        self.proxy = match url {
+            None => Proxy::None,
+            Some(url) => {
+                let proxy = ProxyUrl::parse("The proxy URL", url)?;
+                if !self.base.https {
+                    return Err(Failure::InsecureUrl(
+                        "A proxy can't be used with a base URL of plain http: it would read the password"
+                            .into(),
+                    ));
+                }
+                Proxy::Set(proxy)
+            }
+        };
+        Ok(())
+    }
+
+    pub fn set_ca_file(&mut self, path: &str) -> Result<(), Failure> {
+        let file = CaFile::read(Path::new(path))
+            .map_err(|why| Failure::CaFile(format!("The CA file {why}").into()))?;
+        self.ca_file = Some(Arc::new(file));
+        Ok(())
+    }
+
+    pub fn set_user_agent(&mut self, product: &str) -> Result<(), Failure> {
+        if product.chars().any(char::is_control) {
+            return Err(out_of_range("The user agent", "must not hold control characters"));
+        }
+        self.user_agent = format!("{product} {USER_AGENT}");
+        Ok(())
+    }
+
+    pub fn set_max_response(&mut self, bytes: usize) -> Result<(), Failure> {
+        if !RESPONSE_BYTES.contains(&bytes) {
+            return Err(out_of_range("The response limit", "must be from 1024 to 16777216 bytes"));
+        }
+        self.max_response = bytes;
+        Ok(())
+    }
+
+    pub fn set_logger(&mut self, logger: Option<Logger>) -> Result<(), Failure> {
+        if logger.is_some_and(|logger| !(1..=4).contains(&logger.max_level)) {
+            return Err(out_of_range("The log level", "must be from CD_LOG_ERROR (1) to CD_LOG_DEBUG (4)"));
+        }
+        self.logger = logger;
+        Ok(())
+    }
+}
+
+/// A timeout in milliseconds, checked; `what` names it in a failure.
+pub fn timeout(what: &'static str, ms: u32) -> Result<Duration, Failure> {
+    let length = Duration::from_millis(ms.into());
+    if length.is_zero() || length > LONGEST {
+        return Err(out_of_range(what, "must be from 1 to 3600000 ms"));
+    }
+    Ok(length)
+}
+
+fn out_of_range(what: &'static str, why: impl Into<Why>) -> Failure {
+    Failure::OutOfRange { what, why: why.into() }
+}

@@ -1,0 +1,172 @@
+//! Happy Eyeballs (RFC 8305, sections 4 and 5): addresses of both families in turn, the next one tried when one has
+//! failed or 250 ms have passed; the first connection wins.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::call::{Call, Level};
+use crate::failure::{Failure, Phase};
+use crate::wire::connection::describe;
+use crate::wire::wait;
+
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Addresses that have failed this login, in a connect or a handshake: they are tried last.
+pub type Failed = Vec<SocketAddr>;
+
+/// Connects to the first of `addresses` that lets it. `meanwhile` runs once, when the first attempt is under way.
+pub fn race(
+    call: &Call,
+    peer: &str,
+    addresses: &[SocketAddr],
+    failed: &mut Failed,
+    meanwhile: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(Socket, SocketAddr), Failure> {
+    call.enter(Phase::Connect);
+    let mut queue = in_turn(addresses, failed).into_iter().peekable();
+    let mut meanwhile = Some(meanwhile);
+    let mut under_way: Vec<(Socket, SocketAddr)> = Vec::new();
+    let mut errors: Vec<String> = Vec::new();
+    let mut next = call.clock.now();
+    let done = loop {
+        if let Some(address) = queue.next_if(|_| under_way.is_empty() || call.clock.now() >= next) {
+            next = call.clock.now() + ATTEMPT_DELAY;
+            match start(&address) {
+                Ok(socket) => {
+                    call.log(Level::Debug, || format!("connecting to {address}"));
+                    under_way.push((socket, address));
+                }
+                Err(error) if out_of_resources(&error) => {
+                    break Err(Failure::Resources(
+                        format!("The process can't open a socket: {error}").into(),
+                    ));
+                }
+                Err(error) => give_up(call, address, &error, &mut errors, failed),
+            }
+            continue;
+        }
+        if under_way.is_empty() {
+            break Err(Failure::Connect { peer: peer.to_owned(), why: errors.join("; ").into() });
+        }
+        if let Some(meanwhile) = meanwhile.take() {
+            meanwhile()?;
+        }
+        let mut polls: Vec<_> =
+            under_way.iter().map(|(socket, _)| wait::writable(socket.as_raw_fd())).collect();
+        polls.push(wait::readable(-1));
+        let until = if queue.peek().is_some() { next.min(call.until()) } else { call.until() };
+        if !wait::wait(call, &mut polls, until)? {
+            if call.clock.now() >= call.until() {
+                break Err(call.timed_out());
+            }
+            continue;
+        }
+        let mut ready: Vec<_> = polls.iter().map(|poll| poll.revents != 0).collect();
+        ready.truncate(under_way.len());
+        let mut winner = None;
+        let mut ready = ready.into_iter();
+        under_way.retain_mut(|(socket, address)| {
+            if !ready.next().unwrap_or(false) || winner.is_some() {
+                return true;
+            }
+            match socket.take_error() {
+                Ok(None) => {
+                    winner = Some(*address);
+                    true
+                }
+                Ok(Some(error)) | Err(error) => {
+                    give_up(call, *address, &error, &mut errors, failed);
+                    next = call.clock.now();
+                    false
+                }
+            }
+        });
+        if let Some(index) = winner.and_then(|won| under_way.iter().position(|(_, address)| *address == won))
+        {
+            break Ok(under_way.swap_remove(index));
+        }
+    };
+    if done.is_err() {
+        failed.extend(under_way.iter().map(|(_, address)| *address));
+    }
+    done
+}
+
+fn give_up(
+    call: &Call,
+    address: SocketAddr,
+    error: &io::Error,
+    errors: &mut Vec<String>,
+    failed: &mut Failed,
+) {
+    let what = format!("{}: {}", address.ip(), describe(error));
+    call.log(Level::Debug, || format!("no connection to {what}"));
+    errors.push(what);
+    failed.push(address);
+}
+
+/// Families in turn, beginning with that of the first; what has failed comes last.
+fn in_turn(addresses: &[SocketAddr], failed: &Failed) -> Vec<SocketAddr> {
+    let (tried, fresh): (Vec<SocketAddr>, Vec<_>) =
+        addresses.iter().partition(|address| failed.contains(address));
+    let mut order = Vec::with_capacity(addresses.len());
+    for group in [fresh, tried] {
+        let first_is_v6 = group.first().is_some_and(SocketAddr::is_ipv6);
+        let (one, other): (Vec<SocketAddr>, Vec<_>) =
+            group.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+        let (mut one, mut other) = (one.into_iter(), other.into_iter());
+        loop {
+            match (one.next(), other.next()) {
+                (None, None) => break,
+                (a, b) => order.extend(a.into_iter().chain(b)),
+            }
+        }
+    }
+    order
+}
+
+fn start(address: &SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?; // close-on-exec
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    socket.set_nosigpipe(true)?;
+    match socket.connect(&(*address).into()) {
+        Ok(()) => Ok(socket),
+        Err(error)
+            if error.raw_os_error() == Some(libc::EINPROGRESS)
+                || error.kind() == io::ErrorKind::WouldBlock =>
+        {
+            Ok(socket)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn out_of_resources(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// Addresses with the port that is meant.
+pub fn with_port(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
+    addresses.iter().map(|address| SocketAddr::new(*address, port)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_come_in_turn_and_what_failed_comes_last() {
+        let [a4, b4, c4] = [1, 2, 3].map(|last| SocketAddr::from(([192, 0, 2, last], 443)));
+        let [a6, b6] = [1, 2].map(|last| SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, last], 443)));
+        assert_eq!(in_turn(&[a6, b6, a4, b4, c4], &vec![]), [a6, a4, b6, b4, c4]);
+        assert_eq!(in_turn(&[a4, b4, c4], &vec![]), [a4, b4, c4]);
+        assert_eq!(in_turn(&[a6, b6, a4, b4], &vec![a6]), [b6, a4, b4, a6]);
+        assert_eq!(in_turn(&[a4], &vec![a4]), [a4]);
+    }
+}

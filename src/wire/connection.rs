@@ -1,0 +1,525 @@
+//! One connection: its socket, TLS and buffers. What lies in the buffers after an exchange is wiped where it was used.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use socket2::Socket;
+
+use crate::call::Call;
+use crate::failure::{Failure, Phase};
+use crate::secret::wipe;
+use crate::wire::{pool, tls, wait};
+
+/// Buffers start small and grow to what the peer sends.
+const FIRST_BUFFER: usize = 4 << 10;
+/// A handshake message is at most 64 KiB, in records with some overhead; rustls checks the exact limits.
+const MOST_UNPROCESSED: usize = 128 << 10;
+/// A buffer that has grown larger than this is given back after the exchange.
+const LARGEST_KEPT: usize = 20 << 10;
+/// How long sent data may stay unacknowledged, and so how late a peer that is gone is found out.
+const USER_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub struct Connection {
+    socket: Socket,
+    pub peer: SocketAddr,
+    tls: Option<Box<UnbufferedClientConnection>>,
+    /// What came and TLS has not processed yet.
+    raw: Buffer,
+    /// What came, in plain.
+    input: Buffer,
+    /// What is to be sent, in plain.
+    plain: Buffer,
+    /// What is to be sent, as it goes over the wire.
+    output: Buffer,
+    /// The peer said, within TLS, that it sends no more.
+    closed: bool,
+    /// This connection has served a login before.
+    pub reused: bool,
+    pub born: Duration,
+    pub idle_since: Duration,
+}
+
+/// What a read gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    Data,
+    /// The peer ended the connection in good order.
+    Closed,
+    /// The connection broke off: why.
+    Broken(String),
+}
+
+/// Whether a connection may carry a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Quiet {
+    Yes,
+    Ended,
+    /// Something came that nobody asked for.
+    Spoke,
+}
+
+impl Connection {
+    pub fn new(socket: Socket, peer: SocketAddr) -> Box<Connection> {
+        Box::new(Connection {
+            socket,
+            peer,
+            tls: None,
+            raw: Buffer::default(),
+            input: Buffer::default(),
+            plain: Buffer::default(),
+            output: Buffer::default(),
+            closed: false,
+            reused: false,
+            born: pool::uptime(),
+            idle_since: Duration::ZERO,
+        })
+    }
+
+    /// What has come and is not consumed yet.
+    pub fn input(&self) -> &[u8] {
+        self.input.filled()
+    }
+
+    /// Takes the first `count` bytes off the input.
+    pub fn consume(&mut self, count: usize) {
+        self.input.drop_front(count);
+    }
+
+    /// Makes the TLS handshake, until a request may be sent. What is left to be sent of it (in TLS 1.3 the last
+    /// message) goes with the request, or with [`Connection::flush`].
+    pub fn start_tls(
+        &mut self,
+        call: &Call,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<(), Failure> {
+        call.enter(Phase::Handshake);
+        let client = UnbufferedClientConnection::new(config, name)
+            .map_err(|error| Failure::Internal(format!("TLS can't start: {error}").into()))?;
+        self.tls = Some(Box::new(client));
+        loop {
+            match self.process() {
+                Ok(Progress::Ready) => return Ok(()),
+                Ok(Progress::NeedsInput) => {}
+                Err(error) => return Err(self.refuse(&error)),
+            }
+            if self.closed {
+                return Err(lost(call, "the server closed it"));
+            }
+            self.flush(call)?;
+            match self.fill_raw(call)? {
+                Received::Data => {}
+                Received::Closed => return Err(lost(call, "the server closed it")),
+                Received::Broken(why) => return Err(lost(call, why)),
+            }
+        }
+    }
+
+    /// Sends what is still to be sent.
+    pub fn flush(&mut self, call: &Call) -> Result<(), Failure> {
+        match self.write_out(call, usize::MAX)? {
+            Ok(()) => Ok(()),
+            Err(error) => Err(lost(call, describe(&error))),
+        }
+    }
+
+    /// Sends what is no request: to a proxy.
+    pub fn say(&mut self, call: &Call, bytes: &[u8]) -> Result<(), Failure> {
+        self.output.extend(bytes);
+        self.flush(call)
+    }
+
+    /// Sends a request in one write, if the socket takes it. Counts an attempt when its first byte is handed over.
+    ///
+    /// Where the peer has closed the connection already, its answer may still lie there: `Ok(Err)`.
+    pub fn send(&mut self, call: &Call, parts: &[&[u8]]) -> Result<io::Result<()>, Failure> {
+        call.enter(Phase::Send);
+        if self.tls.is_none() {
+            for part in parts {
+                self.output.extend(part);
+            }
+            return self.write_out(call, 0);
+        }
+        for part in parts {
+            self.plain.extend(part);
+        }
+        let before = self.output.len();
+        match self.encrypt() {
+            Ok(()) => {}
+            Err(error) => return Err(self.refuse(&error)),
+        }
+        self.plain.clear();
+        self.write_out(call, before)
+    }
+
+    /// Waits for more input.
+    pub fn receive(&mut self, call: &Call) -> Result<Received, Failure> {
+        if self.tls.is_none() {
+            return self.fill_input(call);
+        }
+        loop {
+            let before = self.input.len();
+            match self.process() {
+                Ok(_) => {}
+                Err(error) => return Err(self.refuse(&error)),
+            }
+            if self.input.len() > before {
+                return Ok(Received::Data);
+            }
+            if self.closed {
+                return Ok(Received::Closed);
+            }
+            self.flush(call)?;
+            match self.fill_raw(call)? {
+                Received::Data => {}
+                // Without TLS's own word for it an end may be an attacker's.
+                Received::Closed => {
+                    return Ok(Received::Broken("the server closed it without TLS's close_notify".into()));
+                }
+                broken => return Ok(broken),
+            }
+        }
+    }
+
+    /// Whether the connection is open and nothing of an answer lies there: nothing was asked yet. What TLS itself
+    /// has to say (session tickets after a handshake) is taken in.
+    pub fn is_quiet(&mut self) -> Quiet {
+        loop {
+            let target = if self.tls.is_some() { &mut self.raw } else { &mut self.input };
+            match receive(&self.socket, target) {
+                // A part of a record may be one of an early answer.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return if self.is_spent() { Quiet::Yes } else { Quiet::Spoke };
+                }
+                Ok(0) | Err(_) => return Quiet::Ended,
+                Ok(_) => match self.process() {
+                    Ok(_) if self.input.len() > 0 => return Quiet::Spoke,
+                    Ok(_) if !self.closed => {}
+                    _ => return Quiet::Ended,
+                },
+            }
+        }
+    }
+
+    /// Whether everything that came was consumed, so that nothing can pass for a part of the next answer.
+    pub fn is_spent(&self) -> bool {
+        self.input.len() == 0 && self.raw.len() == 0 && !self.closed
+    }
+
+    /// Wipes what the exchange left in the buffers, and makes the socket find out a peer that is gone.
+    pub fn rest(&mut self) {
+        self.wipe();
+        if !self.reused {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            let _ = self.socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+        }
+    }
+
+    fn wipe(&mut self) {
+        for buffer in [&mut self.raw, &mut self.input, &mut self.plain, &mut self.output] {
+            buffer.wipe();
+        }
+    }
+
+    fn encrypt(&mut self) -> Result<(), rustls::Error> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        loop {
+            // What lies unprocessed in `raw` is left for `receive`.
+            let UnbufferedStatus { state, .. } = tls.process_tls_records(&mut []);
+            match state? {
+                ConnectionState::WriteTraffic(mut traffic) => loop {
+                    match traffic.encrypt(self.plain.filled(), self.output.spare()) {
+                        Ok(count) => {
+                            self.output.appended(count);
+                            return Ok(());
+                        }
+                        Err(EncryptError::InsufficientSize(needed)) => {
+                            self.output.make_room(needed.required_size)
+                        }
+                        Err(EncryptError::EncryptExhausted) => return Err(rustls::Error::EncryptError),
+                    }
+                },
+                ConnectionState::EncodeTlsData(mut data) => encode(&mut data, &mut self.output)?,
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                _ => return Err(rustls::Error::HandshakeNotComplete),
+            }
+        }
+    }
+
+    /// Has TLS process what came: plain text goes to `input`, what it has to say to `output`.
+    fn process(&mut self) -> Result<Progress, rustls::Error> {
+        let Some(tls) = &mut self.tls else { return Ok(Progress::Ready) };
+        loop {
+            let UnbufferedStatus { mut discard, state } = tls.process_tls_records(self.raw.filled_mut());
+            let mut progress = None;
+            let mut failed = None;
+            match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        match record {
+                            Ok(record) => {
+                                discard += record.discard;
+                                self.input.extend(record.payload);
+                            }
+                            Err(error) => {
+                                failed = Some(error);
+                                break;
+                            }
+                        }
+                    }
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.output)?,
+                // It lies in `output`, and is sent before anything is waited for.
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::BlockedHandshake) => progress = Some(Progress::NeedsInput),
+                Ok(ConnectionState::WriteTraffic(_)) => progress = Some(Progress::Ready),
+                Ok(ConnectionState::PeerClosed) => self.closed = true,
+                Ok(ConnectionState::Closed) => {
+                    self.closed = true;
+                    progress = Some(Progress::Ready);
+                }
+                Ok(_) => failed = Some(rustls::Error::General("unknown state".into())),
+                Err(error) => failed = Some(error),
+            }
+            self.raw.drop_front(discard);
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if let Some(progress) = progress {
+                return Ok(progress);
+            }
+        }
+    }
+
+    /// TLS refused: tells the peer why, if that is possible at once, and says it in a sentence.
+    fn refuse(&mut self, error: &rustls::Error) -> Failure {
+        if let Some(tls) = &mut self.tls {
+            self.output.clear();
+            // The alert, and nothing that comes after it: the state of a connection that has failed is an error.
+            for _ in 0..4 {
+                match tls.process_tls_records(&mut []).state {
+                    Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                        let _ = encode(&mut data, &mut self.output);
+                    }
+                    Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                    _ => break,
+                }
+            }
+            let _ = send(&self.socket, self.output.filled());
+            self.output.clear();
+        }
+        tls::failure(error)
+    }
+
+    /// Sends `output`; an attempt is counted once more than its first `before` bytes are handed over.
+    fn write_out(&mut self, call: &Call, before: usize) -> Result<io::Result<()>, Failure> {
+        let mut sent = 0;
+        let done = loop {
+            let rest = self.output.filled().get(sent..).unwrap_or_default();
+            if rest.is_empty() {
+                break Ok(());
+            }
+            match send(&self.socket, rest) {
+                Ok(count) => {
+                    if sent <= before && sent + count > before {
+                        call.count_attempt();
+                    }
+                    sent += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    wait::wait_for(call, wait::writable(self.socket.as_raw_fd()))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.output.clear();
+        Ok(done)
+    }
+
+    fn fill_raw(&mut self, call: &Call) -> Result<Received, Failure> {
+        if self.raw.len() >= MOST_UNPROCESSED {
+            return Err(Failure::Tls("The server's TLS messages are too large".into()));
+        }
+        fill(&self.socket, &mut self.raw, call)
+    }
+
+    fn fill_input(&mut self, call: &Call) -> Result<Received, Failure> {
+        fill(&self.socket, &mut self.input, call)
+    }
+}
+
+enum Progress {
+    /// The handshake is complete: a request may be sent, and all that came was processed.
+    Ready,
+    NeedsInput,
+}
+
+fn encode<T>(
+    data: &mut rustls::unbuffered::EncodeTlsData<'_, T>,
+    output: &mut Buffer,
+) -> Result<(), rustls::Error> {
+    loop {
+        match data.encode(output.spare()) {
+            Ok(count) => {
+                output.appended(count);
+                return Ok(());
+            }
+            Err(EncodeError::InsufficientSize(needed)) => output.make_room(needed.required_size),
+            Err(EncodeError::AlreadyEncoded) => return Ok(()),
+        }
+    }
+}
+
+fn fill(socket: &Socket, buffer: &mut Buffer, call: &Call) -> Result<Received, Failure> {
+    loop {
+        wait::wait_for(call, wait::readable(socket.as_raw_fd()))?;
+        match receive(socket, buffer) {
+            Ok(0) => return Ok(Received::Closed),
+            Ok(_) => return Ok(Received::Data),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Ok(Received::Broken(describe(&error))),
+        }
+    }
+}
+
+fn receive(socket: &Socket, buffer: &mut Buffer) -> io::Result<usize> {
+    if buffer.spare().len() < FIRST_BUFFER / 4 {
+        buffer.make_room(FIRST_BUFFER);
+    }
+    let spare = buffer.spare();
+    // SAFETY: initialised bytes are as good as others to be written to, and recv writes no uninitialised ones.
+    let spare = unsafe { &mut *(std::ptr::from_mut(spare) as *mut [MaybeUninit<u8>]) };
+    let count = socket.recv(spare)?;
+    buffer.appended(count);
+    Ok(count)
+}
+
+/// Never raises SIGPIPE: its default kills the host.
+fn send(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    let flags = 0; // SO_NOSIGPIPE was set when the socket was made
+    #[cfg(not(any(target_os = "macos", target_os = "ios")))]
+    let flags = libc::MSG_NOSIGNAL;
+    socket.send_with_flags(bytes, flags)
+}
+
+pub fn lost(call: &Call, why: impl Into<crate::failure::Why>) -> Failure {
+    Failure::Lost { phase: call.phase(), why: why.into(), with: None }
+}
+
+/// What the system said of a socket, in the words that people search for.
+pub fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => "connection reset by peer".into(),
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::BrokenPipe => "the peer closed it".into(),
+        io::ErrorKind::TimedOut => "the peer no longer answers".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// Bytes with room behind them, all of it initialised; what was used and is given up is wiped.
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    from: usize,
+    to: usize,
+    /// Nothing from here on was written to since the last wipe.
+    used: usize,
+}
+
+impl Buffer {
+    fn len(&self) -> usize {
+        self.to - self.from
+    }
+
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(self.from..self.to).unwrap_or_default()
+    }
+
+    fn filled_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.from..self.to).unwrap_or_default()
+    }
+
+    fn spare(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.to..).unwrap_or_default()
+    }
+
+    fn appended(&mut self, count: usize) {
+        self.to = (self.to + count).min(self.bytes.len());
+        self.used = self.used.max(self.to);
+    }
+
+    fn make_room(&mut self, count: usize) {
+        let needed = self.to + count;
+        if needed > self.bytes.len() {
+            // Growth leaves nothing behind: the allocator wipes the block that is given up.
+            self.bytes.resize(needed.max(self.bytes.len() * 2).max(FIRST_BUFFER), 0);
+        }
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        self.make_room(bytes.len());
+        if let Some(room) = self.bytes.get_mut(self.to..self.to + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.appended(bytes.len());
+        }
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        self.from = (self.from + count).min(self.to);
+        if self.from == self.to {
+            (self.from, self.to) = (0, 0);
+        } else if self.from > self.bytes.len() / 2 {
+            self.bytes.copy_within(self.from..self.to, 0);
+            (self.from, self.to) = (0, self.to - self.from);
+        }
+    }
+
+    fn clear(&mut self) {
+        (self.from, self.to) = (0, 0);
+    }
+
+    fn wipe(&mut self) {
+        self.clear();
+        if self.bytes.len() > LARGEST_KEPT {
+            self.bytes = Vec::new();
+        } else if let Some(used) = self.bytes.get_mut(..self.used) {
+            wipe(used);
+        }
+        self.used = 0;
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_gives_back_what_was_put_in_and_wipes_what_was_used() {
+        let mut buffer = Buffer::default();
+        buffer.extend(&[7; 10_000]);
+        buffer.drop_front(9_000);
+        buffer.extend(b"end");
+        assert_eq!(buffer.len(), 1_003);
+        assert_eq!(&buffer.filled()[1_000..], b"end");
+        buffer.wipe();
+        assert_eq!(buffer.len(), 0);
+        assert!(!buffer.bytes.is_empty() && buffer.bytes.iter().all(|byte| *byte == 0));
+    }
+}

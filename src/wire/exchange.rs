@@ -1,0 +1,512 @@
+//! One request out and one answer in, over one connection: the strict reader. What it does not take as it stands is
+//! read by ureq, and only a connection whose answer it took may serve another login.
+
+use crate::call::Call;
+use crate::failure::{Failure, Phase};
+use crate::secret::Secret;
+use crate::url::BaseUrl;
+use crate::wire::connection::{Connection, Received, lost};
+use crate::wire::{Answer, Broken, RetryAfter, through_ureq};
+
+pub const MOST_HEAD_BYTES: usize = 64 << 10;
+pub const MOST_FIELDS: usize = 100;
+const MOST_INTERIM: u32 = 16;
+
+/// The head of a request up to the number of its Content-Length: prepared once.
+pub struct RequestHead(Vec<u8>);
+
+impl RequestHead {
+    pub fn new(base: &BaseUrl, path: &str, content_type: &str, user_agent: &str) -> RequestHead {
+        let (prefix, host) = (&base.prefix, base.authority());
+        let head = format!(
+            "POST {prefix}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {user_agent}\r\nAccept: application/json\r\n\
+             Content-Type: {content_type}\r\nContent-Length: "
+        );
+        RequestHead(head.into_bytes())
+    }
+}
+
+/// An answer, and the connection where it is fit for the next request.
+pub struct Exchanged {
+    pub answer: Answer,
+    pub connection: Option<Box<Connection>>,
+}
+
+/// Sends a request and reads its answer, of whose body at most `limit` bytes are taken.
+pub fn exchange(
+    call: &Call,
+    mut connection: Box<Connection>,
+    head: &RequestHead,
+    body: &[u8],
+    limit: usize,
+) -> Result<Exchanged, Broken> {
+    let before = call.attempts();
+    let mut number = [0; 20];
+    let sent = connection.send(call, &[&head.0, decimal(body.len(), &mut number), b"\r\n\r\n", body]);
+    // Where the peer has closed the connection, its answer may lie there all the same.
+    let broken_pipe = match sent {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(crate::wire::connection::describe(&error)),
+        Err(failure) => return Err(Broken::new(failure, call.attempts() > before)),
+    };
+    call.enter(Phase::Receive);
+    let mut reader = Reader::default();
+    loop {
+        match reader.read(connection.input(), limit).map_err(|too_large| too_large.into_broken())? {
+            Read::More => {}
+            Read::Whole(answer) => {
+                connection.consume(reader.at);
+                let keep = broken_pipe.is_none() && reader.interim == 0 && connection.is_spent();
+                return Ok(Exchanged { answer, connection: keep.then_some(connection) });
+            }
+            Read::Odd => {
+                connection.consume(reader.start);
+                let answer = through_ureq::read(call, connection, limit)?;
+                return Ok(Exchanged { answer, connection: None });
+            }
+        }
+        let failure = match connection.receive(call) {
+            Ok(Received::Data) => continue,
+            Ok(Received::Closed) => {
+                lost(call, broken_pipe.unwrap_or_else(|| "the server closed it".to_owned()))
+            }
+            Ok(Received::Broken(why)) => lost(call, broken_pipe.unwrap_or(why)),
+            Err(failure) => failure,
+        };
+        let broken = Broken {
+            status: reader.status(),
+            before_answer: connection.input().is_empty() && reader.interim == 0,
+            ..Broken::sent(failure)
+        };
+        return match broken.cut_short().then(|| reader.cut(connection.input())).flatten() {
+            Some(answer) => Ok(Exchanged { answer, connection: None }),
+            None => Err(broken),
+        };
+    }
+}
+
+/// Reads an answer bit by bit, looking at each byte once.
+#[derive(Default)]
+struct Reader {
+    /// Where the answer starts: behind interim ones.
+    start: usize,
+    /// Up to here the input was looked at.
+    at: usize,
+    interim: u32,
+    head: Option<Head>,
+}
+
+struct Head {
+    status: u16,
+    framing: Framing,
+    retry_after: Option<RetryAfter>,
+}
+
+enum Framing {
+    Length { from: usize, length: usize },
+    Chunked { state: Chunk, body: Secret },
+}
+
+enum Chunk {
+    Size,
+    Data { left: usize },
+    End,
+}
+
+enum Read {
+    More,
+    Whole(Answer),
+    /// Not strict: for ureq.
+    Odd,
+}
+
+impl Reader {
+    fn read(&mut self, input: &[u8], limit: usize) -> Result<Read, TooLarge> {
+        loop {
+            if let Some(head) = &mut self.head {
+                return Ok(match &mut head.framing {
+                    Framing::Length { from, length } => {
+                        let (from, until) = (*from, *from + *length);
+                        match input.get(from..until) {
+                            None => Read::More,
+                            Some(_) if input.len() > until => Read::Odd,
+                            Some(body) => {
+                                self.at = until;
+                                Read::Whole(head.answer(Secret::from(body)))
+                            }
+                        }
+                    }
+                    Framing::Chunked { state, body } => {
+                        match chunked(input, &mut self.at, state, body, limit) {
+                            Chunked::More => Read::More,
+                            Chunked::Odd => Read::Odd,
+                            Chunked::Whole if input.len() > self.at => Read::Odd,
+                            Chunked::Whole => {
+                                let body = std::mem::take(body);
+                                Read::Whole(head.answer(body))
+                            }
+                        }
+                    }
+                });
+            }
+            let answer = input.get(self.start..).unwrap_or_default();
+            // What does not begin as HTTP/1 does has no head to wait for.
+            const BEGINNING: &[u8] = b"HTTP/1.";
+            let known = answer.len().min(BEGINNING.len());
+            if answer.get(..known) != BEGINNING.get(..known) {
+                return Ok(Read::Odd);
+            }
+            self.at = self.at.max(self.start);
+            let Some(end) = end_of_head(input, &mut self.at) else {
+                if answer.len() > MOST_HEAD_BYTES {
+                    return Err(TooLarge::Head);
+                }
+                return Ok(Read::More);
+            };
+            if end - self.start > MOST_HEAD_BYTES {
+                return Err(TooLarge::Head);
+            }
+            let head = input.get(self.start..end).unwrap_or_default();
+            match strict(head, end, limit)? {
+                Parsed::Odd => return Ok(Read::Odd),
+                Parsed::Interim => {
+                    self.interim += 1;
+                    if self.interim > MOST_INTERIM {
+                        return Err(TooLarge::Interim);
+                    }
+                    self.start = end;
+                    self.at = end;
+                }
+                Parsed::Strict(head) => {
+                    self.at = end;
+                    self.head = Some(head);
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> u16 {
+        self.head.as_ref().map_or(0, |head| head.status)
+    }
+
+    /// What an answer that was cut short is good for: a status other than 200 decides, whatever became of the body.
+    fn cut(&mut self, input: &[u8]) -> Option<Answer> {
+        let head = self.head.as_mut().filter(|head| head.status != 200)?;
+        let body = match &mut head.framing {
+            Framing::Length { from, .. } => Secret::from(input.get(*from..).unwrap_or_default()),
+            Framing::Chunked { body, .. } => std::mem::take(body),
+        };
+        Some(head.answer(body))
+    }
+}
+
+impl Head {
+    fn answer(&mut self, body: Secret) -> Answer {
+        Answer { status: self.status, body, retry_after: self.retry_after.take() }
+    }
+}
+
+/// Which limit an answer breaks.
+#[derive(Debug)]
+enum TooLarge {
+    Head,
+    Interim,
+    Body { limit: usize },
+}
+
+impl TooLarge {
+    fn into_broken(self) -> Broken {
+        let (failure, status) = match self {
+            TooLarge::Head => ("The head of the answer is larger than 65536 bytes or 100 fields".into(), 0),
+            TooLarge::Interim => ("The server sent more than 16 interim answers".into(), 0),
+            TooLarge::Body { limit } => (format!("The answer is larger than {limit} bytes").into(), 200),
+        };
+        Broken { status, ..Broken::sent(Failure::TooLarge(failure)) }
+    }
+}
+
+/// The body of a success is larger than it may be.
+pub fn too_large_a_body(limit: usize) -> Broken {
+    TooLarge::Body { limit }.into_broken()
+}
+
+/// Where the head ends: behind the first empty line. Looks at each byte once.
+fn end_of_head(input: &[u8], at: &mut usize) -> Option<usize> {
+    loop {
+        let rest = input.get(*at..)?;
+        let Some(newline) = rest.iter().position(|byte| *byte == b'\n') else {
+            *at = input.len();
+            return None;
+        };
+        match rest.get(newline + 1..)? {
+            [b'\n', ..] => return Some(*at + newline + 2),
+            [b'\r', b'\n', ..] => return Some(*at + newline + 3),
+            [] | [b'\r'] => {
+                *at += newline;
+                return None;
+            }
+            _ => *at += newline + 1,
+        }
+    }
+}
+
+enum Parsed {
+    Strict(Head),
+    Interim,
+    Odd,
+}
+
+/// Reads a head whose last byte stands before `end`. Strict is one that no reader could take for another.
+fn strict(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
+    let mut fields = [const { std::mem::MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut response = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    match parser.parse_response_with_uninit_headers(&mut response, head, &mut fields) {
+        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(TooLarge::Head),
+        _ => return Ok(Parsed::Odd),
+    }
+    let status = response.code.unwrap_or(0);
+    if matches!(status, 100 | 102..=199) {
+        return Ok(Parsed::Interim);
+    }
+    if response.version != Some(1) || matches!(status, 0..=199 | 204 | 304) || has_bare_newline(head) {
+        return Ok(Parsed::Odd);
+    }
+    let (mut length, mut chunked) = (None, false);
+    let (mut retry_after, mut date) = (None, None);
+    for field in response.headers.iter() {
+        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+        match field.name.len() {
+            14 if is("content-length") => {
+                if length.is_some() {
+                    return Ok(Parsed::Odd);
+                }
+                match plain_number(field.value) {
+                    Some(number) => length = Some(number),
+                    None => return Ok(Parsed::Odd),
+                }
+            }
+            17 if is("transfer-encoding") => {
+                if chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
+                    return Ok(Parsed::Odd);
+                }
+                chunked = true;
+            }
+            10 if is("connection") && !field.value.eq_ignore_ascii_case(b"keep-alive") => {
+                return Ok(Parsed::Odd);
+            }
+            7 if is("upgrade") => return Ok(Parsed::Odd),
+            11 if is("retry-after") => retry_after = Some(field.value),
+            4 if is("date") => date = Some(field.value),
+            _ => {}
+        }
+    }
+    let framing = match (length, chunked) {
+        (Some(length), false) if length <= limit => Framing::Length { from: end, length },
+        (Some(_), false) if status == 200 => return Err(TooLarge::Body { limit }),
+        (None, true) => Framing::Chunked { state: Chunk::Size, body: Secret::default() },
+        _ => return Ok(Parsed::Odd),
+    };
+    Ok(Parsed::Strict(Head { status, framing, retry_after: RetryAfter::new(retry_after, date) }))
+}
+
+fn has_bare_newline(head: &[u8]) -> bool {
+    let mut before = 0;
+    head.iter().any(|byte| std::mem::replace(&mut before, *byte) != b'\r' && *byte == b'\n')
+}
+
+/// Digits alone, and few enough to fit.
+fn plain_number(text: &[u8]) -> Option<usize> {
+    if text.is_empty() || text.len() > 9 || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(text.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
+}
+
+enum Chunked {
+    More,
+    Whole,
+    Odd,
+}
+
+/// Takes what there is of a chunked body: plain sizes, no extensions, no trailers.
+fn chunked(input: &[u8], at: &mut usize, state: &mut Chunk, body: &mut Secret, limit: usize) -> Chunked {
+    loop {
+        let rest = input.get(*at..).unwrap_or_default();
+        match state {
+            Chunk::Size => {
+                let mut size = 0;
+                let mut digits = 0;
+                for byte in rest {
+                    match (*byte as char).to_digit(16) {
+                        Some(digit) if digits < 7 => {
+                            size = size * 16 + digit as usize;
+                            digits += 1;
+                        }
+                        _ => break,
+                    }
+                }
+                match rest.get(digits..).unwrap_or_default() {
+                    [] | [b'\r'] if digits > 0 || rest.is_empty() => return Chunked::More,
+                    [b'\r', b'\n', ..] if digits > 0 => {}
+                    _ => return Chunked::Odd,
+                }
+                if body.len() + size > limit {
+                    return Chunked::Odd; // ureq finds out how much there is
+                }
+                *at += digits + 2;
+                *state = if size == 0 { Chunk::End } else { Chunk::Data { left: size } };
+            }
+            Chunk::Data { left } => {
+                if *left > 0 {
+                    let part = rest.get(..*left).unwrap_or(rest);
+                    body.extend(part);
+                    *at += part.len();
+                    *left -= part.len();
+                    if *left > 0 {
+                        return Chunked::More;
+                    }
+                    continue;
+                }
+                match rest {
+                    [b'\r', b'\n', ..] => {
+                        *at += 2;
+                        *state = Chunk::Size;
+                    }
+                    [] | [b'\r'] => return Chunked::More,
+                    _ => return Chunked::Odd,
+                }
+            }
+            Chunk::End => match rest {
+                [b'\r', b'\n', ..] => {
+                    *at += 2;
+                    return Chunked::Whole;
+                }
+                [] | [b'\r'] => return Chunked::More,
+                _ => return Chunked::Odd,
+            },
+        }
+    }
+}
+
+/// A number in decimal, without an allocation.
+fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
+    let mut from = digits.len();
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[from..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 9, 10, 4096, usize::MAX] {
+            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
+        }
+    }
+
+    /// Reads `input` as it comes byte by byte; the body, or how it ended.
+    fn read(input: &[u8]) -> Result<String, &'static str> {
+        let mut reader = Reader::default();
+        for end in 0..=input.len() {
+            match reader.read(&input[..end], 1 << 10) {
+                Err(_) => return Err("too large"),
+                Ok(Read::Odd) => return Err("odd"),
+                Ok(Read::Whole(answer)) if end == input.len() => {
+                    return Ok(format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)));
+                }
+                Ok(Read::Whole(_)) => return Err("whole too early"),
+                Ok(Read::More) => {}
+            }
+        }
+        Err("more")
+    }
+
+    #[test]
+    fn a_strict_answer_is_read_however_it_is_cut() {
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").unwrap(), "200 hi");
+        assert_eq!(
+            read(b"HTTP/1.1 403 \r\ncontent-length: 0\r\nConnection: Keep-Alive\r\n\r\n").unwrap(),
+            "403 "
+        );
+        assert_eq!(
+            read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n00a\r\n0123456789\r\n0\r\n\r\n").unwrap(),
+            "200 h0123456789"
+        );
+        assert_eq!(
+            read(b"HTTP/1.1 103 X\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap(),
+            "200 "
+        );
+    }
+
+    #[test]
+    fn whatever_could_be_read_in_two_ways_is_odd() {
+        for odd in [
+            &b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"[..],
+            b"HTTP/2 200 OK\r\n\r\n",
+            b"SSH-2.0-x\r\n",
+            b"HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\n\n",
+            b"HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 101 Sw\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+            b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\nx",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\nx",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nUpgrade: h2c\r\n\r\nx",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nx\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00000001\r\nx\r\n0\r\n\r\n",
+        ] {
+            assert_eq!(read(odd), Err("odd"), "{}", String::from_utf8_lossy(odd));
+        }
+        // What stands behind the body is seen when it comes with it.
+        let behind = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy";
+        assert!(matches!(Reader::default().read(behind, 1024), Ok(Read::Odd)));
+    }
+
+    #[test]
+    fn what_is_too_large_is_found_at_its_edge() {
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\nContent-Length: 1025\r\n\r\n"), Err("too large"));
+        assert_eq!(read(b"HTTP/1.1 500 OK\r\nContent-Length: 1025\r\n\r\n"), Err("odd"));
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n401\r\n"), Err("odd"));
+        let fields = |count: usize| {
+            [&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"[..], &b"a: b\r\n".repeat(count - 1), b"\r\n"]
+                .concat()
+        };
+        assert_eq!(read(&fields(100)).unwrap(), "200 ");
+        assert_eq!(read(&fields(101)), Err("too large"));
+        let interim = |count: usize| {
+            [&b"HTTP/1.1 100 C\r\n\r\n".repeat(count)[..], b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]
+                .concat()
+        };
+        assert_eq!(read(&interim(16)).unwrap(), "200 ");
+        assert_eq!(read(&interim(17)), Err("too large"));
+        let head = |bytes: usize| {
+            let fixed = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\na: \r\n\r\n".len();
+            [
+                b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\na: ".as_slice(),
+                &b"x".repeat(bytes - fixed),
+                b"\r\n\r\n",
+            ]
+            .concat()
+        };
+        assert_eq!(read(&head(MOST_HEAD_BYTES)).unwrap(), "200 ");
+        assert_eq!(read(&head(MOST_HEAD_BYTES + 1)), Err("too large"));
+    }
+}

@@ -1,0 +1,359 @@
+//! How bytes travel: names, connections, TLS, one request out and one answer in. What a password means, and whether to
+//! try again, is no concern of this room.
+
+pub mod connect;
+pub mod connection;
+pub mod environment;
+pub mod exchange;
+pub mod pool;
+pub mod proxy;
+pub mod resolve;
+pub mod through_ureq;
+pub mod tls;
+pub mod wait;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+use crate::call::{Call, Level};
+use crate::failure::{Failure, Phase};
+use crate::process::PerProcess;
+use crate::secret::Secret;
+use crate::settings::Settings;
+use crate::url::{BaseUrl, Host, ProxyKind, ProxyUrl};
+use connection::Connection;
+use exchange::{Exchanged, RequestHead};
+use pool::Pool;
+use resolve::{LastGood, Lookups};
+use tls::{SystemRoots, Tls, Trust};
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub body: Secret,
+    pub retry_after: Option<RetryAfter>,
+}
+
+/// A `Retry-After` header as it stood, and the answer's `Date`.
+pub struct RetryAfter {
+    pub value: Vec<u8>,
+    pub date: Option<Vec<u8>>,
+}
+
+impl RetryAfter {
+    fn new(value: Option<&[u8]>, date: Option<&[u8]>) -> Option<RetryAfter> {
+        Some(RetryAfter { value: value?.to_vec(), date: date.map(<[u8]>::to_vec) })
+    }
+}
+
+/// Why there is no answer, and how far it got.
+#[derive(Debug)]
+pub struct Broken {
+    pub failure: Failure,
+    /// A byte of the request was handed to the connection.
+    pub sent: bool,
+    /// The status of the answer, where its head was complete; a proxy's with its refusal.
+    pub status: u16,
+    /// Not one byte of an answer came.
+    pub before_answer: bool,
+}
+
+impl Broken {
+    fn new(failure: Failure, sent: bool) -> Broken {
+        let status = if let Failure::Proxy { status, .. } = failure { status } else { 0 };
+        Broken { failure, sent, status, before_answer: false }
+    }
+
+    /// Nothing of a request was handed over.
+    fn unsent(failure: Failure) -> Broken {
+        Broken::new(failure, false)
+    }
+
+    fn sent(failure: Failure) -> Broken {
+        Broken::new(failure, true)
+    }
+
+    /// Whether it was the peer or the network that ended it, not this call's own deadline or cancel handle.
+    fn cut_short(&self) -> bool {
+        !matches!(self.failure, Failure::Timeout { .. } | Failure::Cancelled)
+    }
+}
+
+/// Where frozen options lead: decided once, from settings and environment.
+pub struct Route {
+    base: BaseUrl,
+    proxy: Option<ProxyUrl>,
+    trust: Trust,
+    connect_timeout: Duration,
+    max_response: usize,
+}
+
+impl Route {
+    pub fn choose(settings: &Settings) -> Result<Route, Failure> {
+        Ok(Route {
+            base: settings.base.clone(),
+            proxy: proxy::choose(settings)?,
+            trust: Trust::choose(settings)?,
+            connect_timeout: settings.connect_timeout,
+            max_response: settings.max_response,
+        })
+    }
+}
+
+/// What all options of one process share.
+#[derive(Default)]
+struct Shared {
+    lookups: Lookups,
+    system_roots: SystemRoots,
+}
+
+static SHARED: PerProcess<Shared> = PerProcess::new();
+
+/// The connections of one options handle in one process.
+pub struct Wire {
+    route: Arc<Route>,
+    pool: Pool,
+    tls: Tls,
+    last_good: LastGood,
+}
+
+/// What one login has learned on its way, from attempt to attempt.
+#[derive(Default)]
+pub struct Journey {
+    failed: connect::Failed,
+    /// A reused connection has turned out dead under this login.
+    fresh_only: bool,
+}
+
+/// A lookup may take this long while there are addresses that were good before.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Wire {
+    /// `parents` is what a parent process had: only its last good addresses are read.
+    pub fn new(route: &Arc<Route>, parents: Option<&Wire>) -> Wire {
+        Wire {
+            route: Arc::clone(route),
+            pool: Pool::default(),
+            tls: Tls::new(&route.trust),
+            last_good: parents.map(|parents| parents.last_good.of_parent()).unwrap_or_default(),
+        }
+    }
+
+    /// Makes sure that the pool has a connection that is alive.
+    pub fn connect(&self, call: &Call) -> Result<(), Broken> {
+        let connection = match self.pool.take(call) {
+            Some(connection) => connection,
+            None => {
+                let mut connection = self.open(call, &mut Journey::default()).map_err(Broken::unsent)?;
+                connection.flush(call).map_err(Broken::unsent)?;
+                connection
+            }
+        };
+        self.pool.put(connection);
+        Ok(())
+    }
+
+    /// Sends a request and brings its answer: over a connection that is there, or a new one. A reused connection that
+    /// ended before any byte of an answer is replaced, once.
+    pub fn exchange(
+        &self,
+        call: &Call,
+        journey: &mut Journey,
+        head: &RequestHead,
+        body: &[u8],
+    ) -> Result<Answer, Broken> {
+        loop {
+            let pooled = if journey.fresh_only { None } else { self.pool.take(call) };
+            let connection = match pooled {
+                Some(connection) => connection,
+                None => call
+                    .limited(self.route.connect_timeout, || self.open_quiet(call, journey))
+                    .map_err(Broken::unsent)?,
+            };
+            let reused = connection.reused;
+            let why = match exchange::exchange(call, connection, head, body, self.route.max_response) {
+                Ok(Exchanged { answer, .. }) if reused && matches!(answer.status, 408 | 421) => {
+                    format!("answered {}", answer.status)
+                }
+                Err(broken) if reused && broken.is_of_a_stale_connection() => {
+                    format!("ended ({})", broken.failure)
+                }
+                Ok(Exchanged { answer, connection }) => {
+                    if let Some(connection) = connection {
+                        self.pool.put(connection);
+                    }
+                    return Ok(answer);
+                }
+                Err(broken) => return Err(broken),
+            };
+            call.log(Level::Info, || {
+                format!("a reused connection {why}: sending the login again on a new one")
+            });
+            journey.fresh_only = true;
+            self.pool.clear();
+            call.check().map_err(Broken::sent)?;
+        }
+    }
+
+    /// A new connection on which nobody has spoken yet.
+    fn open_quiet(&self, call: &Call, journey: &mut Journey) -> Result<Box<Connection>, Failure> {
+        let mut connection = self.open(call, journey)?;
+        match connection.is_quiet() {
+            connection::Quiet::Yes => Ok(connection),
+            connection::Quiet::Ended => Err(connection::lost(call, "the server closed it at once")),
+            connection::Quiet::Spoke => {
+                Err(Failure::Malformed("The server spoke before it was asked: it is no HTTP server".into()))
+            }
+        }
+    }
+
+    fn open(&self, call: &Call, journey: &mut Journey) -> Result<Box<Connection>, Failure> {
+        let started = call.clock.now();
+        let (host, port) = match &self.route.proxy {
+            Some(proxy) => (&proxy.host, proxy.port),
+            None => (&self.route.base.host, self.route.base.port),
+        };
+        let mut config = None;
+        let prepare = || {
+            if self.route.base.https {
+                config = Some(self.tls.config(call, &self.shared(call).system_roots)?);
+            }
+            Ok(())
+        };
+        let mut connection =
+            self.reach(call, host, port, journey, prepare).map_err(|failure| self.naming_proxy(failure))?;
+        let peer = connection.peer;
+        call.log(Level::Debug, || format!("connected to {peer} after {} ms", since(call, started)));
+        if let Some(proxy) = &self.route.proxy {
+            self.tunnel(call, &mut connection, proxy).map_err(|failure| self.naming_proxy(failure))?;
+            call.log(Level::Debug, || format!("tunnel through {proxy} after {} ms", since(call, started)));
+        }
+        if let Some(config) = config {
+            if let Err(failure) = self.start_tls(call, &mut connection, config) {
+                journey.failed.push(peer);
+                return Err(failure);
+            }
+            call.log(Level::Debug, || format!("TLS handshake with {peer} after {} ms", since(call, started)));
+        }
+        Ok(connection)
+    }
+
+    /// A TCP connection to a host: the service's or a proxy's.
+    fn reach(
+        &self,
+        call: &Call,
+        host: &Host,
+        port: u16,
+        journey: &mut Journey,
+        prepare: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Box<Connection>, Failure> {
+        let addresses = connect::with_port(&self.addresses(call, host)?, port);
+        let peer = format!("{host}:{port}");
+        let (socket, address) = connect::race(call, &peer, &addresses, &mut journey.failed, prepare)?;
+        Ok(Connection::new(socket, address))
+    }
+
+    fn addresses(&self, call: &Call, host: &Host) -> Result<Vec<IpAddr>, Failure> {
+        let name = match host {
+            Host::Address(address) => return Ok(vec![*address]),
+            // Never looked up: whatever a resolver says, it is this machine (RFC 6761, 6.3).
+            Host::Name(name) if name == "localhost" => {
+                return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+            }
+            Host::Name(name) => name,
+        };
+        call.enter(Phase::Lookup);
+        let started = call.clock.now();
+        let known = self.last_good.get();
+        let patience = (!known.is_empty()).then(|| PATIENCE.min(self.route.connect_timeout / 4));
+        let why = match self.shared(call).lookups.resolve(call, name, patience) {
+            Ok(Some(found)) => {
+                call.log(Level::Debug, || {
+                    format!("{name} is {} after {} ms", listed(&found), since(call, started))
+                });
+                if found != known {
+                    self.last_good.keep(&found);
+                }
+                return Ok(found);
+            }
+            Ok(None) => "takes long".to_owned(),
+            Err(failure @ (Failure::Dns { .. } | Failure::Resources(_))) if !known.is_empty() => {
+                format!("failed: {failure}")
+            }
+            Err(failure) => return Err(failure),
+        };
+        call.log(Level::Warn, || {
+            format!("the lookup of {name} {why}; using the addresses from before: {}", listed(&known))
+        });
+        Ok(known)
+    }
+
+    fn tunnel(&self, call: &Call, connection: &mut Connection, proxy: &ProxyUrl) -> Result<(), Failure> {
+        let base = &self.route.base;
+        let target = match (proxy.kind, &base.host) {
+            (ProxyKind::Socks5, Host::Name(name)) => {
+                let found = self.shared(call).lookups.resolve(call, name, None)?.unwrap_or_default();
+                match found.first() {
+                    Some(address) => proxy::Target::Address(*address),
+                    None => return Err(Failure::Dns { host: name.clone(), why: "it has no address".into() }),
+                }
+            }
+            (_, host) => proxy::Target::Host(host),
+        };
+        proxy::tunnel(call, connection, proxy, target, base.port)
+    }
+
+    fn start_tls(
+        &self,
+        call: &Call,
+        connection: &mut Connection,
+        config: Arc<ClientConfig>,
+    ) -> Result<(), Failure> {
+        let name = match &self.route.base.host {
+            Host::Address(address) => ServerName::IpAddress((*address).into()),
+            Host::Name(name) => ServerName::try_from(name.clone())
+                .map_err(|_| Failure::Tls(format!("{name} is no name that a certificate can have").into()))?,
+        };
+        connection.start_tls(call, config, name)
+    }
+
+    /// A failure on the way to or through the proxy says so.
+    fn naming_proxy(&self, failure: Failure) -> Failure {
+        let Some(proxy) = &self.route.proxy else { return failure };
+        let with = Some(format!("with the proxy {proxy}"));
+        match failure {
+            Failure::Timeout { phase, after, connect_timeout, .. } => {
+                Failure::Timeout { phase, after, connect_timeout, with }
+            }
+            Failure::Lost { phase, why, .. } => Failure::Lost { phase, why, with },
+            Failure::Connect { peer, why } => Failure::Connect { peer: format!("the proxy {peer}"), why },
+            Failure::Dns { host, why } if Host::Name(host.clone()) == proxy.host => {
+                Failure::Dns { host: format!("{host} of the proxy"), why }
+            }
+            other => other,
+        }
+    }
+
+    fn shared(&self, call: &Call) -> &'static Shared {
+        SHARED.get(call.process, |_| Shared::default())
+    }
+}
+
+impl Broken {
+    /// Whether this is what a connection looks like that the server had given up while it was idle.
+    fn is_of_a_stale_connection(&self) -> bool {
+        self.before_answer && matches!(self.failure, Failure::Lost { .. })
+    }
+}
+
+fn listed(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn since(call: &Call, started: std::time::Instant) -> u128 {
+    call.clock.now().saturating_duration_since(started).as_millis()
+}

@@ -1,0 +1,71 @@
+//! Idle connections of one options handle in one process, newest first.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::call::{Call, Level};
+use crate::wire::connection::{Connection, Quiet};
+
+const MOST_IDLE: usize = 64;
+const LONGEST_IDLE: Duration = Duration::from_secs(50);
+/// Names move: no connection serves for longer.
+const LONGEST_LIFE: Duration = Duration::from_secs(600);
+
+#[derive(Default)]
+pub struct Pool {
+    /// The newest last.
+    idle: Mutex<Vec<Box<Connection>>>,
+}
+
+impl Pool {
+    /// The newest connection that is still alive. Those found dead are dropped.
+    pub fn take(&self, call: &Call) -> Option<Box<Connection>> {
+        loop {
+            let mut connection = self.lock().pop()?;
+            let now = uptime();
+            let young = now.saturating_sub(connection.idle_since) <= LONGEST_IDLE
+                && now.saturating_sub(connection.born) <= LONGEST_LIFE;
+            if young && connection.is_quiet() == Quiet::Yes {
+                connection.reused = true;
+                return Some(connection);
+            }
+            call.log(Level::Debug, || {
+                format!("dropped an idle connection: {}", if young { "dead" } else { "old" })
+            });
+        }
+    }
+
+    /// Keeps a connection for the next login.
+    pub fn put(&self, mut connection: Box<Connection>) {
+        connection.rest();
+        connection.idle_since = uptime();
+        let too_many = {
+            let mut idle = self.lock();
+            idle.push(connection);
+            (idle.len() > MOST_IDLE).then(|| idle.remove(0))
+        };
+        drop(too_many); // closing is a system call: not under the lock
+    }
+
+    /// Drops all: a connection of the same age has turned out dead under a login.
+    pub fn clear(&self) {
+        let all = std::mem::take(&mut *self.lock());
+        drop(all);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Box<Connection>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Time since the machine started, sleep included: a connection ages while the machine sleeps.
+pub fn uptime() -> Duration {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is written to during the call alone.
+    unsafe { libc::clock_gettime(CLOCK, &mut now) };
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}

@@ -1,0 +1,321 @@
+//! Which proxy a connection goes through, as curl decides it, and how to have it make a tunnel: HTTP CONNECT
+//! (RFC 9110, 9.3.6) or SOCKS5 (RFC 1928, 1929).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::call::Call;
+use crate::failure::{Failure, Phase};
+use crate::secret::Secret;
+use crate::settings::{Proxy, Settings};
+use crate::url::{BaseUrl, Host, ProxyKind, ProxyUrl};
+use crate::wire::connection::{Connection, Received, lost};
+use crate::wire::environment::{self, Variable};
+
+/// The proxy for these settings. Reads the environment where none was set; loopback and plain http never go through
+/// what that says.
+pub fn choose(settings: &Settings) -> Result<Option<ProxyUrl>, Failure> {
+    match &settings.proxy {
+        Proxy::None => Ok(None),
+        Proxy::Set(proxy) => Ok(Some(proxy.clone())),
+        Proxy::FromEnvironment if !settings.base.https || settings.base.host.is_loopback() => Ok(None),
+        Proxy::FromEnvironment => from_environment(&settings.base),
+    }
+}
+
+fn from_environment(base: &BaseUrl) -> Result<Option<ProxyUrl>, Failure> {
+    let Some(Variable { name, value }) =
+        environment::first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
+    else {
+        return Ok(None);
+    };
+    if let Some(exceptions) = environment::first(&["no_proxy", "NO_PROXY"])
+        && is_excepted(&base.host, &exceptions.value.to_string_lossy())
+    {
+        return Ok(None);
+    }
+    let unusable = |why: String| Failure::Proxy {
+        why: format!("The environment variable {name} can't be used: {why}").into(),
+        status: 0,
+    };
+    let value = value.to_str().ok_or_else(|| unusable("it is not valid UTF-8".to_owned()))?;
+    match ProxyUrl::parse("its value", value) {
+        Ok(proxy) => Ok(Some(proxy)),
+        Err(Failure::InvalidUrl { what, why }) => Err(unusable(format!("{what} {why}"))),
+        Err(other) => Err(other),
+    }
+}
+
+/// Whether `NO_PROXY` names the host: as curl reads it.
+fn is_excepted(host: &Host, exceptions: &str) -> bool {
+    if exceptions == "*" {
+        return true;
+    }
+    exceptions.split([',', ' ', '\t']).filter(|pattern| !pattern.is_empty()).any(|pattern| match host {
+        Host::Name(name) => {
+            let pattern = pattern.strip_suffix('.').unwrap_or(pattern);
+            let pattern = pattern.strip_prefix('.').unwrap_or(pattern).to_ascii_lowercase();
+            match name.strip_suffix(&pattern) {
+                Some(rest) => !pattern.is_empty() && (rest.is_empty() || rest.ends_with('.')),
+                None => false,
+            }
+        }
+        Host::Address(address) => {
+            let (network, bits) = match pattern.split_once('/') {
+                // Without a number, or with 0, curl compares the whole address.
+                Some((network, bits)) => (network, bits.parse().unwrap_or(0)),
+                None => (pattern, 0),
+            };
+            match (address, network.parse::<IpAddr>()) {
+                (IpAddr::V4(address), Ok(IpAddr::V4(network))) => same_v4(*address, network, bits),
+                (IpAddr::V6(address), Ok(IpAddr::V6(network))) => same_v6(*address, network, bits),
+                _ => false,
+            }
+        }
+    })
+}
+
+fn same_v4(address: Ipv4Addr, network: Ipv4Addr, bits: u32) -> bool {
+    match bits {
+        0 | 32 => address == network,
+        1..32 => (u32::from(address) ^ u32::from(network)) >> (32 - bits) == 0,
+        _ => false,
+    }
+}
+
+fn same_v6(address: Ipv6Addr, network: Ipv6Addr, bits: u32) -> bool {
+    match bits {
+        0 | 128 => address == network,
+        1..128 => (u128::from(address) ^ u128::from(network)) >> (128 - bits) == 0,
+        _ => false,
+    }
+}
+
+/// Whom the proxy is to connect to: for `socks5` an address that was looked up here.
+pub enum Target<'a> {
+    Host(&'a Host),
+    Address(IpAddr),
+}
+
+/// Has the proxy at the other end of `connection` make a tunnel.
+pub fn tunnel(
+    call: &Call,
+    connection: &mut Connection,
+    proxy: &ProxyUrl,
+    target: Target,
+    port: u16,
+) -> Result<(), Failure> {
+    call.enter(Phase::Proxy);
+    match proxy.kind {
+        ProxyKind::Http => connect(call, connection, proxy, target, port),
+        ProxyKind::Socks5 | ProxyKind::Socks5h => socks5(call, connection, proxy, target, port),
+    }
+}
+
+const MOST_HEAD_BYTES: usize = 64 << 10;
+const MOST_FIELDS: usize = 100;
+const MOST_INTERIM: usize = 16;
+
+fn refused(proxy: &ProxyUrl, why: impl std::fmt::Display, status: u16) -> Failure {
+    Failure::Proxy { why: format!("The proxy {proxy} {why}").into(), status }
+}
+
+fn connect(
+    call: &Call,
+    connection: &mut Connection,
+    proxy: &ProxyUrl,
+    target: Target,
+    port: u16,
+) -> Result<(), Failure> {
+    let authority = match target {
+        Target::Host(host) => format!("{host}:{port}"),
+        Target::Address(address) => SocketAddr::new(address, port).to_string(),
+    };
+    let mut request = Secret::with_capacity(1024);
+    request.extend(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").as_bytes());
+    if let Some((user, password)) = &proxy.credentials {
+        let mut pair = user.clone();
+        pair.push(b':');
+        pair.extend(password);
+        let encoded = Secret::from(STANDARD.encode(&pair[..]).into_bytes());
+        request.extend(b"Proxy-Authorization: Basic ");
+        request.extend(&encoded);
+        request.extend(b"\r\n");
+    }
+    request.extend(b"\r\n");
+    connection.say(call, &request)?;
+
+    let mut interim = 0;
+    let (status, length) = loop {
+        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut head = httparse::Response::new(&mut fields);
+        match head.parse(connection.input()) {
+            Ok(httparse::Status::Complete(length)) => match head.code.unwrap_or(0) {
+                100..=199 if interim < MOST_INTERIM => {
+                    interim += 1;
+                    connection.consume(length);
+                    continue;
+                }
+                status => break (status, length),
+            },
+            Ok(httparse::Status::Partial) if connection.input().len() <= MOST_HEAD_BYTES => {}
+            _ => return Err(refused(proxy, "gave an answer that is no HTTP", 0)),
+        }
+        listen(call, connection)?;
+    };
+    if !(200..300).contains(&status) {
+        let hint = if status == 407 { ": it wants a user name and a password" } else { "" };
+        return Err(refused(proxy, format!("refused the tunnel with status {status}{hint}"), status));
+    }
+    connection.consume(length);
+    if !connection.input().is_empty() {
+        return Err(refused(proxy, "sent something of its own into the tunnel", status));
+    }
+    Ok(())
+}
+
+const SOCKS_VERSION: u8 = 5;
+const NO_AUTHENTICATION: u8 = 0;
+const USER_AND_PASSWORD: u8 = 2;
+
+fn socks5(
+    call: &Call,
+    connection: &mut Connection,
+    proxy: &ProxyUrl,
+    target: Target,
+    port: u16,
+) -> Result<(), Failure> {
+    let methods: &[u8] = match proxy.credentials {
+        Some(_) => &[NO_AUTHENTICATION, USER_AND_PASSWORD],
+        None => &[NO_AUTHENTICATION],
+    };
+    connection.say(call, &[&[SOCKS_VERSION, methods.len() as u8], methods].concat())?;
+    let chosen = exactly::<2>(call, connection)?;
+    match (chosen, &proxy.credentials) {
+        ([SOCKS_VERSION, NO_AUTHENTICATION], _) => {}
+        ([SOCKS_VERSION, USER_AND_PASSWORD], Some((user, password))) => {
+            let mut request = Secret::with_capacity(513);
+            request.push(1);
+            for part in [user, password] {
+                request.push(part.len() as u8); // at most 255: its parser saw to that
+                request.extend(part);
+            }
+            connection.say(call, &request)?;
+            if exactly::<2>(call, connection)?[1] != 0 {
+                return Err(refused(proxy, "refused its user name or password", 0));
+            }
+        }
+        ([SOCKS_VERSION, _], None) => return Err(refused(proxy, "wants a user name and a password", 0)),
+        ([SOCKS_VERSION, _], Some(_)) => return Err(refused(proxy, "takes no user name and password", 0)),
+        _ => return Err(refused(proxy, "does not speak SOCKS5", 0)),
+    }
+
+    let mut request = vec![SOCKS_VERSION, 1, 0];
+    let address = match target {
+        Target::Host(Host::Name(name)) => {
+            request.extend([3, name.len() as u8]); // at most 253: its parser saw to that
+            request.extend(name.as_bytes());
+            None
+        }
+        Target::Host(Host::Address(address)) => Some(*address),
+        Target::Address(address) => Some(address),
+    };
+    match address {
+        Some(IpAddr::V4(address)) => {
+            request.push(1);
+            request.extend(address.octets());
+        }
+        Some(IpAddr::V6(address)) => {
+            request.push(4);
+            request.extend(address.octets());
+        }
+        None => {}
+    }
+    request.extend(port.to_be_bytes());
+    connection.say(call, &request)?;
+    let [version, reply, _, kind] = exactly::<4>(call, connection)?;
+    if version != SOCKS_VERSION {
+        return Err(refused(proxy, "does not speak SOCKS5", 0));
+    }
+    if reply != 0 {
+        let why = match reply {
+            1 => "a general failure",
+            2 => "not allowed by its rules",
+            3 => "the network is unreachable",
+            4 => "the host is unreachable",
+            5 => "connection refused",
+            6 => "the time to live expired",
+            7 => "it does not know the command",
+            8 => "it does not know the kind of address",
+            _ => "an unknown reason",
+        };
+        return Err(refused(proxy, format!("refused the tunnel: {why} (reply {reply})"), 0));
+    }
+    // The address that it bound: of no use here.
+    let length = match kind {
+        1 => 4,
+        4 => 16,
+        3 => exactly::<1>(call, connection)?[0].into(),
+        _ => return Err(refused(proxy, "does not speak SOCKS5", 0)),
+    };
+    for _ in 0..length + 2 {
+        exactly::<1>(call, connection)?;
+    }
+    if !connection.input().is_empty() {
+        return Err(refused(proxy, "sent something of its own into the tunnel", 0));
+    }
+    Ok(())
+}
+
+fn exactly<const COUNT: usize>(call: &Call, connection: &mut Connection) -> Result<[u8; COUNT], Failure> {
+    loop {
+        if let Some(bytes) = connection.input().first_chunk::<COUNT>().copied() {
+            connection.consume(COUNT);
+            return Ok(bytes);
+        }
+        listen(call, connection)?;
+    }
+}
+
+fn listen(call: &Call, connection: &mut Connection) -> Result<(), Failure> {
+    match connection.receive(call)? {
+        Received::Data => Ok(()),
+        Received::Closed => Err(lost(call, "the proxy closed it")),
+        Received::Broken(why) => Err(lost(call, why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exceptions_are_read_as_curl_reads_them() {
+        let host = |text: &str| BaseUrl::parse(&format!("https://{text}")).unwrap().host;
+        for (name, exceptions, expected) in [
+            ("api.couchdrop.io", "*", true),
+            ("api.couchdrop.io", "couchdrop.io", true),
+            ("api.couchdrop.io", ".couchdrop.io", true),
+            ("api.couchdrop.io", "x, COUCHDROP.IO.", true),
+            ("api.couchdrop.io", "api.couchdrop.io", true),
+            ("api.couchdrop.io", "x api.couchdrop.io", true),
+            ("api.couchdrop.io", "drop.io", false),
+            ("api.couchdrop.io", "*.couchdrop.io", false),
+            ("api.couchdrop.io", "x,*", false),
+            ("api.couchdrop.io", ".", false),
+            ("api.couchdrop.io", "io", true),
+            ("192.0.2.7", "192.0.2.0/24", true),
+            ("192.0.2.7", "192.0.3.0/24", false),
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.7/0", true),
+            ("192.0.2.7", "192.0.2.0/33", false),
+            ("192.0.2.7", "2.7", false),
+            ("[2001:db8::1]", "2001:db8::/32", true),
+            ("[2001:db8::1]", "2001:db9::/32", false),
+        ] {
+            assert_eq!(is_excepted(&host(name), exceptions), expected, "{name} in {exceptions}");
+        }
+    }
+}

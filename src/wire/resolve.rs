@@ -1,0 +1,239 @@
+//! DNS that obeys deadline and cancellation: the system's resolver runs on helper threads, which hold no secret and
+//! are left behind when they hang. One lookup serves all who wait for the same name.
+
+use std::cell::UnsafeCell;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::call::Call;
+use crate::cancel::descriptor;
+use crate::failure::Failure;
+use crate::wire::wait;
+
+/// Helper threads at most, in a process. Names beyond that wait for one.
+const MOST_HELPERS: usize = 8;
+/// What the C library's resolver needs and musl's default of 128 KiB may not give.
+const HELPER_STACK: usize = 1 << 20;
+/// A lookup that is under way for longer than this serves nobody who comes later: it may hang for ever.
+const STALE: Duration = Duration::from_secs(5);
+
+/// The lookups of one process.
+#[derive(Default)]
+pub struct Lookups {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    under_way: HashMap<String, Arc<Lookup>>,
+    queue: VecDeque<Arc<Lookup>>,
+    helpers: usize,
+}
+
+/// One lookup of one name.
+struct Lookup {
+    name: String,
+    started: Instant,
+    result: OnceLock<Result<Vec<IpAddr>, Unresolved>>,
+    /// Becomes readable when the result is there.
+    done: RawFd,
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        descriptor::close(self.done);
+    }
+}
+
+/// Why a name has no address.
+#[derive(Clone, Debug)]
+pub enum Unresolved {
+    /// What the resolver said.
+    Failed(String),
+    Resources(String),
+}
+
+impl Lookups {
+    /// The addresses of `name`, or None when `patience` ends before the lookup does.
+    pub fn resolve(
+        &self,
+        call: &Call,
+        name: &str,
+        patience: Option<Duration>,
+    ) -> Result<Option<Vec<IpAddr>>, Failure> {
+        let failed = |unresolved: Unresolved| match unresolved {
+            Unresolved::Failed(why) => Failure::Dns { host: name.to_owned(), why: why.into() },
+            Unresolved::Resources(why) => Failure::Resources(why.into()),
+        };
+        let lookup = self.join(call, name).map_err(failed)?;
+        let until = match patience {
+            Some(patience) => call.until().min(call.clock.now() + patience),
+            None => call.until(),
+        };
+        loop {
+            if let Some(result) = lookup.result.get() {
+                return result.clone().map(Some).map_err(failed);
+            }
+            if !wait::wait(call, &mut [wait::readable(lookup.done), wait::readable(-1)], until)? {
+                return if until < call.until() { Ok(None) } else { Err(call.timed_out()) };
+            }
+        }
+    }
+
+    /// The lookup of `name` that is under way, or a new one.
+    fn join(&self, call: &Call, name: &str) -> Result<Arc<Lookup>, Unresolved> {
+        let now = call.clock.now();
+        let mut state = lock(&self.state);
+        if let Some(lookup) = state.under_way.get(name)
+            && now.saturating_duration_since(lookup.started) < STALE
+        {
+            return Ok(Arc::clone(lookup));
+        }
+        let done = descriptor::make().ok_or_else(|| {
+            Unresolved::Resources("The process has no descriptor left for a lookup".to_owned())
+        })?;
+        let lookup = Arc::new(Lookup { name: name.to_owned(), started: now, result: OnceLock::new(), done });
+        state.queue.push_back(Arc::clone(&lookup));
+        if state.helpers < MOST_HELPERS {
+            match start_helper(Arc::clone(&self.state)) {
+                Ok(()) => state.helpers += 1,
+                Err(_) if state.helpers > 0 => {} // one of those will come to it
+                Err(error) => {
+                    state.queue.pop_back();
+                    return Err(Unresolved::Resources(format!(
+                        "The process can't start a thread for a lookup: {error}"
+                    )));
+                }
+            }
+        }
+        state.under_way.insert(name.to_owned(), Arc::clone(&lookup));
+        Ok(lookup)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a thread that works off the queue. It blocks all signals: those are the host's.
+fn start_helper(state: Arc<Mutex<State>>) -> std::io::Result<()> {
+    let mut all = std::mem::MaybeUninit::uninit();
+    let mut before = std::mem::MaybeUninit::uninit();
+    // SAFETY: both sets are local, and `before` is read only after it was written to.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let started = std::thread::Builder::new()
+        .name("couchdrop-dns".to_owned())
+        .stack_size(HELPER_STACK)
+        .spawn(move || help(&state));
+    // SAFETY: as above; a new thread has taken the full set from this one.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    started.map(drop)
+}
+
+fn help(state: &Mutex<State>) {
+    loop {
+        let lookup = {
+            let mut state = lock(state);
+            let Some(lookup) = state.queue.pop_front() else {
+                state.helpers -= 1;
+                return;
+            };
+            lookup
+        };
+        let result = ask_system(&lookup.name);
+        {
+            let mut state = lock(state);
+            // A newer lookup of the same name may stand in the place of one that hung.
+            if state.under_way.get(&lookup.name).is_some_and(|current| Arc::ptr_eq(current, &lookup)) {
+                state.under_way.remove(&lookup.name);
+            }
+        }
+        let _ = lookup.result.set(result);
+        descriptor::signal(lookup.done);
+    }
+}
+
+/// getaddrinfo, whose order (RFC 6724) is kept.
+fn ask_system(name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+    match (name, 0).to_socket_addrs() {
+        Ok(found) => {
+            let mut addresses: Vec<IpAddr> = Vec::new();
+            for address in found.map(|address| address.ip()) {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            if addresses.is_empty() {
+                return Err(Unresolved::Failed("it has no address".to_owned()));
+            }
+            Ok(addresses)
+        }
+        Err(error) => {
+            let said = error.to_string();
+            let said = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);
+            Err(Unresolved::Failed(said.to_owned()))
+        }
+    }
+}
+
+/// The addresses that the last lookup gave, for when the next one fails or stalls.
+///
+/// Two slots, of which the current one is never written to: a child of `fork` may read it whatever the parent's
+/// threads were doing, since nothing is written in the child.
+#[derive(Default)]
+pub struct LastGood {
+    slots: [UnsafeCell<Vec<IpAddr>>; 2],
+    current: AtomicUsize,
+    writing: Mutex<()>,
+}
+
+// SAFETY: in the process that owns it, slots are read and written with `writing` held.
+unsafe impl Sync for LastGood {}
+
+impl LastGood {
+    pub fn get(&self) -> Vec<IpAddr> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.current()
+    }
+
+    /// What a parent's thread had kept, read in a child.
+    pub fn of_parent(&self) -> LastGood {
+        LastGood { slots: [UnsafeCell::new(self.current()), UnsafeCell::default()], ..LastGood::default() }
+    }
+
+    pub fn keep(&self, addresses: &[IpAddr]) {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let spare = 1 - self.current.load(Ordering::Acquire);
+        // SAFETY: `writing` is held, and this is not the current slot.
+        unsafe { *self.slots[spare].get() = addresses.to_vec() };
+        self.current.store(spare, Ordering::Release);
+    }
+
+    fn current(&self) -> Vec<IpAddr> {
+        // SAFETY: `writing` is held, or this process writes nothing here (a child, of what was its parent's).
+        unsafe { (*self.slots[self.current.load(Ordering::Acquire)].get()).clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_last_is_what_a_child_reads() {
+        let kept = LastGood::default();
+        assert!(kept.get().is_empty());
+        for last in 1..5 {
+            kept.keep(&[IpAddr::from([127, 0, 0, last])]);
+            assert_eq!(kept.get(), [IpAddr::from([127, 0, 0, last])]);
+            assert_eq!(kept.of_parent().get(), kept.get());
+        }
+    }
+}

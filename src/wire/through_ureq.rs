@@ -1,0 +1,253 @@
+//! An answer that is not strict: what was read of it, and the rest of its connection, read by ureq, the well-kept
+//! parser for an untidy world.
+//!
+//! ureq is handed the live connection by its connector, and its request is swallowed: the login was sent already, and
+//! ureq never sees a password. Nothing is handed back: the connection is closed afterwards.
+//!
+//! What stands on `ureq::unversioned` has no promise of stability, so everything that touches it is here.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+use ureq::{Agent, Body, http};
+
+use crate::call::Call;
+use crate::failure::Failure;
+use crate::secret::Secret;
+use crate::wire::connection::{Connection, Received, lost};
+use crate::wire::exchange::{self, MOST_HEAD_BYTES};
+use crate::wire::{Answer, Broken, RetryAfter};
+
+/// Reads the answer whose first bytes lie in the input of `connection`, of its body at most `limit` bytes.
+pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<Answer, Broken> {
+    let before_answer = connection.input().is_empty();
+    let failure = Ended::default();
+    let handed = Handed {
+        connection,
+        call: call.clone(),
+        failure: failure.clone(),
+        given: 0,
+        progress: true,
+        sink: vec![0; SINK],
+    };
+    let agent = Agent::with_parts(
+        Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .max_idle_connections(0)
+            .max_response_header_size(MOST_HEAD_BYTES)
+            .build(),
+        HandOver(Mutex::new(Some(handed))),
+        NoLookup,
+    );
+    // Where it is sent to does not matter: nothing is sent.
+    let request = http::Request::post("http://answer.invalid/").body(()).map_err(|error| internal(&error))?;
+    let mut response = agent.run(request).map_err(|error| match failure.take() {
+        Some(failure) => Broken { before_answer, ..Broken::sent(failure) },
+        None => Broken::sent(Failure::Malformed(malformed(&error))),
+    })?;
+
+    let status = response.status().as_u16();
+    let field = |name| response.headers().get(name).map(http::HeaderValue::as_bytes);
+    let retry_after = RetryAfter::new(field("retry-after"), field("date"));
+    let mut body = Secret::default();
+    match drain(response.body_mut(), limit, &mut body) {
+        Ok(()) => {}
+        Err(_) if status != 200 => match failure.take().map(Broken::sent) {
+            // The status decides, whatever becomes of the body.
+            Some(broken) if !broken.cut_short() => return Err(Broken { status, ..broken }),
+            _ => {}
+        },
+        Err(Undrained::TooLarge) => return Err(exchange::too_large_a_body(limit)),
+        Err(Undrained::Failed(error)) => {
+            let failure = failure.take().unwrap_or_else(|| Failure::Malformed(broken_body(&error)));
+            return Err(Broken { status, ..Broken::sent(failure) });
+        }
+    }
+    Ok(Answer { status, body, retry_after })
+}
+
+enum Undrained {
+    TooLarge,
+    Failed(io::Error),
+}
+
+fn drain(from: &mut Body, limit: usize, to: &mut Secret) -> Result<(), Undrained> {
+    let mut reader = from.as_reader();
+    let mut part = [0; 4096];
+    let done = loop {
+        match reader.read(&mut part) {
+            Ok(0) => break Ok(()),
+            Ok(count) => {
+                to.extend(part.get(..count).unwrap_or_default());
+                if to.len() > limit {
+                    to.truncate(limit);
+                    break Err(Undrained::TooLarge);
+                }
+            }
+            Err(error) => break Err(Undrained::Failed(error)),
+        }
+    };
+    crate::secret::wipe(&mut part);
+    done
+}
+
+fn internal(error: &dyn fmt::Display) -> Broken {
+    Broken::sent(Failure::Internal(format!("an answer can't be read: {error}").into()))
+}
+
+/// What ureq says may quote the answer: only what kind of error it is.
+fn malformed(error: &ureq::Error) -> crate::failure::Why {
+    match error {
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) => "The answer is no HTTP that can be read".into(),
+        _ => "The answer could not be read as HTTP".into(),
+    }
+}
+
+fn broken_body(_: &io::Error) -> crate::failure::Why {
+    "The answer has status 200, but the framing of its body is broken".into()
+}
+
+/// Why the connection gave no more, as this library says it; ureq's errors would lose it.
+#[derive(Clone, Default)]
+struct Ended(Arc<Mutex<Option<Failure>>>);
+
+impl Ended {
+    fn set(&self, failure: Failure) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+    }
+
+    fn take(&self) -> Option<Failure> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+struct HandOver(Mutex<Option<Handed>>);
+
+impl Connector for HandOver {
+    type Out = Handed;
+
+    fn connect(&self, _: &ConnectionDetails, _: Option<()>) -> Result<Option<Handed>, ureq::Error> {
+        let handed = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        handed.map(Some).ok_or(ureq::Error::ConnectionFailed)
+    }
+}
+
+#[derive(Debug)]
+struct NoLookup;
+
+impl Resolver for NoLookup {
+    fn resolve(
+        &self,
+        _: &http::Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        addresses.push(([0, 0, 0, 0], 0).into());
+        Ok(addresses)
+    }
+}
+
+/// Room for the request that ureq believes it sends.
+const SINK: usize = 4 << 10;
+
+/// The connection as ureq's transport. It stays on the thread of its call.
+struct Handed {
+    connection: Box<Connection>,
+    call: Call,
+    failure: Ended,
+    /// Bytes that ureq has consumed.
+    given: usize,
+    progress: bool,
+    sink: Vec<u8>,
+}
+
+// SAFETY: ureq wants a transport that could move between threads, but runs one on the thread that called it, and
+// `read` drops all of it before it returns. What is not Send or Sync here is the cells of the call.
+unsafe impl Send for Handed {}
+unsafe impl Sync for Handed {}
+
+impl Buffers for Handed {
+    fn output(&mut self) -> &mut [u8] {
+        &mut self.sink
+    }
+
+    fn input(&self) -> &[u8] {
+        self.connection.input()
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        &mut [] // `await_input` appends by itself
+    }
+
+    fn input_appended(&mut self, _: usize) {}
+
+    fn input_consume(&mut self, count: usize) {
+        self.progress = count > 0;
+        self.given += count;
+        self.connection.consume(count);
+    }
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        let half = self.sink.len() / 2;
+        self.sink.split_at_mut(half)
+    }
+
+    fn can_use_input(&self) -> bool {
+        self.progress && !self.connection.input().is_empty()
+    }
+}
+
+impl Transport for Handed {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self
+    }
+
+    fn transmit_output(&mut self, _: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+        Ok(())
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
+        match self.connection.receive(&self.call) {
+            Ok(Received::Data) => {
+                self.progress = true;
+                Ok(true)
+            }
+            Ok(Received::Closed) => {
+                // Where the body may end thus, ureq takes it for the end; elsewhere it is an answer cut short.
+                self.failure.set(lost(&self.call, "the server closed it"));
+                Ok(false)
+            }
+            Ok(Received::Broken(why)) => Err(self.broken(lost(&self.call, why))),
+            Err(failure) => Err(self.broken(failure)),
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        false // nothing is handed back
+    }
+}
+
+impl Handed {
+    fn broken(&self, failure: Failure) -> ureq::Error {
+        self.failure.set(failure);
+        ureq::Error::Io(io::ErrorKind::ConnectionAborted.into())
+    }
+}
+
+impl fmt::Debug for Handed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handed")
+    }
+}
+
+impl fmt::Debug for HandOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HandOver")
+    }
+}

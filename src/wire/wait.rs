@@ -1,0 +1,74 @@
+//! Every wait of a call: one `poll` over what it waits for and the cancel descriptor, until the time is up.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use crate::call::Call;
+use crate::failure::Failure;
+
+/// How long nobody looks at a flag, or asks a host's check.
+const SLICE: Duration = Duration::from_millis(50);
+
+pub fn readable(fd: RawFd) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+}
+
+pub fn writable(fd: RawFd) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }
+}
+
+/// Waits for one descriptor; fails when the call is cancelled or its time is up.
+pub fn wait_for(call: &Call, what: libc::pollfd) -> Result<(), Failure> {
+    let mut polls = [what, readable(-1)];
+    if wait(call, &mut polls, call.until())? { Ok(()) } else { Err(call.timed_out()) }
+}
+
+/// Waits without waiting for anything: a back-off.
+pub fn pause(call: &Call, length: Duration) -> Result<(), Failure> {
+    if call.clock.skip(length) {
+        return call.check();
+    }
+    wait(call, &mut [readable(-1)], call.clock.now() + length)?;
+    Ok(())
+}
+
+/// Waits until one of `polls` is ready (true) or `until` has come (false); fails when the call is cancelled. The last
+/// of `polls` is left free by the caller, for the cancel descriptor.
+pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<bool, Failure> {
+    let mut wake = None;
+    let mut slices = false;
+    if let (Some(cancel), Some(slot)) = (call.cancel.as_deref(), polls.last_mut()) {
+        wake = cancel.descriptor(call.process);
+        *slot = readable(wake.unwrap_or(-1));
+        slices = wake.is_none() || cancel.has_check();
+    }
+    loop {
+        if call.cancel.as_deref().is_some_and(|cancel| cancel.is_triggered()) || call.host_says_stop(SLICE) {
+            return Err(Failure::Cancelled);
+        }
+        let mut left = until.saturating_duration_since(call.clock.now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        if slices {
+            left = left.min(SLICE);
+        }
+        // Rounded up: a poll that ends too early would only be made again.
+        let ms = left.as_millis().min(i32::MAX as u128 - 1) as i32
+            + i32::from(left.subsec_nanos() % 1_000_000 != 0);
+        // SAFETY: `polls` is a slice of pollfd and stays in place during the call.
+        let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, ms) };
+        if ready < 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(Failure::Resources(format!("The process can't wait: {error}").into()));
+            }
+            call.host_must_be_asked();
+        } else if ready > 0
+            && polls.iter().take(polls.len() - usize::from(wake.is_some())).any(|poll| poll.revents != 0)
+        {
+            return Ok(true);
+        }
+    }
+}
