@@ -55,6 +55,12 @@ impl<T: Send + Sync> PerProcess<T> {
     }
 }
 
+impl<T: Send + Sync> Default for PerProcess<T> {
+    fn default() -> PerProcess<T> {
+        PerProcess::new()
+    }
+}
+
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
         let owned = *self.current.get_mut();

@@ -44,10 +44,6 @@ impl Secret {
         }
         self.0.truncate(length);
     }
-
-    pub fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
 }
 
 impl From<Vec<u8>> for Secret {

@@ -49,6 +49,7 @@ pub fn exchange(
         Ok(Err(error)) => Some(crate::wire::connection::describe(&error)),
         Err(failure) => return Err(Broken::new(failure, call.attempts() > before)),
     };
+    let sent = call.attempts() > before;
     call.enter(Phase::Receive);
     let mut reader = Reader::default();
     loop {
@@ -76,7 +77,7 @@ pub fn exchange(
         let broken = Broken {
             status: reader.status(),
             before_answer: connection.input().is_empty() && reader.interim == 0,
-            ..Broken::sent(failure)
+            ..Broken::new(failure, sent)
         };
         return match broken.cut_short().then(|| reader.cut(connection.input())).flatten() {
             Some(answer) => Ok(Exchanged { answer, connection: None }),
@@ -297,8 +298,8 @@ fn strict(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
                 return Ok(Parsed::Odd);
             }
             7 if is("upgrade") => return Ok(Parsed::Odd),
-            11 if is("retry-after") => retry_after = Some(field.value),
-            4 if is("date") => date = Some(field.value),
+            11 if is("retry-after") => retry_after = retry_after.or(Some(field.value)),
+            4 if is("date") => date = date.or(Some(field.value)),
             _ => {}
         }
     }

@@ -21,7 +21,7 @@ use rustls::pki_types::ServerName;
 
 use crate::call::{Call, Level};
 use crate::failure::{Failure, Phase};
-use crate::process::PerProcess;
+use crate::process::{self, PerProcess, ProcessId};
 use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::url::{BaseUrl, Host, ProxyKind, ProxyUrl};
@@ -29,7 +29,7 @@ use connection::Connection;
 use exchange::{Exchanged, RequestHead};
 use pool::Pool;
 use resolve::{LastGood, Lookups};
-use tls::{SystemRoots, Tls, Trust};
+use tls::{RootCache, Tls, Trust};
 
 /// What came back.
 pub struct Answer {
@@ -97,7 +97,7 @@ impl Route {
         Ok(Route {
             base: settings.base.clone(),
             proxy: proxy::choose(settings)?,
-            trust: Trust::choose(settings)?,
+            trust: Trust::choose(settings, &shared(process::id()).roots)?,
             connect_timeout: settings.connect_timeout,
             max_response: settings.max_response,
         })
@@ -108,10 +108,14 @@ impl Route {
 #[derive(Default)]
 struct Shared {
     lookups: Lookups,
-    system_roots: SystemRoots,
+    roots: RootCache,
 }
 
 static SHARED: PerProcess<Shared> = PerProcess::new();
+
+fn shared(process: ProcessId) -> &'static Shared {
+    SHARED.get(process, |_| Shared::default())
+}
 
 /// The connections of one options handle in one process.
 pub struct Wire {
@@ -220,7 +224,7 @@ impl Wire {
         let mut config = None;
         let prepare = || {
             if self.route.base.https {
-                config = Some(self.tls.config(call, &self.shared(call).system_roots)?);
+                config = Some(self.tls.config(call, &shared(call.process).roots)?);
             }
             Ok(())
         };
@@ -270,7 +274,7 @@ impl Wire {
         let started = call.clock.now();
         let known = self.last_good.get();
         let patience = (!known.is_empty()).then(|| PATIENCE.min(self.route.connect_timeout / 4));
-        let why = match self.shared(call).lookups.resolve(call, name, patience) {
+        let why = match shared(call.process).lookups.resolve(call, name, patience) {
             Ok(Some(found)) => {
                 call.log(Level::Debug, || {
                     format!("{name} is {} after {} ms", listed(&found), since(call, started))
@@ -296,7 +300,7 @@ impl Wire {
         let base = &self.route.base;
         let target = match (proxy.kind, &base.host) {
             (ProxyKind::Socks5, Host::Name(name)) => {
-                let found = self.shared(call).lookups.resolve(call, name, None)?.unwrap_or_default();
+                let found = shared(call.process).lookups.resolve(call, name, None)?.unwrap_or_default();
                 match found.first() {
                     Some(address) => proxy::Target::Address(*address),
                     None => return Err(Failure::Dns { host: name.clone(), why: "it has no address".into() }),
@@ -336,10 +340,6 @@ impl Wire {
             }
             other => other,
         }
-    }
-
-    fn shared(&self, call: &Call) -> &'static Shared {
-        SHARED.get(call.process, |_| Shared::default())
     }
 }
 

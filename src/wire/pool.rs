@@ -13,9 +13,12 @@ const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
 pub struct Pool {
-    /// The newest last.
-    idle: Mutex<Vec<Box<Connection>>>,
+    idle: Mutex<Idle>,
 }
+
+/// The newest last. Boxed, since a connection goes from hand to hand, and only a pointer is then moved.
+#[allow(clippy::vec_box)]
+type Idle = Vec<Box<Connection>>;
 
 impl Pool {
     /// The newest connection that is still alive. Those found dead are dropped.
@@ -53,7 +56,7 @@ impl Pool {
         drop(all);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Box<Connection>>> {
+    fn lock(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ use std::cell::UnsafeCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::wire::wait;
 const MOST_HELPERS: usize = 8;
 /// What the C library's resolver needs and musl's default of 128 KiB may not give.
 const HELPER_STACK: usize = 1 << 20;
-/// A lookup that is under way for longer than this serves nobody who comes later: it may hang for ever.
+/// A lookup that a helper has worked on for longer than this serves nobody who comes later: it may hang for ever.
 const STALE: Duration = Duration::from_secs(5);
 
 /// The lookups of one process.
@@ -38,6 +38,8 @@ struct State {
 struct Lookup {
     name: String,
     started: Instant,
+    /// A helper has taken it from the queue.
+    taken: AtomicBool,
     result: OnceLock<Result<Vec<IpAddr>, Unresolved>>,
     /// Becomes readable when the result is there.
     done: RawFd,
@@ -89,14 +91,21 @@ impl Lookups {
         let now = call.clock.now();
         let mut state = lock(&self.state);
         if let Some(lookup) = state.under_way.get(name)
-            && now.saturating_duration_since(lookup.started) < STALE
+            && (!lookup.taken.load(Ordering::Relaxed)
+                || now.saturating_duration_since(lookup.started) < STALE)
         {
             return Ok(Arc::clone(lookup));
         }
         let done = descriptor::make().ok_or_else(|| {
             Unresolved::Resources("The process has no descriptor left for a lookup".to_owned())
         })?;
-        let lookup = Arc::new(Lookup { name: name.to_owned(), started: now, result: OnceLock::new(), done });
+        let lookup = Arc::new(Lookup {
+            name: name.to_owned(),
+            started: now,
+            taken: AtomicBool::new(false),
+            result: OnceLock::new(),
+            done,
+        });
         state.queue.push_back(Arc::clone(&lookup));
         if state.helpers < MOST_HELPERS {
             match start_helper(Arc::clone(&self.state)) {
@@ -145,6 +154,7 @@ fn help(state: &Mutex<State>) {
                 state.helpers -= 1;
                 return;
             };
+            lookup.taken.store(true, Ordering::Relaxed);
             lookup
         };
         let result = ask_system(&lookup.name);

@@ -53,7 +53,7 @@ pub enum Trust {
 
 impl Trust {
     /// Reads the environment where no CA file was set. A variable that can't be used is a failure now.
-    pub fn choose(settings: &Settings) -> Result<Trust, Failure> {
+    pub fn choose(settings: &Settings, cache: &RootCache) -> Result<Trust, Failure> {
         if let Some(file) = &settings.ca_file {
             return Ok(Trust::File(Arc::clone(file)));
         }
@@ -69,7 +69,7 @@ impl Trust {
                 .unwrap_or_default(),
         };
         if settings.base.https {
-            trust.load().map_err(|why| Failure::Tls(why.into()))?;
+            cache.get(&trust, &trust.stamp())?;
         }
         Ok(trust)
     }
@@ -200,10 +200,28 @@ impl Roots {
     }
 }
 
-/// The system's roots, read once in a process, and again when the file has changed.
+/// The roots of the system or the environment, read once in a process, and again when a file has changed.
 #[derive(Default)]
-pub struct SystemRoots {
+pub struct RootCache {
     read: Mutex<Option<(Stamp, Arc<Roots>)>>,
+}
+
+impl RootCache {
+    fn get(&self, trust: &Trust, stamp: &Stamp) -> Result<Arc<Roots>, Failure> {
+        let read = || trust.load().map(Arc::new).map_err(|why| Failure::Tls(why.into()));
+        if let Trust::File(_) = trust {
+            return read(); // its setter has read it
+        }
+        let mut cached = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, roots)) = &*cached
+            && known == stamp
+        {
+            return Ok(Arc::clone(roots));
+        }
+        let roots = read()?;
+        *cached = Some((stamp.clone(), Arc::clone(&roots)));
+        Ok(roots)
+    }
 }
 
 /// The TLS settings of one options handle in one process; holds the sessions that can be resumed.
@@ -218,7 +236,7 @@ impl Tls {
     }
 
     /// The settings for a new connection; made anew when the trust store has changed.
-    pub fn config(&self, call: &Call, system: &SystemRoots) -> Result<Arc<ClientConfig>, Failure> {
+    pub fn config(&self, call: &Call, cache: &RootCache) -> Result<Arc<ClientConfig>, Failure> {
         let stamp = self.trust.stamp();
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, config)) = &*made
@@ -226,21 +244,7 @@ impl Tls {
         {
             return Ok(Arc::clone(config));
         }
-        let read = || self.trust.load().map(Arc::new).map_err(|why| Failure::Tls(why.into()));
-        let roots = match self.trust {
-            Trust::System => {
-                let mut shared = system.read.lock().unwrap_or_else(PoisonError::into_inner);
-                match &*shared {
-                    Some((known, roots)) if *known == stamp => Arc::clone(roots),
-                    _ => {
-                        let roots = read()?;
-                        *shared = Some((stamp.clone(), Arc::clone(&roots)));
-                        roots
-                    }
-                }
-            }
-            _ => read()?,
-        };
+        let roots = cache.get(&self.trust, &stamp)?;
         let (count, built_in) = (roots.store.len(), roots.built_in);
         let config = client_config(roots)?;
         *made = Some((stamp, Arc::clone(&config)));
