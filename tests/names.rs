@@ -1,0 +1,425 @@
+//! Names and addresses: lookups that hang, fail or are shared, and addresses that do not answer. The C library's
+//! `getaddrinfo` is replaced in this test's program by one that does as it is told.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, c_char, c_int};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use couchdrop::call::Call;
+use couchdrop::cancel::Cancel;
+use couchdrop::failure::{Failure, Phase, Report};
+use couchdrop::login::{Credentials, Service};
+use couchdrop::settings::Settings;
+use stand_in::{PASSWORD, StandIn};
+
+// ---- the resolver
+
+/// What `getaddrinfo` does with a name.
+#[derive(Clone)]
+enum Told {
+    Addresses(Vec<Ipv4Addr>),
+    Fail,
+    /// Nothing comes back until the test says something else.
+    Hang,
+}
+
+#[derive(Default)]
+struct Resolver {
+    told: HashMap<String, Told>,
+    asked: HashMap<String, usize>,
+    /// Lookups that are inside of `getaddrinfo` now, and the most there ever were.
+    inside: usize,
+    most_inside: usize,
+}
+
+static RESOLVER: Mutex<Option<Resolver>> = Mutex::new(None);
+static CHANGED: Condvar = Condvar::new();
+
+fn resolver<T>(change: impl FnOnce(&mut Resolver) -> T) -> T {
+    let mut resolver = RESOLVER.lock().unwrap();
+    let done = change(resolver.get_or_insert_default());
+    CHANGED.notify_all();
+    done
+}
+
+fn tell(name: &str, told: Told) {
+    resolver(|resolver| resolver.told.insert(name.to_owned(), told));
+}
+
+fn asked(name: &str) -> usize {
+    resolver(|resolver| resolver.asked.get(name).copied().unwrap_or(0))
+}
+
+fn wait_until(what: impl Fn(&Resolver) -> bool) {
+    let guard = RESOLVER.lock().unwrap();
+    let done = CHANGED
+        .wait_timeout_while(guard, Duration::from_secs(20), |resolver| {
+            !what(resolver.get_or_insert_default())
+        })
+        .unwrap();
+    assert!(!done.1.timed_out(), "the resolver was never asked");
+}
+
+/// Replaces the C library's.
+///
+/// # Safety
+/// As getaddrinfo.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getaddrinfo(
+    node: *const c_char,
+    _service: *const c_char,
+    _hints: *const libc::addrinfo,
+    result: *mut *mut libc::addrinfo,
+) -> c_int {
+    let name = unsafe { CStr::from_ptr(node) }.to_str().unwrap().to_owned();
+    let mut guard = RESOLVER.lock().unwrap();
+    {
+        let resolver = guard.get_or_insert_default();
+        *resolver.asked.entry(name.clone()).or_default() += 1;
+        resolver.inside += 1;
+        resolver.most_inside = resolver.most_inside.max(resolver.inside);
+    }
+    CHANGED.notify_all();
+    let told = loop {
+        match guard.get_or_insert_default().told.get(&name).cloned().unwrap_or(Told::Fail) {
+            Told::Hang => guard = CHANGED.wait(guard).unwrap(),
+            told => break told,
+        }
+    };
+    guard.get_or_insert_default().inside -= 1;
+    let Told::Addresses(addresses) = told else { return libc::EAI_NONAME };
+    let mut head: *mut libc::addrinfo = std::ptr::null_mut();
+    for address in addresses.into_iter().rev() {
+        let socket = Box::leak(Box::new(libc::sockaddr_in {
+            sin_family: libc::AF_INET as libc::sa_family_t,
+            sin_port: 0,
+            sin_addr: libc::in_addr { s_addr: u32::from(address).to_be() },
+            sin_zero: [0; 8],
+        }));
+        head = Box::leak(Box::new(libc::addrinfo {
+            ai_flags: 0,
+            ai_family: libc::AF_INET,
+            ai_socktype: libc::SOCK_STREAM,
+            ai_protocol: 0,
+            ai_addrlen: size_of::<libc::sockaddr_in>() as libc::socklen_t,
+            ai_addr: std::ptr::from_mut(socket).cast(),
+            ai_canonname: std::ptr::null_mut(),
+            ai_next: head,
+        }));
+    }
+    unsafe { *result = head };
+    0
+}
+
+/// Replaces the C library's: what ours gave lives on.
+///
+/// # Safety
+/// Any pointer.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn freeaddrinfo(_: *mut libc::addrinfo) {}
+
+// ---- logins
+
+const NAME: &str = "api.couchdrop.test";
+const ADA: Credentials<'static> =
+    Credentials { username: "ada@example.com", password: PASSWORD, system: None };
+
+/// A service under a name that only this test's resolver knows. Certificates are for `NAME` alone, so other names end
+/// in a TLS failure; that is far enough for some tests.
+fn service(server: &StandIn, name: &str, change: impl FnOnce(&mut Settings)) -> Service {
+    let port = server.https_url().rsplit_once(':').unwrap().1.to_owned();
+    let mut settings = Settings::default();
+    settings.set_base_url(&format!("https://{name}:{port}")).unwrap();
+    settings.set_ca_file(server.ca_file().to_str().unwrap()).unwrap();
+    settings.set_proxy(None).unwrap();
+    settings.set_max_retries(0).unwrap();
+    change(&mut settings);
+    Service::new(settings).unwrap()
+}
+
+fn call(timeout: Duration) -> Call {
+    Call::new(timeout, None, None)
+}
+
+fn login(service: &Service, timeout: Duration) -> Result<(), Report> {
+    service.login(&call(timeout), &ADA).map(drop)
+}
+
+const LONG: Duration = Duration::from_secs(20);
+/// No test waits for as long; an assertion that a call came back early has this as its bound.
+const EARLY: Duration = Duration::from_secs(10);
+
+/// The tests share the resolver and count what it does: one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[test]
+fn a_warm_login_looks_no_name_up() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    let service = service(&server, NAME, |_| ());
+    let before = asked(NAME);
+    for _ in 0..3 {
+        login(&service, LONG).unwrap();
+    }
+    assert_eq!(asked(NAME) - before, 1);
+}
+
+#[test]
+fn a_lookup_that_hangs_is_left_behind_at_the_deadline() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell("hangs.test", Told::Hang);
+    let service = service(&server, "hangs.test", |_| ());
+    let report = login(&service, Duration::from_millis(80)).unwrap_err();
+    assert!(matches!(report.failure, Failure::Timeout { phase: Phase::Lookup, .. }), "{}", report.failure);
+    assert!(report.failure.to_string().contains("looking up the host name"));
+    assert_eq!(report.attempts, 0);
+    tell("hangs.test", Told::Fail);
+}
+
+#[test]
+fn a_lookup_that_hangs_is_left_behind_when_the_call_is_cancelled() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell("cancelled.test", Told::Hang);
+    let service = service(&server, "cancelled.test", |_| ());
+    let cancel = Arc::new(Cancel::default());
+    let returned = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let call = Call::new(LONG, Some(Arc::clone(&cancel)), None);
+            let report = service.login(&call, &ADA).map(drop).unwrap_err();
+            (report, Instant::now())
+        });
+        wait_until(|resolver| resolver.asked.contains_key("cancelled.test"));
+        let triggered = Instant::now();
+        cancel.trigger();
+        let (report, returned) = waiting.join().unwrap();
+        assert!(matches!(report.failure, Failure::Cancelled));
+        returned - triggered
+    });
+    println!("returned {returned:?} after the trigger");
+    assert!(returned < EARLY);
+    tell("cancelled.test", Told::Fail);
+}
+
+#[test]
+fn one_lookup_serves_all_who_wait_for_the_same_name() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell(NAME, Told::Hang);
+    let before = asked(NAME);
+    let services: Vec<_> = (0..4).map(|_| service(&server, NAME, |_| ())).collect();
+    std::thread::scope(|scope| {
+        let logins: Vec<_> = (0..16)
+            .map(|index| {
+                scope.spawn({
+                    let service = &services[index % 4];
+                    move || login(service, LONG)
+                })
+            })
+            .collect();
+        // All 16 wait once 16 threads have come to the lookup; the first of them has started it.
+        wait_until(|resolver| resolver.asked.get(NAME).copied().unwrap_or(0) > before);
+        tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+        for login in logins {
+            login.join().unwrap().unwrap();
+        }
+    });
+    // Who came after the lookup was done may have made one more, but never one each.
+    let lookups = asked(NAME) - before;
+    println!("{lookups} lookup(s) for 16 logins");
+    assert!(lookups < 16);
+}
+
+#[test]
+fn hanging_lookups_use_a_bounded_number_of_threads() {
+    let _alone = alone();
+    let server = StandIn::start();
+    let names: Vec<String> = (0..40).map(|index| format!("many-{index}.test")).collect();
+    for name in &names {
+        tell(name, Told::Hang);
+    }
+    resolver(|resolver| resolver.most_inside = resolver.inside);
+    std::thread::scope(|scope| {
+        for name in &names {
+            let service = service(&server, name, |_| ());
+            scope.spawn(move || login(&service, Duration::from_millis(200)).unwrap_err());
+        }
+    });
+    let most = resolver(|resolver| resolver.most_inside);
+    println!("{most} lookups at once for 40 names");
+    assert!((1..=8).contains(&most));
+    for name in &names {
+        tell(name, Told::Fail);
+    }
+    wait_until(|resolver| resolver.inside == 0);
+}
+
+#[test]
+fn a_name_that_fails_is_a_dns_failure_that_names_it() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell("unknown.test", Told::Fail);
+    let report = login(&service(&server, "unknown.test", |_| ()), LONG).unwrap_err();
+    assert!(
+        matches!(&report.failure, Failure::Dns { host, .. } if host == "unknown.test"),
+        "{}",
+        report.failure
+    );
+    assert_eq!(report.attempts, 0);
+}
+
+#[test]
+fn a_failed_lookup_is_retried() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell("retried.test", Told::Fail);
+    let service = service(&server, "retried.test", |settings| {
+        settings.set_max_retries(3).unwrap();
+        settings.set_backoff(0, 0).unwrap();
+    });
+    login(&service, LONG).unwrap_err();
+    assert_eq!(asked("retried.test"), 4);
+}
+
+#[test]
+fn addresses_that_were_good_serve_when_a_lookup_fails_or_stalls() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    let service = service(&server, NAME, |settings| settings.set_connect_timeout(2_000).unwrap());
+    login(&service, LONG).unwrap();
+    for told in [Told::Fail, Told::Hang] {
+        server.close_connections();
+        tell(NAME, told);
+        login(&service, LONG).unwrap();
+    }
+    assert_eq!(server.connections().https.accepted, 3);
+    tell(NAME, Told::Fail);
+}
+
+/// A loopback address with a port on which connecting hangs: its queue of new connections is full.
+struct BlackHole {
+    _listener: TcpListener,
+    _filling: Vec<TcpStream>,
+}
+
+fn black_hole(address: SocketAddr) -> BlackHole {
+    use std::os::fd::AsRawFd;
+    let listener = TcpListener::bind(address).unwrap();
+    // SAFETY: a listening socket may be told to listen again, with a shorter queue.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let mut filling = Vec::new();
+    loop {
+        match TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+            Ok(stream) => filling.push(stream),
+            Err(_) => return BlackHole { _listener: listener, _filling: filling },
+        }
+        assert!(filling.len() < 100);
+    }
+}
+
+fn https_port(server: &StandIn) -> u16 {
+    server.https_url().rsplit_once(':').unwrap().1.parse().unwrap()
+}
+
+#[test]
+fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
+    let _alone = alone();
+    let server = StandIn::start();
+    let silent = Ipv4Addr::new(127, 0, 0, 2);
+    let _hole = black_hole((silent, https_port(&server)).into());
+    tell(NAME, Told::Addresses(vec![silent, Ipv4Addr::LOCALHOST]));
+    let service = service(&server, NAME, |_| ());
+    let started = Instant::now();
+    login(&service, LONG).unwrap();
+    let took = started.elapsed();
+    println!("logged in after {took:?}");
+    assert!(took >= Duration::from_millis(250) && took < EARLY);
+}
+
+#[test]
+fn an_address_that_refuses_costs_nothing() {
+    let _alone = alone();
+    let server = StandIn::start();
+    // Nothing listens on this address: refused at once, and the next is tried at once.
+    tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::LOCALHOST]));
+    let service = service(&server, NAME, |_| ());
+    login(&service, LONG).unwrap();
+}
+
+#[test]
+fn a_connection_that_can_not_be_made_names_every_address() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(127, 0, 0, 4)]));
+    let report = login(&service(&server, NAME, |_| ()), LONG).unwrap_err();
+    let message = report.failure.to_string();
+    assert!(matches!(report.failure, Failure::Connect { .. }), "{message}");
+    assert!(message.contains("127.0.0.3: connection refused") && message.contains("127.0.0.4"), "{message}");
+}
+
+#[test]
+fn the_connect_timeout_covers_the_lookup_and_is_retried() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell(NAME, Told::Hang);
+    let service = service(&server, NAME, |settings| {
+        settings.set_connect_timeout(100).unwrap();
+        settings.set_max_retries(2).unwrap();
+        settings.set_backoff(0, 0).unwrap();
+    });
+    let report = login(&service, LONG).unwrap_err();
+    assert!(
+        matches!(report.failure, Failure::Timeout { phase: Phase::Lookup, connect_timeout: true, .. }),
+        "{}",
+        report.failure
+    );
+    tell(NAME, Told::Fail);
+}
+
+#[test]
+fn the_address_whose_handshake_failed_is_tried_last_in_the_retry() {
+    let _alone = alone();
+    let server = StandIn::start();
+    // An address that takes connections and closes them in the handshake.
+    let rude = Ipv4Addr::new(127, 0, 0, 5);
+    let listener = TcpListener::bind((rude, https_port(&server))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let closing = std::thread::spawn(move || {
+        let mut count = 0;
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            let mut last = [0; 1];
+            if stream.peek(&mut last).unwrap_or(0) == 1 && last[0] == b'!' {
+                return count;
+            }
+            count += 1;
+        }
+        count
+    });
+    tell(NAME, Told::Addresses(vec![rude, Ipv4Addr::LOCALHOST]));
+    let service = service(&server, NAME, |settings| {
+        settings.set_max_retries(1).unwrap();
+        settings.set_backoff(0, 0).unwrap();
+    });
+    login(&service, LONG).unwrap();
+    std::io::Write::write_all(&mut TcpStream::connect(address).unwrap(), b"!").unwrap();
+    assert_eq!(closing.join().unwrap(), 1);
+}
+
+#[test]
+fn localhost_is_never_looked_up() {
+    let _alone = alone();
+    let server = StandIn::start();
+    let service = service(&server, "localhost", |_| ());
+    login(&service, LONG).unwrap();
+    assert_eq!(asked("localhost"), 0);
+}
