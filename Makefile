@@ -55,7 +55,7 @@ test-%: setup
 	@scripts/test $*
 
 .PHONY: lib
-lib: $(SHARED) $(ARCHIVE) ## Build what ships and stage it in target/stage
+lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build what ships and stage it in target/stage
 	@$(MAKE) --no-print-directory install \
 	  PREFIX='$(STAGE)' LIBDIR='$(STAGE)/lib' INCLUDEDIR='$(STAGE)/include' DESTDIR=
 	@scripts/go-archive '$(ARCHIVE)'
@@ -66,10 +66,16 @@ lib: $(SHARED) $(ARCHIVE) ## Build what ships and stage it in target/stage
 FORCE:
 
 $(SHARED): FORCE
-	@$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked --target-dir '$(LIB)' -- \
-	  --print native-static-libs='$(LINKED)'
+	@$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked --target-dir '$(LIB)'
 
-$(LIB)/release/libcouchdrop.a $(LINKED): $(SHARED) ;
+$(LIB)/release/libcouchdrop.a: $(SHARED) ;
+
+# What a program that links the archive must link beside it: what std does, asked of an empty crate, since
+# the compiler's note would come with every build.
+$(LINKED): $(LIB)/release/libcouchdrop.a
+	@$${RUSTC:-rustc} --crate-type staticlib --print native-static-libs='$@' -o '$@.a' - \
+	  < /dev/null 2> '$@.log' || { cat '$@.log' >&2; exit 1; }
+	@rm '$@.a' '$@.log'
 
 $(ARCHIVE): $(LIB)/release/libcouchdrop.a scripts/prune-archive $(wildcard abi/exports.txt)
 	@scripts/prune-archive $< '$(SHARED)' $@
