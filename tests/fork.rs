@@ -1,0 +1,220 @@
+//! fork, at any moment: while other threads of the parent are amid lookups, handshakes and logins.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+use couchdrop::call::Call;
+use couchdrop::failure::{Failure, cd_code};
+use couchdrop::login::{Credentials, Service};
+use couchdrop::settings::Settings;
+use stand_in::{PASSWORD, StandIn};
+
+const ADA: Credentials<'static> =
+    Credentials { username: "ada@example.com", password: PASSWORD, system: None };
+const CHILDREN_AT_ONCE: usize = 4;
+/// A child's own deadline, and how long the parent waits before it calls a child hung.
+const CHILDS_DEADLINE: Duration = Duration::from_secs(4);
+const SHORT: Duration = Duration::from_millis(300);
+const HUNG: Duration = Duration::from_secs(30);
+
+/// `COUCHDROP_TEST_FORKS` for a longer run.
+fn forks() -> usize {
+    std::env::var("COUCHDROP_TEST_FORKS").ok().and_then(|count| count.parse().ok()).unwrap_or(400)
+}
+
+/// Lets the parent's threads begin one piece of work for each fork, so that each fork finds them amid it.
+#[derive(Default)]
+struct Pace {
+    round: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Pace {
+    const OVER: u64 = u64::MAX;
+
+    fn next(&self, round: impl FnOnce(u64) -> u64) {
+        let mut current = self.round.lock().unwrap();
+        *current = round(*current);
+        self.changed.notify_all();
+    }
+
+    /// Runs `work` once in each round that it is in time for, until it is over.
+    fn keep(&self, work: impl Fn()) {
+        let mut seen = 0;
+        loop {
+            let current =
+                self.changed.wait_while(self.round.lock().unwrap(), |round| *round == seen).unwrap();
+            seen = *current;
+            drop(current);
+            if seen == Pace::OVER {
+                return;
+            }
+            work();
+        }
+    }
+}
+
+fn service(server: &StandIn, base_url: &str, change: impl FnOnce(&mut Settings)) -> Service {
+    let mut settings = Settings::default();
+    settings.set_base_url(base_url).unwrap();
+    settings.set_ca_file(server.ca_file().to_str().unwrap()).unwrap();
+    settings.set_proxy(None).unwrap();
+    change(&mut settings);
+    Service::new(settings).unwrap()
+}
+
+fn login(service: &Service, timeout: Duration) -> Result<(), Failure> {
+    service.login(&Call::new(timeout, None, None), &ADA).map(drop).map_err(|report| report.failure)
+}
+
+/// Runs `child` in a child process. One that hangs is ended by the alarm.
+fn fork(child: impl FnOnce() -> i32) -> libc::pid_t {
+    // SAFETY: the child does nothing but `child`, and leaves without running what the parent registered.
+    match unsafe { libc::fork() } {
+        0 => unsafe {
+            libc::alarm(HUNG.as_secs() as u32);
+            libc::_exit(child())
+        },
+        id => {
+            assert!(id > 0, "fork failed");
+            id
+        }
+    }
+}
+
+/// Waits for a child: its exit status, or the negative number of the signal that ended it.
+fn status(child: libc::pid_t) -> i32 {
+    let mut status = 0;
+    // SAFETY: our own child; `status` is local.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) }
+}
+
+const GOOD: i32 = 0;
+
+fn outcome(result: Result<(), Failure>, allowed: &[cd_code]) -> i32 {
+    match result {
+        Ok(()) => GOOD,
+        Err(failure) if allowed.contains(&failure.code()) => GOOD,
+        Err(failure) => failure.code() as i32 / 1000 * 10 + failure.code() as i32 % 10,
+    }
+}
+
+#[test]
+fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
+    let server = StandIn::start();
+    let kept = service(&server, server.https_url(), |_| ());
+    // A name that the system looks up, perhaps in vain; the certificate is not for it.
+    let port = server.https_url().rsplit_once(':').unwrap().1;
+    let named = service(&server, &format!("https://ip6-localhost:{port}"), |settings| {
+        settings.set_max_retries(0).unwrap();
+    });
+    let named_may_end =
+        [cd_code::CD_ERR_DNS, cd_code::CD_ERR_TLS, cd_code::CD_ERR_TIMEOUT, cd_code::CD_ERR_CONNECT];
+    login(&kept, HUNG).unwrap();
+
+    let pace = Pace::default();
+    let parents = AtomicU64::new(0);
+    let (mut bad, mut hung) = (Vec::new(), 0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            // warm logins, on connections that the children must leave alone
+            scope.spawn(|| {
+                pace.keep(|| {
+                    login(&kept, HUNG).expect("the parent loses nothing");
+                    parents.fetch_add(1, Ordering::Relaxed);
+                });
+            });
+        }
+        scope.spawn(|| {
+            // handles come and go, each with its own handshake
+            pace.keep(|| {
+                login(&service(&server, server.https_url(), |_| ()), HUNG).expect("the parent loses nothing")
+            });
+        });
+        scope.spawn(|| {
+            pace.keep(|| {
+                let ended = login(&named, HUNG).expect_err("no certificate for this name");
+                assert!(named_may_end.contains(&ended.code()), "{ended}");
+            });
+        });
+        let mut children = std::collections::VecDeque::new();
+        for index in 0..forks() {
+            pace.next(|round| round + 1);
+            children.push_back(fork(|| match index % 4 {
+                0 | 1 => outcome(login(&kept, CHILDS_DEADLINE), &[]),
+                // Where the fork caught a lookup, the C library's own locks stay held in the child: its lookup hangs,
+                // and the deadline is what ends the call.
+                2 => outcome(login(&named, SHORT), &named_may_end),
+                _ => {
+                    // Freeing what the parent made must not touch its connections; a grandchild's turn too.
+                    let grandchild = fork(|| outcome(login(&kept, CHILDS_DEADLINE), &[]));
+                    status(grandchild).unsigned_abs() as i32
+                }
+            }));
+            if children.len() == CHILDREN_AT_ONCE || index + 1 == forks() {
+                for child in children.drain(..) {
+                    match status(child) {
+                        GOOD => {}
+                        status if status.abs() == libc::SIGALRM => hung += 1,
+                        other => bad.push(other),
+                    }
+                }
+            }
+        }
+        pace.next(|_| Pace::OVER);
+    });
+    println!(
+        "{} children, {} logins of the parent meanwhile, {hung} hung, bad: {bad:?}",
+        forks(),
+        parents.into_inner()
+    );
+    assert!(hung == 0 && bad.is_empty(), "{hung} hung; exit states of those that failed: {bad:?}");
+}
+
+#[test]
+fn a_child_that_frees_what_it_inherited_leaves_the_parents_connection_alone() {
+    let server = StandIn::start();
+    let kept = Box::new(service(&server, server.https_url(), |_| ()));
+    login(&kept, HUNG).unwrap();
+    let pointer = Box::into_raw(kept);
+    let child = fork(|| {
+        // SAFETY: the child's own copy.
+        drop(unsafe { Box::from_raw(pointer) });
+        GOOD
+    });
+    assert_eq!(status(child), GOOD);
+    // SAFETY: the parent's.
+    let kept = unsafe { Box::from_raw(pointer) };
+    login(&kept, HUNG).unwrap();
+    assert_eq!(server.connections().https.accepted, 1);
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
+    use couchdrop::cancel::Cancel;
+    use std::sync::Arc;
+    let server = StandIn::start();
+    let service = service(&server, server.https_url(), |_| ());
+    let cancel = Arc::new(Cancel::default());
+    let slow = Credentials { username: "slow@example.com", ..ADA };
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| service.login(&Call::new(HUNG, Some(Arc::clone(&cancel)), None), &slow));
+        assert!(server.wait_for_requests(1, HUNG));
+        let child = fork(|| {
+            cancel.trigger();
+            // In the child it is triggered: a login there ends at once.
+            match service.login(&Call::new(HUNG, Some(Arc::clone(&cancel)), None), &ADA) {
+                Err(report) if report.failure.code() == cd_code::CD_ERR_CANCELLED => GOOD,
+                _ => 1,
+            }
+        });
+        assert_eq!(status(child), GOOD);
+        assert!(!waiting.is_finished() && !cancel.is_triggered());
+        cancel.trigger();
+        let report = waiting.join().unwrap().unwrap_err();
+        assert_eq!(report.failure.code(), cd_code::CD_ERR_CANCELLED);
+    });
+}
