@@ -3,9 +3,10 @@
 use std::ffi::c_void;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::process::{self, ProcessId};
+use crate::wake::Wake;
 
 /// A question asked on the calling thread while a call waits; not 0 = stop.
 pub type CheckFn = unsafe extern "C" fn(user_data: *mut c_void) -> i32;
@@ -18,14 +19,19 @@ struct Check {
 
 /// Lets any thread, or a signal handler, stop the calls that carry it.
 ///
-/// The descriptor is made by the first call that waits on it, and anew in a child of `fork`: what a parent triggers
-/// would otherwise make a child's poll spin, and a child would stop its parent's calls.
+/// What wakes a waiting call is made by the first call that waits, and anew in a child of `fork`: what a parent
+/// triggers would otherwise make a child's poll spin, and a child would stop its parent's calls.
 #[derive(Default)]
 pub struct Cancel {
     triggered: AtomicBool,
-    /// Process id above, descriptor + 1 below; 0 = none yet. One word, so that a signal handler reads both at once.
-    wake: AtomicU64,
+    wake: AtomicPtr<WakeOf>,
     check: Option<Check>,
+}
+
+/// What wakes the calls of one process.
+struct WakeOf {
+    process: ProcessId,
+    wake: Wake,
 }
 
 // SAFETY: what a check's `user_data` may be used for is the caller's promise (documented at cd_cancel_set_check).
@@ -40,8 +46,8 @@ impl Cancel {
     /// Async-signal-safe; keeps errno.
     pub fn trigger(&self) {
         self.triggered.store(true, Ordering::SeqCst);
-        if let Some(descriptor) = self.descriptor_of(process::id()) {
-            descriptor::signal(descriptor);
+        if let Some(wake) = self.wake_of(process::id()) {
+            wake.signal();
         }
     }
 
@@ -59,31 +65,34 @@ impl Cancel {
         self.check.is_some_and(|check| unsafe { (check.ask)(check.user_data) } != 0)
     }
 
-    fn descriptor_of(&self, id: ProcessId) -> Option<RawFd> {
-        let wake = self.wake.load(Ordering::SeqCst);
-        (wake != 0 && (wake >> 32) as ProcessId == id).then(|| wake as u32 as RawFd - 1)
+    fn wake_of(&self, process: ProcessId) -> Option<&Wake> {
+        // SAFETY: a pointer stored here came from Box::into_raw and is freed by Drop alone.
+        let found = unsafe { self.wake.load(Ordering::SeqCst).as_ref() };
+        found.filter(|found| found.process == process).map(|found| &found.wake)
     }
 
     /// The descriptor that becomes readable when this is triggered; None where none can be had: then the flag has
     /// to be looked at now and then.
-    pub fn descriptor(&self, id: ProcessId) -> Option<RawFd> {
+    pub fn descriptor(&self, process: ProcessId) -> Option<RawFd> {
         loop {
-            let wake = self.wake.load(Ordering::SeqCst);
-            if wake != 0 && (wake >> 32) as ProcessId == id {
-                return Some(wake as u32 as RawFd - 1);
+            let found = self.wake.load(Ordering::SeqCst);
+            if let Some(wake) = self.wake_of(process) {
+                return Some(wake.descriptor());
             }
-            let made = descriptor::make()?;
-            let word = u64::from(id) << 32 | (made as u64 + 1);
-            match self.wake.compare_exchange(wake, word, Ordering::SeqCst, Ordering::SeqCst) {
-                // The parent's descriptor, where there was one, is left alone: in a child that has closed
-                // everything its number may be somebody else's by now.
+            let made = Box::into_raw(Box::new(WakeOf { process, wake: Wake::new()? }));
+            match self.wake.compare_exchange(found, made, Ordering::SeqCst, Ordering::SeqCst) {
+                // The parent's, where there was one, is left alone, descriptors and all: in a child that has closed
+                // everything their numbers may be somebody else's by now.
                 Ok(_) => {
+                    // SAFETY: as in `wake_of`.
+                    let wake = unsafe { &(*made).wake };
                     if self.is_triggered() {
-                        descriptor::signal(made);
+                        wake.signal();
                     }
-                    return Some(made);
+                    return Some(wake.descriptor());
                 }
-                Err(_) => descriptor::close(made),
+                // SAFETY: `made` was never shared.
+                Err(_) => drop(unsafe { Box::from_raw(made) }),
             }
         }
     }
@@ -91,63 +100,16 @@ impl Cancel {
 
 impl Drop for Cancel {
     fn drop(&mut self) {
-        if let Some(made) = self.descriptor_of(process::id()) {
-            descriptor::close(made);
+        let made = *self.wake.get_mut();
+        if self.wake_of(process::id()).is_some() {
+            // SAFETY: made by Box::into_raw in `descriptor`, and freed here alone; another process's is left alone.
+            drop(unsafe { Box::from_raw(made) });
         }
     }
 }
 
 /// What a call holds of a cancel handle.
 pub type SharedCancel = Arc<Cancel>;
-
-/// A descriptor that stays readable once signalled: an eventfd.
-pub mod descriptor {
-    use std::os::fd::RawFd;
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    mod system {
-        use super::*;
-
-        pub fn make() -> Option<RawFd> {
-            // SAFETY: takes no pointer.
-            let made = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-            (made >= 0).then_some(made)
-        }
-
-        pub fn signal(descriptor: RawFd) {
-            let one = 1u64;
-            // SAFETY: errno is this thread's own. A bare system call is no point of thread cancellation, as
-            // `write` is. It fails only when the counter is full, and then the descriptor is readable already.
-            unsafe {
-                let errno = libc::__errno_location();
-                let kept = *errno;
-                libc::syscall(libc::SYS_write, descriptor, &raw const one, size_of::<u64>());
-                *errno = kept;
-            }
-        }
-
-        pub fn close(descriptor: RawFd) {
-            // SAFETY: made by `make` and closed once.
-            unsafe { libc::close(descriptor) };
-        }
-    }
-
-    /// Elsewhere there is none yet: the flag is looked at every 50 ms instead.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    mod system {
-        use super::*;
-
-        pub fn make() -> Option<RawFd> {
-            None
-        }
-
-        pub fn signal(_: RawFd) {}
-
-        pub fn close(_: RawFd) {}
-    }
-
-    pub use system::{close, make, signal};
-}
 
 #[cfg(test)]
 mod tests {

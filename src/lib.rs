@@ -20,4 +20,5 @@ pub mod process;
 pub mod secret;
 pub mod settings;
 pub mod url;
+pub mod wake;
 pub mod wire;

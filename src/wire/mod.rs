@@ -178,7 +178,7 @@ impl Wire {
                     .limited(self.route.connect_timeout, || self.open_quiet(call, journey))
                     .map_err(Broken::unsent)?,
             };
-            let reused = connection.reused;
+            let (reused, began) = (connection.reused, call.clock.now());
             let why = match exchange::exchange(call, connection, head, body, self.route.max_response) {
                 Ok(Exchanged { answer, .. }) if reused && matches!(answer.status, 408 | 421) => {
                     format!("answered {}", answer.status)
@@ -187,6 +187,10 @@ impl Wire {
                     format!("ended ({})", broken.failure)
                 }
                 Ok(Exchanged { answer, connection }) => {
+                    call.log(Level::Debug, || {
+                        let kept = if connection.is_some() { "kept" } else { "closed" };
+                        format!("status {} after {} ms; connection {kept}", answer.status, since(call, began))
+                    });
                     if let Some(connection) = connection {
                         self.pool.put(connection);
                     }

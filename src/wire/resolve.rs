@@ -4,14 +4,13 @@
 use std::cell::UnsafeCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, ToSocketAddrs};
-use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::call::Call;
-use crate::cancel::descriptor;
 use crate::failure::Failure;
+use crate::wake::Wake;
 use crate::wire::wait;
 
 /// Helper threads at most, in a process. Names beyond that wait for one.
@@ -41,14 +40,8 @@ struct Lookup {
     /// A helper has taken it from the queue.
     taken: AtomicBool,
     result: OnceLock<Result<Vec<IpAddr>, Unresolved>>,
-    /// Becomes readable when the result is there.
-    done: RawFd,
-}
-
-impl Drop for Lookup {
-    fn drop(&mut self) {
-        descriptor::close(self.done);
-    }
+    /// Signalled when the result is there.
+    done: Wake,
 }
 
 /// Why a name has no address.
@@ -80,7 +73,8 @@ impl Lookups {
             if let Some(result) = lookup.result.get() {
                 return result.clone().map(Some).map_err(failed);
             }
-            if !wait::wait(call, &mut [wait::readable(lookup.done), wait::readable(-1)], until)? {
+            if !wait::wait(call, &mut [wait::readable(lookup.done.descriptor()), wait::readable(-1)], until)?
+            {
                 return if until < call.until() { Ok(None) } else { Err(call.timed_out()) };
             }
         }
@@ -96,7 +90,7 @@ impl Lookups {
         {
             return Ok(Arc::clone(lookup));
         }
-        let done = descriptor::make().ok_or_else(|| {
+        let done = Wake::new().ok_or_else(|| {
             Unresolved::Resources("The process has no descriptor left for a lookup".to_owned())
         })?;
         let lookup = Arc::new(Lookup {
@@ -166,7 +160,7 @@ fn help(state: &Mutex<State>) {
             }
         }
         let _ = lookup.result.set(result);
-        descriptor::signal(lookup.done);
+        lookup.done.signal();
     }
 }
 
