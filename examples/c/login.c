@@ -1,0 +1,132 @@
+/*
+ * Logs in to Couchdrop, and uses the token to list the root folder.
+ *
+ *     cc -o login login.c $(pkg-config --cflags --libs couchdrop libcurl)
+ *     COUCHDROP_USERNAME=ada@example.com COUCHDROP_PASSWORD=... ./login
+ *
+ * Optional: COUCHDROP_BASE_URL and COUCHDROP_FILES_URL (another server than the real ones) and
+ * COUCHDROP_CA_FILE (certificates to trust in place of the system's). Ctrl-C stops a waiting login.
+ */
+#define _POSIX_C_SOURCE 200809L /* sigaction, besides plain C */
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <couchdrop.h>
+#include <curl/curl.h>
+
+static cd_cancel *interrupted;
+
+/* Triggering a cancel handle is one of the few things that a signal handler may do. */
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    cd_cancel_trigger(interrupted);
+}
+
+/* Prints all that is known about a failed call, and releases the error. */
+static void report(cd_error *error) {
+    fprintf(stderr, "login failed: %s: %s\n", cd_code_name(cd_error_code(error)),
+            cd_error_message(error));
+    if (cd_error_http_status(error) != 0)
+        fprintf(stderr, "  HTTP status: %d\n", (int)cd_error_http_status(error));
+    if (cd_error_server_message(error) != NULL)
+        fprintf(stderr, "  the server says: %s\n", cd_error_server_message(error));
+    if (cd_error_retry_after_seconds(error) >= 0)
+        fprintf(stderr, "  try again in: %lld s\n", (long long)cd_error_retry_after_seconds(error));
+    cd_error_free(error);
+}
+
+/* Logs in. Returns NULL, with the reason printed, when that failed. */
+static cd_token *login(const cd_cancel *cancel) {
+    /* Never from the command line: other users of the machine can read that. */
+    const char *username = getenv("COUCHDROP_USERNAME");
+    const char *password = getenv("COUCHDROP_PASSWORD");
+    const char *base_url = getenv("COUCHDROP_BASE_URL");
+    const char *ca_file = getenv("COUCHDROP_CA_FILE");
+    cd_options *options = cd_options_new();
+    cd_token *token = NULL;
+    cd_error *error = NULL;
+
+    /* Each call ends in CD_OK or fills in `error`; the login is not tried after a bad setting. */
+    if ((base_url != NULL && cd_options_set_base_url(options, base_url, &error) != CD_OK) ||
+        (ca_file != NULL && cd_options_set_ca_file(options, ca_file, &error) != CD_OK) ||
+        cd_options_set_user_agent(options, "login-example/1.0", &error) != CD_OK ||
+        cd_authenticate_with(options, cancel, 0, username, password, NULL, &token, &error) != CD_OK)
+        report(error);
+
+    cd_options_free(options); /* closes the connection; keep options for further logins */
+    return token;
+}
+
+/* Sends the token in the header that the service reads it from. The answer, JSON, goes to stdout.
+ */
+static int list_root_folder(const cd_token *token) {
+    const char *files_url = getenv("COUCHDROP_FILES_URL");
+    const char *ca_file = getenv("COUCHDROP_CA_FILE");
+    char url[1024];
+    size_t size = sizeof COUCHDROP_TOKEN_HEADER ": " + cd_token_len(token);
+    char *header = malloc(size);
+    struct curl_slist *headers = NULL;
+    CURL *curl = curl_easy_init();
+    CURLcode status = CURLE_OUT_OF_MEMORY;
+
+    if (header != NULL) {
+        snprintf(header, size, "%s: %s", COUCHDROP_TOKEN_HEADER, cd_token_str(token));
+        headers = curl_slist_append(NULL, header);
+        cd_secure_zero(header, size); /* a copy of a token is the caller's to wipe */
+    }
+    if (files_url == NULL)
+        files_url = "https://fileio.couchdrop.io";
+
+    if ((size_t)snprintf(url, sizeof url, "%s/file/ls?path=/", files_url) >= sizeof url) {
+        status = CURLE_URL_MALFORMAT;
+    } else if (curl != NULL && headers != NULL) {
+        /* Redirects stay off, which is the default: they would carry the token elsewhere. */
+        curl_easy_setopt(curl, CURLOPT_URL, url);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
+        curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+        curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+        curl_easy_setopt(curl, CURLOPT_TIMEOUT, 30L);
+        if (ca_file != NULL)
+            curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
+        printf("files in /: ");
+        status = curl_easy_perform(curl);
+        printf("\n");
+    }
+    if (status != CURLE_OK)
+        fprintf(stderr, "listing failed: %s\n", curl_easy_strerror(status));
+
+    curl_easy_cleanup(curl);
+    if (headers != NULL)
+        cd_secure_zero(headers->data, strlen(headers->data));
+    curl_slist_free_all(headers);
+    free(header);
+    return status == CURLE_OK;
+}
+
+int main(void) {
+    struct sigaction action = {0};
+    cd_token *token;
+    int listed;
+
+    interrupted = cd_cancel_new();
+    action.sa_handler = on_interrupt;
+    sigaction(SIGINT, &action, NULL);
+
+    token = login(interrupted);
+
+    signal(SIGINT, SIG_DFL); /* no handler may use the handle any more */
+    cd_cancel_free(interrupted);
+    if (token == NULL)
+        return EXIT_FAILURE;
+
+    /* A token is a secret: show no more of it than tells two apart. */
+    printf("logged in: token %.4s... (%zu characters)\n", cd_token_str(token), cd_token_len(token));
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    listed = list_root_folder(token);
+    curl_global_cleanup();
+    cd_token_free(token); /* wipes it */
+    return listed ? EXIT_SUCCESS : EXIT_FAILURE;
+}
