@@ -1,0 +1,76 @@
+//! A logger that keeps what it was told, and how.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, ThreadId};
+
+use super::PATIENCE;
+
+/// One message, and the thread that it was told on.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub level: i32,
+    pub message: String,
+    pub thread: ThreadId,
+}
+
+/// What is done with each message, while the logger runs.
+type Meanwhile = Box<dyn Fn(&Line) + Send + Sync>;
+
+#[derive(Default)]
+pub struct Log {
+    lines: Mutex<Vec<Line>>,
+    changed: Condvar,
+    meanwhile: Option<Meanwhile>,
+}
+
+impl Log {
+    pub fn new() -> Arc<Log> {
+        Arc::default()
+    }
+
+    /// A log that also does `meanwhile` with each message, on the thread of the call.
+    pub fn doing(meanwhile: impl Fn(&Line) + Send + Sync + 'static) -> Arc<Log> {
+        Arc::new(Log { meanwhile: Some(Box::new(meanwhile)), ..Log::default() })
+    }
+
+    pub fn user_data(&self) -> *mut c_void {
+        std::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    pub fn lines(&self) -> Vec<Line> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// How many messages hold `part`.
+    pub fn count(&self, part: &str) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| line.message.contains(part)).count()
+    }
+
+    /// Waits until a message holds `part`, and gives the thread that told it.
+    pub fn wait_for(&self, part: &str) {
+        let lines = self.lines.lock().unwrap();
+        let (_guard, waited) = self
+            .changed
+            .wait_timeout_while(lines, PATIENCE, |lines| {
+                !lines.iter().any(|line| line.message.contains(part))
+            })
+            .unwrap();
+        assert!(!waited.timed_out(), "never logged: {part}");
+    }
+}
+
+/// The function that the library is given; `user_data` is a [`Log`].
+///
+/// # Safety
+/// As `cd_log_fn`.
+pub unsafe extern "C" fn told(user_data: *mut c_void, level: i32, message: *const c_char) {
+    let log = unsafe { &*user_data.cast::<Log>() };
+    let message = unsafe { CStr::from_ptr(message) }.to_str().expect("messages are UTF-8").to_owned();
+    let line = Line { level, message, thread: thread::current().id() };
+    log.lines.lock().unwrap().push(line.clone());
+    log.changed.notify_all();
+    if let Some(meanwhile) = &log.meanwhile {
+        meanwhile(&line);
+    }
+}
