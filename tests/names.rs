@@ -89,6 +89,7 @@ unsafe extern "C" fn getaddrinfo(
         }
     };
     guard.get_or_insert_default().inside -= 1;
+    CHANGED.notify_all();
     let Told::Addresses(addresses) = told else { return libc::EAI_NONAME };
     let mut head: *mut libc::addrinfo = std::ptr::null_mut();
     for address in addresses.into_iter().rev() {
