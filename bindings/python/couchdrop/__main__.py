@@ -1,0 +1,140 @@
+"""``python -m couchdrop login USERNAME`` logs in and prints the token.
+
+The password comes from a prompt, from standard input (``--password-stdin``), or from the keyring of the desktop
+(``--keyring``), never from the command line, which other users of the machine can read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import importlib
+import sys
+
+import couchdrop
+
+from . import _library
+from ._abi import library_path
+
+# The service under which a keyring keeps the password: `keyring set couchdrop USERNAME`.
+KEYRING_SERVICE = "couchdrop"
+
+
+class NoPassword(Exception):
+    """No password could be had; says why."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = _parser()
+    # Not `parse_args`: that would print what it does not know, which may be a password.
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error("too many arguments, or an unknown option (a password is never taken from here)")
+    try:
+        print(_log_in(options))
+    except couchdrop.CouchdropError as error:
+        return _fail(_explain(error))
+    except NoPassword as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        # As a shell reports it.
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m couchdrop", description="Log in to Couchdrop.", allow_abbrev=False
+    )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"couchdrop {couchdrop.__version__}, libcouchdrop {couchdrop.library_version()} "
+        f"(ABI {_library.ABI_VERSION}, {library_path})",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    login = commands.add_parser(
+        "login", help="log in and print the token", description="Logs in and prints the token.", allow_abbrev=False
+    )
+    login.add_argument("username", metavar="USERNAME")
+    source = login.add_mutually_exclusive_group()
+    source.add_argument(
+        "--password-stdin", action="store_true", help="read the password from standard input, not from a prompt"
+    )
+    source.add_argument(
+        "--keyring",
+        action="store_true",
+        help=f"take the password that `keyring set {KEYRING_SERVICE} USERNAME` has stored (package keyring)",
+    )
+    login.add_argument("--system", metavar="NAME", help="the program or system that logs in")
+    login.add_argument(
+        "--timeout", metavar="SECONDS", type=float, default=30.0, help="how long it may take, retries included (30)"
+    )
+    login.add_argument("--base-url", metavar="URL", help="where the service is, if not at Couchdrop")
+    login.add_argument("--ca-file", metavar="FILE", help="certificates to trust in place of the system's (PEM)")
+    return parser
+
+
+def _log_in(options: argparse.Namespace) -> str:
+    with couchdrop.Client(
+        timeout=options.timeout, base_url=options.base_url, ca_file=options.ca_file
+    ) as client, client.authenticate(options.username, _password(options), system=options.system) as token:
+        return token.value
+
+
+def _password(options: argparse.Namespace) -> str:
+    if options.password_stdin:
+        return _password_from_stdin()
+    if options.keyring:
+        return _password_from_keyring(options.username)
+    try:
+        return getpass.getpass(f"Password of {options.username}: ")
+    except EOFError:
+        raise NoPassword("no password was given") from None
+
+
+def _password_from_stdin() -> str:
+    """All of standard input, but for the end of its last line."""
+    content = sys.stdin.buffer.read()
+    try:
+        password = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise NoPassword("the password on standard input is not UTF-8") from None
+    for end in ("\r\n", "\n"):
+        if password.endswith(end):
+            return password[: -len(end)]
+    return password
+
+
+def _password_from_keyring(username: str) -> str:
+    try:
+        keyring = importlib.import_module("keyring")
+    except ImportError:
+        raise NoPassword("--keyring needs the package keyring") from None
+    try:
+        password: str | None = keyring.get_password(KEYRING_SERVICE, username)
+    except Exception as error:
+        raise NoPassword(f"the keyring could not be read: {error}") from None
+    if password is None:
+        raise NoPassword(
+            f"the keyring has no password of {username}: store it with `keyring set {KEYRING_SERVICE} {username}`"
+        )
+    return password
+
+
+def _explain(error: couchdrop.CouchdropError) -> str:
+    lines = [f"{error} [{error.code_name}]"]
+    if error.server_message is not None:
+        lines.append(f"The service says: {error.server_message}")
+    if error.retry_after is not None:
+        lines.append(f"Try again in {error.retry_after} seconds.")
+    return "\n".join(lines)
+
+
+def _fail(message: str) -> int:
+    print(f"couchdrop: {message}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

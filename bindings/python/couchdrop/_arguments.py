@@ -1,0 +1,112 @@
+"""Checks what a caller hands over and turns it into what C takes.
+
+The library checks values itself; here is what ctypes would change without a word: a string with a NUL, a number
+that does not fit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import partial
+from typing import Any, Callable
+
+from ._abi import Code, library
+from ._errors import ArgumentError
+
+LONGEST_TIMEOUT = 3600.0
+
+
+def _not_for_c(message: str) -> ArgumentError:
+    return ArgumentError(message, code=Code.CD_ERR_INVALID_UTF8)
+
+
+class Text:
+    """A string for the library. Shows nothing of it, and can be wiped.
+
+    Never raises before `check`: the frame that has the string in a variable would be part of the traceback.
+    """
+
+    __slots__ = ("_buffer", "_problem")
+
+    def __init__(self, name: str, value: object) -> None:
+        self._buffer: Any = None
+        self._problem: Callable[[], Exception] | None = None
+        if not isinstance(value, str):
+            self._problem = partial(TypeError, f"{name} must be str, not {type(value).__name__}")
+        elif "\0" in value:
+            self._problem = partial(_not_for_c, f"{name} holds a NUL character")
+        else:
+            try:
+                self._buffer = ctypes.create_string_buffer(str.encode(value, "utf-8"))
+            except UnicodeEncodeError:
+                self._problem = partial(_not_for_c, f"{name} can't be UTF-8: it holds a lone surrogate")
+
+    def check(self) -> None:
+        if self._problem is not None:
+            raise self._problem()
+
+    @property
+    def pointer(self) -> Any:
+        """For an argument of type ``const char *``."""
+        return self._buffer
+
+    def wipe(self) -> None:
+        if self._buffer is not None:
+            library.cd_secure_zero(self._buffer, len(self._buffer))
+
+
+class Credentials:
+    """What a login sends, kept where no traceback shows it."""
+
+    __slots__ = ("_password", "_system", "_username")
+
+    def __init__(self, username: object, password: object, system: object) -> None:
+        self._username = Text("username", username)
+        self._password = Text("password", password)
+        self._system = None if system is None else Text("system", system)
+
+    def check(self) -> None:
+        self._username.check()
+        self._password.check()
+        if self._system is not None:
+            self._system.check()
+
+    @property
+    def pointers(self) -> tuple[Any, Any, Any]:
+        """Username, password and system, as the library takes them."""
+        return (
+            self._username.pointer,
+            self._password.pointer,
+            None if self._system is None else self._system.pointer,
+        )
+
+    def wipe(self) -> None:
+        self._username.wipe()
+        self._password.wipe()
+
+
+def seconds(name: str, value: object, *, zero: bool = False) -> float:
+    """A time in seconds: above 0 (or 0 where `zero` allows it), up to an hour."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    # This way round NaN is refused too.
+    if not (0 < value <= LONGEST_TIMEOUT or (zero and value == 0)):
+        raise ArgumentError(
+            f"{name} must be {'0' if zero else 'above 0'} to {LONGEST_TIMEOUT:.0f} seconds",
+            code=Code.CD_ERR_OUT_OF_RANGE,
+        )
+    return float(value)
+
+
+def milliseconds(value: float) -> int:
+    """Checked seconds in milliseconds; never rounded to 0, which would mean something else."""
+    return max(1, round(value * 1000)) if value else 0
+
+
+def integer(name: str, value: object, kind: type[ctypes.c_uint32 | ctypes.c_size_t]) -> int:
+    """A number that `kind` can hold; ctypes would cut off what it can't."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be int, not {type(value).__name__}")
+    if kind(value).value != value:
+        raise ArgumentError(f"{name} is out of range", code=Code.CD_ERR_OUT_OF_RANGE)
+    return value

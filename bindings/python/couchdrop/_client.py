@@ -1,0 +1,291 @@
+"""Logging in: `Client`, and functions for a login now and then."""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Union
+
+from ._abi import BodyFormat, Code, Error, LogFunction, LogLevel, Options, library
+from ._arguments import Credentials, Text, integer, milliseconds, seconds
+from ._call import Call, Login, stop_with
+from ._errors import ArgumentError, exception_from
+from ._token import Token
+from ._workers import Workers
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+DEFAULT_TIMEOUT = 30.0
+
+
+class _Environment(enum.Enum):
+    ENVIRONMENT = "environment"
+
+    def __repr__(self) -> str:
+        return "couchdrop.ENVIRONMENT"
+
+
+#: For a client's proxy: what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
+ENVIRONMENT: Final = _Environment.ENVIRONMENT
+
+Proxy = Union[str, None, Literal[_Environment.ENVIRONMENT]]
+Logger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
+
+_BODY_FORMATS = {
+    "auto": BodyFormat.CD_BODY_AUTO,
+    "form": BodyFormat.CD_BODY_FORM,
+    "json": BodyFormat.CD_BODY_JSON,
+}
+
+_LEVELS: dict[int, int] = {
+    LogLevel.CD_LOG_ERROR: logging.ERROR,
+    LogLevel.CD_LOG_WARN: logging.WARNING,
+    LogLevel.CD_LOG_INFO: logging.INFO,
+    LogLevel.CD_LOG_DEBUG: logging.DEBUG,
+}
+
+
+class ClientOptions(TypedDict, total=False):
+    """The keywords of `Client`, but for the time that a login may take."""
+
+    base_url: str | None
+    ca_file: str | os.PathLike[str] | None
+    proxy: Proxy
+    body_format: Literal["auto", "form", "json"]
+    connect_timeout: float | None
+    max_retries: int | None
+    backoff: tuple[float, float] | None
+    user_agent: str | None
+    max_response_bytes: int | None
+    logger: Logger | None
+
+
+class Client:
+    """Logs in any number of users and keeps connections for the next login. Any thread may use it, after fork too.
+
+        with couchdrop.Client() as client:
+            token = client.authenticate("ada@example.com", password)
+
+    None takes the default. Raises ArgumentError for what can't be used.
+
+    Args:
+        timeout: how many seconds a login may take, retries included, where it does not say itself.
+        base_url: where the service is; https, but for loopback.
+        ca_file: a PEM file of certificates to trust in place of the system's. Read here.
+        proxy: ``http://``, ``socks5://`` or ``socks5h://``; None for none; by default what the environment says.
+        body_format: how a login is encoded; "auto" takes JSON where the service refuses a form.
+        connect_timeout: how many seconds one attempt to connect may take (10).
+        max_retries: how often a login is tried again after 429, 500, 502 to 504 or a failed connection (4).
+        backoff: the first and the longest wait between attempts, in seconds (1 and 8).
+        user_agent: what stands before the library's own name in ``User-Agent``.
+        max_response_bytes: how large an answer may be (64 KiB).
+        logger: told what happens, without secrets; its level is looked at here, once. It is called on the thread
+            that logs in. What its handlers raise ends the login.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        base_url: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        proxy: Proxy = ENVIRONMENT,
+        body_format: Literal["auto", "form", "json"] = "auto",
+        connect_timeout: float | None = None,
+        max_retries: int | None = None,
+        backoff: tuple[float, float] | None = None,
+        user_agent: str | None = None,
+        max_response_bytes: int | None = None,
+        logger: Logger | None = None,
+    ) -> None:
+        # It may hold a password: see `Text`.
+        proxy_url = proxy if proxy is None or proxy is ENVIRONMENT else Text("proxy", proxy)
+        del proxy
+        self._timeout = seconds("timeout", timeout)
+        self._workers = Workers()
+        self._options: Options | None = library.cd_options_new()
+        if base_url is not None:
+            self._set_text(library.cd_options_set_base_url, Text("base_url", base_url))
+        if ca_file is not None:
+            self._set_text(library.cd_options_set_ca_file, Text("ca_file", os.fspath(ca_file)))
+        if proxy_url is None:
+            self._set(library.cd_options_set_proxy, None)
+        elif isinstance(proxy_url, Text):
+            self._set_text(library.cd_options_set_proxy, proxy_url)
+        self._set(library.cd_options_set_body_format, _body_format(body_format))
+        if connect_timeout is not None:
+            wait = milliseconds(seconds("connect_timeout", connect_timeout))
+            self._set(library.cd_options_set_connect_timeout_ms, wait)
+        if max_retries is not None:
+            retries = integer("max_retries", max_retries, ctypes.c_uint32)
+            self._set(library.cd_options_set_max_retries, retries)
+        if backoff is not None:
+            first, longest = (milliseconds(seconds("backoff", wait, zero=True)) for wait in backoff)
+            self._set(library.cd_options_set_backoff_ms, first, longest)
+        if user_agent is not None:
+            self._set_text(library.cd_options_set_user_agent, Text("user_agent", user_agent))
+        if max_response_bytes is not None:
+            size = integer("max_response_bytes", max_response_bytes, ctypes.c_size_t)
+            self._set(library.cd_options_set_max_response_bytes, size)
+        if logger is not None:
+            self._set_logger(logger)
+
+    def authenticate(
+        self, username: str, password: str, *, system: str | None = None, timeout: float | None = None
+    ) -> Token:
+        """Logs in and returns the token. Blocks; in the main thread Ctrl-C stops it.
+
+        Args:
+            system: names the program or system that logs in.
+            timeout: how many seconds this login may take, retries included; None takes the client's.
+
+        Raises:
+            AccessDenied, TwoFactorRequired, RateLimited, ...: all are a CouchdropError.
+        """
+        credentials = Credentials(username, password, system)
+        del password
+        return self._log_in(credentials, timeout)
+
+    async def authenticate_async(
+        self, username: str, password: str, *, system: str | None = None, timeout: float | None = None
+    ) -> Token:
+        """Logs in as `authenticate` does, without blocking the event loop. Cancelling the task stops the login.
+
+        At most 64 logins of a client run at once; the others wait in line, which counts against their time.
+        """
+        credentials = Credentials(username, password, system)
+        del password
+        return await self._log_in_async(credentials, timeout)
+
+    def connect(self, *, timeout: float | None = None) -> None:
+        """Connects now, so that the next login needs one round trip; sends no credentials and does not retry.
+
+        Also tells why this machine can't reach the service. None takes the connect timeout.
+        """
+        Call().connect(self._open(), 0 if timeout is None else seconds("timeout", timeout))
+
+    def close(self) -> None:
+        """Closes the connections, once the logins that are under way have ended. May be called again."""
+        self._options = None
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _log_in(self, credentials: Credentials, timeout: float | None) -> Token:
+        return Login(self._open(), credentials).run(self._seconds(timeout))
+
+    async def _log_in_async(
+        self, credentials: Credentials, timeout: float | None, workers: Workers | None = None
+    ) -> Token:
+        login = Login(self._open(), credentials)
+        return await (workers or self._own_workers()).run(login, self._seconds(timeout))
+
+    def _own_workers(self) -> Workers:
+        # Threads don't follow into a child of fork.
+        if self._workers.process != os.getpid():
+            self._workers = Workers()
+        return self._workers
+
+    def _seconds(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else seconds("timeout", timeout)
+
+    def _open(self) -> Options:
+        options = self._options
+        if options is None:
+            raise RuntimeError("this couchdrop.Client is closed")
+        return options
+
+    def _set(self, setter: Any, *values: Any) -> None:
+        error = Error()
+        if setter(self._options, *values, ctypes.byref(error)):
+            raise exception_from(error)
+
+    def _set_text(self, setter: Any, text: Text) -> None:
+        try:
+            text.check()
+            self._set(setter, text.pointer)
+        finally:
+            text.wipe()
+
+    def _set_logger(self, logger: Logger) -> None:
+        enabled = [level for level, name in _LEVELS.items() if logger.isEnabledFor(name)]
+        if enabled:
+            options = self._open()
+            options.log_function = _log_function(logger)
+            self._set(library.cd_options_set_logger, options.log_function, None, max(enabled))
+
+
+def _body_format(name: object) -> BodyFormat:
+    if name not in _BODY_FORMATS:
+        raise ArgumentError(
+            f"body_format must be one of {', '.join(_BODY_FORMATS)}", code=Code.CD_ERR_OUT_OF_RANGE
+        )
+    return _BODY_FORMATS[name]
+
+
+def _log_function(logger: Logger) -> Any:
+    # An exception can't pass through the library.
+    def log(_: object, level: int, message: bytes) -> None:
+        try:
+            logger.log(_LEVELS.get(level, logging.DEBUG), "%s", message.decode("utf-8", "replace"))
+        except BaseException as raised:
+            stop_with(raised)
+
+    return LogFunction(log)
+
+
+# For logins without options of their own.
+_shared = Client()
+
+
+def authenticate(
+    username: str,
+    password: str,
+    *,
+    system: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    **options: Unpack[ClientOptions],
+) -> Token:
+    """Logs in and returns the token. Blocks; in the main thread Ctrl-C stops it.
+
+        token = couchdrop.authenticate("ada@example.com", password)
+        requests.post(url, headers=token.headers(), allow_redirects=False)
+
+    With options (those of `Client`) the connection is not kept: for more than one login with them, make a client.
+
+    Args:
+        system: names the program or system that logs in.
+        timeout: how many seconds the login may take, retries included.
+
+    Raises:
+        AccessDenied, TwoFactorRequired, RateLimited, ...: all are a CouchdropError.
+    """
+    credentials = Credentials(username, password, system)
+    del password
+    client = Client(**options) if options else _shared
+    return client._log_in(credentials, timeout)
+
+
+async def authenticate_async(
+    username: str,
+    password: str,
+    *,
+    system: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    **options: Unpack[ClientOptions],
+) -> Token:
+    """Logs in as `authenticate` does, without blocking the event loop. Cancelling the task stops the login.
+
+    At most 64 of these logins run at once; the others wait in line, which counts against their time.
+    """
+    credentials = Credentials(username, password, system)
+    del password
+    client = Client(**options) if options else _shared
+    return await client._log_in_async(credentials, timeout, _shared._own_workers())

@@ -1,0 +1,242 @@
+"""The exceptions: one class for what a program may want to treat apart, one code for each cause."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ._abi import Code, Error, library
+
+
+class CouchdropError(Exception):
+    """A login failed. ``str()`` gives a sentence of the library's own, without secrets.
+
+    Attributes:
+        code: the number of the cause, stable for ever; see `Code`.
+        http_status: the status of the last answer; None where there was none.
+        server_message: what the server said in it, foreign text; None where it said nothing.
+        retry_after: how many seconds the service asked to wait; None where it asked nothing.
+        attempts: how many requests were sent.
+    """
+
+    # The code of an exception of this class that somebody makes without one.
+    _default_code: ClassVar[int] = Code.CD_ERR_INTERNAL
+
+    code: int
+    http_status: int | None
+    server_message: str | None
+    retry_after: int | None
+    attempts: int
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: int | None = None,
+        http_status: int | None = None,
+        server_message: str | None = None,
+        retry_after: int | None = None,
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.code = int(self._default_code if code is None else code)
+        self.http_status = http_status
+        self.server_message = server_message
+        self.retry_after = retry_after
+        self.attempts = attempts
+
+    @property
+    def code_name(self) -> str:
+        """The name of the code in every language, for instance ``"CD_ERR_TIMEOUT"``."""
+        name: bytes = library.cd_code_name(self.code)
+        return name.decode()
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later. What may be retried at once has been already."""
+        return bool(library.cd_code_is_retryable(self.code))
+
+
+class AuthenticationError(CouchdropError):
+    """The service refused the account or its password: trying again does not help."""
+
+    _default_code = Code.CD_ERR_ACCESS_DENIED
+
+
+class AccessDenied(AuthenticationError):
+    """Wrong user name or password, or an account that is not confirmed."""
+
+    _default_code = Code.CD_ERR_ACCESS_DENIED
+
+
+class TwoFactorRequired(AuthenticationError):
+    """The account needs two-factor authentication, which the API has no way for."""
+
+    _default_code = Code.CD_ERR_TWO_FACTOR_REQUIRED
+
+
+class RateLimited(CouchdropError):
+    """Too many requests, also after retries. `retry_after` says how many seconds to wait, where known."""
+
+    _default_code = Code.CD_ERR_RATE_LIMITED
+
+
+class ServerError(CouchdropError):
+    """The service failed, also after retries."""
+
+    _default_code = Code.CD_ERR_SERVER
+
+
+class Unavailable(CouchdropError):
+    """The service has no capacity, also after retries."""
+
+    _default_code = Code.CD_ERR_UNAVAILABLE
+
+
+class UnexpectedStatus(CouchdropError):
+    """The service answered with a status that has no class of its own, a redirect for instance."""
+
+    _default_code = Code.CD_ERR_HTTP_STATUS
+
+
+class TransportError(CouchdropError):
+    """The network, or what it was told to do: no answer came."""
+
+    _default_code = Code.CD_ERR_CONNECT
+
+
+class DnsError(TransportError):
+    """A host name could not be resolved."""
+
+    _default_code = Code.CD_ERR_DNS
+
+
+class ConnectError(TransportError):
+    """No connection could be made to any of the host's addresses."""
+
+    _default_code = Code.CD_ERR_CONNECT
+
+
+class ProxyError(TransportError):
+    """The proxy refused, or a proxy variable of the environment can't be used."""
+
+    _default_code = Code.CD_ERR_PROXY
+
+
+class TLSError(TransportError):
+    """TLS refused: the message says what was wrong, for instance with the server's certificate."""
+
+    _default_code = Code.CD_ERR_TLS
+
+
+class Timeout(TransportError, TimeoutError):
+    """The time was over, or a connection took longer than the connect timeout."""
+
+    _default_code = Code.CD_ERR_TIMEOUT
+
+
+class ConnectionLost(TransportError):
+    """The connection ended before the answer was whole."""
+
+    _default_code = Code.CD_ERR_CONNECTION_LOST
+
+
+class ResponseError(CouchdropError):
+    """An answer that makes no sense."""
+
+    _default_code = Code.CD_ERR_MALFORMED_RESPONSE
+
+
+class MalformedResponse(ResponseError):
+    """The answer is not one of this API, or holds no usable token; behind a captive portal for instance."""
+
+    _default_code = Code.CD_ERR_MALFORMED_RESPONSE
+
+
+class ResponseTooLarge(ResponseError):
+    """The answer is larger than the limit."""
+
+    _default_code = Code.CD_ERR_RESPONSE_TOO_LARGE
+
+
+class ArgumentError(CouchdropError, ValueError):
+    """An argument can't be used; nothing was sent. One of a wrong type is a TypeError."""
+
+    _default_code = Code.CD_ERR_OUT_OF_RANGE
+
+
+class Cancelled(CouchdropError):
+    """The call was stopped: the interpreter ends."""
+
+    _default_code = Code.CD_ERR_CANCELLED
+
+
+class InternalError(CouchdropError):
+    """A defect in the library."""
+
+    _default_code = Code.CD_ERR_INTERNAL
+
+
+class ResourcesError(CouchdropError):
+    """The process ran out of descriptors, threads or the like."""
+
+    _default_code = Code.CD_ERR_RESOURCES
+
+
+CLASSES: dict[int, type[CouchdropError]] = {
+    Code.CD_ERR_HTTP_STATUS: UnexpectedStatus,
+    Code.CD_ERR_TWO_FACTOR_REQUIRED: TwoFactorRequired,
+    Code.CD_ERR_ACCESS_DENIED: AccessDenied,
+    Code.CD_ERR_RATE_LIMITED: RateLimited,
+    Code.CD_ERR_SERVER: ServerError,
+    Code.CD_ERR_UNAVAILABLE: Unavailable,
+    Code.CD_ERR_NULL_ARGUMENT: ArgumentError,
+    Code.CD_ERR_INVALID_UTF8: ArgumentError,
+    Code.CD_ERR_EMPTY_ARGUMENT: ArgumentError,
+    Code.CD_ERR_OUT_OF_RANGE: ArgumentError,
+    Code.CD_ERR_INVALID_URL: ArgumentError,
+    Code.CD_ERR_INSECURE_URL: ArgumentError,
+    Code.CD_ERR_CA_FILE: ArgumentError,
+    Code.CD_ERR_OPTIONS_IN_USE: ArgumentError,
+    Code.CD_ERR_DNS: DnsError,
+    Code.CD_ERR_CONNECT: ConnectError,
+    Code.CD_ERR_PROXY: ProxyError,
+    Code.CD_ERR_TLS: TLSError,
+    Code.CD_ERR_TIMEOUT: Timeout,
+    Code.CD_ERR_CONNECTION_LOST: ConnectionLost,
+    Code.CD_ERR_MALFORMED_RESPONSE: MalformedResponse,
+    Code.CD_ERR_RESPONSE_TOO_LARGE: ResponseTooLarge,
+    Code.CD_ERR_CANCELLED: Cancelled,
+    Code.CD_ERR_PANIC: InternalError,
+    Code.CD_ERR_INTERNAL: InternalError,
+    Code.CD_ERR_RESOURCES: ResourcesError,
+}
+
+# For codes of a later library, by category. A status that gets a code of its own was CD_ERR_HTTP_STATUS before.
+CATEGORIES: dict[int, type[CouchdropError]] = {
+    1: UnexpectedStatus,
+    2: ArgumentError,
+    3: TransportError,
+    4: ResponseError,
+    5: Cancelled,
+    9: InternalError,
+}
+
+
+def exception_class(code: int) -> type[CouchdropError]:
+    return CLASSES.get(code) or CATEGORIES.get(code // 1000, CouchdropError)
+
+
+def exception_from(error: Error) -> CouchdropError:
+    """The exception that says what an error object of the library says."""
+    code: int = library.cd_error_code(error)
+    status: int = library.cd_error_http_status(error)
+    server_message: bytes | None = library.cd_error_server_message(error)
+    retry_after: int = library.cd_error_retry_after_seconds(error)
+    return exception_class(code)(
+        library.cd_error_message(error).decode(),
+        code=code,
+        http_status=status or None,
+        server_message=None if server_message is None else server_message.decode("utf-8", "replace"),
+        retry_after=None if retry_after < 0 else retry_after,
+        attempts=library.cd_error_attempts(error),
+    )

@@ -1,0 +1,61 @@
+"""The calls that are under way on other threads than the main one, so that the interpreter ends cleanly.
+
+A logger or a token's way back into Python would abort the process once the interpreter is gone. So its end stops
+these calls, waits until they have left the library, and lets no new ones in. The main thread needs none of this: it
+is the one that ends the interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+
+from ._abi import Cancel, library
+from ._errors import Cancelled
+
+
+class _Calls:
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._handles: set[Cancel] = set()
+        self._ended = False
+
+    def enter(self, cancel: Cancel) -> None:
+        """Raises Cancelled when the interpreter ends."""
+        with self._changed:
+            if self._ended:
+                raise Cancelled("The interpreter ends: no login may start any more.")
+            self._handles.add(cancel)
+
+    def leave(self, cancel: Cancel) -> None:
+        with self._changed:
+            self._handles.discard(cancel)
+            if self._ended and not self._handles:
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        with self._changed:
+            self._ended = True
+            for cancel in self._handles:
+                library.cd_cancel_trigger(cancel)
+            self._changed.wait_for(lambda: not self._handles)
+
+
+calls = _Calls()
+
+
+def on_main_thread() -> bool:
+    """Whether this is the thread that runs Python's signal handlers."""
+    return threading.get_ident() == threading.main_thread().ident
+
+
+def _start_anew() -> None:
+    # A thread of the parent may have held the lock, and its calls are not here.
+    global calls
+    calls = _Calls()
+
+
+atexit.register(lambda: calls.end())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

@@ -1,0 +1,128 @@
+"""Logins for asyncio: each runs on a thread, of which there are never more than 64.
+
+What finds no thread waits in line, and its waiting counts against its time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections import OrderedDict
+from typing import Any, Callable
+
+from ._call import Login
+from ._errors import ResourcesError, Timeout
+from ._token import Token
+
+MOST_THREADS = 64
+# How long a thread without work is kept.
+IDLE_SECONDS = 5.0
+
+class Workers:
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self._changed = threading.Condition(threading.Lock())
+        # In the order of their arrival; each can be taken out at once.
+        self._queue: OrderedDict[_Job, None] = OrderedDict()
+        self._threads = 0
+        self._idle = 0
+
+    async def run(self, login: Login, timeout: float) -> Token:
+        """Runs a login on one of the threads, with what is left of its time. Stops it when the task is cancelled."""
+        loop = asyncio.get_running_loop()
+        job = _Job(login, loop, timeout)
+        expiry = loop.call_later(timeout, self._expire, job)
+        try:
+            self._submit(job)
+            return await job.future
+        except BaseException:
+            self._withdraw(job)
+            login.stop()
+            raise
+        finally:
+            expiry.cancel()
+            # Its exception has a traceback that leads back to here.
+            del job
+
+    def _submit(self, job: _Job) -> None:
+        with self._changed:
+            self._queue[job] = None
+            if len(self._queue) > self._idle and self._threads < MOST_THREADS:
+                self._start_thread()
+            else:
+                self._changed.notify()
+
+    def _start_thread(self) -> None:
+        self._threads += 1
+        try:
+            # A daemon, since Python's end would wait for others before it lets anyone stop their calls.
+            threading.Thread(target=self._serve, name="couchdrop-login", daemon=True).start()
+        except BaseException as error:
+            self._threads -= 1
+            if not isinstance(error, RuntimeError):
+                raise
+            if self._threads == 0:
+                raise ResourcesError(f"No thread could be started for a login: {error}.") from None
+
+    def _withdraw(self, job: _Job) -> bool:
+        """Takes a job out of the line; False when a thread has it already."""
+        with self._changed:
+            waiting = job in self._queue
+            if waiting:
+                del self._queue[job]
+        if waiting:
+            job.login.abandon()
+        return waiting
+
+    def _expire(self, job: _Job) -> None:
+        if self._withdraw(job):
+            job.expire()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._idle += 1
+                self._changed.wait_for(lambda: self._queue, IDLE_SECONDS)
+                self._idle -= 1
+                if not self._queue:
+                    self._threads -= 1
+                    return
+                job, _ = self._queue.popitem(last=False)
+            job.run()
+            del job
+
+
+class _Job:
+    """A login that waits for a thread, and then for its event loop."""
+
+    def __init__(self, login: Login, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self.login = login
+        self.future: asyncio.Future[Token] = loop.create_future()
+        self._loop = loop
+        self._deadline = time.monotonic() + timeout
+
+    def run(self) -> None:
+        try:
+            # At the deadline itself `expire` has the word.
+            token = self.login.run(max(self._deadline - time.monotonic(), 0.001))
+        except BaseException as error:
+            self._hand_over(self.future.set_exception, error)
+        else:
+            self._hand_over(self.future.set_result, token)
+
+    def expire(self) -> None:
+        if not self.future.done():
+            self.future.set_exception(Timeout("The time was over before a thread was free for this login."))
+
+    def _hand_over(self, set_outcome: Callable[[Any], None], outcome: object) -> None:
+        def hand_over() -> None:
+            if not self.future.done():
+                set_outcome(outcome)
+
+        try:
+            self._loop.call_soon_threadsafe(hand_over)
+        except RuntimeError:
+            # The loop is closed: nobody waits any more.
+            pass
