@@ -1,0 +1,295 @@
+//! What is left in memory: after a login over TLS, and after the caller has freed its own, an image of this process
+//! holds no copy of the password, the token or the body, in any encoding.
+//!
+//! The service runs in a process of its own, and this one keeps what it looks for in a disguise.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::ptr;
+
+use couchdrop::ffi::auth::cd_authenticate_with;
+use couchdrop::ffi::cancel::{cd_cancel, cd_cancel_free, cd_cancel_new, cd_cancel_trigger};
+use couchdrop::ffi::error::cd_error_free;
+use couchdrop::ffi::options::*;
+use couchdrop::ffi::token::{cd_token, cd_token_free, cd_token_len, cd_token_str};
+use couchdrop::ffi::version::cd_secure_zero;
+
+/// The stand-in as a program: its memory, unlike a thread's, is not ours.
+struct Server {
+    process: Child,
+    _output: Lines,
+    base_url: String,
+    ca_file: String,
+}
+
+type Lines = std::iter::Map<std::io::Lines<BufReader<ChildStdout>>, fn(std::io::Result<String>) -> String>;
+
+impl Server {
+    fn start() -> Server {
+        let program: PathBuf = std::env::current_exe().unwrap().parent().unwrap().join("../stand_in");
+        let mut process = Command::new(&program)
+            .arg("--until-eof")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("{}: {error}: cargo build -p couchdrop-stand-in", program.display())
+            });
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut lines: Lines = output.lines().map(Result::unwrap);
+        let mut value = |name: &str| {
+            let line = lines.find(|line| line.starts_with(name)).unwrap();
+            line[name.len()..].trim().to_owned()
+        };
+        let (base_url, ca_file) = (value("https "), value("ca "));
+        Server { process, _output: lines, base_url, ca_file }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+const MASK: u8 = 0x5a;
+
+/// Bytes that don't look like themselves.
+#[derive(Clone)]
+struct Disguised(Vec<u8>);
+
+impl Disguised {
+    fn of(bytes: &[u8]) -> Disguised {
+        Disguised(bytes.iter().map(|byte| byte ^ MASK).collect())
+    }
+
+    fn reveal(&self) -> Vec<u8> {
+        self.0.iter().map(|byte| byte ^ MASK).collect()
+    }
+
+    fn is_at(&self, memory: &[u8]) -> bool {
+        memory.len() >= self.0.len() && self.0.iter().zip(memory).all(|(hidden, byte)| hidden ^ MASK == *byte)
+    }
+}
+
+fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    // SAFETY: no more than the slice is looked at.
+    let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
+    (!found.is_null()).then(|| found as usize - bytes.as_ptr() as usize)
+}
+
+/// Where in this process's memory any of `needles` stands.
+fn copies(needles: &[(&'static str, Disguised)]) -> Vec<String> {
+    let mut found = Vec::new();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mut memory = File::open("/proc/self/mem").unwrap();
+    let mut part = vec![0; 1 << 20];
+    let scratch = part.as_ptr() as usize..part.as_ptr() as usize + part.len();
+    for line in maps.lines() {
+        let mut fields = line.split_whitespace();
+        let (range, rights) = (fields.next().unwrap(), fields.next().unwrap());
+        let place = fields.nth(3).unwrap_or("anonymous");
+        if !rights.starts_with('r') || place.starts_with("[v") {
+            continue;
+        }
+        let (from, until) = range.split_once('-').unwrap();
+        let (from, until) =
+            (usize::from_str_radix(from, 16).unwrap(), usize::from_str_radix(until, 16).unwrap());
+        let mut at = from;
+        while at < until {
+            memory.seek(SeekFrom::Start(at as u64)).unwrap();
+            let wanted = part.len().min(until - at);
+            let Ok(count) = memory.read(&mut part[..wanted]) else { break };
+            if count == 0 {
+                break;
+            }
+            for (what, needle) in needles {
+                let mut offset = 0;
+                while let Some(next) = find(needle.0[0] ^ MASK, &part[offset..count]) {
+                    offset += next;
+                    if needle.is_at(&part[offset..count]) && !scratch.contains(&(at + offset)) {
+                        found.push(format!("{what} at {:#x} ({place})", at + offset));
+                    }
+                    offset += 1;
+                }
+            }
+            // What lies across the seam of two parts is seen in the second.
+            at +=
+                if count == wanted && at + count < until { count.saturating_sub(128).max(1) } else { count };
+        }
+    }
+    // The buffer itself has held all of it.
+    unsafe { cd_secure_zero(part.as_mut_ptr().cast(), part.len()) };
+    found
+}
+
+struct Handles {
+    options: *mut cd_options,
+    token: *mut cd_token,
+}
+
+fn options(server: &Server, timeout_ms: u32) -> *mut cd_options {
+    let options = cd_options_new();
+    let c = |text: &str| std::ffi::CString::new(text).unwrap();
+    unsafe {
+        assert_eq!(cd_options_set_base_url(options, c(&server.base_url).as_ptr(), ptr::null_mut()) as i32, 0);
+        assert_eq!(cd_options_set_ca_file(options, c(&server.ca_file).as_ptr(), ptr::null_mut()) as i32, 0);
+        assert_eq!(cd_options_set_timeout_ms(options, timeout_ms, ptr::null_mut()) as i32, 0);
+        assert_eq!(cd_options_set_max_retries(options, 1, ptr::null_mut()) as i32, 0);
+        assert_eq!(cd_options_set_backoff_ms(options, 0, 0, ptr::null_mut()) as i32, 0);
+    }
+    options
+}
+
+/// Logs in with a copy of the password that lives as long as the call.
+fn login(
+    options: *const cd_options,
+    cancel: *const cd_cancel,
+    user: &CStr,
+    password: &Disguised,
+) -> (i32, *mut cd_token) {
+    let mut secret = password.reveal();
+    secret.push(0);
+    let (mut token, mut error) = (ptr::null_mut(), ptr::null_mut());
+    let code = unsafe {
+        cd_authenticate_with(
+            options,
+            cancel,
+            0,
+            user.as_ptr(),
+            secret.as_ptr().cast(),
+            ptr::null(),
+            &mut token,
+            &mut error,
+        )
+    };
+    unsafe {
+        cd_error_free(error);
+        cd_secure_zero(secret.as_mut_ptr().cast(), secret.len());
+    }
+    (code as i32, token)
+}
+
+fn encodings(password: &Disguised) -> Vec<(&'static str, Disguised)> {
+    let plain = password.reveal();
+    let text = std::str::from_utf8(&plain).unwrap();
+    let form: String = form_urlencoded_of(text);
+    let json = text.replace('\\', "\\\\").replace('"', "\\\"");
+    let all = vec![
+        ("the password", password.clone()),
+        ("the password in a form", Disguised::of(form.as_bytes())),
+        ("the password in JSON", Disguised::of(json.as_bytes())),
+    ];
+    for mut copy in [plain, form.into_bytes(), json.into_bytes()] {
+        unsafe { cd_secure_zero(copy.as_mut_ptr().cast(), copy.len()) };
+    }
+    all
+}
+
+fn form_urlencoded_of(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b' ' => "+".to_owned(),
+            b'*' | b'-' | b'.' | b'_' => (byte as char).to_string(),
+            byte if byte.is_ascii_alphanumeric() => (byte as char).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// `correct horse battery staple`, and the password of the account жук, in disguise.
+fn passwords() -> (Disguised, Disguised) {
+    let hidden = |mut bytes: Vec<u8>| {
+        bytes.iter_mut().for_each(|byte| *byte = byte.wrapping_sub(1) ^ MASK);
+        Disguised(bytes)
+    };
+    // Each byte one higher than it is.
+    (
+        hidden(b"dpssfdu!ipstf!cbuufsz!tubqmf".to_vec()),
+        hidden(b"\xd1\xc0\xd1\xb1\xd2\x81\xd1\xbf\xd1\xbc\xd2\x8d\x21\x27\x21\x32\x31\x31\x26\x21\x2c\x21\x23\x72\x23\x5d\x21\xc4\xaa".to_vec()),
+    )
+}
+
+#[test]
+fn a_login_leaves_no_copy_of_password_token_or_body() {
+    let server = Server::start();
+    let (password, _) = passwords();
+    let mut needles = encodings(&password);
+    let wrong = Disguised::of(format!("no-such-{}-password", std::process::id()).as_bytes());
+    needles.push(("the wrong password", wrong.clone()));
+    needles.push(("the body", Disguised(form_start())));
+
+    // The search finds what is there.
+    let kept = password.reveal();
+    assert!(!copies(&needles).is_empty(), "a copy that is held is not found");
+    let mut kept = kept;
+    unsafe { cd_secure_zero(kept.as_mut_ptr().cast(), kept.len()) };
+    assert_eq!(copies(&needles), Vec::<String>::new(), "before any login");
+
+    let mut handles = Vec::new();
+    let run = |what: &str, user: &CStr, password: &Disguised, expected: i32, cancel: *const cd_cancel| {
+        let options = options(&server, if expected == 3005 { 150 } else { 20_000 });
+        let (code, token) = login(options, cancel, user, password);
+        assert_eq!(code, expected, "{what}");
+        Handles { options, token }
+    };
+
+    let success = run("success", c"ada@example.com", &password, 0, ptr::null());
+    let token = unsafe {
+        let bytes =
+            std::slice::from_raw_parts(cd_token_str(success.token).cast::<u8>(), cd_token_len(success.token));
+        Disguised::of(bytes)
+    };
+    needles.push(("the token", token));
+    assert_eq!(copies(&needles).len(), 1, "one copy of the token is the caller's: {:?}", copies(&needles));
+    unsafe { cd_token_free(success.token) };
+    handles.push(success.options);
+    assert_eq!(copies(&needles), Vec::<String>::new(), "after a success");
+
+    handles.push(run("JSON", c"json@example.com", &password, 0, ptr::null()).options);
+    handles.push(run("refusal", c"ada@example.com", &wrong, 1403, ptr::null()).options);
+    handles.push(run("retries", c"down@example.com", &password, 1503, ptr::null()).options);
+    handles.push(run("timeout", c"slow@example.com", &password, 3005, ptr::null()).options);
+    handles.push(run("a page", c"portal@example.com", &password, 4001, ptr::null()).options);
+    let cancel = cd_cancel_new();
+    unsafe extern "C" fn stop(_: *mut std::ffi::c_void) -> i32 {
+        1
+    }
+    unsafe { couchdrop::ffi::cancel::cd_cancel_set_check(cancel, Some(stop), ptr::null_mut()) };
+    handles.push(run("cancel", c"slow@example.com", &password, 5001, cancel).options);
+    unsafe {
+        cd_cancel_trigger(cancel);
+        cd_cancel_free(cancel);
+    }
+    // Tokens that were not asked for above: freed without a look.
+    let after = copies(&needles);
+    assert_eq!(after, Vec::<String>::new(), "after refusals, retries, a timeout and a cancel");
+    for options in handles {
+        unsafe { cd_options_free(options) };
+    }
+    assert_eq!(copies(&needles), Vec::<String>::new(), "after all handles were freed");
+}
+
+#[test]
+fn a_password_with_every_kind_of_character_leaves_none_of_its_encodings() {
+    let server = Server::start();
+    let (_, password) = passwords();
+    let needles = encodings(&password);
+    let options = options(&server, 20_000);
+    let (code, token) = login(options, ptr::null(), c"жук@example.com", &password);
+    assert_eq!(code, 0);
+    unsafe { cd_token_free(token) };
+    assert_eq!(copies(&needles), Vec::<String>::new());
+    unsafe { cd_options_free(options) };
+}
+
+/// `ada%40example.com&password=` in disguise: what a body looks like, wherever the password would begin.
+fn form_start() -> Vec<u8> {
+    let mut text: Vec<u8> = b"beb&51fybnqmf/dpn'qbttxpse>".to_vec();
+    text.iter_mut().for_each(|byte| *byte = byte.wrapping_sub(1) ^ MASK);
+    text
+}
