@@ -18,7 +18,8 @@ from ._errors import Cancelled
 class _Calls:
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.Lock())
-        self._handles: set[Cancel] = set()
+        # By identity: objects of ctypes can't be in a set.
+        self._handles: dict[int, Cancel] = {}
         self._ended = False
 
     def enter(self, cancel: Cancel) -> None:
@@ -26,18 +27,18 @@ class _Calls:
         with self._changed:
             if self._ended:
                 raise Cancelled("The interpreter ends: no login may start any more.")
-            self._handles.add(cancel)
+            self._handles[id(cancel)] = cancel
 
     def leave(self, cancel: Cancel) -> None:
         with self._changed:
-            self._handles.discard(cancel)
+            self._handles.pop(id(cancel), None)
             if self._ended and not self._handles:
                 self._changed.notify_all()
 
     def end(self) -> None:
         with self._changed:
             self._ended = True
-            for cancel in self._handles:
+            for cancel in self._handles.values():
                 library.cd_cancel_trigger(cancel)
             self._changed.wait_for(lambda: not self._handles)
 

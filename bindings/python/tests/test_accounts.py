@@ -1,0 +1,129 @@
+"""Every account of the stand-in, over TLS: what a login returns or raises."""
+
+import json
+import time
+import unittest
+import urllib.request
+import ssl
+
+import support
+from support import PASSWORD, StandIn, couchdrop
+
+
+class Accounts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.client = couchdrop.Client(**support.stand_in_options())
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+
+    def fails_with(self, expected, username, password=PASSWORD, **options):
+        with couchdrop.Client(**support.stand_in_options(), **options) as client:
+            with self.assertRaises(expected) as caught:
+                client.authenticate(username, password)
+        self.assertIs(type(caught.exception), expected)
+        self.assertNotIn(password, str(caught.exception))
+        return caught.exception
+
+    def test_a_good_login_returns_a_fresh_token_each_time(self):
+        first = self.client.authenticate("ada@example.com", PASSWORD)
+        second = self.client.authenticate("ada@example.com", PASSWORD)
+        self.assertRegex(first.value, r"\A[0-9a-f-]{36}\Z")
+        self.assertNotEqual(first, second)
+
+    def test_the_token_opens_the_files(self):
+        environment = StandIn.environment()
+        token = self.client.authenticate("ada@example.com", PASSWORD)
+        request = urllib.request.Request(
+            environment["COUCHDROP_FILES_URL"] + "/file/ls?path=/", method="POST", headers=token.headers()
+        )
+        context = ssl.create_default_context(cafile=environment["COUCHDROP_CA_FILE"])
+        with urllib.request.urlopen(request, context=context) as answer:
+            self.assertIn("ls", json.load(answer))
+
+    def test_a_login_by_the_function_with_options(self):
+        token = couchdrop.authenticate("ada@example.com", PASSWORD, **support.stand_in_options())
+        self.assertEqual(len(token.value), 36)
+
+    def test_a_name_and_password_beyond_ascii(self):
+        self.client.authenticate("жук@example.com", 'пароль & 100% + "q"\\ é')
+
+    def test_a_service_that_takes_json_alone(self):
+        self.client.authenticate("json@example.com", PASSWORD)
+
+    def test_a_busy_service_is_asked_again(self):
+        started = time.monotonic()
+        self.client.authenticate("busy@example.com", PASSWORD)
+        self.assertGreaterEqual(time.monotonic() - started, 1.0)
+
+    def test_a_wrong_password_is_access_denied(self):
+        error = self.fails_with(couchdrop.AccessDenied, "ada@example.com", "not my password")
+        self.assertIsInstance(error, couchdrop.AuthenticationError)
+        self.assertEqual(error.code, couchdrop.Code.CD_ERR_ACCESS_DENIED)
+        self.assertEqual(error.code_name, "CD_ERR_ACCESS_DENIED")
+        self.assertEqual(error.http_status, 403)
+        self.assertEqual(error.server_message, "Access denied")
+        self.assertIsNone(error.retry_after)
+        self.assertEqual(error.attempts, 1)
+        self.assertFalse(error.retryable)
+
+    def test_two_factor_authentication(self):
+        error = self.fails_with(couchdrop.TwoFactorRequired, "twofactor@example.com")
+        self.assertIsInstance(error, couchdrop.AuthenticationError)
+        self.assertEqual(error.http_status, 401)
+
+    def test_rate_limited_tells_at_once_how_long(self):
+        started = time.monotonic()
+        error = self.fails_with(couchdrop.RateLimited, "limited@example.com")
+        self.assertLess(time.monotonic() - started, 1.0)
+        self.assertEqual(error.retry_after, 3600)
+        self.assertEqual(error.server_message, "Too many requests")
+        self.assertTrue(error.retryable)
+
+    def test_a_service_without_capacity_is_asked_as_often_as_told(self):
+        error = self.fails_with(couchdrop.Unavailable, "down@example.com", max_retries=2, backoff=(0, 0.01))
+        self.assertEqual((error.http_status, error.server_message, error.attempts), (503, None, 3))
+
+    def test_a_service_that_fails(self):
+        error = self.fails_with(couchdrop.ServerError, "broken@example.com", max_retries=0)
+        self.assertEqual((error.http_status, error.server_message), (500, "Internal error 7"))
+
+    def test_a_captive_portal(self):
+        error = self.fails_with(couchdrop.MalformedResponse, "portal@example.com")
+        self.assertIsInstance(error, couchdrop.ResponseError)
+
+    def test_a_redirect(self):
+        error = self.fails_with(couchdrop.UnexpectedStatus, "moved@example.com")
+        self.assertEqual(error.http_status, 307)
+
+    def test_no_answer_in_time(self):
+        started = time.monotonic()
+        with self.assertRaises(couchdrop.Timeout) as caught:
+            self.client.authenticate("slow@example.com", PASSWORD, timeout=0.2)
+        self.assertLess(time.monotonic() - started, 2.0)
+        self.assertIsInstance(caught.exception, TimeoutError)
+        self.assertIsInstance(caught.exception, couchdrop.TransportError)
+        self.assertIsNone(caught.exception.http_status)
+        self.assertEqual(caught.exception.attempts, 1)
+
+    def test_a_server_that_is_not_trusted(self):
+        base_url = support.stand_in_options()["base_url"]
+        with self.assertRaises(couchdrop.TLSError):
+            couchdrop.authenticate("ada@example.com", PASSWORD, base_url=base_url)
+
+    def test_connect_says_why_a_service_is_out_of_reach(self):
+        self.client.connect()
+        with couchdrop.Client(base_url=support.stand_in_options()["base_url"]) as client:
+            with self.assertRaises(couchdrop.TLSError):
+                client.connect()
+        with support.Silent() as silent:
+            address = silent.base_url
+        with couchdrop.Client(base_url=address) as client:
+            with self.assertRaises(couchdrop.ConnectError):
+                client.connect()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,246 @@
+"""Each option does what it says."""
+
+import logging
+import os
+import pathlib
+import tempfile
+import threading
+import time
+import unittest
+from unittest import mock
+
+import support
+from support import PASSWORD, Recorder, Silent, couchdrop
+
+
+class Kept(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record)
+
+
+def logger_with(handler, level=logging.DEBUG):
+    logger = logging.Logger("couchdrop-test", level)
+    logger.addHandler(handler)
+    return logger
+
+
+class Options(unittest.TestCase):
+    def refused(self, code, **options):
+        with self.assertRaises(couchdrop.ArgumentError) as caught:
+            couchdrop.Client(**options)
+        self.assertEqual(caught.exception.code_name, code)
+        return str(caught.exception)
+
+    def test_a_client_keeps_its_connection(self):
+        with Recorder() as recorder, couchdrop.Client(base_url=recorder.base_url) as client:
+            for _ in range(3):
+                client.authenticate("ada", PASSWORD)
+            self.assertEqual(recorder.connections, 1)
+
+    def test_connect_makes_the_connection_of_the_next_login(self):
+        with Recorder() as recorder, couchdrop.Client(base_url=recorder.base_url) as client:
+            client.connect()
+            self.assertEqual(recorder.requests, [])
+            client.authenticate("ada", PASSWORD)
+            self.assertEqual(recorder.connections, 1)
+
+    def test_the_body_is_a_form_or_json(self):
+        with Recorder() as recorder:
+            for body_format, expected in [
+                ("form", b"username=a%26b&password=p+w&system=nightly"),
+                ("json", b'{"username":"a&b","password":"p w","system":"nightly"}'),
+            ]:
+                with couchdrop.Client(base_url=recorder.base_url, body_format=body_format) as client:
+                    client.authenticate("a&b", "p w", system="nightly")
+                self.assertEqual(recorder.requests.pop()[1], expected)
+        message = self.refused("CD_ERR_OUT_OF_RANGE", body_format="xml")
+        self.assertIn("auto, form, json", message)
+
+    def test_the_user_agent_stands_before_the_library_s(self):
+        with Recorder() as recorder:
+            couchdrop.authenticate("ada", PASSWORD, base_url=recorder.base_url, user_agent="acme/2.1")
+            self.assertRegex(recorder.requests[0][0]["User-Agent"], r"^acme/2\.1 libcouchdrop/1\.")
+
+    def test_an_answer_beyond_the_limit(self):
+        with Recorder(b'{"token":"%s"}' % (b"x" * 2000)) as recorder:
+            couchdrop.authenticate("ada", PASSWORD, base_url=recorder.base_url)
+            with self.assertRaises(couchdrop.ResponseTooLarge):
+                couchdrop.authenticate("ada", PASSWORD, base_url=recorder.base_url, max_response_bytes=1024)
+
+    def test_the_connect_timeout_ends_a_handshake(self):
+        with Silent() as silent:
+            started = time.monotonic()
+            with self.assertRaises(couchdrop.Timeout):
+                couchdrop.authenticate(
+                    "ada", PASSWORD, base_url="https://" + silent.address, connect_timeout=0.1, max_retries=0
+                )
+            self.assertLess(time.monotonic() - started, 5.0)
+
+    def test_the_client_s_timeout_is_that_of_its_logins(self):
+        with Silent() as silent, couchdrop.Client(base_url=silent.base_url, timeout=0.1) as client:
+            with self.assertRaises(couchdrop.Timeout):
+                client.authenticate("ada", PASSWORD)
+
+    def through_proxy(self, proxy, **options):
+        """A login through a proxy that never answers."""
+        with couchdrop.Client(base_url="https://couchdrop.invalid", proxy=proxy, **options) as client:
+            with self.assertRaises(couchdrop.Timeout):
+                client.authenticate("ada", PASSWORD, timeout=0.3)
+
+    def test_a_proxy_is_asked_for_a_tunnel(self):
+        with Silent() as silent:
+            self.through_proxy("http://user:hidden@" + silent.address)
+            silent.wait_for_bytes(b"CONNECT couchdrop.invalid:443 ")
+            silent.wait_for_bytes(b"Basic dXNlcjpoaWRkZW4=")
+
+    def test_without_a_word_the_environment_decides(self):
+        with Silent() as silent, mock.patch.dict(os.environ, HTTPS_PROXY="http://" + silent.address):
+            self.through_proxy(couchdrop.ENVIRONMENT)
+            silent.wait_for_bytes(b"CONNECT couchdrop.invalid:443 ")
+
+    def test_none_means_no_proxy_whatever_the_environment_says(self):
+        with mock.patch.dict(os.environ, HTTPS_PROXY="ftp://127.0.0.1:1"):
+            with couchdrop.Client(base_url="https://couchdrop.invalid", proxy=couchdrop.ENVIRONMENT) as client:
+                with self.assertRaises(couchdrop.ProxyError) as caught:
+                    client.connect()
+                self.assertIn("HTTPS_PROXY", str(caught.exception))
+            with couchdrop.Client(base_url="https://couchdrop.invalid", proxy=None, max_retries=0) as client:
+                with self.assertRaises(couchdrop.TransportError) as caught:
+                    client.connect(timeout=1)
+                self.assertNotIsInstance(caught.exception, couchdrop.ProxyError)
+
+    def test_an_error_about_a_proxy_shows_no_password(self):
+        message = self.refused("CD_ERR_INVALID_URL", proxy="ftp://user:hidden@127.0.0.1:1")
+        self.assertNotIn("hidden", message)
+
+    def test_the_ca_file_may_be_a_path(self):
+        options = support.stand_in_options()
+        options["ca_file"] = pathlib.Path(options["ca_file"])
+        couchdrop.authenticate("ada@example.com", PASSWORD, **options)
+
+    def test_a_ca_file_that_can_t_be_used(self):
+        with tempfile.TemporaryDirectory() as folder:
+            missing = os.path.join(folder, "none.pem")
+            self.assertIn(missing, self.refused("CD_ERR_CA_FILE", ca_file=missing))
+            empty = pathlib.Path(folder, "empty.pem")
+            empty.touch()
+            self.assertIn(str(empty), self.refused("CD_ERR_CA_FILE", ca_file=empty))
+
+    def test_urls_that_can_t_be_used(self):
+        self.refused("CD_ERR_INVALID_URL", base_url="not a URL")
+        self.refused("CD_ERR_INSECURE_URL", base_url="http://couchdrop.io")
+        self.refused("CD_ERR_EMPTY_ARGUMENT", base_url="")
+        self.refused("CD_ERR_INVALID_UTF8", base_url="https://localhost\0.example")
+        self.refused("CD_ERR_INSECURE_URL", base_url="http://localhost", proxy="http://localhost:1")
+
+    def test_numbers_that_can_t_be_used(self):
+        for options in [
+            {"max_retries": 11},
+            {"max_retries": -1},
+            # What ctypes would make 0 and 1024 of.
+            {"max_retries": 2**32},
+            {"max_response_bytes": 2**64 + 1024},
+            {"max_response_bytes": 1},
+            {"backoff": (2, 1)},
+            {"backoff": (0, 3601)},
+            {"connect_timeout": 0},
+            {"timeout": -1},
+        ]:
+            with self.subTest(options):
+                self.refused("CD_ERR_OUT_OF_RANGE", **options)
+
+    def test_values_of_a_wrong_type(self):
+        for options in [
+            {"max_retries": True},
+            {"max_retries": 1.0},
+            {"max_response_bytes": "4096"},
+            {"timeout": "1"},
+            {"timeout": True},
+            {"base_url": b"https://localhost"},
+            {"proxy": b"http://localhost"},
+            {"ca_file": 7},
+            {"backoff": 1},
+        ]:
+            with self.subTest(options), self.assertRaises(TypeError):
+                couchdrop.Client(**options)
+
+    def test_a_closed_client_logs_nobody_in(self):
+        with couchdrop.Client(**support.stand_in_options()) as client:
+            pass
+        client.close()
+        for use in [lambda: client.authenticate("ada@example.com", PASSWORD), client.connect, client.__enter__]:
+            with self.assertRaisesRegex(RuntimeError, "closed"):
+                use()
+
+
+class Logging(unittest.TestCase):
+    def test_a_logger_is_told_what_happens_without_secrets(self):
+        kept = Kept()
+        with couchdrop.Client(**support.stand_in_options(), logger=logger_with(kept)) as client:
+            token = client.authenticate("ada@example.com", PASSWORD)
+            with self.assertRaises(couchdrop.AccessDenied):
+                client.authenticate("ada@example.com", "not my password")
+        levels = {record.levelno for record in kept.records}
+        self.assertLessEqual({logging.DEBUG, logging.INFO, logging.ERROR}, levels)
+        text = "\n".join(record.getMessage() for record in kept.records)
+        for secret in (token.value, PASSWORD, "not my password", "ada@example.com"):
+            self.assertNotIn(secret, text)
+
+    def test_the_level_of_the_logger_holds(self):
+        kept = Kept()
+        with couchdrop.Client(**support.stand_in_options(), logger=logger_with(kept, logging.ERROR)) as client:
+            client.authenticate("ada@example.com", PASSWORD)
+            self.assertEqual(kept.records, [])
+            with self.assertRaises(couchdrop.AccessDenied):
+                client.authenticate("ada@example.com", "not my password")
+        self.assertEqual([record.levelname for record in kept.records], ["ERROR"])
+
+    def test_a_silent_logger_and_an_adapter(self):
+        kept = Kept()
+        silent = logger_with(kept, logging.CRITICAL)
+        couchdrop.authenticate("ada@example.com", PASSWORD, **support.stand_in_options(), logger=silent)
+        self.assertEqual(kept.records, [])
+        adapter = logging.LoggerAdapter(logger_with(kept), {"account": 7})
+        couchdrop.authenticate("ada@example.com", PASSWORD, **support.stand_in_options(), logger=adapter)
+        self.assertEqual({record.account for record in kept.records}, {7})
+
+    def test_a_logger_runs_on_the_thread_that_logs_in(self):
+        kept = Kept()
+        options = {**support.stand_in_options(), "logger": logger_with(kept)}
+        thread = threading.Thread(
+            target=couchdrop.authenticate, args=("ada@example.com", PASSWORD), kwargs=options, name="one of mine"
+        )
+        thread.start()
+        thread.join()
+        self.assertEqual({record.threadName for record in kept.records}, {"one of mine"})
+
+    def test_what_a_handler_raises_ends_the_login(self):
+        class Refusing(logging.Handler):
+            def emit(self, record):
+                raise LookupError(record.getMessage())
+
+        with Silent() as silent:
+            with couchdrop.Client(base_url=silent.base_url, logger=logger_with(Refusing())) as client:
+                with self.assertRaises(LookupError):
+                    client.authenticate("ada", PASSWORD)
+            self.assertEqual(silent.requests, 0)
+
+    def test_a_handler_may_log_in_itself(self):
+        class Nested(logging.Handler):
+            tokens = []
+
+            def emit(self, record):
+                if record.levelno == logging.INFO:
+                    self.tokens.append(couchdrop.authenticate("ada@example.com", PASSWORD, **support.stand_in_options()))
+
+        with couchdrop.Client(**support.stand_in_options(), logger=logger_with(Nested())) as client:
+            client.authenticate("ada@example.com", PASSWORD)
+        self.assertEqual(len(Nested.tokens), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

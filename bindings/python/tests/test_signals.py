@@ -1,0 +1,237 @@
+"""Signals in the main thread while a login waits."""
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+import traceback
+import unittest
+
+import support
+from support import PASSWORD, Silent, couchdrop
+
+from couchdrop import _abi
+
+
+def interrupt(number=signal.SIGINT):
+    """As a terminal does it, on the thread that runs the handlers."""
+    signal.pthread_kill(threading.main_thread().ident, number)
+
+
+class Unlucky(Exception):
+    pass
+
+
+def raising(*_):
+    raise Unlucky
+
+
+class Signals(unittest.TestCase):
+    def setUp(self):
+        self.silent = Silent()
+        self.addCleanup(self.silent.__exit__)
+        self.client = couchdrop.Client(base_url=self.silent.base_url)
+        self.addCleanup(self.client.close)
+
+    def handle(self, number, handler):
+        self.addCleanup(signal.signal, number, signal.signal(number, handler))
+
+    def test_ctrl_c_stops_a_waiting_login_at_once(self):
+        sent = []
+
+        def on_request():
+            sent.append(time.monotonic())
+            interrupt()
+
+        self.silent.on_request = on_request
+        with self.assertRaises(KeyboardInterrupt) as caught:
+            self.client.authenticate("ada", PASSWORD)
+        self.assertLess(time.monotonic() - sent[0], 0.5)
+        self.assertIsNone(caught.exception.__context__)
+
+    def test_ctrl_c_ends_a_program(self):
+        program = support.start_python(
+            "import couchdrop, sys; couchdrop.authenticate('ada', 'secret', base_url=sys.argv[1])",
+            self.silent.base_url,
+        )
+        self.silent.wait_for_requests(1)
+        program.send_signal(signal.SIGINT)
+        _, errors = program.communicate(timeout=support.SOON)
+        self.assertEqual(program.returncode, -signal.SIGINT)
+        self.assertRegex(errors, r"\nKeyboardInterrupt\n\Z")
+        self.assertNotIn("secret'", errors.replace("couchdrop.authenticate('ada', 'secret'", ""))
+
+    def test_ctrl_c_stops_connect(self):
+        # The handshake is never answered.
+        with couchdrop.Client(base_url="https://" + self.silent.address) as client:
+            self.silent.on_request = interrupt
+            with self.assertRaises(KeyboardInterrupt):
+                client.connect()
+
+    def test_what_a_handler_raises_is_raised_with_its_traceback(self):
+        self.handle(signal.SIGUSR1, raising)
+        self.silent.on_request = lambda: interrupt(signal.SIGUSR1)
+        try:
+            self.client.authenticate("ada", PASSWORD)
+        except Unlucky as error:
+            names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        self.assertEqual(names[-1], raising.__name__)
+
+    def test_a_handler_that_does_not_raise_lets_the_login_go_on(self):
+        handled = threading.Event()
+        self.handle(signal.SIGUSR1, lambda *_: handled.set())
+        after = []
+
+        def on_request():
+            interrupt(signal.SIGUSR1)
+            after.append(handled.wait(support.SOON))
+            # Only now is there an end to the login's waiting.
+            interrupt(signal.SIGINT)
+
+        self.silent.on_request = on_request
+        with self.assertRaises(KeyboardInterrupt):
+            self.client.authenticate("ada", PASSWORD)
+        self.assertEqual(after, [True])
+
+    def test_a_handler_may_log_in_itself(self):
+        tokens = []
+
+        def handler(*_):
+            with support.Recorder() as recorder:
+                tokens.append(couchdrop.authenticate("ada", PASSWORD, base_url=recorder.base_url))
+            raise Unlucky
+
+        self.handle(signal.SIGUSR1, handler)
+        self.silent.on_request = lambda: interrupt(signal.SIGUSR1)
+        with self.assertRaises(Unlucky):
+            self.client.authenticate("ada", PASSWORD)
+        self.assertEqual(len(tokens), 1)
+
+    def test_ctrl_c_is_not_lost_beside_a_logger(self):
+        logger = logging.Logger("couchdrop-test", logging.DEBUG)
+        logger.addHandler(logging.NullHandler())
+        self.silent.on_request = interrupt
+        with couchdrop.Client(base_url=self.silent.base_url, logger=logger) as client:
+            for _ in range(50):
+                with self.assertRaises(KeyboardInterrupt):
+                    client.authenticate("ada", PASSWORD)
+
+    def test_a_logger_that_is_interrupted_ends_the_login(self):
+        class Interrupted(logging.Handler):
+            def emit(self, record):
+                signal.raise_signal(signal.SIGINT)
+
+        logger = logging.Logger("couchdrop-test", logging.DEBUG)
+        logger.addHandler(Interrupted())
+        with couchdrop.Client(base_url=self.silent.base_url, logger=logger) as client:
+            with self.assertRaises(KeyboardInterrupt):
+                client.authenticate("ada", PASSWORD)
+
+    def test_many_interrupts_lose_and_leak_nothing(self):
+        def log_in():
+            with self.assertRaises(KeyboardInterrupt):
+                self.client.authenticate("ada", PASSWORD)
+
+        self.silent.on_request = interrupt
+        log_in()
+        gc.collect()
+        descriptors, objects = open_descriptors(), handles()
+        for _ in range(300):
+            log_in()
+        gc.collect()
+        self.assertEqual(handles(), objects)
+        # Sockets of the server's side may be on their way out.
+        self.silent.wait_until_alone()
+        self.assertLessEqual(open_descriptors(), descriptors + 1)
+
+    def test_interrupts_at_any_moment_leak_nothing(self):
+        """Also between the making of an object and the call that uses it, as from a timer."""
+        # Unlike Ctrl-C's, this handler raises only inside of `authenticate`: else it would end the test.
+        inside = False
+
+        def handler(*_):
+            if inside:
+                raise Unlucky
+
+        self.handle(signal.SIGALRM, handler)
+        recorder = support.Recorder()
+        self.addCleanup(recorder.__exit__)
+        client = couchdrop.Client(base_url=recorder.base_url)
+        self.addCleanup(client.close)
+        client.authenticate("ada", PASSWORD)
+        gc.collect()
+        objects = handles()
+        stopped = 0
+        signal.setitimer(signal.ITIMER_REAL, 0.0007, 0.0007)
+        try:
+            for _ in range(2000):
+                try:
+                    inside = True
+                    client.authenticate("ada", PASSWORD)
+                    inside = False
+                except Unlucky:
+                    inside = False
+                    stopped += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        gc.collect()
+        self.assertGreater(stopped, 50)
+        self.assertLessEqual(handles(), objects)
+
+
+class Leaks(unittest.TestCase):
+    def test_every_object_of_the_library_is_released(self):
+        try:
+            ctypes.CDLL(None).mallinfo2
+        except AttributeError:
+            self.skipTest("this C library has no mallinfo2")
+        recorder = support.Recorder()
+        self.addCleanup(recorder.__exit__)
+        client = couchdrop.Client(base_url=recorder.base_url)
+        self.addCleanup(client.close)
+
+        def use():
+            client.authenticate("ada", PASSWORD)
+            with self.assertRaises(couchdrop.ArgumentError):
+                client.authenticate("", PASSWORD)
+            couchdrop.Client(user_agent="acme/2.1", base_url=recorder.base_url)
+
+        for _ in range(50):
+            use()
+        gc.collect()
+        before = allocated()
+        for _ in range(500):
+            use()
+        recorder.requests.clear()
+        gc.collect()
+        # A leaked object takes at least 16 bytes.
+        self.assertLess(allocated() - before, 500 * 16)
+
+
+def handles():
+    return sum(isinstance(thing, _abi.Handle) for thing in gc.get_objects())
+
+
+def open_descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def allocated():
+    """Bytes that the C library has given out; Python's small objects are not among them."""
+
+    class Info(ctypes.Structure):
+        _fields_ = [
+            (name, ctypes.c_size_t)
+            for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+        ]
+
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = Info
+    return mallinfo2().uordblks
+
+
+if __name__ == "__main__":
+    unittest.main()
