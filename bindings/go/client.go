@@ -1,0 +1,174 @@
+//go:build cgo
+
+package couchdrop
+
+/*
+#include "couchdrop.h"
+*/
+import "C"
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"unsafe"
+)
+
+// TokenHeader is the name of the request header that carries a token.
+const TokenHeader = C.COUCHDROP_TOKEN_HEADER
+
+// Credentials are what a login needs. All texts are UTF-8 of at most 64 KiB without a NUL.
+type Credentials struct {
+	// Username and Password must not be empty.
+	Username string
+	Password Secret
+	// System names the program or system that logs in; "" = none.
+	System string
+}
+
+// Client logs in, and keeps connections for the next login. Any number of goroutines may use it. Close it when it is
+// not needed any more.
+type Client struct {
+	settings
+	// One element for each call that runs.
+	turns  chan struct{}
+	closed chan struct{}
+	close  sync.Once
+
+	mutex sync.Mutex
+	// Handles that were not triggered, for the next calls: each holds a descriptor.
+	cancels []*C.cd_cancel
+}
+
+// NewClient returns a client with these settings; of two that contradict each other the later one counts. No
+// connection is made yet. A setting that is bad gives an [*Error] with a code of 2xxx.
+func NewClient(options ...Option) (*Client, error) {
+	client := &Client{
+		settings: settings{
+			options:        C.cd_options_new(),
+			timeout:        defaultTimeout,
+			connectTimeout: defaultConnectTimeout,
+			maxConcurrent:  defaultMaxConcurrent,
+		},
+		closed: make(chan struct{}),
+	}
+	for _, option := range options {
+		if err := option(&client.settings); err != nil {
+			client.free()
+			return nil, err
+		}
+	}
+	client.turns = make(chan struct{}, client.maxConcurrent)
+	runtime.SetFinalizer(client, (*Client).free)
+	return client, nil
+}
+
+// Authenticate logs in, and returns the token or an [*Error]. It blocks until the login has succeeded or failed, or ctx
+// has ended.
+func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*Token, error) {
+	turn, err := c.begin(ctx, c.timeout)
+	if err != nil {
+		return nil, err
+	}
+	defer turn.end()
+
+	username, err := newCString("The user name", []byte(credentials.Username))
+	if err != nil {
+		return nil, err
+	}
+	defer username.free()
+	var password cString
+	credentials.Password.read(func(text []byte) { password, err = newCString("The password", text) })
+	if err != nil {
+		return nil, err
+	}
+	defer password.free()
+	system, err := newCString("The system", []byte(credentials.System))
+	if err != nil {
+		return nil, err
+	}
+	defer system.free()
+
+	var token *C.cd_token
+	err = turn.run(func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code {
+		return C.cd_authenticate_with(c.options, cancel, timeoutMS, username.text, password.text, system.text, &token, failure)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer C.cd_token_free(token)
+	return &Token{masked{hide(C.GoBytes(unsafe.Pointer(C.cd_token_str(token)), C.int(C.cd_token_len(token))))}}, nil
+}
+
+// Connect makes the connection now, so that the next login needs one round trip, and sends nothing. Where that fails,
+// its [*Error] tells why this machine can't reach the service: name, proxy, TLS. Without a deadline of ctx it takes at
+// most the connect timeout ([WithConnectTimeout]). It does not retry.
+func (c *Client) Connect(ctx context.Context) error {
+	turn, err := c.begin(ctx, c.connectTimeout)
+	if err != nil {
+		return err
+	}
+	defer turn.end()
+	return turn.run(func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code {
+		return C.cd_connect(c.options, cancel, timeoutMS, failure)
+	})
+}
+
+// Close stops the calls that are under way, waits for them to return and closes the connections. Those calls, and later
+// ones, end with an error that is [ErrClosed] and [ErrCancelled]. It returns nil; closing again does nothing.
+func (c *Client) Close() error {
+	c.close.Do(func() {
+		close(c.closed)
+		// Whoever has all the turns is alone.
+		for i := 0; i < cap(c.turns); i++ {
+			c.turns <- struct{}{}
+		}
+		runtime.SetFinalizer(c, nil)
+		c.free()
+	})
+	return nil
+}
+
+// free releases what C holds; no call may use it any more.
+func (c *Client) free() {
+	for _, cancel := range c.cancels {
+		C.cd_cancel_free(cancel)
+	}
+	C.cd_options_free(c.options)
+	c.log.delete()
+}
+
+var (
+	shared     *Client
+	makeShared sync.Once
+)
+
+// sharedClient is the client with the defaults, which is never closed.
+func sharedClient() *Client {
+	makeShared.Do(func() {
+		client, err := NewClient()
+		if err != nil {
+			panic(err) // The defaults are good.
+		}
+		shared = client
+	})
+	return shared
+}
+
+// Authenticate logs in, and returns the token or an [*Error]. Without options all calls share one client with the
+// defaults, and so its connections and its limit of 64 calls at once. With options each call makes a client of its own
+// and closes it: a program that logs in more than once makes one with [NewClient].
+func Authenticate(ctx context.Context, credentials Credentials, options ...Option) (*Token, error) {
+	if len(options) == 0 {
+		return sharedClient().Authenticate(ctx, credentials)
+	}
+	client, err := NewClient(options...)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return client.Authenticate(ctx, credentials)
+}
+
+// Version returns the version of the library that this program runs with, for instance "1.0.0".
+func Version() string { return C.GoString(C.cd_version()) }

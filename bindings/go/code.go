@@ -1,0 +1,122 @@
+//go:build cgo
+
+package couchdrop
+
+// #include "couchdrop.h"
+import "C"
+
+// Code says what a call ended with. Codes are stable for ever, but new ones may appear: a switch needs a default. The
+// category is the code divided by 1000: 1 the service refused, 2 an argument is bad and nothing was sent, 3 the
+// network, 4 an answer that makes no sense, 5 cancelled, 9 a defect or an exhausted process.
+type Code int32
+
+// The codes.
+const (
+	// CodeOK is success. No error has it.
+	CodeOK Code = C.CD_OK
+
+	// CodeHTTPStatus: a status that has no code of its own; see [Error.HTTPStatus].
+	CodeHTTPStatus Code = C.CD_ERR_HTTP_STATUS
+	// CodeTwoFactorRequired: the account needs two-factor authentication, for which the API documents no way.
+	CodeTwoFactorRequired Code = C.CD_ERR_TWO_FACTOR_REQUIRED
+	// CodeAccessDenied: wrong user name or password, or an unconfirmed account.
+	CodeAccessDenied Code = C.CD_ERR_ACCESS_DENIED
+	// CodeRateLimited: too many requests; see [Error.RetryAfter].
+	CodeRateLimited Code = C.CD_ERR_RATE_LIMITED
+	// CodeServer: the service failed (500, 502, 504).
+	CodeServer Code = C.CD_ERR_SERVER
+	// CodeUnavailable: the service has no capacity (503).
+	CodeUnavailable Code = C.CD_ERR_UNAVAILABLE
+
+	// CodeNullArgument: an argument of the C library is missing. This package does not cause it.
+	CodeNullArgument Code = C.CD_ERR_NULL_ARGUMENT
+	// CodeInvalidUTF8: a string is not valid UTF-8, or holds a NUL.
+	CodeInvalidUTF8 Code = C.CD_ERR_INVALID_UTF8
+	// CodeEmptyArgument: a string that must not be empty is empty.
+	CodeEmptyArgument Code = C.CD_ERR_EMPTY_ARGUMENT
+	// CodeOutOfRange: a number, a duration or the length of a string is out of its range, or a string holds control
+	// characters.
+	CodeOutOfRange Code = C.CD_ERR_OUT_OF_RANGE
+	// CodeInvalidURL: a URL is none, or has a part that it must not have.
+	CodeInvalidURL Code = C.CD_ERR_INVALID_URL
+	// CodeInsecureURL: plain http to a host that is not loopback, or through a proxy.
+	CodeInsecureURL Code = C.CD_ERR_INSECURE_URL
+	// CodeCAFile: a CA file is missing, unreadable, empty, or holds no usable certificate.
+	CodeCAFile Code = C.CD_ERR_CA_FILE
+	// CodeOptionsInUse: a setter of the C library came after the first login. This package does not cause it.
+	CodeOptionsInUse Code = C.CD_ERR_OPTIONS_IN_USE
+
+	// CodeDNS: a host name could not be resolved.
+	CodeDNS Code = C.CD_ERR_DNS
+	// CodeConnect: no connection could be made to any of the host's addresses.
+	CodeConnect Code = C.CD_ERR_CONNECT
+	// CodeProxy: the proxy refused, or a proxy variable of the environment can't be used.
+	CodeProxy Code = C.CD_ERR_PROXY
+	// CodeTLS: TLS refused; the message says what was wrong, for instance with the certificate.
+	CodeTLS Code = C.CD_ERR_TLS
+	// CodeTimeout: the deadline passed, or a connection took longer than the connect timeout.
+	CodeTimeout Code = C.CD_ERR_TIMEOUT
+	// CodeConnectionLost: the connection ended before the answer was whole.
+	CodeConnectionLost Code = C.CD_ERR_CONNECTION_LOST
+
+	// CodeMalformedResponse: the answer is not one of this API, or a success without a usable token.
+	CodeMalformedResponse Code = C.CD_ERR_MALFORMED_RESPONSE
+	// CodeResponseTooLarge: the answer is larger than the limit.
+	CodeResponseTooLarge Code = C.CD_ERR_RESPONSE_TOO_LARGE
+
+	// CodeCancelled: the call was stopped by its context, or by [Client.Close].
+	CodeCancelled Code = C.CD_ERR_CANCELLED
+
+	// CodePanic: a defect in the library, caught at its boundary.
+	CodePanic Code = C.CD_ERR_PANIC
+	// CodeInternal: a state that the library did not expect.
+	CodeInternal Code = C.CD_ERR_INTERNAL
+	// CodeResources: the process ran out of descriptors, threads or the like.
+	CodeResources Code = C.CD_ERR_RESOURCES
+)
+
+// The errors for [errors.Is], one for each [Code]. What a call returns is an [*Error], which tells more.
+var (
+	ErrHTTPStatus        error = codeError(CodeHTTPStatus)
+	ErrTwoFactorRequired error = codeError(CodeTwoFactorRequired)
+	ErrAccessDenied      error = codeError(CodeAccessDenied)
+	ErrRateLimited       error = codeError(CodeRateLimited)
+	ErrServer            error = codeError(CodeServer)
+	ErrUnavailable       error = codeError(CodeUnavailable)
+	ErrNullArgument      error = codeError(CodeNullArgument)
+	ErrInvalidUTF8       error = codeError(CodeInvalidUTF8)
+	ErrEmptyArgument     error = codeError(CodeEmptyArgument)
+	ErrOutOfRange        error = codeError(CodeOutOfRange)
+	ErrInvalidURL        error = codeError(CodeInvalidURL)
+	ErrInsecureURL       error = codeError(CodeInsecureURL)
+	ErrCAFile            error = codeError(CodeCAFile)
+	ErrOptionsInUse      error = codeError(CodeOptionsInUse)
+	ErrDNS               error = codeError(CodeDNS)
+	ErrConnect           error = codeError(CodeConnect)
+	ErrProxy             error = codeError(CodeProxy)
+	ErrTLS               error = codeError(CodeTLS)
+	ErrTimeout           error = codeError(CodeTimeout)
+	ErrConnectionLost    error = codeError(CodeConnectionLost)
+	ErrMalformedResponse error = codeError(CodeMalformedResponse)
+	ErrResponseTooLarge  error = codeError(CodeResponseTooLarge)
+	ErrCancelled         error = codeError(CodeCancelled)
+	ErrPanic             error = codeError(CodePanic)
+	ErrInternal          error = codeError(CodeInternal)
+	ErrResources         error = codeError(CodeResources)
+)
+
+// String returns the name of the code in the C library, for instance "CD_ERR_TIMEOUT", which is the same in every
+// language; "CD_ERR_UNKNOWN" for a code that this version does not know.
+func (c Code) String() string { return C.GoString(C.cd_code_name(C.int32_t(c))) }
+
+// Message returns one English sentence about the code.
+func (c Code) Message() string { return C.GoString(C.cd_code_message(C.int32_t(c))) }
+
+// Retryable reports whether the same call may succeed later without any change. What may be tried again at once the
+// library has tried again already, so wait before you do.
+func (c Code) Retryable() bool { return C.cd_code_is_retryable(C.int32_t(c)) != 0 }
+
+// codeError is what an [*Error] with this code is, for errors.Is.
+type codeError Code
+
+func (c codeError) Error() string { return "couchdrop: " + Code(c).Message() }

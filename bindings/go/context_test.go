@@ -1,0 +1,363 @@
+//go:build cgo
+
+package couchdrop
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// soon is far more than what should take milliseconds, and far less than the timeouts that would end it else.
+const soon = 5 * time.Second
+
+// mustEndSoon returns what comes.
+func mustEndSoon(t *testing.T, results <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-results:
+		return err
+	case <-time.After(soon):
+		t.Fatal("the call does not end")
+		return nil
+	}
+}
+
+func logIn(ctx context.Context, client *Client, name string) <-chan error {
+	result := make(chan error, 1)
+	go func() {
+		_, err := client.Authenticate(ctx, account(name))
+		result <- err
+	}()
+	return result
+}
+
+func TestCancellingStopsALoginThatWaitsForItsAnswer(t *testing.T) {
+	url, requests := silentServer(t)
+	client := newClient(t, WithBaseURL(url))
+	ctx, cancel := context.WithCancel(context.Background())
+	result := logIn(ctx, client, "ada")
+	<-requests
+	start := time.Now()
+	cancel()
+	err := mustEndSoon(t, result)
+	var failure *Error
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, ErrCancelled) || !errors.As(err, &failure) || failure.Attempts != 1 {
+		t.Errorf("%#v", err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrTimeout) {
+		t.Error("is a timeout too")
+	}
+	t.Logf("stopped after %v", time.Since(start))
+}
+
+func TestTheContextsDeadlineIsTheLogins(t *testing.T) {
+	// Shorter, and longer, than the client's own timeout.
+	for _, timeout := range []time.Duration{time.Minute, time.Millisecond} {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		_, err := newClient(t, WithTimeout(timeout)).Authenticate(ctx, account("slow"))
+		if time.Until(deadline(ctx)) > 0 {
+			t.Errorf("ended before the deadline, with a timeout of %v", timeout)
+		}
+		var failure *Error
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrTimeout) || !errors.As(err, &failure) || failure.Attempts != 1 {
+			t.Errorf("%#v", err)
+		}
+		if errors.Is(err, context.Canceled) {
+			t.Error("is cancelled too")
+		}
+		cancel()
+	}
+}
+
+func deadline(ctx context.Context) time.Time {
+	at, _ := ctx.Deadline()
+	return at
+}
+
+func TestWithoutADeadlineTheTimeoutHolds(t *testing.T) {
+	_, err := newClient(t, WithTimeout(50*time.Millisecond)).Authenticate(context.Background(), account("slow"))
+	if !errors.Is(err, ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%#v", err)
+	}
+}
+
+func TestADeadlineBeyondTheLongestTimeoutIsTaken(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 48*time.Hour)
+	defer cancel()
+	if _, err := newClient(t).Authenticate(ctx, account("ada")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARetryAfterBeyondTheDeadlineIsRateLimitedAtOnce(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err := mustEndSoon(t, logIn(ctx, newClient(t), "limited"))
+	var failure *Error
+	if !errors.Is(err, ErrRateLimited) || !errors.As(err, &failure) || failure.RetryAfter != time.Hour || !failure.HasRetryAfter {
+		t.Errorf("%#v", err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.Error("is a deadline too")
+	}
+}
+
+func TestACallWhoseContextHasEndedSendsNothing(t *testing.T) {
+	url, requests := silentServer(t)
+	client := newClient(t, WithBaseURL(url))
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := client.Authenticate(cancelled, account("ada")); !errors.Is(err, context.Canceled) || !errors.Is(err, ErrCancelled) {
+		t.Error(err)
+	}
+	late, cancel := context.WithDeadline(context.Background(), time.Now())
+	defer cancel()
+	if err := client.Connect(late); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrTimeout) {
+		t.Error(err)
+	}
+	if len(requests) != 0 {
+		t.Error("a request was sent")
+	}
+}
+
+// untold is a context that ends by a deadline of which it does not tell.
+type untold struct {
+	context.Context
+	done chan struct{}
+	err  error
+}
+
+func (u *untold) Done() <-chan struct{} { return u.done }
+
+func (u *untold) Err() error {
+	select {
+	case <-u.done:
+		return u.err
+	default:
+		return nil
+	}
+}
+
+func TestAContextOfAnotherKindStopsALogin(t *testing.T) {
+	url, requests := silentServer(t)
+	client := newClient(t, WithBaseURL(url))
+	ctx := &untold{context.Background(), make(chan struct{}), context.DeadlineExceeded}
+	result := logIn(ctx, client, "ada")
+	<-requests
+	close(ctx.done)
+	if err := mustEndSoon(t, result); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrTimeout) {
+		t.Errorf("%#v", err)
+	}
+}
+
+func TestAThousandLoginsHoldABoundedNumberOfThreads(t *testing.T) {
+	url, requests := silentServer(t)
+	client := newClient(t, WithBaseURL(url))
+	before := threads(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	const logins = 1000
+	results := make(chan error, logins)
+	for i := 0; i < logins; i++ {
+		go func() {
+			_, err := client.Authenticate(ctx, account("ada"))
+			results <- err
+		}()
+	}
+	for i := 0; i < defaultMaxConcurrent; i++ {
+		<-requests
+	}
+	// Beside the logins there are the threads of Go itself.
+	if during, most := threads(t), before+defaultMaxConcurrent+runtime.GOMAXPROCS(0)+10; during > most {
+		t.Errorf("%d threads, want at most %d", during, most)
+	}
+	start := time.Now()
+	cancel()
+	for i := 0; i < logins; i++ {
+		if err := mustEndSoon(t, results); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("all stopped after %v; %d threads", time.Since(start), threads(t))
+	if len(requests) != 0 {
+		t.Error("more logins were under way than may be")
+	}
+}
+
+func TestWaitingForATurnCountsAgainstTheTime(t *testing.T) {
+	url, requests := silentServer(t)
+	client := newClient(t, WithBaseURL(url), WithMaxConcurrent(1), WithTimeout(50*time.Millisecond))
+	first, cancelFirst := context.WithTimeout(context.Background(), time.Minute)
+	defer cancelFirst()
+	result := logIn(first, client, "ada")
+	<-requests
+
+	_, err := client.Authenticate(context.Background(), account("ada"))
+	if !errors.Is(err, ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a timeout: %#v", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if err := client.Connect(ctx); !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a deadline: %#v", err)
+	}
+	ctx, cancel = context.WithCancel(context.Background())
+	second := logIn(ctx, client, "ada")
+	cancel()
+	if err := mustEndSoon(t, second); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %#v", err)
+	}
+
+	cancelFirst()
+	if err := mustEndSoon(t, result); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if len(requests) != 0 {
+		t.Error("a call ran out of its turn")
+	}
+	// The turn is free again.
+	result = logIn(context.Background(), client, "ada")
+	<-requests
+	if err := mustEndSoon(t, result); !errors.Is(err, ErrTimeout) {
+		t.Error(err)
+	}
+}
+
+func TestOneDeadHostStarvesNoOtherClient(t *testing.T) {
+	url, requests := silentServer(t)
+	dead := newClient(t, WithBaseURL(url), WithMaxConcurrent(2))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	results := []<-chan error{logIn(ctx, dead, "ada"), logIn(ctx, dead, "ada")}
+	<-requests
+	<-requests
+	if err := mustEndSoon(t, logIn(context.Background(), newClient(t), "ada")); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	for _, result := range results {
+		mustEndSoon(t, result)
+	}
+}
+
+func TestCloseStopsWhatIsUnderWay(t *testing.T) {
+	url, requests := silentServer(t)
+	client := newClient(t, WithBaseURL(url), WithMaxConcurrent(2))
+	results := []<-chan error{}
+	for i := 0; i < 4; i++ {
+		results = append(results, logIn(context.Background(), client, "ada"))
+	}
+	<-requests
+	<-requests
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, result := range results {
+		if err := mustEndSoon(t, result); !errors.Is(err, ErrClosed) || !errors.Is(err, ErrCancelled) || errors.Is(err, context.Canceled) {
+			t.Errorf("%#v", err)
+		}
+	}
+	if _, err := client.Authenticate(context.Background(), account("ada")); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	if err := client.Connect(context.Background()); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCancelledLoginsLeaveNothingBehind(t *testing.T) {
+	url, requests := silentServer(t)
+	before := descriptors(t)
+	client := newClient(t, WithBaseURL(url))
+	for i := 0; i < 300; i++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		result := logIn(ctx, client, "ada")
+		<-requests
+		// A handle that was triggered, and its descriptor, must be gone with its call.
+		cancel()
+		mustEndSoon(t, result)
+	}
+	if kept := len(client.cancels); kept > 1 {
+		t.Errorf("%d cancel handles are kept", kept)
+	}
+	client.Close()
+	waitFor(t, "descriptors are left", func() bool { return descriptors(t) <= before })
+
+	// Handles that were not triggered are used again.
+	client = newClient(t, WithBaseURL(service.http))
+	for i := 0; i < 300; i++ {
+		if _, err := client.Authenticate(context.Background(), account("ada")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept := len(client.cancels); kept != 1 {
+		t.Errorf("%d cancel handles are kept", kept)
+	}
+	client.Close()
+}
+
+// waitFor looks until something is so.
+func waitFor(t *testing.T, problem string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(soon); !so(); runtime.GC() {
+		if time.Now().After(end) {
+			t.Fatal(problem)
+		}
+	}
+}
+
+func TestAForgottenClientIsReleased(t *testing.T) {
+	before := descriptors(t)
+	func() {
+		client, err := NewClient(WithBaseURL(service.http))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Authenticate(context.Background(), account("ada")); err != nil {
+			t.Fatal(err)
+		}
+		if descriptors(t) <= before {
+			t.Fatal("a client that keeps a connection has no descriptor")
+		}
+	}()
+	waitFor(t, "its descriptors are left", func() bool { return descriptors(t) <= before })
+}
+
+func threads(t *testing.T) int {
+	t.Helper()
+	status, err := os.Open("/proc/self/status")
+	if err != nil {
+		t.Skip("this system does not tell how many threads there are")
+	}
+	defer status.Close()
+	for lines := bufio.NewScanner(status); lines.Scan(); {
+		if name, value, _ := strings.Cut(lines.Text(), ":"); name == "Threads" {
+			count, err := strconv.Atoi(strings.TrimSpace(value))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return count
+		}
+	}
+	t.Fatal("no number of threads")
+	return 0
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("this system does not tell which descriptors are open")
+	}
+	return len(open)
+}

@@ -1,0 +1,39 @@
+//go:build cgo
+
+package couchdrop
+
+/*
+#include <stdlib.h>
+#include "couchdrop.h"
+*/
+import "C"
+
+import (
+	"bytes"
+	"unsafe"
+)
+
+// cString is a copy of a text in C's memory, wiped when it is freed. The zero cString is NULL.
+type cString struct {
+	text *C.char
+	size C.size_t
+}
+
+// newCString copies the text, which is called what in an error. A text with a NUL is refused: C would cut it off
+// there, and a password cut off is another password.
+func newCString(what string, text []byte) (cString, error) {
+	if bytes.IndexByte(text, 0) >= 0 {
+		return cString{}, invalid(CodeInvalidUTF8, what+" holds a NUL character")
+	}
+	size := len(text) + 1
+	memory := C.malloc(C.size_t(size))
+	buffer := unsafe.Slice((*byte)(memory), size)
+	copy(buffer, text)
+	buffer[size-1] = 0
+	return cString{(*C.char)(memory), C.size_t(size)}, nil
+}
+
+func (s cString) free() {
+	C.cd_secure_zero(unsafe.Pointer(s.text), s.size)
+	C.free(unsafe.Pointer(s.text))
+}

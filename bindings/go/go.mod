@@ -1,0 +1,3 @@
+module libcouchdrop.invalid/couchdrop
+
+go 1.19

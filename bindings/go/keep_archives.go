@@ -1,0 +1,9 @@
+//go:build couchdrop_never_built
+
+package couchdrop
+
+// `go mod vendor` keeps the folders of packages that some build imports, and no others. This build never takes place.
+import (
+	_ "libcouchdrop.invalid/couchdrop/lib/linux_amd64"
+	_ "libcouchdrop.invalid/couchdrop/lib/linux_arm64"
+)

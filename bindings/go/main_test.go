@@ -1,0 +1,127 @@
+//go:build cgo
+
+package couchdrop
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const password = "correct horse battery staple"
+
+// service is where the stand-in of the service listens.
+var service struct{ https, http, caFile string }
+
+func TestMain(m *testing.M) { os.Exit(testAll(m)) }
+
+func testAll(m *testing.M) int {
+	stop, err := findStandIn()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer stop()
+	return m.Run()
+}
+
+// findStandIn takes the stand-in that runs already (scripts/with-stand-in), or starts one, which stop ends.
+func findStandIn() (stop func(), err error) {
+	service.https, service.http = os.Getenv("COUCHDROP_BASE_URL"), os.Getenv("COUCHDROP_HTTP_URL")
+	service.caFile = os.Getenv("COUCHDROP_CA_FILE")
+	if service.https != "" && service.http != "" && service.caFile != "" {
+		return func() {}, nil
+	}
+	path := os.Getenv("COUCHDROP_STAND_IN")
+	if path == "" {
+		path = "../../target/debug/stand_in"
+	}
+	command := exec.Command(path, "--until-eof")
+	command.Stderr = os.Stderr
+	input, err := command.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("no stand-in of the service (`cargo build -p couchdrop-stand-in`, or set COUCHDROP_STAND_IN): %w", err)
+	}
+	lines := bufio.NewScanner(output)
+	for _, value := range []struct {
+		name string
+		into *string
+	}{{"https", &service.https}, {"http", &service.http}, {"ca", &service.caFile}} {
+		lines.Scan()
+		name, text, found := strings.Cut(lines.Text(), " ")
+		if !found || name != value.name {
+			return nil, fmt.Errorf("the stand-in says %q in place of its address", lines.Text())
+		}
+		*value.into = text
+	}
+	return func() {
+		input.Close()
+		for lines.Scan() {
+		}
+		_ = command.Wait()
+	}, nil
+}
+
+// newClient is a client of the stand-in, over TLS, whose retries don't take long.
+func newClient(t testing.TB, options ...Option) *Client {
+	t.Helper()
+	first := []Option{WithBaseURL(service.https), WithCAFile(service.caFile), WithBackoff(time.Millisecond, time.Millisecond)}
+	client, err := NewClient(append(first, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+func account(name string) Credentials {
+	return Credentials{Username: name + "@example.com", Password: NewSecret(password), System: "go test"}
+}
+
+// silentServer accepts connections and never answers. It tells of each that has sent the head of a request.
+func silentServer(t testing.TB) (url string, requests <-chan struct{}) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan struct{}, 10000)
+	var open sync.WaitGroup
+	open.Add(1)
+	// The client is closed by then, and its connections with it.
+	t.Cleanup(func() { listener.Close(); open.Wait() })
+	go func() {
+		defer open.Done()
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			open.Add(1)
+			go func() {
+				defer open.Done()
+				defer connection.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(connection)); err == nil {
+					asked <- struct{}{}
+				}
+				_, _ = io.Copy(io.Discard, connection)
+			}()
+		}
+	}()
+	return "http://" + listener.Addr().String(), asked
+}

@@ -1,0 +1,32 @@
+//go:build cgo && go1.21
+
+package couchdrop
+
+import (
+	"context"
+	"log/slog"
+)
+
+// LogValue returns "[redacted]".
+func (masked) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// WithSlog passes what happens on to a logger of log/slog, as [WithLogger] does. Which levels are wanted is asked once,
+// when the client is made.
+func WithSlog(logger *slog.Logger) Option {
+	levels := map[LogLevel]slog.Level{
+		LogError: slog.LevelError,
+		LogWarn:  slog.LevelWarn,
+		LogInfo:  slog.LevelInfo,
+		LogDebug: slog.LevelDebug,
+	}
+	return func(s *settings) error {
+		for level := LogDebug; level >= LogError; level-- {
+			if logger.Enabled(context.Background(), levels[level]) {
+				return WithLogger(level, func(level LogLevel, message string) {
+					logger.Log(context.Background(), levels[level], message)
+				})(s)
+			}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,170 @@
+//go:build cgo
+
+package couchdrop
+
+/*
+#include "couchdrop.h"
+*/
+import "C"
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// maxTimeout is the longest time that the library gives a call.
+const maxTimeout = time.Hour
+
+// turn is one call's right to run, from begin to end.
+type turn struct {
+	client *Client
+	ctx    context.Context
+	// When the call has to end, and whether that is the context's word.
+	deadline    time.Time
+	ctxDeadline bool
+}
+
+// begin waits for a turn, for at most the timeout where the context has no deadline.
+func (c *Client) begin(ctx context.Context, timeout time.Duration) (*turn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, ended(err, "The context had ended before the call began")
+	}
+	t := &turn{client: c, ctx: ctx}
+	if t.deadline, t.ctxDeadline = ctx.Deadline(); !t.ctxDeadline {
+		t.deadline = time.Now().Add(timeout)
+	}
+	if err := t.wait(); err != nil {
+		return nil, err
+	}
+	select {
+	case <-c.closed:
+		<-c.turns
+		return nil, ended(ErrClosed, "The client is closed")
+	default:
+		return t, nil
+	}
+}
+
+func (t *turn) wait() error {
+	select {
+	case t.client.turns <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(time.Until(t.deadline))
+	defer timer.Stop()
+	select {
+	case t.client.turns <- struct{}{}:
+		return nil
+	case <-t.client.closed:
+		return ended(ErrClosed, "The client is closed")
+	case <-t.ctx.Done():
+		return ended(t.ctx.Err(), t.waited())
+	case <-timer.C:
+		err := &Error{Code: CodeTimeout, message: t.waited()}
+		if t.ctxDeadline {
+			err.cause = context.DeadlineExceeded
+		}
+		return err
+	}
+}
+
+func (t *turn) waited() string {
+	return fmt.Sprintf("The call ended before its turn came: %d others of its client were under way", cap(t.client.turns))
+}
+
+// end lets the next call run.
+func (t *turn) end() {
+	<-t.client.turns
+	t.client.log.panicAgain()
+}
+
+// run calls the library with what is left of the time, and stops it when the context ends or the client is closed.
+func (t *turn) run(call func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code) error {
+	cancel := t.client.takeCancel()
+	done := make(chan struct{})
+	watched := make(chan bool)
+	go func() { watched <- t.watch(cancel, done) }()
+	err := run(func(failure **C.cd_error) C.cd_code { return call(cancel, t.timeoutMS(), failure) })
+	close(done)
+	// Nobody may trigger a handle that others use, or that is freed.
+	if triggered := <-watched; triggered {
+		C.cd_cancel_free(cancel)
+	} else {
+		t.client.keepCancel(cancel)
+	}
+	if failure, ok := err.(*Error); ok {
+		t.explain(failure)
+	}
+	return err
+}
+
+// watch triggers the handle when the call must stop before it is done, and reports whether it has.
+func (t *turn) watch(cancel *C.cd_cancel, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return false
+	case <-t.client.closed:
+	case <-t.ctx.Done():
+		// The library ends at the deadline by itself, and can then say what it waited for.
+		if errors.Is(t.ctx.Err(), context.DeadlineExceeded) && t.isLate() {
+			return false
+		}
+	}
+	C.cd_cancel_trigger(cancel)
+	return true
+}
+
+// explain says in Go's terms why the library stopped.
+func (t *turn) explain(failure *Error) {
+	switch {
+	case failure.Code == CodeTimeout && t.ctxDeadline && t.isLate():
+		failure.cause = context.DeadlineExceeded
+	case failure.Code != CodeCancelled:
+	case t.ctx.Err() == nil:
+		failure.cause = ErrClosed
+	default:
+		failure.cause = t.ctx.Err()
+		// A context may end like this without having told when.
+		if errors.Is(failure.cause, context.DeadlineExceeded) {
+			failure.Code = CodeTimeout
+		}
+	}
+}
+
+func (t *turn) isLate() bool { return !time.Now().Before(t.deadline) }
+
+// timeoutMS is what is left, from 1 ms to what the library takes. It is rounded up, so that the deadline has passed
+// when the library says so.
+func (t *turn) timeoutMS() C.uint32_t {
+	left := time.Until(t.deadline)
+	switch {
+	case left <= 0:
+		left = time.Millisecond
+	case left > maxTimeout:
+		left = maxTimeout
+	}
+	ms, _ := milliseconds(left)
+	return ms
+}
+
+// takeCancel returns a cancel handle that is not triggered and that nobody else uses.
+func (c *Client) takeCancel() *C.cd_cancel {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if last := len(c.cancels) - 1; last >= 0 {
+		cancel := c.cancels[last]
+		c.cancels = c.cancels[:last]
+		return cancel
+	}
+	return C.cd_cancel_new()
+}
+
+// keepCancel keeps a handle that was not triggered for a later call.
+func (c *Client) keepCancel(cancel *C.cd_cancel) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.cancels = append(c.cancels, cancel)
+}
