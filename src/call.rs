@@ -201,10 +201,9 @@ impl Call {
     /// Tells the host's logger; the message is made only where the level is wanted.
     #[inline]
     pub fn log(&self, level: Level, message: impl FnOnce() -> String) {
-        if let Some(logger) = &self.logger
-            && level as i32 <= logger.max_level
-        {
-            tell(logger, level, message());
+        match &self.logger {
+            Some(logger) if level as i32 <= logger.max_level => tell(logger, level, message()),
+            _ => {}
         }
     }
 }

@@ -120,10 +120,8 @@ impl ProxyUrl {
                 Some((decode(user)?, decode(password)?))
             }
         };
-        if kind != ProxyKind::Http
-            && let Some((user, password)) = &credentials
-            && (user.len() > 255 || password.len() > 255)
-        {
+        let too_long = |(user, password): &(Secret, Secret)| user.len() > 255 || password.len() > 255;
+        if kind != ProxyKind::Http && credentials.as_ref().is_some_and(too_long) {
             return Err(url.wrong("has credentials of more than 255 bytes, which SOCKS5 can't carry"));
         }
         let default_port = 1080; // for http as well: what curl takes

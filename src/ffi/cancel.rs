@@ -80,9 +80,8 @@ pub unsafe extern "C" fn cd_cancel_set_check(
         || {
             // SAFETY: NULL or a handle that no call uses yet, by the caller's promise; where one does after all,
             // get_mut finds the handle shared and nothing is changed.
-            if let Some(cancel) = unsafe { cancel.as_mut() }
-                && let Some(alone) = Arc::get_mut(&mut cancel.shared)
-            {
+            let alone = unsafe { cancel.as_mut() }.and_then(|cancel| Arc::get_mut(&mut cancel.shared));
+            if let Some(alone) = alone {
                 alone.set_check(check, user_data);
             }
         },

@@ -31,9 +31,8 @@ fn from_environment(base: &BaseUrl) -> Result<Option<ProxyUrl>, Failure> {
     else {
         return Ok(None);
     };
-    if let Some(exceptions) = environment::first(&["no_proxy", "NO_PROXY"])
-        && is_excepted(&base.host, &exceptions.value.to_string_lossy())
-    {
+    let exceptions = environment::first(&["no_proxy", "NO_PROXY"]);
+    if exceptions.is_some_and(|exceptions| is_excepted(&base.host, &exceptions.value.to_string_lossy())) {
         return Ok(None);
     }
     let unusable = |why: String| Failure::Proxy {

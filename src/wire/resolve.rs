@@ -84,10 +84,10 @@ impl Lookups {
     fn join(&self, call: &Call, name: &str) -> Result<Arc<Lookup>, Unresolved> {
         let now = call.clock.now();
         let mut state = lock(&self.state);
-        if let Some(lookup) = state.under_way.get(name)
-            && (!lookup.taken.load(Ordering::Relaxed)
-                || now.saturating_duration_since(lookup.started) < STALE)
-        {
+        let may_be_joined = |lookup: &&Arc<Lookup>| {
+            !lookup.taken.load(Ordering::Relaxed) || now.saturating_duration_since(lookup.started) < STALE
+        };
+        if let Some(lookup) = state.under_way.get(name).filter(may_be_joined) {
             return Ok(Arc::clone(lookup));
         }
         let done = Wake::new().ok_or_else(|| {

@@ -213,10 +213,9 @@ impl RootCache {
             return read(); // its setter has read it
         }
         let mut cached = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, roots)) = &*cached
-            && known == stamp
-        {
-            return Ok(Arc::clone(roots));
+        match &*cached {
+            Some((known, roots)) if known == stamp => return Ok(Arc::clone(roots)),
+            _ => {}
         }
         let roots = read()?;
         *cached = Some((stamp.clone(), Arc::clone(&roots)));
@@ -239,10 +238,9 @@ impl Tls {
     pub fn config(&self, call: &Call, cache: &RootCache) -> Result<Arc<ClientConfig>, Failure> {
         let stamp = self.trust.stamp();
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, config)) = &*made
-            && *known == stamp
-        {
-            return Ok(Arc::clone(config));
+        match &*made {
+            Some((known, config)) if *known == stamp => return Ok(Arc::clone(config)),
+            _ => {}
         }
         let roots = cache.get(&self.trust, &stamp)?;
         let (count, built_in) = (roots.store.len(), roots.built_in);
