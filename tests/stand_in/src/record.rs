@@ -48,7 +48,6 @@ impl Recorded {
 
 impl fmt::Debug for Recorded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let body = format_args!("{} bytes", self.body.len());
         f.debug_struct("Recorded")
             .field("secure", &self.secure)
             .field("connection", &self.connection)
@@ -58,7 +57,7 @@ impl fmt::Debug for Recorded {
             .field("encoding", &self.encoding)
             .field("username", &self.username)
             .field("system", &self.system)
-            .field("body", &body)
+            .field("body", &format_args!("{} bytes", self.body.len()))
             .field("status", &self.status)
             .finish()
     }
