@@ -85,13 +85,13 @@ fn tokens(source: &str) -> Vec<String> {
 fn literal(rest: &str) -> Option<usize> {
     let plain = rest.trim_start_matches(['b', 'c']);
     let prefix = rest.len() - plain.len();
-    let raw = plain.strip_prefix('r').map(|raw| (raw, raw.chars().take_while(|sign| *sign == '#').count()));
-    if let Some((raw, hashes)) = raw
-        && raw[hashes..].starts_with('"')
-    {
-        let end = format!("\"{}", "#".repeat(hashes));
-        let from = prefix + 1 + hashes + 1;
-        return Some(from + rest[from..].find(&end)? + end.len());
+    if let Some(raw) = plain.strip_prefix('r') {
+        let hashes = raw.chars().take_while(|sign| *sign == '#').count();
+        if raw[hashes..].starts_with('"') {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let from = prefix + 1 + hashes + 1;
+            return Some(from + rest[from..].find(&end)? + end.len());
+        }
     }
     let quote = plain.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
     let mut signs = plain.char_indices().skip(1);

@@ -45,7 +45,7 @@ pub unsafe fn text(text: *const c_char) -> Option<String> {
 
 /// What an out-parameter holds before a call: no pointer that anybody may use.
 pub fn garbage<T>() -> *mut T {
-    ptr::without_provenance_mut(0xdead_beef_0)
+    ptr::without_provenance_mut(0xdead_bee0)
 }
 
 /// What an error object says.

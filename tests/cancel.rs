@@ -1,0 +1,655 @@
+//! How a call is stopped from elsewhere, wherever it waits, and how its time runs out.
+
+mod common;
+
+use std::ffi::c_void;
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::ptr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use couchdrop::failure::cd_code::*;
+use couchdrop::ffi::cancel::{cd_cancel, cd_cancel_trigger};
+use couchdrop::ffi::options::CD_LOG_DEBUG;
+use stand_in::{PASSWORD, StandIn};
+
+use common::log::Log;
+use common::peers::{BlackHole, Silent};
+use common::scripted::{Reply, Scripted, answer, answer_with};
+use common::{Cancel, Error, Login, Options, PATIENCE, timed};
+
+const SLOW: &str = "slow@example.com";
+/// Much longer than the 50 ms that are promised: a machine may be busy.
+const SOON: Duration = Duration::from_secs(2);
+
+// ---- a call on a thread of its own
+
+/// A thread that is inside of a call.
+#[derive(Clone, Copy)]
+struct Caller {
+    id: libc::pid_t,
+    handle: libc::pthread_t,
+}
+
+impl Caller {
+    fn this() -> Caller {
+        unsafe { Caller { id: libc::gettid(), handle: libc::pthread_self() } }
+    }
+
+    /// Waits until the system says that the thread sleeps: in this library that is in its `poll`.
+    fn wait_until_asleep(self) {
+        let started = Instant::now();
+        loop {
+            let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", self.id)).unwrap();
+            // The name of the thread stands in parentheses and may hold anything.
+            let state = stat.rsplit(')').next().unwrap().trim_start();
+            if state.starts_with('S') {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "the call never came to wait");
+            thread::yield_now();
+        }
+    }
+
+    fn signal(self, signal: libc::c_int) {
+        assert_eq!(unsafe { libc::pthread_kill(self.handle, signal) }, 0);
+    }
+}
+
+/// Makes a call on a thread of its own, waits until it is where `reached` says and asleep, and stops it. The error,
+/// and how long the call took to return. Holds that it was cancelled.
+fn stopped(
+    what: &str,
+    call: impl FnOnce() -> Result<(), Error> + Send,
+    reached: impl FnOnce(),
+    stop: impl FnOnce(Caller),
+) -> Error {
+    thread::scope(|scope| {
+        let (say, hear) = mpsc::channel();
+        let running = scope.spawn(move || {
+            say.send(Caller::this()).unwrap();
+            (call(), Instant::now())
+        });
+        let caller = hear.recv().unwrap();
+        reached();
+        caller.wait_until_asleep();
+        let at = Instant::now();
+        stop(caller);
+        let (done, returned) = running.join().unwrap();
+        let error = done.expect_err(what);
+        let took = returned.saturating_duration_since(at);
+        println!("{what}: stopped after {} µs", took.as_micros());
+        assert_eq!(error.code, CD_ERR_CANCELLED, "{what}: {}", error.message);
+        assert!(took < SOON, "{what}: stopped after {took:?}");
+        error
+    })
+}
+
+fn login(login: Login) -> Result<(), Error> {
+    login.run().map(drop)
+}
+
+/// A connection on which the request can't be written: the peer takes it and reads nothing, its window is small, and
+/// so is what the system buffers for small segments.
+struct Clogged {
+    options: Options,
+    username: String,
+    _listener: socket2::Socket,
+    log: std::sync::Arc<Log>,
+}
+
+impl Clogged {
+    fn new() -> Clogged {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        listener.set_recv_buffer_size(4 << 10).unwrap();
+        listener.set_tcp_mss(536).unwrap();
+        listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(1).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let log = Log::new();
+        let options = Options::to(&format!("http://{address}"));
+        options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+        // Three bytes each in a form: the longest request that there is.
+        Clogged { options, username: "%".repeat(64 << 10), _listener: listener, log }
+    }
+
+    fn login(&self) -> Login<'_> {
+        let all = Some(self.username.as_str());
+        Login { username: &self.username, password: &self.username, system: all, ..Login::of(&self.options) }
+    }
+}
+
+// ---- a trigger
+
+#[test]
+fn with_a_triggered_handle_nothing_is_sent() {
+    let silent = Silent::new();
+    let cancel = Cancel::new();
+    cancel.trigger();
+    for scheme in ["http", "https"] {
+        let options = Options::to(&format!("{scheme}://{}", silent.authority()));
+        let error = Login { cancel: Some(&cancel), ..Login::of(&options) }.run().unwrap_err();
+        assert_eq!((error.code, error.http_status, error.attempts), (CD_ERR_CANCELLED, 0, 0));
+        assert_eq!(options.connect_within(0, Some(&cancel)).unwrap_err(), error);
+    }
+    assert_eq!(silent.waiting(), 0, "no connection was made");
+}
+
+#[test]
+fn a_trigger_stops_a_call_while_it_connects() {
+    let hole = BlackHole::new();
+    type Run = fn(&Options, &Cancel) -> Result<(), Error>;
+    let runs: [(&str, Run); 2] = [
+        ("a login that connects", |options, cancel| {
+            login(Login { cancel: Some(cancel), ..Login::of(options) })
+        }),
+        ("cd_connect that connects", |options, cancel| options.connect_within(0, Some(cancel))),
+    ];
+    for (what, run) in runs {
+        let (cancel, log) = (Cancel::new(), Log::new());
+        let options = Options::to(&hole.url());
+        options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+        let error =
+            stopped(what, || run(&options, &cancel), || log.wait_for("connecting to"), |_| cancel.trigger());
+        assert_eq!((error.http_status, error.attempts), (0, 0));
+    }
+}
+
+#[test]
+fn a_trigger_stops_a_call_in_the_tls_handshake() {
+    let silent = Silent::new();
+    let url = format!("https://{}", silent.authority());
+    let cancel = Cancel::new();
+    let options = Options::to(&url);
+    let mut peer = None;
+    let error = stopped(
+        "a login in the TLS handshake",
+        || login(Login { cancel: Some(&cancel), ..Login::of(&options) }),
+        || peer = Some(silent.take_spoken_to()),
+        |_| cancel.trigger(),
+    );
+    assert_eq!((error.http_status, error.attempts), (0, 0));
+
+    let cancel = Cancel::new();
+    let options = Options::to(&url);
+    stopped(
+        "cd_connect in the TLS handshake",
+        || options.connect_within(0, Some(&cancel)),
+        || peer = Some(silent.take_spoken_to()),
+        |_| cancel.trigger(),
+    );
+}
+
+#[test]
+fn a_trigger_stops_a_call_that_waits_for_its_answer() {
+    let stand_in = StandIn::start();
+    for (number, options) in [Options::to(stand_in.http_url()), Options::secure(&stand_in)].iter().enumerate()
+    {
+        let cancel = Cancel::new();
+        let error = stopped(
+            "a login that waits for its answer",
+            || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(options) }),
+            || assert!(stand_in.wait_for_requests(number + 1, PATIENCE)),
+            |_| cancel.trigger(),
+        );
+        assert_eq!((error.http_status, error.attempts), (0, 1));
+    }
+}
+
+#[test]
+fn a_trigger_stops_a_call_that_can_not_write() {
+    let clogged = Clogged::new();
+    let cancel = Cancel::new();
+    let error = stopped(
+        "a login that is being sent",
+        || login(Login { cancel: Some(&cancel), ..clogged.login() }),
+        || clogged.log.wait_for("connected to"),
+        |_| cancel.trigger(),
+    );
+    assert_eq!((error.http_status, error.attempts), (0, 1));
+}
+
+#[test]
+fn a_trigger_stops_a_call_that_waits_to_try_again() {
+    let server = Scripted::replying([answer_with(429, "Retry-After: 2\r\n", r#"{"error":"slow down"}"#)]);
+    let (cancel, log) = (Cancel::new(), Log::new());
+    let options = Options::to(server.url());
+    options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+    let error = stopped(
+        "a login that waits to try again",
+        || login(Login { cancel: Some(&cancel), ..Login::of(&options) }),
+        || log.wait_for("trying again in"),
+        |_| cancel.trigger(),
+    );
+    // The last attempt has got an answer.
+    assert_eq!((error.http_status, error.attempts, error.retry_after), (429, 1, 2));
+    assert_eq!(error.server_message.as_deref(), Some("slow down"));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_call_that_is_stopped_in_a_later_attempt_has_no_status_of_an_earlier_one() {
+    let server = Scripted::replying([answer(503, "busy"), Reply::Bytes(Vec::new())]);
+    let cancel = Cancel::new();
+    let options = Options::to(server.url());
+    let error = stopped(
+        "a login in its second attempt",
+        || login(Login { cancel: Some(&cancel), ..Login::of(&options) }),
+        || server.wait_for_requests(2),
+        |_| cancel.trigger(),
+    );
+    assert_eq!((error.http_status, error.attempts, error.server_message), (0, 2, None));
+}
+
+#[test]
+fn one_trigger_stops_all_calls_of_its_handle_and_no_other() {
+    let stand_in = StandIn::start();
+    let options = Options::to(stand_in.http_url());
+    let (cancel, other) = (Cancel::new(), Cancel::new());
+    thread::scope(|scope| {
+        let run = |cancel| {
+            let options = &options;
+            scope.spawn(move || login(Login { cancel: Some(cancel), username: SLOW, ..Login::of(options) }))
+        };
+        let (calls, others) = ([(); 4].map(|()| run(&cancel)), run(&other));
+        assert!(stand_in.wait_for_requests(5, PATIENCE));
+        cancel.trigger();
+        for call in calls {
+            assert_eq!(call.join().unwrap().unwrap_err().code, CD_ERR_CANCELLED);
+        }
+        assert!(!others.is_finished() && !other.is_triggered());
+        other.trigger();
+        assert_eq!(others.join().unwrap().unwrap_err().code, CD_ERR_CANCELLED);
+    });
+}
+
+#[test]
+fn a_handle_that_nobody_triggers_changes_nothing() {
+    let stand_in = StandIn::start();
+    let options = Options::secure(&stand_in);
+    let cancel = Cancel::new();
+    for _ in 0..3 {
+        login(Login { cancel: Some(&cancel), ..Login::of(&options) }).unwrap();
+        options.connect_within(0, Some(&cancel)).unwrap();
+    }
+    assert!(!cancel.is_triggered());
+    assert_eq!(stand_in.connections().https.accepted, 1);
+}
+
+#[test]
+fn a_stopped_call_does_no_harm_to_the_next() {
+    let stand_in = StandIn::start();
+    let options = Options::secure(&stand_in);
+    login(Login::of(&options)).unwrap();
+    let cancel = Cancel::new();
+    stopped(
+        "a login on a reused connection",
+        || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
+        || assert!(stand_in.wait_for_requests(2, PATIENCE)),
+        |_| cancel.trigger(),
+    );
+    // The connection whose answer is still to come is given up.
+    login(Login::of(&options)).unwrap();
+    assert_eq!(stand_in.connections().https.accepted, 2);
+}
+
+#[test]
+fn a_trigger_keeps_errno() {
+    let stand_in = StandIn::start();
+    let options = Options::to(stand_in.http_url());
+    let cancel = Cancel::new();
+    login(Login { cancel: Some(&cancel), ..Login::of(&options) }).unwrap(); // from here on it has a descriptor
+    for _ in 0..2 {
+        unsafe { *libc::__errno_location() = 77 };
+        cancel.trigger();
+        assert_eq!(unsafe { *libc::__errno_location() }, 77);
+    }
+}
+
+/// What the signal handler triggers.
+static IN_HANDLER: AtomicPtr<cd_cancel> = AtomicPtr::new(ptr::null_mut());
+
+extern "C" fn trigger_in_handler(_: libc::c_int) {
+    unsafe { cd_cancel_trigger(IN_HANDLER.load(Ordering::SeqCst)) };
+}
+
+/// Has `handler` run for `signal`; a system call that it interrupts is not made again by itself.
+fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        assert_eq!(libc::sigaction(signal, &action, ptr::null_mut()), 0);
+    }
+}
+
+#[test]
+fn a_signal_handler_stops_a_call_whichever_thread_it_runs_on() {
+    handle(libc::SIGUSR1, trigger_in_handler);
+    let stand_in = StandIn::start();
+    let options = Options::secure(&stand_in);
+    type Raise = fn(Caller);
+    let raises: [(&str, Raise); 2] = [
+        ("by a signal on the thread of the call", |caller| caller.signal(libc::SIGUSR1)),
+        ("by a signal on another thread", |_| Caller::this().signal(libc::SIGUSR1)),
+    ];
+    for (number, (what, raise)) in raises.into_iter().enumerate() {
+        let cancel = Cancel::new();
+        IN_HANDLER.store(cancel.raw, Ordering::SeqCst);
+        let error = stopped(
+            what,
+            || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
+            || assert!(stand_in.wait_for_requests(number + 1, PATIENCE)),
+            raise,
+        );
+        assert_eq!((error.http_status, error.attempts), (0, 1));
+    }
+}
+
+// ---- a check
+
+/// What a check was asked, and what it says.
+#[derive(Default)]
+struct Asked {
+    threads: Mutex<Vec<ThreadId>>,
+    /// The question that is answered with stop; 0 = none.
+    stop_at: usize,
+    /// Stop, on this thread alone.
+    stop_on: Mutex<Option<ThreadId>>,
+}
+
+impl Asked {
+    fn times(&self) -> usize {
+        self.threads.lock().unwrap().len()
+    }
+}
+
+unsafe extern "C" fn ask(user_data: *mut c_void) -> i32 {
+    let asked = unsafe { &*user_data.cast::<Asked>() };
+    let this = thread::current().id();
+    let times = {
+        let mut threads = asked.threads.lock().unwrap();
+        threads.push(this);
+        threads.len()
+    };
+    let stop = times == asked.stop_at || *asked.stop_on.lock().unwrap() == Some(this);
+    if stop { -7 } else { 0 } // any number but 0
+}
+
+#[test]
+fn a_check_is_asked_every_50_ms_on_the_thread_of_the_call() {
+    let stand_in = StandIn::start();
+    let asked = Asked::default();
+    let cancel = Cancel::with_check(ask, &asked);
+    let options = Options::to(stand_in.http_url());
+    let slow = Login { cancel: Some(&cancel), timeout_ms: 500, username: SLOW, ..Login::of(&options) };
+    assert_eq!(login(slow).unwrap_err().code, CD_ERR_TIMEOUT);
+    println!("asked {} times in 500 ms", asked.times());
+    assert!((8..=12).contains(&asked.times()), "asked {} times", asked.times());
+    assert!(asked.threads.lock().unwrap().iter().all(|thread| *thread == thread::current().id()));
+}
+
+#[test]
+fn a_check_is_asked_as_often_when_an_answer_comes_in_drops() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _): (TcpStream, _) = listener.accept().unwrap();
+            // A head that never ends. The pause is what this server is about: a little less than the 50 ms.
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
+            while !over.load(Ordering::SeqCst) && stream.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(40));
+            }
+        });
+        let asked = Asked::default();
+        let cancel = Cancel::with_check(ask, &asked);
+        let options = Options::to(&url);
+        let (done, took) =
+            timed(|| login(Login { cancel: Some(&cancel), timeout_ms: 500, ..Login::of(&options) }));
+        over.store(true, Ordering::SeqCst);
+        assert_eq!(done.unwrap_err().code, CD_ERR_TIMEOUT);
+        println!("asked {} times in {} ms", asked.times(), took.as_millis());
+        assert!(asked.times() >= 8, "asked {} times in 500 ms", asked.times());
+    });
+}
+
+#[test]
+fn a_check_stops_a_call_wherever_it_waits() {
+    let stand_in = StandIn::start();
+    let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), Clogged::new());
+    let server = Scripted::start(|_| answer_with(429, "Retry-After: 10\r\n", ""));
+    let (http, secure) = (Options::to(stand_in.http_url()), Options::secure(&stand_in));
+    let (connecting, shaking) =
+        (Options::to(&hole.url()), Options::to(&format!("https://{}", silent.authority())));
+    let backing_off = Options::to(server.url());
+    for (what, call, attempts) in [
+        ("connecting", Login::of(&connecting), 0),
+        ("in the TLS handshake", Login::of(&shaking), 0),
+        ("sending", clogged.login(), 1),
+        ("waiting for the answer", Login { username: SLOW, ..Login::of(&http) }, 1),
+        ("waiting for the answer over TLS", Login { username: SLOW, ..Login::of(&secure) }, 1),
+        ("waiting to try again", Login::of(&backing_off), 1),
+    ] {
+        let asked = Asked { stop_at: 4, ..Asked::default() };
+        let cancel = Cancel::with_check(ask, &asked);
+        let (done, took) = timed(|| login(Login { cancel: Some(&cancel), ..call }));
+        let error = done.unwrap_err();
+        assert_eq!((error.code, error.attempts), (CD_ERR_CANCELLED, attempts), "{what}: {}", error.message);
+        println!("{what}: the fourth question after {} ms", took.as_millis());
+        assert_eq!(asked.times(), 4, "{what}: it was asked again after it had said stop");
+        assert!(took < SOON, "{what}: {took:?}");
+        assert!(!cancel.is_triggered(), "that call alone");
+    }
+}
+
+#[test]
+fn a_check_stops_connect_too() {
+    let silent = Silent::new();
+    let asked = Asked { stop_at: 2, ..Asked::default() };
+    let cancel = Cancel::with_check(ask, &asked);
+    let options = Options::to(&format!("https://{}", silent.authority()));
+    assert_eq!(options.connect_within(0, Some(&cancel)).unwrap_err().code, CD_ERR_CANCELLED);
+    assert_eq!(asked.times(), 2);
+}
+
+#[test]
+fn a_check_that_says_stop_ends_that_call_alone() {
+    let stand_in = StandIn::start();
+    let options = Options::to(stand_in.http_url());
+    let asked = Asked::default();
+    let cancel = Cancel::with_check(ask, &asked);
+    let slow = Login { cancel: Some(&cancel), timeout_ms: 20_000, username: SLOW, ..Login::of(&options) };
+    thread::scope(|scope| {
+        let [one, other] = [(); 2].map(|()| scope.spawn(move || login(slow)));
+        assert!(stand_in.wait_for_requests(2, PATIENCE));
+        *asked.stop_on.lock().unwrap() = Some(one.thread().id());
+        assert_eq!(one.join().unwrap().unwrap_err().code, CD_ERR_CANCELLED);
+        assert!(!other.is_finished() && !cancel.is_triggered());
+        // The handle is as good as before.
+        login(Login { username: "ada@example.com", ..slow }).unwrap();
+        cancel.trigger();
+        assert_eq!(other.join().unwrap().unwrap_err().code, CD_ERR_CANCELLED);
+    });
+}
+
+#[test]
+fn a_handle_with_a_check_can_be_triggered_all_the_same() {
+    let stand_in = StandIn::start();
+    let options = Options::to(stand_in.http_url());
+    let asked = Asked::default();
+    let cancel = Cancel::with_check(ask, &asked);
+    stopped(
+        "a login with a check, by a trigger",
+        || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
+        || assert!(stand_in.wait_for_requests(1, PATIENCE)),
+        |_| cancel.trigger(),
+    );
+}
+
+static SIGNALS: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn note_signal(_: libc::c_int) {
+    SIGNALS.fetch_add(1, Ordering::SeqCst);
+}
+
+unsafe extern "C" fn ask_for_signals(_: *mut c_void) -> i32 {
+    SIGNALS.load(Ordering::SeqCst) as i32
+}
+
+#[test]
+fn a_check_is_asked_when_a_signal_interrupts_the_wait() {
+    handle(libc::SIGUSR2, note_signal);
+    let stand_in = StandIn::start();
+    let options = Options::to(stand_in.http_url());
+    let cancel = Cancel::with_check(ask_for_signals, &());
+    // As Python does: the handler only notes the signal, and the check runs what the host wants done.
+    stopped(
+        "a login whose host got a signal",
+        || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
+        || assert!(stand_in.wait_for_requests(1, PATIENCE)),
+        |caller| caller.signal(libc::SIGUSR2),
+    );
+}
+
+#[test]
+fn a_signal_does_not_end_a_wait_that_nobody_stops() {
+    handle(libc::SIGALRM, note_nothing);
+    let stand_in = StandIn::start();
+    let options = Options::to(stand_in.http_url());
+    let cancel = Cancel::new();
+    stopped(
+        "a login that a signal has interrupted",
+        || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
+        || assert!(stand_in.wait_for_requests(1, PATIENCE)),
+        |caller| {
+            for _ in 0..10 {
+                caller.signal(libc::SIGALRM);
+                caller.wait_until_asleep();
+            }
+            cancel.trigger();
+        },
+    );
+}
+
+extern "C" fn note_nothing(_: libc::c_int) {}
+
+// ---- the deadline
+
+/// The milliseconds that a message about a timeout names.
+fn after(error: &Error) -> u64 {
+    assert_eq!(error.code, CD_ERR_TIMEOUT, "{}", error.message);
+    let (_, after) = error.message.split_once(" after ").expect("a duration");
+    let (ms, _) = after.split_once(" ms, ").expect("in milliseconds");
+    ms.parse().unwrap()
+}
+
+#[test]
+fn a_calls_own_timeout_takes_the_place_of_the_options_and_may_be_smaller_or_larger() {
+    let stand_in = StandIn::start();
+    for (of_options, own, expected) in [(100, 0, 100), (20_000, 100, 100), (50, 200, 200)] {
+        let options = Options::to(stand_in.http_url());
+        options.set_timeout_ms(of_options).unwrap();
+        let slow = Login { timeout_ms: own, username: SLOW, ..Login::of(&options) };
+        let (done, took) = timed(|| login(slow));
+        let error = done.unwrap_err();
+        assert!((expected..expected + 2_000).contains(&after(&error)), "{}", error.message);
+        assert!(took >= Duration::from_millis(expected), "{took:?}");
+    }
+}
+
+#[test]
+fn a_timeout_says_what_the_call_was_doing_and_how_long_it_took() {
+    let stand_in = StandIn::start();
+    let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), Clogged::new());
+    let slow = Options::secure(&stand_in);
+    let (connecting, shaking) =
+        (Options::to(&hole.url()), Options::to(&format!("https://{}", silent.authority())));
+    for (phase, call, attempts) in [
+        ("connecting", Login::of(&connecting), 0),
+        ("in the TLS handshake", Login::of(&shaking), 0),
+        ("sending the login", clogged.login(), 1),
+        ("waiting for the answer", Login { username: SLOW, ..Login::of(&slow) }, 1),
+    ] {
+        let error = login(Login { timeout_ms: 100, ..call }).unwrap_err();
+        assert!((100..2_000).contains(&after(&error)), "{}", error.message);
+        assert!(error.message.starts_with("The deadline passed after "), "{}", error.message);
+        assert!(error.message.ends_with(&format!(" ms, {phase}.")), "{}", error.message);
+        assert_eq!((error.http_status, error.attempts, error.retry_after), (0, attempts, -1), "{phase}");
+    }
+    for (phase, options) in [("connecting", &connecting), ("in the TLS handshake", &shaking)] {
+        let error = options.connect_within(50, None).unwrap_err();
+        assert!(
+            after(&error) >= 50 && error.message.ends_with(&format!(" ms, {phase}.")),
+            "{}",
+            error.message
+        );
+    }
+}
+
+#[test]
+fn a_connect_timeout_is_retried_and_says_so() {
+    let silent = Silent::new();
+    let log = Log::new();
+    let options = Options::to(&format!("https://{}", silent.authority()));
+    options.set_connect_timeout_ms(50).unwrap().set_max_retries(2).unwrap();
+    options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+    let error = options.login("ada@example.com", PASSWORD).unwrap_err();
+    assert!((50..2_000).contains(&after(&error)), "{}", error.message);
+    assert!(error.message.starts_with("The connect timeout passed after "), "{}", error.message);
+    assert!(error.message.ends_with(", in the TLS handshake."), "{}", error.message);
+    assert_eq!((error.http_status, error.attempts), (0, 0));
+    assert_eq!((silent.waiting(), log.count("trying again in")), (3, 2));
+}
+
+#[test]
+fn a_connect_timeout_covers_tcp_too() {
+    let hole = BlackHole::new();
+    let log = Log::new();
+    let options = Options::to(&hole.url());
+    options.set_connect_timeout_ms(50).unwrap().set_max_retries(1).unwrap();
+    options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+    let error = options.login("ada@example.com", PASSWORD).unwrap_err();
+    assert!(error.message.starts_with("The connect timeout passed after "), "{}", error.message);
+    assert!(error.message.ends_with(", connecting."), "{}", error.message);
+    assert_eq!((error.code, error.attempts, log.count("connecting to")), (CD_ERR_TIMEOUT, 0, 2));
+}
+
+#[test]
+fn a_connect_timeout_is_no_limit_for_the_answer() {
+    let server = Scripted::start(|_| {
+        // Longer than the connect timeout: that is what this server is about.
+        thread::sleep(Duration::from_millis(300));
+        common::scripted::token("t")
+    });
+    let options = Options::to(server.url());
+    options.set_connect_timeout_ms(200).unwrap();
+    options.login("ada@example.com", PASSWORD).unwrap();
+}
+
+#[test]
+fn the_deadline_is_that_of_the_whole_call_retries_included() {
+    let silent = Silent::new();
+    let options = Options::to(&format!("https://{}", silent.authority()));
+    options.set_connect_timeout_ms(60).unwrap().set_max_retries(10).unwrap();
+    let (done, took) = timed(|| login(Login { timeout_ms: 200, ..Login::of(&options) }));
+    let error = done.unwrap_err();
+    after(&error);
+    assert!((Duration::from_millis(120)..SOON).contains(&took), "{took:?}");
+}
+
+#[test]
+fn a_timeout_in_a_later_attempt_has_no_status_of_an_earlier_one() {
+    let server =
+        Scripted::replying([answer_with(429, "Retry-After: 0\r\n", "slow down"), Reply::Bytes(Vec::new())]);
+    let options = Options::to(server.url());
+    let error = login(Login { timeout_ms: 300, ..Login::of(&options) }).unwrap_err();
+    assert!(after(&error) >= 300);
+    assert_eq!((error.http_status, error.attempts, error.retry_after), (0, 2, -1));
+    assert_eq!(error.server_message, None);
+}

@@ -1,0 +1,339 @@
+//! What a host's logger is told, when and where: and what it is never told.
+
+mod common;
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use couchdrop::ffi::options::{CD_LOG_DEBUG, CD_LOG_ERROR, CD_LOG_INFO, CD_LOG_WARN};
+use stand_in::{ACCOUNTS, PASSWORD, StandIn};
+
+use common::log::{Line, Log};
+use common::peers::{Refusing, Silent};
+use common::scripted::{Reply, Scripted, answer};
+use common::{Cancel, Login, Options};
+
+const ADA: &str = "ada@example.com";
+
+/// Some of everything: successes, refusals, retries, JSON after a form, answers that make no sense.
+fn log_in_as_everybody(options: &Options) {
+    for account in ACCOUNTS {
+        // What has no answer, or asks for a second, is not waited for.
+        let timeout_ms = match account.username {
+            "slow@example.com" => 50,
+            "busy@example.com" => 500,
+            _ => 0,
+        };
+        let _any = Login {
+            timeout_ms,
+            username: account.username,
+            password: account.password,
+            ..Login::of(options)
+        }
+        .run();
+    }
+    let _refused = options.login(ADA, "wrong");
+}
+
+fn levels(log: &Log) -> Vec<i32> {
+    let mut levels: Vec<i32> = log.lines().iter().map(|line| line.level).collect();
+    levels.sort();
+    levels.dedup();
+    levels
+}
+
+// ---- levels
+
+#[test]
+fn nothing_above_the_level_that_was_asked_for_is_told() {
+    let stand_in = StandIn::start();
+    for max_level in CD_LOG_ERROR..=CD_LOG_DEBUG {
+        let log = Log::new();
+        let options = Options::secure(&stand_in);
+        options.set_max_retries(1).unwrap().set_logger(&log, max_level).unwrap();
+        log_in_as_everybody(&options);
+        assert_eq!(levels(&log), (CD_LOG_ERROR..=max_level).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn each_login_gives_one_line_at_info_or_error() {
+    let stand_in = StandIn::start();
+    let log = Log::new();
+    let options = Options::to(stand_in.http_url());
+    options.set_max_retries(0).unwrap().set_logger(&log, CD_LOG_INFO).unwrap();
+    options.login(ADA, PASSWORD).unwrap();
+    options.login(ADA, "wrong").unwrap_err();
+    let lines = log.lines();
+    assert_eq!(lines.iter().map(|line| line.level).collect::<Vec<_>>(), [CD_LOG_INFO, CD_LOG_ERROR]);
+    assert!(lines[0].message.starts_with("logged in: 1 request(s), "), "{}", lines[0].message);
+    assert!(lines[1].message.starts_with("login failed: 1 request(s), "), "{}", lines[1].message);
+    assert!(lines[1].message.contains("denied access"), "{}", lines[1].message);
+}
+
+#[test]
+fn a_retry_is_a_warning_with_its_reason() {
+    let server = Scripted::replying([answer(503, ""), answer(415, ""), common::scripted::token("t")]);
+    let log = Log::new();
+    let options = Options::to(server.url());
+    options.set_logger(&log, CD_LOG_WARN).unwrap();
+    options.login(ADA, PASSWORD).unwrap();
+    let lines = log.lines();
+    assert_eq!(lines.iter().map(|line| line.level).collect::<Vec<_>>(), [CD_LOG_WARN; 2]);
+    assert!(lines[0].message.starts_with("trying again in "), "{}", lines[0].message);
+    assert!(lines[0].message.contains("no capacity"), "{}", lines[0].message);
+    assert!(lines[1].message.contains("415") && lines[1].message.contains("JSON"), "{}", lines[1].message);
+}
+
+#[test]
+fn debug_tells_what_became_of_connections() {
+    let stand_in = StandIn::start();
+    let log = Log::new();
+    let options = Options::secure(&stand_in);
+    options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+    options.login(ADA, PASSWORD).unwrap();
+    for part in ["connecting to 127.0.0.1:", "connected to 127.0.0.1:", "TLS handshake with 127.0.0.1:"] {
+        assert_eq!(log.count(part), 1, "{part}");
+    }
+    options.login(ADA, PASSWORD).unwrap();
+    assert_eq!(log.count("connecting to"), 1, "the second login has taken the same connection");
+    stand_in.close_connections();
+    options.login(ADA, PASSWORD).unwrap();
+    assert_eq!((log.count("dropped an idle connection"), log.count("connecting to")), (1, 2));
+}
+
+#[test]
+fn a_connection_that_fails_ahead_of_a_login_is_an_error_too() {
+    let refusing = Refusing::new();
+    let log = Log::new();
+    let options = Options::to(&format!("https://{}", refusing.authority()));
+    options.set_logger(&log, CD_LOG_ERROR).unwrap();
+    let error = options.connect().unwrap_err();
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].message.contains(&error.message), "{}", lines[0].message);
+}
+
+// ---- secrets
+
+/// What no message may hold: these, as they are and as they stand in a form or in JSON.
+fn secrets() -> Vec<String> {
+    let mut secrets: Vec<String> = ACCOUNTS
+        .iter()
+        .flat_map(|account| [account.username, account.password, account.username.split('@').next().unwrap()])
+        .map(str::to_owned)
+        .collect();
+    secrets.extend(
+        [
+            "distinctive-user-31",
+            "distinctive word 37",
+            "distinctive+word+37",
+            "distinctive%20word%2037",
+            "distinctive-system-41",
+            "correct+horse",
+            "%40example.com",
+            "%D0%B6%D1%83%D0%BA",
+            "%D0%BF%D0%B0%D1%80",
+            "\\\"q\\\"",
+            "username=",
+            "password=",
+        ]
+        .map(str::to_owned),
+    );
+    // A user's name may be a word of a sentence.
+    secrets.retain(|secret| {
+        !matches!(secret.as_str(), "json" | "busy" | "down" | "broken" | "moved" | "limited")
+    });
+    secrets
+}
+
+#[test]
+fn no_message_holds_a_user_name_a_password_or_a_token() {
+    let stand_in = StandIn::start();
+    for options in [Options::to(stand_in.http_url()), Options::secure(&stand_in)] {
+        let log = Log::new();
+        options.set_max_retries(2).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
+        log_in_as_everybody(&options);
+        let mut told = secrets();
+        let distinctive = Login {
+            username: "distinctive-user-31@example.com",
+            password: "distinctive word 37",
+            system: Some("distinctive-system-41"),
+            ..Login::of(&options)
+        };
+        distinctive.run().unwrap_err();
+        for _ in 0..3 {
+            told.push(options.login(ADA, PASSWORD).unwrap().text());
+        }
+        stand_in.close_connections();
+        told.push(options.login(ADA, PASSWORD).unwrap().text());
+
+        let lines = log.lines();
+        assert!(lines.len() > ACCOUNTS.len(), "there is something to search");
+        for Line { message, .. } in &lines {
+            for secret in &told {
+                assert!(!message.contains(secret.as_str()), "{secret:?} in: {message}");
+            }
+        }
+        // Nor what the server said: it may repeat anything.
+        assert_eq!((log.count("Internal error 7"), log.count("Access denied"), log.count("<p>")), (0, 0, 0));
+    }
+}
+
+#[test]
+fn no_error_holds_a_user_name_or_a_password_either() {
+    let stand_in = StandIn::start();
+    let options = Options::secure(&stand_in);
+    options.set_max_retries(0).unwrap();
+    let told = secrets();
+    for account in ACCOUNTS {
+        for password in [account.password, "distinctive word 37"] {
+            let login = Login { timeout_ms: 50, username: account.username, password, ..Login::of(&options) };
+            let Err(error) = login.run() else { continue };
+            for secret in &told {
+                assert!(!error.message.contains(secret.as_str()), "{secret:?} in: {}", error.message);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_repeats_the_login_does_not_get_it_into_the_log() {
+    let password = "distinctive word 37";
+    let server = Scripted::start(move |request| {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        match request.number % 4 {
+            0 => answer(200, &body),
+            1 => answer(403, &body),
+            2 => Reply::LastBytes(format!("HTTP/1.1 {body}\r\n\r\n").into()),
+            _ => Reply::LastBytes(format!("HTTP/1.1 403 {body}\r\n{body}: {body}\r\n\r\n{password}").into()),
+        }
+    });
+    let log = Log::new();
+    let options = Options::to(server.url());
+    options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+    for _ in 0..4 {
+        let error = options.login("distinctive-user-31@example.com", password).unwrap_err();
+        assert!(!error.message.contains("distinctive"), "{}", error.message);
+        assert!(!error.server_message.is_some_and(|said| said.contains("word")));
+    }
+    assert_eq!(log.count("distinctive"), 0);
+    assert!(log.count("login failed") == 4);
+}
+
+// ---- when and where
+
+thread_local! {
+    /// This thread is inside of a call.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+fn inside<T>(call: impl FnOnce() -> T) -> T {
+    INSIDE.set(true);
+    let done = call();
+    INSIDE.set(false);
+    done
+}
+
+#[test]
+fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
+    let stand_in = StandIn::start();
+    let silent = Silent::new();
+    let strays = Arc::new(AtomicUsize::new(0));
+    let log = {
+        let strays = Arc::clone(&strays);
+        Log::doing(move |_| {
+            // A panic can't leave this function.
+            if !INSIDE.get() {
+                strays.fetch_add(1, Ordering::SeqCst);
+            }
+        })
+    };
+    {
+        let options = Options::secure(&stand_in);
+        options.set_max_retries(1).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
+        let hanging = Options::to(&format!("https://{}", silent.authority()));
+        hanging.set_connect_timeout_ms(20).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    inside(|| log_in_as_everybody(&options));
+                    inside(|| options.connect()).unwrap();
+                    inside(|| hanging.login(ADA, PASSWORD)).unwrap_err();
+                    let cancel = Cancel::new();
+                    cancel.trigger();
+                    inside(|| Login { cancel: Some(&cancel), ..Login::of(&options) }.run()).unwrap_err();
+                });
+            }
+        });
+        assert!(log.lines().len() > 4 * ACCOUNTS.len());
+        let told = log.lines().len();
+        drop((options, hanging));
+        assert_eq!(log.lines().len(), told, "freeing options tells nothing");
+    }
+    drop(stand_in);
+    assert_eq!(strays.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn no_lock_is_held_while_the_logger_runs() {
+    thread_local! {
+        static DEPTH: Cell<u32> = const { Cell::new(0) };
+    }
+    let stand_in = StandIn::start();
+    let same: Arc<OnceLock<Options>> = Arc::default();
+    let log = {
+        let same = Arc::downgrade(&same);
+        // Logs in with the very same options, whatever it is told.
+        Log::doing(move |_| {
+            if DEPTH.get() == 0 {
+                DEPTH.set(1);
+                let options = same.upgrade().expect("they outlive the call");
+                let options = options.get().expect("they are set");
+                let _any = (options.connect(), options.login(ADA, PASSWORD));
+                DEPTH.set(0);
+            }
+        })
+    };
+    let options = same.get_or_init(|| {
+        let options = Options::secure(&stand_in);
+        options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+        options
+    });
+    options.login(ADA, PASSWORD).unwrap();
+    stand_in.close_connections();
+    options.login(ADA, PASSWORD).unwrap();
+    options.login("json@example.com", PASSWORD).unwrap();
+    options.login(ADA, "wrong").unwrap_err();
+    assert!(stand_in.requests().len() > 10, "the logger has logged in too");
+}
+
+#[test]
+fn a_message_is_one_line_without_control_characters() {
+    let odd = [
+        "HTTP/1.1 403 \x1b[31mno\r\nX-\x07: \x07\r\nContent-Length: 7\r\n\r\n\x1b[31m\r\nx",
+        "HTTP/1.1 500 a\tb\r\nContent-Length: 5\r\n\r\na\nb\rc",
+        "\x1b[31mSSH-2.0\r\n",
+        "HTTP/1.1 200 OK\nContent-Length: 3\n\n\n\n\n",
+        "HTTP/1.1 2\r\n\r\n",
+    ];
+    let server = Scripted::start(move |request| Reply::LastBytes(odd[request.number % odd.len()].into()));
+    let stand_in = StandIn::start();
+    let log = Log::new();
+    for options in [Options::to(server.url()), Options::secure(&stand_in)] {
+        options.set_max_retries(2).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
+        for _ in odd {
+            let _any = options.login(ADA, "wrong\r\n\u{1b}[31m");
+        }
+        log_in_as_everybody(&options);
+    }
+    for line in log.lines() {
+        assert!(
+            !line.message.is_empty() && !line.message.chars().any(char::is_control),
+            "{:?}",
+            line.message
+        );
+    }
+}
