@@ -1,0 +1,65 @@
+/* The logger: which levels it is told, on which thread, and that it never gets a secret. */
+#include "check.h"
+
+#include <pthread.h>
+
+typedef struct {
+    int32_t max_level;
+    pthread_t thread;
+    int lines[5]; /* by level */
+} listener;
+
+static void listen_to(void *user_data, int32_t level, const char *message) {
+    listener *l = (listener *)user_data;
+    CHECK(pthread_equal(l->thread, pthread_self()));
+    CHECK(level >= CD_LOG_ERROR && level <= l->max_level);
+    CHECK(strlen(message) > 0);
+    CHECK(strchr(message, '\n') == NULL);
+    CHECK(strstr(message, "ada@example.com") == NULL);
+    CHECK(strstr(message, PASSWORD) == NULL);
+    CHECK(strstr(message, "correct+horse") == NULL);
+    if (level >= CD_LOG_ERROR && level <= CD_LOG_DEBUG)
+        l->lines[level]++;
+}
+
+static void at_level(int32_t max_level) {
+    listener l;
+    cd_options *options = stand_in_options();
+    cd_token *token = NULL;
+    memset(&l, 0, sizeof l);
+    l.max_level = max_level;
+    l.thread = pthread_self();
+    CHECK_CODE(CD_OK, cd_options_set_logger(options, listen_to, &l, max_level, NULL));
+
+    CHECK_LOGIN(options);
+    CHECK(l.lines[CD_LOG_ERROR] == 0 && l.lines[CD_LOG_WARN] == 0);
+    CHECK((l.lines[CD_LOG_INFO] > 0) == (max_level >= CD_LOG_INFO));
+    CHECK((l.lines[CD_LOG_DEBUG] > 0) == (max_level >= CD_LOG_DEBUG));
+
+    /* A failed one is an error; each retry before that a warning. */
+    CHECK_CODE(CD_ERR_SERVER, cd_authenticate_with(options, NULL, 0, "broken@example.com", PASSWORD,
+                                                   NULL, &token, NULL));
+    CHECK(l.lines[CD_LOG_ERROR] > 0);
+    CHECK((l.lines[CD_LOG_WARN] >= 4) == (max_level >= CD_LOG_WARN));
+    cd_options_free(options);
+}
+
+/* Without one after all. */
+static void taken_back(void) {
+    listener l;
+    cd_options *options = stand_in_options();
+    memset(&l, 0, sizeof l);
+    CHECK_CODE(CD_OK, cd_options_set_logger(options, listen_to, &l, CD_LOG_DEBUG, NULL));
+    CHECK_CODE(CD_OK, cd_options_set_logger(options, NULL, NULL, CD_LOG_DEBUG, NULL));
+    CHECK_LOGIN(options);
+    CHECK(l.lines[CD_LOG_INFO] == 0 && l.lines[CD_LOG_DEBUG] == 0);
+    cd_options_free(options);
+}
+
+int main(void) {
+    int32_t level;
+    for (level = CD_LOG_ERROR; level <= CD_LOG_DEBUG; level++)
+        at_level(level);
+    taken_back();
+    return checks_result();
+}
