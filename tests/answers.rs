@@ -1,0 +1,1909 @@
+//! What a login makes of the answers of a server that misbehaves: each behaviour has a name and one right ending.
+
+mod hostile;
+
+use std::io::Write;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::Duration;
+
+use couchdrop::call::Call;
+use couchdrop::failure::{Failure, Phase, cd_code};
+use couchdrop::ffi::options::{CD_BODY_FORM, CD_BODY_JSON};
+use couchdrop::login::encode;
+use couchdrop::secret::Secret;
+use couchdrop::url::BaseUrl;
+use couchdrop::wire::connection::Connection;
+use couchdrop::wire::exchange::{MOST_HEAD_BYTES, RequestHead, exchange};
+use couchdrop::wire::{Answer, Broken, through_ureq};
+use hostile::Step::{Close, CloseNotify, Cut, CutAfter, Drip, Raw, Repeat, Request, Reset, Trickle};
+use hostile::*;
+use socket2::SockRef;
+
+// ---- how a login may end
+
+fn good() -> Expected {
+    Expected::success(TOKEN)
+}
+
+fn refused(status: u16) -> Expected {
+    Expected::refused(status)
+}
+
+/// Cut short: with the status of a 200 whose head was complete, 0 before.
+fn lost(status: i32) -> Expected {
+    Expected::code(cd_code::CD_ERR_CONNECTION_LOST).status(status)
+}
+
+/// An answer that makes no sense, be it in its head or in its body.
+fn malformed() -> Expected {
+    Expected::code(cd_code::CD_ERR_MALFORMED_RESPONSE)
+}
+
+/// A 200 with a body that is no use.
+fn no_token() -> Expected {
+    malformed().status(200).no_words()
+}
+
+fn too_large() -> Expected {
+    Expected::code(cd_code::CD_ERR_RESPONSE_TOO_LARGE)
+}
+
+fn timed_out(status: i32) -> Expected {
+    Expected::code(cd_code::CD_ERR_TIMEOUT).status(status)
+}
+
+/// How long the logins may take that are to end by their deadline.
+const SHORT: u32 = 1_000;
+
+// ---- what answers are made of
+
+/// The body of the good answer.
+const BODY: &str = GOOD.split_at(GOOD.len() - 48).1;
+
+/// A 200 with these fields, each ended by CR LF, and this body.
+fn answer(fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    [format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes(), body.as_ref()].concat()
+}
+
+/// A 200 with a Content-Length that fits.
+fn ok(body: impl AsRef<[u8]>) -> Vec<u8> {
+    json_answer(200, body)
+}
+
+/// A 200 whose chunked body is written as it stands here.
+fn chunked(body: impl AsRef<[u8]>) -> Vec<u8> {
+    answer("Transfer-Encoding: chunked\r\n", body)
+}
+
+fn chunk(data: &str) -> String {
+    format!("{:x}\r\n{data}\r\n", data.len())
+}
+
+/// The good body in two chunks and the last one.
+fn good_chunks() -> String {
+    let (one, two) = BODY.split_at(10);
+    format!("{}{}0\r\n\r\n", chunk(one), chunk(two))
+}
+
+/// The same as HTTP/1.0.
+fn http_1_0(answer: impl AsRef<[u8]>) -> Vec<u8> {
+    [b"HTTP/1.0", &answer.as_ref()[8..]].concat()
+}
+
+fn body_with(token_as_json: &str) -> String {
+    format!(r#"{{"token":{token_as_json}}}"#)
+}
+
+// ---- cut short
+
+/// The answer cut after each of its bytes, and not at all.
+fn cut_everywhere(name: &str, answer: &[u8], end: &Step, expected: impl Fn(usize) -> Expected) -> Behaviour {
+    let logins = (0..=answer.len()).map(|bytes| {
+        let script = vec![Request, send(&answer[..bytes]), end.clone()];
+        (script, expected(bytes))
+    });
+    behaviours_in_turn(name, logins.collect())
+}
+
+fn head_length(answer: &[u8]) -> usize {
+    answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4
+}
+
+fn cut_short() -> Vec<Behaviour> {
+    let whole = GOOD.as_bytes();
+    let in_chunks = chunked(good_chunks());
+    let denied = json_answer(403, r#"{"err":"Access denied"}"#);
+    let until_close = answer("Connection: close\r\n", BODY);
+    let cut = |answer: &[u8], bytes: usize, complete: Expected| {
+        if bytes == answer.len() {
+            complete
+        } else {
+            lost(if bytes >= head_length(answer) { 200 } else { 0 })
+        }
+    };
+    let decides = |bytes: usize| if bytes >= head_length(&denied) { refused(403) } else { lost(0) };
+    let json_decides = |bytes: usize| match bytes - head_length(&until_close).min(bytes) {
+        0 if bytes < head_length(&until_close) => lost(0),
+        48 => good(),
+        _ => no_token(),
+    };
+    let no_end = |bytes: usize| lost(if bytes >= head_length(&until_close) { 200 } else { 0 });
+
+    let mut all = Vec::new();
+    for (what, end) in [("close", Close), ("reset", Reset)] {
+        for over in [Over::Tcp, Over::Tls] {
+            all.extend(
+                [
+                    cut_everywhere(
+                        &format!("a {what} after every byte of a good answer"),
+                        whole,
+                        &end,
+                        |bytes| cut(whole, bytes, good()),
+                    ),
+                    cut_everywhere(
+                        &format!("a {what} after every byte of a chunked answer"),
+                        &in_chunks,
+                        &end,
+                        |bytes| cut(&in_chunks, bytes, good()),
+                    ),
+                    cut_everywhere(
+                        &format!("a {what} after every byte of a refusal"),
+                        &denied,
+                        &end,
+                        decides,
+                    ),
+                ]
+                .map(|behaviour| behaviour.over(over)),
+            );
+        }
+    }
+    for over in [Over::Tcp, Over::Tls] {
+        all.push(
+            cut_everywhere(
+                "a close after every byte of an answer that ends with the connection",
+                &until_close,
+                &Close,
+                json_decides,
+            )
+            .over(over),
+        );
+        all.push(
+            cut_everywhere(
+                "a reset after every byte of an answer that ends with the connection",
+                &until_close,
+                &Reset,
+                no_end,
+            )
+            .over(over),
+        );
+    }
+    // What TLS did not end may have been cut by anybody on the way.
+    for (what, answer) in [("a good answer", whole), ("a chunked answer", &in_chunks)] {
+        let name = format!("a FIN without close_notify after every byte of {what}");
+        all.push(cut_everywhere(&name, answer, &Cut, |bytes| cut(answer, bytes, good())).over(Over::Tls));
+    }
+    all.push(
+        cut_everywhere(
+            "a FIN without close_notify after every byte of an answer that ends with the connection",
+            &until_close,
+            &Cut,
+            no_end,
+        )
+        .over(Over::Tls),
+    );
+    // 5 bytes of a record's head, 1 of its type, 16 of its tag.
+    let record = whole.len() + 22;
+    for (what, end) in [("FIN", Cut), ("reset", Reset)] {
+        let logins = (0..=record).map(|bytes| {
+            let end = Box::new(end.clone());
+            let script = vec![Request, CutAfter { bytes, end }, send(whole)];
+            (script, if bytes == record { good() } else { lost(0) })
+        });
+        let name = format!("a {what} after every byte of the record that a good answer is in");
+        all.push(behaviours_in_turn(name, logins.collect()).over(Over::Tls));
+    }
+    all.extend([
+        behaviour("a close without an answer", vec![Request, Close], lost(0)),
+        behaviour("a reset without an answer", vec![Request, Reset], lost(0)),
+        behaviour("a FIN without an answer or close_notify", vec![Request, Cut], lost(0)).over(Over::Tls),
+        behaviour("a close amid the request", vec![Step::Read(20), Close], lost(0)),
+        behaviour("a reset amid the request", vec![Step::Read(20), Reset], lost(0)),
+        behaviour("close_notify and an open socket", vec![Request, CloseNotify], lost(0)).over(Over::Tls),
+        behaviour(
+            "close_notify amid the body and an open socket",
+            vec![Request, send(&whole[..whole.len() - 1]), CloseNotify],
+            lost(200),
+        )
+        .over(Over::Tls),
+        behaviour(
+            "the rest of the body in plain after a close_notify",
+            vec![Request, send(&whole[..whole.len() - 5]), CloseNotify, Raw(whole[whole.len() - 5..].into())],
+            lost(200),
+        )
+        .over(Over::Tls),
+        behaviour(
+            "a length that is longer than the body",
+            closing(answer("Content-Length: 49\r\n", BODY)),
+            lost(200),
+        ),
+        behaviour("a refusal that is shorter than its length", closing(answer_503_of(100)), refused(503)),
+        behaviour(
+            "a refusal in chunks that is cut",
+            closing("HTTP/1.1 429 X\r\nTransfer-Encoding: chunked\r\nRetry-After: 7\r\n\r\n5\r\nslo"),
+            refused(429).retry_after(7),
+        ),
+        behaviour(
+            "a refusal of HTTP/1.0 that is reset",
+            vec![Request, send("HTTP/1.0 403 X\r\nContent-Length: 100\r\n\r\nno"), Reset],
+            refused(403).words("no"),
+        ),
+        behaviour(
+            "garbage past TLS in place of an answer",
+            vec![Request, Raw(b"HTTP/1.1 200 OK\r\n\r\n".into())],
+            Expected::code(cd_code::CD_ERR_TLS).status(0),
+        )
+        .over(Over::Tls),
+        behaviour(
+            "a forged record in place of an answer",
+            vec![Request, Raw([&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat())],
+            Expected::code(cd_code::CD_ERR_TLS).status(0),
+        )
+        .over(Over::Tls),
+        behaviour(
+            "a forged record amid the body of a refusal",
+            vec![Request, send(answer_503_of(100)), Raw([&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat())],
+            refused(503),
+        )
+        .over(Over::Tls),
+        behaviour(
+            "a forged record amid the body of a success",
+            vec![
+                Request,
+                send(&whole[..whole.len() - 1]),
+                Raw([&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat()),
+            ],
+            Expected::code(cd_code::CD_ERR_TLS).status(200),
+        )
+        .over(Over::Tls),
+        behaviour(
+            "records without anything in them, and then an answer",
+            vec![Request, send(""), send(GOOD)],
+            good(),
+        ),
+    ]);
+    all
+}
+
+/// A 503 that claims a body of this length and has one of 4 bytes.
+fn answer_503_of(length: usize) -> String {
+    format!("HTTP/1.1 503 X\r\nContent-Length: {length}\r\n\r\nbusy")
+}
+
+#[test]
+fn an_answer_that_is_cut_short_is_a_lost_connection_unless_its_status_decides() {
+    try_all(cut_short());
+}
+
+// ---- slow, and never
+
+fn slow() -> Vec<Behaviour> {
+    let drip = |answer: &[u8]| vec![Request, Drip(answer.into())];
+    let trickle =
+        |answer: &[u8]| vec![Request, Trickle { bytes: answer.into(), pause: Duration::from_millis(20) }];
+    let mut all = vec![
+        behaviour("a good answer a byte at a time", drip(GOOD.as_bytes()), good()),
+        behaviour("a chunked answer a byte at a time", drip(&chunked(good_chunks())), good()),
+        behaviour("an answer of HTTP/1.0 a byte at a time", then_closing(drip(&http_1_0(GOOD))), good()),
+        behaviour(
+            "a chunked answer with trailers a byte at a time",
+            drip(&chunked(good_chunks().replace("0\r\n\r\n", "0\r\nX-Sum: 1\r\n\r\n"))),
+            good(),
+        ),
+        behaviour(
+            "an answer that ends with the connection a byte at a time",
+            then_closing(drip(&answer("Connection: close\r\n", BODY))),
+            good(),
+        ),
+        behaviour("a refusal a byte at a time", drip(&json_answer(403, "no")), refused(403).words("no")),
+        behaviour(
+            "interim answers a byte at a time",
+            drip(["HTTP/1.1 103 X\r\nLink: a\r\n\r\n", "HTTP/1.1 100 X\r\n\r\n", GOOD].concat().as_bytes()),
+            good(),
+        ),
+    ];
+    let hanging: [(&str, Script, Expected); 16] = [
+        ("no byte of an answer", vec![Request], timed_out(0)),
+        ("no byte read and none sent", vec![Step::Handshake, Step::Gate("never")], timed_out(0)),
+        ("one byte of an answer, then silence", whole("H"), timed_out(0)),
+        ("a part of the head, then silence", whole("HTTP/1.1 200 OK\r\nContent-Le"), timed_out(0)),
+        ("an interim answer, then silence", whole("HTTP/1.1 100 Continue\r\n\r\n"), timed_out(0)),
+        ("a head, then silence", whole("HTTP/1.1 200 OK\r\nContent-Length: 48\r\n\r\n"), timed_out(200)),
+        ("a part of the body, then silence", whole(&GOOD[..GOOD.len() - 1]), timed_out(200)),
+        ("a part of a chunk, then silence", whole(chunked("30\r\n{\"tok")), timed_out(200)),
+        (
+            "all chunks but the last, then silence",
+            whole(chunked(good_chunks().replace("0\r\n\r\n", ""))),
+            timed_out(200),
+        ),
+        (
+            "an answer that ends with the connection, which stays open",
+            whole(answer("Connection: close\r\n", BODY)),
+            timed_out(200),
+        ),
+        ("the head of a refusal, then silence", whole(answer_503_of(100)), timed_out(503)),
+        ("the head of a refusal of HTTP/1.0, then silence", whole("HTTP/1.0 403 X\r\n\r\n"), timed_out(403)),
+        ("bytes of no HTTP that never end a line", trickle(b"x"), malformed()),
+        ("a head that trickles", trickle(b"HTTP/1.1 200 OK\r\nX: y"), timed_out(0)),
+        (
+            "a body that trickles",
+            vec![
+                Request,
+                send(answer("Content-Length: 60000\r\n", "")),
+                Trickle { bytes: b" ".into(), pause: Duration::from_millis(20) },
+            ],
+            timed_out(200),
+        ),
+        (
+            "interim answers that trickle",
+            vec![
+                Request,
+                Trickle { bytes: b"HTTP/1.1 102 X\r\n\r\n".into(), pause: Duration::from_millis(20) },
+            ],
+            timed_out(0),
+        ),
+    ];
+    all.extend(
+        hanging.into_iter().map(|(name, script, expected)| behaviour(name, script, expected).timeout(SHORT)),
+    );
+    all
+}
+
+#[test]
+fn a_server_that_is_slow_is_waited_for_until_the_deadline_and_no_longer() {
+    try_all(slow());
+}
+
+// ---- lengths
+
+fn lengths() -> Vec<Behaviour> {
+    let length = |value: &str| answer(&format!("Content-Length: {value}\r\n"), BODY);
+    let mut all = vec![
+        behaviour("a length with zeros before it", whole(length("00048")), good()),
+        behaviour("a length with white space around it", whole(length("\t 48 \t")), good()),
+        behaviour("the length in odd letters", whole(answer("cOnTeNt-LeNgTh: 48\r\n", BODY)), good()),
+        behaviour("a length of nothing", whole(answer("Content-Length: 0\r\n", "")), no_token()),
+        behaviour(
+            "a length of nothing before a body",
+            whole(answer("Content-Length: 0\r\n", BODY)),
+            no_token(),
+        ),
+        behaviour("a length that is shorter than the body", whole(length("47")), no_token()),
+        behaviour("a second answer behind the first", whole([GOOD, GOOD].concat()), good()),
+        behaviour("garbage behind the answer", whole([GOOD, "xyz"].concat()), good()),
+        behaviour(
+            "the same length twice in two fields",
+            whole(answer("Content-Length: 48\r\nContent-Length: 48\r\n", BODY)),
+            good(),
+        ),
+        behaviour("the same length twice in one field", whole(length("48, 48")), good()),
+        behaviour(
+            "a length and chunks",
+            whole(answer("Content-Length: 10\r\nTransfer-Encoding: chunked\r\n", good_chunks())),
+            good(),
+        ),
+        behaviour(
+            "chunks and a length",
+            whole(answer("Transfer-Encoding: chunked\r\nContent-Length: 10\r\n", good_chunks())),
+            good(),
+        ),
+        behaviour("neither length nor chunks, ended by a close", closing(answer("", BODY)), good()),
+        behaviour("a length of HTTP/1.0", closing(http_1_0(GOOD)), good()),
+        behaviour("a length of HTTP/1.0 whose connection stays open", whole(http_1_0(GOOD)), good()),
+    ];
+    for (name, value) in [
+        ("a negative length", "-1"),
+        ("a length with a plus", "+48"),
+        ("a hexadecimal length", "0x30"),
+        ("a length with a fraction", "48.0"),
+        ("a length with an exponent", "4.8e1"),
+        ("a length with something behind it", "48;x"),
+        ("a length with a space in it", "4 8"),
+        ("an empty length", ""),
+        ("a length that is a word", "many"),
+        ("a length that no 64 bits hold", "18446744073709551616"),
+        ("a length of a hundred digits", &"9".repeat(100)),
+        ("two lengths in one field", "48, 49"),
+        ("a length and nothing in one field", "48,"),
+        ("a length in Arabic digits", "\u{664}\u{668}"),
+    ] {
+        all.push(behaviour(name, closing(length(value)), malformed()));
+    }
+    for (name, first, second) in
+        [("two lengths, the first right", 48, 49), ("two lengths, the second right", 49, 48)]
+    {
+        let fields = format!("Content-Length: {first}\r\nContent-Length: {second}\r\n");
+        all.push(behaviour(name, closing(answer(&fields, BODY)), malformed()));
+    }
+    for (name, value) in [
+        ("a length above the limit", "65537"),
+        ("a length of nine nines", "999999999"),
+        ("a length of 10 GB", "10000000000"),
+        ("the longest length that 64 bits hold", "18446744073709551615"),
+    ] {
+        all.push(behaviour(name, whole(length(value)), too_large().status(200)).timeout(FLOODED));
+    }
+    all
+}
+
+#[test]
+fn a_length_is_digits_alone_and_all_lengths_agree() {
+    try_all(lengths());
+}
+
+// ---- chunks
+
+fn chunks() -> Vec<Behaviour> {
+    let coded = |value: &str, body: &str| answer(&format!("Transfer-Encoding: {value}\r\n"), body);
+    let good_but = |from: &str, to: &str| {
+        let body = good_chunks();
+        assert!(body.contains(from));
+        chunked(body.replacen(from, to, 1))
+    };
+    vec![
+        behaviour("chunks", whole(chunked(good_chunks())), good()),
+        behaviour("one chunk for each byte", whole(chunked(chunk_each_byte(BODY))), good()),
+        behaviour("a chunk size in capitals", whole(good_but("a\r\n", "A\r\n")), good()),
+        behaviour("a chunk size with zeros before it", whole(good_but("a\r\n", "000a\r\n")), good()),
+        behaviour("chunked in odd letters", whole(coded("cHuNkEd", &good_chunks())), good()),
+        behaviour("a chunk with an extension", whole(good_but("a\r\n", "a;a=b\r\n")), good()),
+        behaviour("a chunk with a quoted extension", whole(good_but("a\r\n", "a;a=\"x;y\"\r\n")), good()),
+        behaviour("white space behind a chunk size", whole(good_but("a\r\n", "a \t\r\n")), good()),
+        behaviour("a last chunk of many zeros", whole(good_but("0\r\n\r\n", "000000\r\n\r\n")), good()),
+        behaviour("a trailer", whole(good_but("0\r\n", "0\r\nX-Sum: 1\r\n")), good()),
+        behaviour(
+            "a trailer that would be a length",
+            whole(good_but("0\r\n", "0\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n")),
+            good(),
+        ),
+        behaviour(
+            "a second answer behind the last chunk",
+            whole([chunked(good_chunks()), GOOD.into()].concat()),
+            good(),
+        ),
+        behaviour("a first chunk that is the last", whole(chunked("0\r\n\r\n")), no_token()),
+        behaviour("no chunk at all", closing(chunked("")), lost(200)),
+        behaviour("no last chunk", closing(good_but("0\r\n\r\n", "")), lost(200)),
+        behaviour("no empty line behind the last chunk", closing(good_but("0\r\n\r\n", "0\r\n")), lost(200)),
+        // All of the body is there; ureq asks for no more.
+        behaviour("a trailer without an end", closing(good_but("0\r\n\r\n", "0\r\nX: y\r\n")), good()),
+        behaviour("a chunk that is cut", closing(chunked("30\r\n{\"token\"")), lost(200)),
+        behaviour("a chunk size that is cut", closing(chunked("3")), lost(200)),
+        behaviour("a chunk size below nought", closing(good_but("a\r\n", "-a\r\n")), malformed()),
+        behaviour("a chunk size in words", closing(good_but("a\r\n", "seven\r\n")), malformed()),
+        behaviour("a chunk size with 0x", closing(good_but("a\r\n", "0xa\r\n")), malformed()),
+        behaviour("a chunk size that is empty", closing(good_but("a\r\n", "\r\n")), malformed()),
+        behaviour(
+            "a chunk size that no 64 bits hold",
+            closing(good_but("a\r\n", "1000000000000000a\r\n")),
+            malformed(),
+        ),
+        behaviour(
+            "a chunk size of a hundred digits",
+            closing(good_but("a\r\n", &format!("{}\r\n", "f".repeat(100)))),
+            malformed(),
+        ),
+        behaviour("a chunk that is longer than its size", closing(good_but("a\r\n", "9\r\n")), malformed()),
+        behaviour("a chunk that is shorter than its size", closing(good_but("a\r\n", "b\r\n")), malformed()),
+        behaviour(
+            "something between a chunk and its CR LF",
+            closing(good_but(":\"\r\n", ":\"x\r\n")),
+            malformed(),
+        ),
+        behaviour("chunked, but no chunks", closing(chunked(format!("{BODY}\r\n"))), malformed()),
+        behaviour("chunks of HTTP/1.0", closing(http_1_0(chunked(good_chunks()))), malformed()),
+        behaviour("chunked twice in one field", closing(coded("chunked, chunked", &good_chunks())), good()),
+        behaviour("chunks that are said to be gzip", closing(coded("gzip, chunked", &good_chunks())), good()),
+        behaviour(
+            "chunks said to be packed in gzip",
+            closing(coded("chunked, gzip", &good_chunks())),
+            good(),
+        ),
+        behaviour(
+            "a transfer coding of no known name",
+            closing(coded("xchunked", &good_chunks())),
+            malformed(),
+        ),
+        behaviour("the transfer coding identity", closing(coded("identity", BODY)), good()),
+        behaviour("an empty transfer coding", closing(coded("", BODY)), good()),
+        behaviour(
+            "endless chunks of one byte",
+            vec![Request, send(chunked("")), Repeat(vec![send("1\r\n \r\n")])],
+            too_large().status(200),
+        ),
+        behaviour(
+            "an endless chunk",
+            vec![Request, send(chunked("ffffffff\r\n")), Repeat(vec![send([b' '; 1000])])],
+            too_large().status(200),
+        ),
+        behaviour(
+            "an endless chunk size",
+            vec![Request, send(chunked("")), Repeat(vec![send([b'1'; 1000])])],
+            too_large(),
+        ),
+        behaviour(
+            "an endless chunk extension",
+            vec![Request, send(chunked("1;")), Repeat(vec![send([b'x'; 1000])])],
+            too_large(),
+        ),
+        behaviour(
+            "an endless trailer",
+            vec![Request, send(good_but("0\r\n\r\n", "0\r\nX: ")), Repeat(vec![send([b'x'; 1000])])],
+            too_large(),
+        ),
+        behaviour(
+            "endless trailers",
+            vec![
+                Request,
+                send(good_but("0\r\n\r\n", "0\r\n")),
+                Repeat(vec![send("X-One-More-Trailer: y\r\n".repeat(40))]),
+            ],
+            too_large(),
+        ),
+    ]
+}
+
+fn chunk_each_byte(body: &str) -> String {
+    let chunks: String = body.chars().map(|letter| chunk(&letter.to_string())).collect();
+    chunks + "0\r\n\r\n"
+}
+
+/// Long enough for what is to end at once, and short for a flood that is not ended.
+const FLOODED: u32 = 5_000;
+
+#[test]
+fn chunks_are_read_to_their_end_or_refused() {
+    try_all(chunks().into_iter().map(|behaviour| behaviour.timeout(FLOODED)).collect());
+}
+
+// ---- versions and first lines
+
+fn versions() -> Vec<Behaviour> {
+    let line = |line: &str| GOOD.replacen("HTTP/1.1 200 OK", line, 1);
+    let mut all = vec![
+        behaviour("a body alone, as HTTP/0.9 has it", closing(BODY), malformed().status(0)),
+        behaviour(
+            "an answer of HTTP/1.0 that ends with the connection",
+            closing(http_1_0(answer("", BODY))),
+            good(),
+        ),
+        behaviour(
+            "an answer of HTTP/1.0 that is ended by a FIN alone",
+            vec![Request, send(http_1_0(answer("", BODY))), Cut],
+            lost(200),
+        )
+        .over(Over::Tls),
+        behaviour(
+            "an answer of HTTP/1.0 that is ended by a reset",
+            vec![Request, send(http_1_0(answer("", BODY))), Reset],
+            lost(200),
+        ),
+        behaviour(
+            "an answer of HTTP/1.0 that keeps the connection",
+            whole(http_1_0(answer("Connection: keep-alive\r\nContent-Length: 48\r\n", BODY))),
+            good(),
+        ),
+        behaviour(
+            "the preface of HTTP/2",
+            whole(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\0\0\0\0\0\0\0"),
+            malformed().status(0),
+        ),
+        behaviour(
+            "a GOAWAY of HTTP/2",
+            whole(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0d"),
+            malformed().status(0),
+        ),
+        behaviour(
+            "a client's preface of HTTP/2",
+            whole("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+            malformed().status(0),
+        ),
+        behaviour("no reason", whole(line("HTTP/1.1 200 ")), good()),
+        behaviour("no reason and no space before it", whole(line("HTTP/1.1 200")), good()),
+        behaviour("a reason in UTF-8", whole(line("HTTP/1.1 200 Gut gemacht, Jürgen")), good()),
+        behaviour(
+            "a reason of 10,000 bytes",
+            whole(line(&format!("HTTP/1.1 200 {}", "x".repeat(10_000)))),
+            good(),
+        ),
+        behaviour("a banner of SSH", closing("SSH-2.0-OpenSSH_9.2p1\r\n"), malformed().status(0)),
+        behaviour("a banner of SMTP", closing("220 mail.example.com ESMTP\r\n"), malformed().status(0)),
+        behaviour(
+            "a banner of FTP in many lines",
+            closing("220-Welcome\r\n220 here\r\n"),
+            malformed().status(0),
+        ),
+        behaviour("an alert of TLS", closing(b"\x15\x03\x01\0\x02\x02\x16"), malformed().status(0)),
+        behaviour("a newline and nothing else", closing("\n"), lost(0)),
+        behaviour("a NUL and nothing else", closing("\0"), malformed().status(0)),
+        behaviour(
+            "the client's own request",
+            closing(GOOD.replacen("HTTP/1.1 200 OK", "POST / HTTP/1.1", 1)),
+            malformed().status(0),
+        ),
+        behaviour("every byte from 0 to 255", closing((0..=255).collect::<Vec<u8>>()), malformed().status(0)),
+    ];
+    for first in [
+        "HTTP/2 200",
+        "HTTP/2.0 200 OK",
+        "HTTP/3 200 OK",
+        "HTTP/1.2 200 OK",
+        "HTTP/1 200 OK",
+        "HTTP/1.10 200 OK",
+        "HTTP/11 200 OK",
+        "HTTP/1,1 200 OK",
+        "http/1.1 200 OK",
+        "HTTPS/1.1 200 OK",
+        "HTTP /1.1 200 OK",
+        " HTTP/1.1 200 OK",
+        "ICY 200 OK",
+        "RTSP/1.0 200 OK",
+        "HTTP/1.1\t200 OK",
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 0200 OK",
+        "HTTP/1.1 -200 OK",
+        "HTTP/1.1 +200 OK",
+        "HTTP/1.1 0xC8 OK",
+        "HTTP/1.1 200.0 OK",
+        "HTTP/1.1 OK",
+        "HTTP/1.1 2OO OK",
+        "HTTP/1.1 200OK",
+        "HTTP/1.1 \u{662}\u{660}\u{660} OK",
+        "HTTP/1.1 000 OK",
+        "HTTP/1.1 099 OK",
+        "HTTP/1.1 200 O\0K",
+        "HTTP/1.1 200 O\rK",
+        "HTTP/1.1",
+        "HTTP/1.1 ",
+        "",
+    ] {
+        let name = format!("the first line {first:?}");
+        all.push(behaviour(name, closing(line(first)), malformed().status(0)));
+    }
+    all
+}
+
+#[test]
+fn what_does_not_begin_as_http_1_is_malformed() {
+    try_all(versions());
+}
+
+// ---- fields
+
+fn fields() -> Vec<Behaviour> {
+    let field = |field: &str| answer(&format!("{field}\r\nContent-Length: 48\r\n"), BODY);
+    let mut all: Vec<_> = [
+        ("lines ended by LF alone", GOOD.replace("\r\n", "\n").into_bytes()),
+        ("one line ended by LF alone", GOOD.replacen("\r\n", "\n", 1).into_bytes()),
+        ("an empty line of LF alone", GOOD.replacen("\r\n\r\n", "\r\n\n", 1).into_bytes()),
+        ("a field without a value", field("X:")),
+        ("a field of spaces", field("X:    ")),
+        ("a value in UTF-8", field("X: grüße")),
+        (
+            "a value in Latin-1",
+            answer("X: ", "")
+                .strip_suffix(b"\r\n")
+                .unwrap()
+                .iter()
+                .copied()
+                .chain(*b"\xe9\r\nContent-Length: 48\r\n\r\n")
+                .chain(BODY.bytes())
+                .collect(),
+        ),
+        ("a tab before a value", field("X:\ty")),
+        ("a hundred cookies", field(&["Set-Cookie: a=b"; 98].join("\r\n"))),
+        ("a field of 60,000 bytes", field(&format!("X: {}", "y".repeat(60_000)))),
+        ("a Location with a 200", field("Location: https://evil.example/")),
+        ("a content type of text", field("Content-Type: text/plain")),
+        (
+            "a content type with a charset that is not true",
+            field("Content-Type: application/json; charset=utf-16"),
+        ),
+        ("an Upgrade that nobody asked for", field("Upgrade: h2c")),
+        ("a connection that is to be upgraded", field("Connection: upgrade")),
+        ("a connection that is to be closed and kept", field("Connection: close, keep-alive")),
+        ("a connection field of no known word", field("Connection: maybe")),
+        ("an Alt-Svc", field("Alt-Svc: h2=\"evil.example:443\"")),
+        ("a Refresh", field("Refresh: 0; url=http://evil.example/")),
+        ("a Trailer field without trailers", field("Trailer: X-Sum")),
+    ]
+    .into_iter()
+    .map(|(name, answer)| behaviour(name, whole(answer), good()))
+    .collect();
+    for (name, answer) in [
+        ("a line without a colon", field("no colon here")),
+        ("a field without a name", field(": x")),
+        ("a space before a colon", field("X : y")),
+        ("a space in a name", field("X Y: z")),
+        ("a name in UTF-8", field("Grüße: x")),
+        ("a name with a NUL", field("X\0: y")),
+        ("a value with a NUL", field("X: y\0z")),
+        ("a value with a CR", field("X: y\rz")),
+        ("a value with a DEL", field("X: y\x7fz")),
+        ("a folded line", field("X: y\r\n z")),
+        ("a folded length", answer("Content-Length:\r\n 48\r\n", BODY)),
+        ("a first field that begins with a space", field(" X: y")),
+        (
+            "a length behind a space",
+            answer("X: y\r\n Content-Length: 48\r\n", "").into_iter().chain(BODY.bytes()).collect(),
+        ),
+    ] {
+        all.push(behaviour(name, closing(answer), malformed()));
+    }
+    for (name, ending) in [("lines ended by CR alone", "\r"), ("lines ended by CR CR LF", "\r\r\n")] {
+        // Nothing ends the head but the close.
+        all.push(behaviour(name, closing(GOOD.replace("\r\n", ending)), lost(0)));
+    }
+    all
+}
+
+#[test]
+fn odd_fields_neither_hide_nor_make_an_answer() {
+    try_all(fields());
+}
+
+// ---- interim answers
+
+fn interim() -> Vec<Behaviour> {
+    let before = |interim: &str| [interim, GOOD].concat();
+    vec![
+        behaviour("a 100 before the answer", whole(before("HTTP/1.1 100 Continue\r\n\r\n")), good()),
+        behaviour(
+            "a 102 with fields before the answer",
+            whole(before("HTTP/1.1 102 X\r\nX: y\r\nDate: z\r\n\r\n")),
+            good(),
+        ),
+        behaviour(
+            "a 103 of many links before the answer",
+            whole(before(&format!("HTTP/1.1 103 X\r\n{}\r\n", "Link: </a>\r\n".repeat(99)))),
+            good(),
+        ),
+        behaviour("a 199 before the answer", whole(before("HTTP/1.1 199 X\r\n\r\n")), good()),
+        behaviour(
+            "a 100 of HTTP/1.0 before the answer",
+            whole(before("HTTP/1.0 100 Continue\r\n\r\n")),
+            good(),
+        ),
+        behaviour(
+            "a 100 with a length of nothing",
+            whole(before("HTTP/1.1 100 X\r\nContent-Length: 0\r\n\r\n")),
+            good(),
+        ),
+        behaviour(
+            "a 100 that is said to close",
+            whole(before("HTTP/1.1 100 X\r\nConnection: close\r\n\r\n")),
+            good(),
+        ),
+        behaviour(
+            "a 100 before a refusal",
+            whole([&b"HTTP/1.1 100 X\r\n\r\n"[..], &json_answer(403, "no")].concat()),
+            refused(403).words("no"),
+        ),
+        behaviour(
+            "a 100 before an answer that ends with the connection",
+            closing([&b"HTTP/1.1 100 X\r\n\r\n"[..], &answer("", BODY)].concat()),
+            good(),
+        ),
+        behaviour(
+            "a 100 and a body that it must not have",
+            closing(before("HTTP/1.1 100 X\r\nContent-Length: 5\r\n\r\nhello")),
+            malformed().status(0),
+        ),
+        behaviour("16 interim answers", whole(before(&"HTTP/1.1 103 X\r\n\r\n".repeat(16))), good()),
+        behaviour(
+            "17 interim answers",
+            whole(before(&"HTTP/1.1 103 X\r\n\r\n".repeat(17))),
+            too_large().status(0),
+        ),
+        behaviour(
+            "16 interim answers before one of HTTP/1.0",
+            whole([&b"HTTP/1.1 103 X\r\n\r\n".repeat(16)[..], &http_1_0(GOOD)].concat()),
+            good(),
+        ),
+        behaviour(
+            "17 interim answers before one of HTTP/1.0",
+            whole([&b"HTTP/1.1 103 X\r\n\r\n".repeat(17)[..], &http_1_0(GOOD)].concat()),
+            too_large().status(0),
+        ),
+        behaviour(
+            "endless interim answers",
+            vec![Request, Repeat(vec![send("HTTP/1.1 100 Continue\r\n\r\n")])],
+            too_large().status(0),
+        ),
+        behaviour(
+            "endless interim answers of HTTP/1.0",
+            vec![Request, Repeat(vec![send("HTTP/1.0 100 X\r\n\r\n")])],
+            too_large().status(0),
+        ),
+        behaviour(
+            "endless interim answers of LF alone",
+            vec![Request, Repeat(vec![send("HTTP/1.1 100 X\n\n")])],
+            too_large().status(0),
+        ),
+        behaviour(
+            "endless interim answers behind an empty line",
+            vec![Request, send("\r\n"), Repeat(vec![send("HTTP/1.1 102 X\r\n\r\n")])],
+            too_large().status(0),
+        ),
+        behaviour(
+            "endless interim answers that each have an empty line before them",
+            vec![Request, send("HTTP/1.1 103 X\r\n\r\n"), Repeat(vec![send("\r\nHTTP/1.1 103 X\r\n\r\n")])],
+            too_large().status(0),
+        ),
+        behaviour(
+            "an interim answer of 65 KiB",
+            whole(before(&format!("HTTP/1.1 103 X\r\nX: {}\r\n\r\n", "y".repeat(65 << 10)))),
+            too_large().status(0),
+        ),
+        behaviour(
+            "an interim answer of 101 fields",
+            whole(before(&format!("HTTP/1.1 103 X\r\n{}\r\n", "Link: </a>\r\n".repeat(101)))),
+            too_large().status(0),
+        ),
+        behaviour("an interim answer, then a close", closing("HTTP/1.1 100 Continue\r\n\r\n"), lost(0)),
+        behaviour(
+            "an interim answer, then a reset",
+            vec![Request, send("HTTP/1.1 100 X\r\n\r\n"), Reset],
+            lost(0),
+        ),
+        behaviour(
+            "an interim answer and a part of a head, then a close",
+            closing("HTTP/1.1 100 X\r\n\r\nHTTP/1.1 200 O"),
+            lost(0),
+        ),
+        behaviour(
+            "a 101 to a protocol that nobody asked for",
+            closing("HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"),
+            refused(101),
+        ),
+        behaviour("a 101 before the answer", closing(before("HTTP/1.1 101 X\r\n\r\n")), refused(101)),
+        behaviour("endless 101", vec![Request, Repeat(vec![send("HTTP/1.1 101 X\r\n\r\n")])], refused(101)),
+    ]
+}
+
+#[test]
+fn interim_answers_are_passed_over_and_bounded() {
+    try_all(interim().into_iter().map(|behaviour| behaviour.timeout(FLOODED)).collect());
+}
+
+// ---- statuses
+
+/// What no JSON is tried after, so that each login is one request.
+fn form(client: Client) -> Client {
+    client.body_format(CD_BODY_FORM)
+}
+
+fn statuses() -> Vec<Behaviour> {
+    let each = |name: &str, range: std::ops::RangeInclusive<u16>, script: &dyn Fn(u16) -> Script| {
+        let logins =
+            range.map(|status| (script(status), if status == 200 { no_token() } else { refused(status) }));
+        behaviours_in_turn(name, logins.collect()).with(form)
+    };
+    let bare = |status: u16| closing(format!("HTTP/1.1 {status} X\r\n\r\n"));
+    let old = |status: u16| closing(format!("HTTP/1.0 {status} X\r\n\r\n"));
+    let in_chunks = |status: u16| {
+        format!("HTTP/1.1 {status} X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n").into_bytes()
+    };
+    // 408 and 421 on a reused connection have a meaning of their own.
+    let kept = |status: &u16| !matches!(status, 200 | 204 | 304 | 408 | 421);
+    let on_one_connection =
+        |name: &str, statuses: std::ops::RangeInclusive<u16>, answer: &dyn Fn(u16) -> Vec<u8>| {
+            let script = statuses.clone().filter(kept).flat_map(|status| whole(answer(status))).collect();
+            let mut logins = statuses.filter(kept).map(|status| refused(status).words("no"));
+            let first = behaviour(name, script, logins.next().unwrap()).with(form);
+            logins.fold(first, Behaviour::then_login)
+        };
+    let in_json = |status: u16| json_answer(status, r#"{"err":"no"}"#);
+    let told_to_close = |status: u16| {
+        whole(format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"))
+    };
+    let mut all = vec![
+        each("every status from 200 to 599 with neither length nor body", 200..=599, &bare),
+        each("every status from 200 to 599 of HTTP/1.0", 200..=599, &old),
+        each("every status from 200 to 599 with a body, to close then", 200..=599, &told_to_close),
+        on_one_connection("every status from 200 to 599 with a chunked body", 200..=599, &in_chunks),
+        on_one_connection("every status from 200 to 599 with JSON", 200..=599, &in_json),
+        on_one_connection("every status from 600 to 999 with JSON", 600..=999, &in_json),
+        behaviours_in_turn(
+            "every status from 100 to 199 but 101, and nothing after it",
+            (100..=199).filter(|status| *status != 101).map(|status| (bare(status), lost(0))).collect(),
+        ),
+    ];
+    for status in [204, 205, 304] {
+        all.extend([
+            behaviour(
+                format!("{status} with a length of nothing"),
+                whole(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")),
+                refused(status).no_words(),
+            ),
+            behaviour(
+                format!("{status} with a good body"),
+                closing(json_answer(status, BODY)),
+                refused(status).no_words(),
+            ),
+            behaviour(
+                format!("{status} with a good body in chunks"),
+                closing(
+                    [
+                        format!("HTTP/1.1 {status} X\r\nTransfer-Encoding: chunked\r\n\r\n").as_bytes(),
+                        good_chunks().as_bytes(),
+                    ]
+                    .concat(),
+                ),
+                refused(status).no_words(),
+            ),
+        ]);
+    }
+    for status in [204, 304] {
+        all.push(behaviour(
+            format!("{status} with neither length nor end"),
+            whole(format!("HTTP/1.1 {status} X\r\n\r\n")),
+            refused(status).no_words(),
+        ));
+    }
+    for status in [204, 304, 302, 401, 403, 429, 503] {
+        all.extend([
+            behaviour(
+                format!("{status} with two lengths that differ"),
+                closing(format!("HTTP/1.1 {status} X\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nno")),
+                refused(status),
+            ),
+            behaviour(
+                format!("{status} with a length that is none"),
+                closing(format!("HTTP/1.1 {status} X\r\nContent-Length: many\r\n\r\nno")),
+                refused(status),
+            ),
+            behaviour(
+                format!("{status} with broken chunks"),
+                closing(format!("HTTP/1.1 {status} X\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\nno")),
+                refused(status),
+            ),
+        ]);
+    }
+    for status in [201, 202, 203, 206, 226] {
+        all.push(behaviour(
+            format!("{status} with a token"),
+            whole(json_answer(status, BODY)),
+            refused(status).no_words(),
+        ));
+    }
+    for status in [400, 415, 422] {
+        all.push(behaviour(
+            format!("{status} to a form and to JSON"),
+            vec![Request, send(json_answer(status, "form")), Request, send(json_answer(status, "json"))],
+            refused(status).words("json").attempts(2),
+        ));
+        all.push(
+            behaviour(
+                format!("{status} to JSON that the options ask for"),
+                whole(json_answer(status, "json")),
+                refused(status).words("json"),
+            )
+            .with(|client| client.body_format(CD_BODY_JSON)),
+        );
+        all.push(behaviour(
+            format!("{status} to a form, a token to JSON"),
+            vec![Request, send(json_answer(status, "")), Request, send(GOOD)],
+            good(),
+        ));
+    }
+    for status in [401, 403, 408, 409, 421] {
+        all.push(
+            behaviour(
+                format!("{status} on a fresh connection is final"),
+                vec![Request, send(json_answer(status, "no")), Request, send(GOOD)],
+                refused(status).words("no"),
+            )
+            .with(|client| client.retries(3)),
+        );
+    }
+    for status in [429, 500, 502, 503, 504] {
+        let both = vec![Request, send(json_answer(status, "busy")), Request, send(GOOD)];
+        all.push(
+            behaviour(format!("{status}, then a token, with retries"), both, good())
+                .with(|client| client.retries(1)),
+        );
+        all.push(
+            behaviour(
+                format!("{status} for ever, with two retries"),
+                serve(json_answer(status, "busy")),
+                refused(status).words("busy").attempts(3),
+            )
+            .with(|client| client.retries(2)),
+        );
+    }
+    all
+}
+
+#[test]
+fn every_status_but_200_decides_by_itself() {
+    try_all(statuses());
+}
+
+// ---- redirects
+
+#[test]
+fn a_redirect_is_never_followed_and_never_carries_the_password() {
+    let plain = Hostile::plain(vec![serve(GOOD)]);
+    let secure = Hostile::tls(good_server(), vec![serve(GOOD)]);
+    assert!(try_all(redirects(&plain.url(), &secure.url())) >= 60);
+    for target in [plain, secure] {
+        assert!(target.connections().is_empty(), "a redirect was followed: {:?}", target.connections());
+    }
+}
+
+fn redirects(plain: &str, secure: &str) -> Vec<Behaviour> {
+    let mut all = Vec::new();
+    for status in [300, 301, 302, 303, 305, 307, 308] {
+        for over in [Over::Tcp, Over::Tls] {
+            let own = TcpListener::bind("127.0.0.1:0").unwrap();
+            let scheme = if over == Over::Tls { "https" } else { "http" };
+            let here = format!("{scheme}://localhost:{}/elsewhere", own.local_addr().unwrap().port());
+            // Its script holds one answer, and a second request would get a token.
+            let to = |target: &str| {
+                let body = r#"{"err":"moved"}"#;
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nLocation: {target}\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                vec![Request, send(head), Request, send(GOOD)]
+            };
+            let expected = || refused(status).words("moved").connections(1);
+            let row = |what: &str, target: &str| {
+                behaviour(format!("{status} to {what}"), to(target), expected()).over(over)
+            };
+            all.push(row("the same host", &here).on(own));
+            all.push(row("a path of the same host", "/elsewhere"));
+            all.push(row("another host over http", &format!("{plain}/authenticate")));
+            all.push(row("another host over https", &format!("{secure}/authenticate")));
+            all.push(row("a file", "file:///etc/passwd"));
+        }
+    }
+    for (name, fields) in [
+        ("307 without a Location", ""),
+        ("307 with an empty Location", "Location:\r\n"),
+        ("307 with two Locations", "Location: /a\r\nLocation: /b\r\n"),
+        ("307 with a Location that is no URL", "Location: ::%%\x01\r\n"),
+        ("307 with a Location of script", "Location: javascript:alert(1)\r\n"),
+        ("307 with a Location that holds user info", "Location: https://evil@evil.example/\r\n"),
+    ] {
+        let expected = if name.contains("no URL") { malformed() } else { refused(307) };
+        all.push(behaviour(
+            name,
+            closing(format!("HTTP/1.1 307 X\r\n{fields}Content-Length: 0\r\n\r\n")),
+            expected,
+        ));
+    }
+    all.push(behaviour(
+        "302 whose head never ends, as broken servers have it",
+        closing(format!("HTTP/1.1 302 X\r\nLocation: {plain}/authenticate\r\n")),
+        lost(0),
+    ));
+    all.push(behaviour(
+        "302 of HTTP/1.0 whose head never ends",
+        closing(format!("HTTP/1.0 302 X\r\nLocation: {plain}/authenticate\r\n")),
+        lost(0),
+    ));
+    all
+}
+
+// ---- bodies
+
+fn bodies() -> Vec<Behaviour> {
+    let utf16 = |big: bool| -> Vec<u8> {
+        let units = BODY.encode_utf16();
+        if big {
+            [0xfe, 0xff].into_iter().chain(units.flat_map(u16::to_be_bytes)).collect()
+        } else {
+            [0xff, 0xfe].into_iter().chain(units.flat_map(u16::to_le_bytes)).collect()
+        }
+    };
+    let longest = "x".repeat(64 << 10);
+    let mut all = Vec::new();
+    let portal = "<!DOCTYPE html><html><head><title>Wi-Fi</title></head><body>Please log in</body></html>";
+    let useless: Vec<(&str, Vec<u8>)> = vec![
+        ("an empty body", "".into()),
+        ("a body of white space", " \r\n\t ".into()),
+        ("the page of a captive portal", portal.into()),
+        ("a token in HTML", format!("<html>{BODY}</html>").into()),
+        ("JSON behind a byte order mark", format!("\u{feff}{BODY}").into()),
+        ("JSON in UTF-16, little end first", utf16(false)),
+        ("JSON in UTF-16, big end first", utf16(true)),
+        ("JSON behind a NUL", format!("\0{BODY}").into()),
+        ("JSON before a NUL", format!("{BODY}\0").into()),
+        ("a NUL in a token", body_with("\"a\0b\"").into()),
+        ("an escaped NUL in a token", body_with(r#""a\u0000b""#).into()),
+        ("a lone surrogate as a token", body_with(r#""\ud800""#).into()),
+        ("a token in invalid UTF-8", b"{\"token\":\"\xff\"}".to_vec()),
+        ("two members token", r#"{"token":"a","token":"b"}"#.into()),
+        ("the same member token twice", r#"{"token":"a","token":"a"}"#.into()),
+        ("a second token in escapes", r#"{"token":"a","tok\u0065n":"b"}"#.into()),
+        ("100,000 nested arrays", "[".repeat(100_000).into()),
+        ("100,000 nested objects", "{\"a\":".repeat(100_000).into()),
+        ("a number as token", body_with("1234567890").into()),
+        ("a number of a thousand digits as token", body_with(&"9".repeat(1000)).into()),
+        ("NaN as token", body_with("NaN").into()),
+        ("true as token", body_with("true").into()),
+        ("null as token", body_with("null").into()),
+        ("an array as token", body_with(r#"["abc"]"#).into()),
+        ("an object as token", body_with(r#"{"token":"abc"}"#).into()),
+        ("garbage behind the JSON", format!("{BODY}x").into()),
+        ("a second object behind the JSON", format!("{BODY}{BODY}").into()),
+        ("JSON without its last brace", BODY[..47].into()),
+        ("a comma before the last brace", r#"{"token":"abc",}"#.into()),
+        ("single quotes", "{'token':'abc'}".into()),
+        ("no quotes", "{token:abc}".into()),
+        ("a comment", r#"{"token":"abc"/* x */}"#.into()),
+        ("a form", "token=abc".into()),
+        ("a string alone", r#""abc""#.into()),
+        ("a token alone", TOKEN.into()),
+        ("an array of objects", format!("[{BODY}]").into()),
+        ("a callback of JSONP", format!("f({BODY})").into()),
+        ("JSON behind the prefix against inclusion", format!(")]}}',\n{BODY}").into()),
+        ("a member Token", r#"{"Token":"abc"}"#.into()),
+        ("a member token behind a space", r#"{" token":"abc"}"#.into()),
+        ("a token one level down", r#"{"data":{"token":"abc"}}"#.into()),
+        ("an error with 200", r#"{"err":"Access denied"}"#.into()),
+        ("an empty token", body_with(r#""""#).into()),
+        ("a token of a space", body_with(r#"" ""#).into()),
+        ("a token with a space at its end", body_with(r#""abc ""#).into()),
+        ("a token with CR LF", body_with(r#""abc\r\nX-Evil: 1""#).into()),
+        ("a token with LF", body_with(r#""abc\ndef""#).into()),
+        ("a token with a raw line break", body_with("\"abc\r\ndef\"").into()),
+        ("a token with a tab", body_with(r#""a\tb""#).into()),
+        ("a token with DEL", body_with("\"a\u{7f}b\"").into()),
+        ("a token with a letter beyond ASCII", body_with("\"é\"").into()),
+        ("a token with a zero-width space", body_with("\"a\u{200b}b\"").into()),
+        ("a token of 64 KiB and 1 byte", body_with(&format!("\"{longest}x\"")).into()),
+        ("a token of 64 KiB, the last byte not ASCII", body_with(&format!("\"{}é\"", &longest[2..])).into()),
+    ];
+    for (name, body) in useless {
+        all.push(behaviour(name, closing(ok(body)), no_token()).with(|client| client.max_response(1 << 20)));
+    }
+    let odd_but_good: Vec<(&str, String, &str)> = vec![
+        ("white space around the JSON", format!(" \r\n\t{BODY}\n\n"), TOKEN),
+        (
+            "other members beside the token",
+            format!(r#"{{"user":{{"id":7}},"roles":[1,2],{}"#, &BODY[1..]),
+            TOKEN,
+        ),
+        ("a token in escapes", body_with(r#""\u0061\u0062\/""#), "ab/"),
+        ("a name in escapes", r#"{"tok\u0065n":"abc"}"#.to_owned(), "abc"),
+        ("a token of every letter that it may have", body_with(&serde_text(&every_letter())), ""),
+        ("a lone surrogate beside the token", r#"{"x":"\udfff","token":"abc"}"#.to_owned(), "abc"),
+        (
+            "100,000 nested arrays beside the token",
+            format!(r#"{{"x":{}{},"token":"abc"}}"#, "[".repeat(100_000), "]".repeat(100_000)),
+            "abc",
+        ),
+        ("a token of one byte", body_with(r#""x""#), "x"),
+        ("a token that looks like JSON", body_with(r#""{}""#), "{}"),
+        ("a token of 64 KiB", body_with(&format!("\"{longest}\"")), &longest),
+        (
+            "a token beside a number of a thousand digits",
+            format!(r#"{{"x":{},"token":"abc"}}"#, "9".repeat(1000)),
+            "abc",
+        ),
+    ];
+    for (name, body, token) in odd_but_good {
+        let letters = every_letter();
+        let token = if token.is_empty() { letters.as_str() } else { token };
+        all.push(
+            behaviour(name, whole(ok(body)), Expected::success(token))
+                .with(|client| client.max_response(1 << 20)),
+        );
+    }
+    let huge = body_with(&format!("\"{}\"", "x".repeat(10 << 20)));
+    all.push(
+        behaviour("a token of 10 MiB with room for it", whole(ok(&huge)), no_token())
+            .with(|client| client.max_response(16 << 20)),
+    );
+    all.push(behaviour("a token of 10 MiB", whole(ok(&huge)), too_large().status(200)));
+    all
+}
+
+/// Every character that a token may have.
+fn every_letter() -> String {
+    (0x21..=0x7e).map(char::from).collect()
+}
+
+/// A string as JSON writes it.
+fn serde_text(text: &str) -> String {
+    let mut json = Secret::default();
+    encode::json_string(text, &mut json);
+    String::from_utf8(json.to_vec()).unwrap()
+}
+
+#[test]
+fn a_success_without_a_usable_token_is_malformed() {
+    try_all(bodies());
+}
+
+// ---- limits
+
+fn limits() -> Vec<Behaviour> {
+    // A body of exactly so many bytes.
+    let body = |bytes: usize| format!("{BODY}{}", " ".repeat(bytes - BODY.len()));
+    let head_of = |first: &str, bytes: usize| {
+        let without = format!("{first}\r\nContent-Length: 48\r\nX: \r\n\r\n").len();
+        format!("{first}\r\nContent-Length: 48\r\nX: {}\r\n\r\n{BODY}", "y".repeat(bytes - without))
+    };
+    let fields = |first: &str, count: usize| {
+        format!("{first}\r\nContent-Length: 48\r\n{}\r\n{BODY}", "X: y\r\n".repeat(count - 1))
+    };
+    let mut all = Vec::new();
+    for (what, limit, set) in
+        [("64 KiB", 64 << 10, false), ("the least limit", 1 << 10, true), ("16 MiB", 16 << 20, true)]
+    {
+        type Made<'a> = (&'a str, Box<dyn Fn(usize) -> Vec<u8>>);
+        let kinds: [Made; 4] = [
+            ("with a length", Box::new(move |bytes| ok(body(bytes)))),
+            ("in a chunk", Box::new(move |bytes| chunked(format!("{}0\r\n\r\n", chunk(&body(bytes)))))),
+            ("that ends with the connection", Box::new(move |bytes| answer("", body(bytes)))),
+            ("of HTTP/1.0 with a length", Box::new(move |bytes| http_1_0(ok(body(bytes))))),
+        ];
+        for (kind, made) in kinds {
+            let with = move |client: Client| if set { client.max_response(limit) } else { client };
+            all.push(behaviour(format!("a body {kind} of {what}"), closing(made(limit)), good()).with(with));
+            all.push(
+                behaviour(
+                    format!("a body {kind} of {what} and a byte"),
+                    closing(made(limit + 1)),
+                    too_large().status(200),
+                )
+                .with(with),
+            );
+        }
+    }
+    all.push(behaviour(
+        "a head of 64 KiB and a byte behind an empty line",
+        whole(format!("\r\n{}", head_of("HTTP/1.1 200 OK", MOST_HEAD_BYTES + 1))),
+        too_large().status(0),
+    ));
+    all.push(behaviour(
+        "a head of 101 fields behind an empty line",
+        whole(format!("\r\n{}", fields("HTTP/1.1 200 OK", 101))),
+        too_large().status(0),
+    ));
+    for (version, first) in [("", "HTTP/1.1 200 OK"), (" of HTTP/1.0", "HTTP/1.0 200 OK")] {
+        all.extend([
+            behaviour(format!("a head{version} of 64 KiB"), whole(head_of(first, MOST_HEAD_BYTES)), good()),
+            behaviour(
+                format!("a head{version} of 64 KiB and a byte"),
+                whole(head_of(first, MOST_HEAD_BYTES + 1)),
+                too_large().status(0),
+            ),
+            behaviour(format!("a head{version} of 100 fields"), whole(fields(first, 100)), good()),
+            behaviour(
+                format!("a head{version} of 101 fields"),
+                whole(fields(first, 101)),
+                too_large().status(0),
+            ),
+        ]);
+    }
+    let endless = |start: &str, again: &str| {
+        vec![Request, send(start), Repeat(vec![send(again.repeat(1000 / again.len() + 1))])]
+    };
+    for (name, start, again, expected) in [
+        ("an endless first line", "HTTP/1.1 200 ", "x", too_large().status(0)),
+        ("an endless field", "HTTP/1.1 200 OK\r\nX: ", "x", too_large().status(0)),
+        ("an endless name of a field", "HTTP/1.1 200 OK\r\n", "x", too_large().status(0)),
+        ("endless fields", "HTTP/1.1 200 OK\r\n", "X: y\r\n", too_large().status(0)),
+        ("endless fields of LF alone", "HTTP/1.1 200 OK\n", "X: y\n", too_large().status(0)),
+        ("endless CR", "HTTP/1.1 200 OK", "\r", too_large().status(0)),
+        ("endless empty lines", "", "\r\n", too_large().status(0)),
+        ("endless LF", "", "\n", too_large().status(0)),
+        ("endless NUL", "", "\0", malformed().status(0)),
+        (
+            "a head of 1 MiB behind an empty line",
+            "\r\nHTTP/1.1 200 OK\r\n",
+            "X: y\r\n",
+            too_large().status(0),
+        ),
+        ("an endless body", "HTTP/1.1 200 OK\r\n\r\n", " ", too_large().status(200)),
+        ("an endless body of HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\n", " ", too_large().status(200)),
+        ("an endless body of a refusal", "HTTP/1.1 403 X\r\n\r\n", "no", refused(403)),
+        (
+            "an endless body of a refusal with a length",
+            "HTTP/1.1 500 X\r\nContent-Length: 999999999999\r\n\r\n",
+            "no",
+            refused(500),
+        ),
+        (
+            "an endless body of a refusal in chunks",
+            "HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "2\r\nno\r\n",
+            refused(503),
+        ),
+        ("an endless redirect", "HTTP/1.1 302 X\r\nLocation: /x\r\n\r\n", "no", refused(302)),
+        ("an endless JSON string", "HTTP/1.1 200 OK\r\n\r\n{\"token\":\"", "x", too_large().status(200)),
+    ] {
+        all.push(behaviour(name, endless(start, again), expected));
+    }
+    all
+}
+
+#[test]
+fn what_is_larger_than_its_limit_is_refused_and_what_just_fits_is_taken() {
+    try_all(limits());
+}
+
+// ---- Retry-After
+
+fn retry_after() -> Vec<Behaviour> {
+    let date = "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\n";
+    let mut all = Vec::new();
+    for (value, seconds) in [
+        ("0", 0),
+        ("7", 7),
+        ("007", 7),
+        ("  7  ", 7),
+        ("9223372036854775807", i64::MAX),
+        ("9223372036854775808", -1),
+        ("99999999999999999999999999", -1),
+        ("-1", -1),
+        ("-9223372036854775808", -1),
+        ("+7", -1),
+        ("1.5", -1),
+        ("1e3", -1),
+        ("0x10", -1),
+        ("7, 7", -1),
+        ("7s", -1),
+        ("soon", -1),
+        ("", -1),
+        ("\u{667}", -1),
+        ("Wed, 21 Oct 2015 07:29:30 GMT", 90),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Tue, 20 Oct 2015 07:28:00 GMT", 0),
+        ("Wednesday, 21-Oct-15 07:29:30 GMT", 90),
+        ("Wed Oct 21 07:29:30 2015", 90),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 251_956_888_319),
+        ("Wed, 32 Oct 2015 07:28:00 GMT", -1),
+        ("Wed, 21 Oct 2015 07:28:00 CEST", -1),
+        ("2015-10-21T07:29:30Z", -1),
+    ] {
+        let (status, name) = (429, format!("a Retry-After of {value:?}"));
+        let head = format!("HTTP/1.1 {status} X\r\n{date}Retry-After: {value}\r\nContent-Length: 0\r\n\r\n");
+        all.push(behaviour(name, whole(head), refused(status).retry_after(seconds)));
+    }
+    let with = |status: u16, fields: &str| {
+        whole(format!("HTTP/1.1 {status} X\r\n{fields}Content-Length: 0\r\n\r\n"))
+    };
+    all.extend([
+        behaviour("a Retry-After with a 503", with(503, "Retry-After: 5\r\n"), refused(503).retry_after(5)),
+        behaviour("a Retry-After with a 403", with(403, "Retry-After: 5\r\n"), refused(403).retry_after(5)),
+        behaviour("no Retry-After", with(429, ""), refused(429).retry_after(-1)),
+        behaviour(
+            "a Retry-After with an answer of HTTP/1.0",
+            closing("HTTP/1.0 429 X\r\nRetry-After: 5\r\n\r\n"),
+            refused(429).retry_after(5),
+        ),
+        behaviour(
+            "two Retry-After, of which the first counts",
+            with(429, "Retry-After: 5\r\nRetry-After: 9\r\n"),
+            refused(429).retry_after(5),
+        ),
+        behaviour(
+            "two Retry-After in an answer of HTTP/1.0, of which the first counts",
+            closing("HTTP/1.0 429 X\r\nRetry-After: 5\r\nRetry-After: 9\r\n\r\n"),
+            refused(429).retry_after(5),
+        ),
+        behaviour(
+            "a Retry-After with a success",
+            whole(answer("Retry-After: 5\r\nContent-Length: 48\r\n", BODY)),
+            good(),
+        ),
+        behaviour(
+            "a Retry-After date in an answer whose Date is broken",
+            with(429, "Date: now\r\nRetry-After: Wed, 21 Oct 2015 07:29:30 GMT\r\n"),
+            refused(429).retry_after(-1),
+        ),
+        behaviour(
+            "a Retry-After that the deadline has no room for is returned at once",
+            with(503, "Retry-After: 3600\r\n"),
+            refused(503).retry_after(3600),
+        )
+        .with(|client| client.retries(4)),
+        behaviour(
+            "a Retry-After of centuries is returned at once",
+            with(429, "Retry-After: 9223372036854775807\r\n"),
+            refused(429).retry_after(i64::MAX),
+        )
+        .with(|client| client.retries(4)),
+        behaviour(
+            "a Retry-After of nothing is a retry at once",
+            vec![
+                Request,
+                send("HTTP/1.1 429 X\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"),
+                Request,
+                send(GOOD),
+            ],
+            good(),
+        )
+        .with(|client| client.retries(1)),
+    ]);
+    all
+}
+
+#[test]
+fn a_retry_after_is_seconds_or_a_date_and_nothing_absurd() {
+    try_all(retry_after());
+}
+
+// ---- gzip
+
+/// Bits of a deflate stream, the lowest first.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Bits {
+    fn push(&mut self, bits: u32, count: usize) {
+        for bit in 0..count {
+            if self.count % 8 == 0 {
+                self.bytes.push(0);
+            }
+            *self.bytes.last_mut().unwrap() |= ((bits >> bit & 1) as u8) << (self.count % 8);
+            self.count += 1;
+        }
+    }
+
+    /// A code, whose first bit is its highest.
+    fn push_code(&mut self, code: u32, count: usize) {
+        self.push(code.reverse_bits() >> (32 - count), count);
+    }
+}
+
+const GZIP_HEAD: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+
+/// What gzip makes of a text without compressing it (RFC 1952).
+fn gzip(text: &str) -> Vec<u8> {
+    let length = text.len() as u16;
+    let mut crc = !0u32;
+    for byte in text.bytes() {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    [
+        GZIP_HEAD,
+        &[1],
+        &length.to_le_bytes(),
+        &(!length).to_le_bytes(),
+        text.as_bytes(),
+        &(!crc).to_le_bytes(),
+        &u32::from(length).to_le_bytes(),
+    ]
+    .concat()
+}
+
+/// 40 KiB that gzip would unpack to 6 MiB of spaces.
+fn gzip_bomb() -> Vec<u8> {
+    let mut bits = Bits::default();
+    bits.push(0b011, 3); // the last block, with the codes of RFC 1951, 3.2.6
+    bits.push_code(0x30 + 0x20, 8);
+    for _ in 0..25_000 {
+        bits.push_code(0b1100_0101, 8); // 258 bytes
+        bits.push_code(0, 5); // of the byte before
+    }
+    bits.push_code(0, 7);
+    [GZIP_HEAD, &bits.bytes, &[0; 8]].concat()
+}
+
+fn packed() -> Vec<Behaviour> {
+    let packed = |status: u16, body: &[u8]| {
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        whole([head.as_bytes(), body].concat())
+    };
+    vec![
+        behaviour("gzip that was not asked for", packed(200, &gzip(BODY)), no_token()),
+        behaviour("a gzip bomb", packed(200, &gzip_bomb()), no_token()),
+        behaviour("a gzip bomb in a refusal", packed(403, &gzip_bomb()), refused(403)),
+        behaviour("gzip that is none", packed(200, BODY.as_bytes()), good()),
+        behaviour("gzip that is cut", packed(200, &gzip(BODY)[..20]), no_token()),
+        behaviour("gzip without saying so", whole(ok(gzip(BODY))), no_token()),
+        behaviour(
+            "a content encoding of no known name",
+            whole(answer("Content-Encoding: xyz\r\nContent-Length: 48\r\n", BODY)),
+            good(),
+        ),
+    ]
+}
+
+#[test]
+fn gzip_is_not_asked_for_and_never_unpacked() {
+    try_all(packed());
+}
+
+// ---- the server's words
+
+fn words() -> Vec<Behaviour> {
+    let denied = |body: &str| closing(json_answer(403, body));
+    let said = |words: &str| refused(403).words(words);
+    let repeats = |encoded: &str| denied(&format!("wrong password: {encoded}!"));
+    vec![
+        behaviour("words in err", denied(r#"{"err":"Access denied"}"#), said("Access denied")),
+        behaviour("words in error", denied(r#"{"error":"Access denied"}"#), said("Access denied")),
+        behaviour("words in text", denied("Access denied\n"), said("Access denied")),
+        behaviour("words in HTML", denied("<h1>403</h1>"), said("<h1>403</h1>")),
+        behaviour("words elsewhere", denied(r#"{"message":"no"}"#), refused(403).no_words()),
+        behaviour("words that are no string", denied(r#"{"err":{"x":1}}"#), refused(403).no_words()),
+        behaviour("no words", denied(""), refused(403).no_words()),
+        behaviour("words of white space", denied(" \r\n\t"), refused(403).no_words()),
+        behaviour("words with control characters", denied("a\u{1b}[31mb\0c\rd\u{85}e"), said("a[31mbcde")),
+        behaviour("words that turn the text's direction", denied("\u{202e}abc\u{2066}"), said("abc")),
+        behaviour("words in invalid UTF-8", closing(json_answer(403, b"a\xff")), said("a\u{fffd}")),
+        behaviour("words of 1 KiB", denied(&"x".repeat(1024)), said(&"x".repeat(1024))),
+        behaviour("words of 60 KiB", denied(&"x".repeat(60 << 10)), said(&"x".repeat(1024))),
+        behaviour("words of 1 MiB", denied(&"x".repeat(1 << 20)), said(&"x".repeat(1024))),
+        behaviour("words whose last letter does not fit", denied(&"é".repeat(1000)), said(&"é".repeat(512))),
+        behaviour("words in JSON of 100,000 levels", denied(&"[".repeat(50_000)), said(&"[".repeat(1024))),
+        behaviour("words that repeat the password", repeats(PASSWORD), refused(403).no_words()),
+        behaviour(
+            "words that repeat the password as a form has it",
+            repeats("hunter2+%22%C3%A9%26%25%5C%3D%2B"),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "words that repeat the password as JSON has it",
+            repeats(r#"hunter2 \"é&%\\=+"#),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "words in JSON that repeat the password in escapes",
+            denied(r#"{"err":"\u0068unter2 \"\u00e9&%\\=+"}"#),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "words that repeat the password with a control character in it",
+            repeats("hunt\u{1}er2 \"é&%\\=+"),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "words that repeat the whole request",
+            denied(&format!("POST /authenticate username=a&password=hunter2+%22%C3%A9%26%25%5C%3D%2B")),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "words that repeat the password beyond the first KiB",
+            denied(&format!("{}{PASSWORD}", "x".repeat(1024))),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "words that repeat the password at the edge of the first KiB",
+            denied(&format!("{}{PASSWORD}", "x".repeat(1020))),
+            refused(403).no_words(),
+        ),
+        behaviour("words of a success", closing(ok(r#"{"err":"no"}"#)), no_token()),
+        behaviour(
+            "words of an answer of HTTP/1.0",
+            closing("HTTP/1.0 403 X\r\n\r\n{\"err\":\"no\"}"),
+            said("no"),
+        ),
+        behaviour(
+            "words of the last attempt",
+            vec![Request, send(json_answer(500, "one")), Request, send(json_answer(503, "two"))],
+            refused(503).words("two").attempts(2),
+        )
+        .with(|client| client.retries(1)),
+        behaviour(
+            "no words of an attempt before the last",
+            whole("HTTP/1.1 500 X\r\nConnection: close\r\nContent-Length: 3\r\n\r\none"),
+            lost(0).no_words().retry_after(-1).attempts(2).connections(2),
+        )
+        .then(vec![Request, Reset])
+        .with(|client| client.retries(1)),
+    ]
+}
+
+#[test]
+fn the_servers_words_are_bounded_clean_and_never_the_password() {
+    try_all(words());
+}
+
+// ---- the strict reader and ureq
+
+/// A connection at whose other end these bytes were sent before a FIN.
+fn connection_with(bytes: &[u8]) -> (Box<Connection>, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    server.write_all(bytes).unwrap();
+    server.shutdown(Shutdown::Write).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let peer = client.peer_addr().unwrap();
+    (Connection::new(client.into(), peer), server)
+}
+
+/// What a reader made of an answer: status, body, Retry-After, Date; or the code of its failure.
+type Read = Result<(u16, String, Option<(String, Option<String>)>), cd_code>;
+
+fn read(done: Result<Answer, Broken>) -> Read {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let answer = done.map_err(|broken| broken.failure.code())?;
+    let retry_after =
+        answer.retry_after.map(|header| (text(&header.value), header.date.as_deref().map(text)));
+    Ok((answer.status, text(&answer.body), retry_after))
+}
+
+#[test]
+fn whatever_the_strict_reader_takes_ureq_reads_the_same() {
+    const LIMIT: usize = 1 << 10;
+    let base = BaseUrl::parse("http://127.0.0.1").unwrap();
+    let head = RequestHead::new(&base, "/authenticate", "application/json", "x");
+    let call = || Call::new(Duration::from_secs(20), None, None);
+    let table = answers_to_read_twice();
+    assert!(table.len() >= 60, "{}", table.len());
+    let mut kept = 0;
+    for (name, answer, strict) in &table {
+        let (connection, server) = connection_with(answer);
+        let exchanged = exchange(&call(), connection, &head, b"{}", LIMIT);
+        let fit = exchanged.as_ref().is_ok_and(|exchanged| exchanged.connection.is_some());
+        assert_eq!(fit, *strict, "whether {name} leaves a connection fit for the next login");
+        let ours = read(exchanged.map(|exchanged| exchanged.answer));
+        drop(server);
+        let (connection, server) = connection_with(answer);
+        let ureqs = read(through_ureq::read(&call(), connection, LIMIT));
+        drop(server);
+        if ours.is_ok() {
+            assert_eq!(ours, ureqs, "{name}");
+        }
+        kept += usize::from(fit);
+    }
+    assert!(kept >= 20, "{kept}");
+}
+
+/// Odd answers, and whether the connection that one came over may serve another login.
+fn answers_to_read_twice() -> Vec<(&'static str, Vec<u8>, bool)> {
+    let strict = [
+        ("a good answer", GOOD.to_owned()),
+        ("an answer without a reason", "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nhi".into()),
+        ("an answer without a reason or its space", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi".into()),
+        ("a reason with a tab", "HTTP/1.1 200 O\tK\r\nContent-Length: 2\r\n\r\nhi".into()),
+        ("an empty body", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into()),
+        ("a length with zeros", "HTTP/1.1 200 OK\r\nContent-Length: 0002\r\n\r\nhi".into()),
+        ("a length without a space", "HTTP/1.1 200 OK\r\nContent-Length:2\r\n\r\nhi".into()),
+        ("a length between white space", "HTTP/1.1 200 OK\r\nContent-Length: \t 2 \t\r\n\r\nhi".into()),
+        ("a length in odd letters", "HTTP/1.1 200 OK\r\ncOnTeNt-lEnGtH: 2\r\n\r\nhi".into()),
+        (
+            "a body that looks like an answer",
+            "HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n".into(),
+        ),
+        (
+            "a body that looks like chunks",
+            "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n2\r\nhi\r\n0\r\n\r\n".into(),
+        ),
+        ("a body of line breaks", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\r\n\r\n".into()),
+        ("a refusal", "HTTP/1.1 403 X\r\nContent-Length: 2\r\n\r\nno".into()),
+        ("a 205", "HTTP/1.1 205 X\r\nContent-Length: 2\r\n\r\nno".into()),
+        ("a redirect", "HTTP/1.1 302 X\r\nLocation: /x\r\nContent-Length: 2\r\n\r\nno".into()),
+        ("a 999", "HTTP/1.1 999 X\r\nContent-Length: 2\r\n\r\nno".into()),
+        ("a Retry-After", "HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n".into()),
+        (
+            "a Retry-After and a Date",
+            "HTTP/1.1 429 X\r\nDate: a\r\nRetry-After: b\r\nContent-Length: 0\r\n\r\n".into(),
+        ),
+        (
+            "two Retry-After",
+            "HTTP/1.1 429 X\r\nRetry-After: 1\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n".into(),
+        ),
+        (
+            "two dates",
+            "HTTP/1.1 429 X\r\nDate: a\r\nDate: b\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n".into(),
+        ),
+        (
+            "a connection that is kept",
+            "HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\nhi".into(),
+        ),
+        ("a Keep-Alive", "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nhi".into()),
+        (
+            "a field like a length",
+            "HTTP/1.1 200 OK\r\nContent-Lengths: 9\r\nX-Content-Length: 9\r\nContent-Length: 2\r\n\r\nhi"
+                .into(),
+        ),
+        (
+            "a field like a coding",
+            "HTTP/1.1 200 OK\r\nTransfer_Encoding: chunked\r\nContent-Length: 2\r\n\r\nhi".into(),
+        ),
+        ("an empty field", "HTTP/1.1 200 OK\r\nX:\r\nContent-Length: 2\r\n\r\nhi".into()),
+        (
+            "a value with colons",
+            "HTTP/1.1 200 OK\r\nX: Content-Length: 9\r\nContent-Length: 2\r\n\r\nhi".into(),
+        ),
+        ("a Trailer field", "HTTP/1.1 200 OK\r\nTrailer: X\r\nContent-Length: 2\r\n\r\nhi".into()),
+        (
+            "a Content-Encoding",
+            "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi".into(),
+        ),
+        (
+            "a body at the limit",
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 1024\r\n\r\n{}", "x".repeat(1024)),
+        ),
+        ("chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n".into()),
+        (
+            "chunked in odd letters",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: cHuNkEd\r\n\r\n2\r\nhi\r\n0\r\n\r\n".into(),
+        ),
+        (
+            "a chunk size in capitals",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n".into(),
+        ),
+        (
+            "a chunk size with zeros",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0002\r\nhi\r\n0\r\n\r\n".into(),
+        ),
+        (
+            "a last chunk with zeros",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0000000\r\n\r\n".into(),
+        ),
+        ("only the last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into()),
+        (
+            "chunks of line breaks",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\r\n\r\n\r\n2\r\n0\r\r\n0\r\n\r\n"
+                .into(),
+        ),
+        (
+            "a chunk that holds chunks",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n0\r\n\r\n\r\n0\r\n\r\n".into(),
+        ),
+        (
+            "a chunked refusal",
+            "HTTP/1.1 503 X\r\nRetry-After: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"
+                .into(),
+        ),
+    ];
+    let odd = [
+        ("HTTP/1.0", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
+        ("HTTP/1.0 that is kept", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi"),
+        ("lines of LF alone", "HTTP/1.1 200 OK\nContent-Length: 2\n\nhi"),
+        ("one line of LF alone", "HTTP/1.1 200 OK\r\nContent-Length: 2\nX: y\r\n\r\nhi"),
+        ("an empty line of LF alone", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\nhi"),
+        ("an empty line before it", "\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
+        (
+            "an interim answer before it",
+            "HTTP/1.1 103 X\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+        ),
+        ("no length", "HTTP/1.1 200 OK\r\n\r\nhi"),
+        ("a 204", "HTTP/1.1 204 X\r\n\r\n"),
+        ("a 204 with a length", "HTTP/1.1 204 X\r\nContent-Length: 2\r\n\r\nno"),
+        ("a 304", "HTTP/1.1 304 X\r\nContent-Length: 2\r\n\r\nno"),
+        ("a 101", "HTTP/1.1 101 X\r\nUpgrade: x\r\n\r\n"),
+        (
+            "a connection that is closed",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
+        ),
+        (
+            "a connection of two words",
+            "HTTP/1.1 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 2\r\n\r\nhi",
+        ),
+        (
+            "two Connection fields",
+            "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
+        ),
+        ("an Upgrade", "HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nhi"),
+        ("the same length twice", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi"),
+        ("a list of the same length", "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nhi"),
+        (
+            "a length and chunks",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        ),
+        ("a body beyond its length", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nhi"),
+        (
+            "a second answer",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nho",
+        ),
+        ("a body behind a 204", "HTTP/1.1 204 X\r\n\r\nno"),
+        (
+            "chunks with an extension",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\n\r\n",
+        ),
+        (
+            "chunks with white space",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\nhi\r\n0\r\n\r\n",
+        ),
+        ("chunks with a plus", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+2\r\nhi\r\n0\r\n\r\n"),
+        (
+            "chunks with trailers",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX: y\r\n\r\n",
+        ),
+        (
+            "a chunk size of eight digits",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00000002\r\nhi\r\n0\r\n\r\n",
+        ),
+        (
+            "chunked twice",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        ),
+        ("chunks in gzip", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
+        (
+            "something behind the chunks",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\nx",
+        ),
+        ("a refusal cut short", "HTTP/1.1 403 X\r\nContent-Length: 9\r\n\r\nno"),
+        ("a refusal of HTTP/1.0 cut short", "HTTP/1.0 403 X\r\nContent-Length: 9\r\n\r\nno"),
+        ("a refusal above the limit", "HTTP/1.1 500 X\r\nContent-Length: 1025\r\n\r\nno"),
+        ("a folded line", "HTTP/1.1 200 OK\r\nX: y\r\n z\r\nContent-Length: 2\r\n\r\nhi"),
+        ("a space before a colon", "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nhi"),
+    ];
+    let strict = strict.into_iter().map(|(name, answer)| (name, answer.into_bytes(), true));
+    strict.chain(odd.into_iter().map(|(name, answer)| (name, answer.into(), false))).collect()
+}
+
+/// A socket whose buffers hold a few KiB, so that a request does not fit in.
+fn narrow_connection() -> (Box<Connection>, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    SockRef::from(&listener).set_recv_buffer_size(4 << 10).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    SockRef::from(&client).set_send_buffer_size(4 << 10).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let peer = client.peer_addr().unwrap();
+    (Connection::new(client.into(), peer), server)
+}
+
+fn send_much(connection: Box<Connection>, timeout: Duration) -> Result<Answer, Broken> {
+    let base = BaseUrl::parse("http://127.0.0.1").unwrap();
+    let head = RequestHead::new(&base, "/authenticate", "application/json", "x");
+    let call = Call::new(timeout, None, None);
+    exchange(&call, connection, &head, &vec![b'x'; 4 << 20], 1 << 10).map(|exchanged| exchanged.answer)
+}
+
+#[test]
+fn a_server_that_never_reads_holds_a_login_until_its_deadline_said_to_be_sending() {
+    let (connection, server) = narrow_connection();
+    let broken = send_much(connection, Duration::from_millis(300)).map(drop).unwrap_err();
+    let Failure::Timeout { phase: Phase::Send, .. } = broken.failure else { panic!("{broken:?}") };
+    assert!(broken.sent);
+    drop(server);
+}
+
+#[test]
+fn an_answer_that_comes_before_the_request_is_read_is_taken() {
+    let (connection, mut server) = narrow_connection();
+    server.write_all(&json_answer(413, "too much")).unwrap();
+    drop(server); // a reset: the request, or what there is of it, was never read
+    let answer = send_much(connection, Duration::from_secs(20)).unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (413, &b"too much"[..]));
+}
+
+// ---- how many there are
+
+#[test]
+fn more_than_200_behaviours_are_tried() {
+    let tables = [
+        cut_short(),
+        slow(),
+        lengths(),
+        chunks(),
+        versions(),
+        fields(),
+        interim(),
+        statuses(),
+        redirects("http://127.0.0.1:9", "https://localhost:9"),
+        bodies(),
+        limits(),
+        retry_after(),
+        packed(),
+        words(),
+    ];
+    let names: std::collections::HashSet<_> =
+        tables.iter().flatten().map(|behaviour| behaviour.name().to_owned()).collect();
+    assert!(names.len() >= 200, "{}", names.len());
+}

@@ -1,0 +1,74 @@
+//! Certificates and TLS settings of servers that are good in this respect, and what the others are made from.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// An authority, and the file that makes a client trust it.
+pub struct Authority {
+    pub issuer: CertifiedIssuer<'static, KeyPair>,
+    pub file: PathBuf,
+}
+
+impl Authority {
+    pub fn new() -> Authority {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "Hostile CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let file = file("ca.pem", issuer.pem());
+        Authority { issuer, file }
+    }
+}
+
+/// The authority of this program's good servers.
+fn authority() -> &'static Authority {
+    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+    AUTHORITY.get_or_init(Authority::new)
+}
+
+/// What makes a client trust [`good_server`].
+pub fn ca_file() -> &'static str {
+    authority().file.to_str().unwrap()
+}
+
+/// TLS with a certificate for localhost that is good in all respects.
+pub fn good_server() -> Arc<ServerConfig> {
+    static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
+    Arc::clone(CONFIG.get_or_init(|| {
+        let names = ["localhost", "127.0.0.1", "::1", "api.couchdrop.test"].map(str::to_owned);
+        let params = CertificateParams::new(names).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &authority().issuer).unwrap();
+        server_config(vec![certificate.der().clone()], &key)
+    }))
+}
+
+pub fn server_config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// Writes a file of its own for this program, in cargo's folder for such.
+pub fn file(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{}-{number}-{name}", env!("CARGO_CRATE_NAME"));
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, content).unwrap();
+    path
+}

@@ -1,0 +1,29 @@
+//! A server that misbehaves on purpose: each connection plays a script of small steps, on a plain socket or under
+//! TLS, and what the client sent on it is recorded.
+//!
+//! ```ignore
+//! let server = Hostile::plain(vec![vec![Step::Request, send("HTTP/1.1 200 OK\r\nContent-Le"), Step::Reset]]);
+//! let outcome = Client::new(&server.url()).login();
+//! assert_eq!(outcome.code, CD_ERR_CONNECTION_LOST as i32);
+//! assert_eq!(server.connections().len(), 1);
+//! ```
+//!
+//! Nothing here sleeps: a script is paced by its writes, each of which is a segment of its own, and by gates that a
+//! test opens.
+
+#![allow(dead_code, unused_imports, reason = "each suite uses a part of it")]
+
+mod behaviour;
+mod certificate;
+mod client;
+mod kernel;
+mod peer;
+mod script;
+mod server;
+
+pub use behaviour::{Behaviour, Expected, Over, behaviour, behaviours_in_turn, try_all};
+pub use certificate::{Authority, ca_file, file, good_server, server_config};
+pub use client::{Client, Outcome, PASSWORD, USERNAME};
+pub use kernel::{Side, wait_for_client};
+pub use script::{GOOD, Script, Step, TOKEN, closing, json_answer, send, serve, then_closing, whole};
+pub use server::{Hostile, Seen};

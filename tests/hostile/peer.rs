@@ -1,0 +1,259 @@
+//! The server's side of one connection: plays its script, through TLS where there is one.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection};
+use socket2::SockRef;
+
+use super::script::Step;
+use super::server::Shared;
+
+pub struct Peer {
+    /// None once the connection was reset.
+    socket: Option<Arc<TcpStream>>,
+    tls: Option<Box<ServerConnection>>,
+    shared: Arc<Shared>,
+    /// Which connection this is.
+    index: usize,
+    /// What came and no step has taken yet.
+    unread: Vec<u8>,
+    /// How many bytes may still go out, and how it ends then.
+    allowance: Option<(usize, Step)>,
+}
+
+impl Peer {
+    pub fn new(
+        socket: Arc<TcpStream>,
+        tls: Option<&Arc<ServerConfig>>,
+        shared: Arc<Shared>,
+        index: usize,
+    ) -> Peer {
+        let tls = tls.map(|config| {
+            let mut connection = ServerConnection::new(Arc::clone(config)).unwrap();
+            connection.set_buffer_limit(None);
+            Box::new(connection)
+        });
+        Peer { socket: Some(socket), tls, shared, index, unread: Vec::new(), allowance: None }
+    }
+
+    /// Plays the script, then reads until the client closes. An error is the client's end of it, or a step's own.
+    pub fn play(&mut self, script: &[Step]) -> io::Result<()> {
+        self.steps(script)?;
+        loop {
+            self.receive()?;
+        }
+    }
+
+    fn steps(&mut self, steps: &[Step]) -> io::Result<()> {
+        steps.iter().try_for_each(|step| self.step(step))
+    }
+
+    fn step(&mut self, step: &Step) -> io::Result<()> {
+        match step {
+            Step::Handshake => self.handshake(),
+            Step::Request => {
+                while !self.take_request() {
+                    self.receive()?;
+                }
+                self.shared.change(self.index, |seen| seen.requests += 1);
+                Ok(())
+            }
+            Step::Read(count) => {
+                while self.unread.len() < *count {
+                    self.receive()?;
+                }
+                self.unread.drain(..count);
+                Ok(())
+            }
+            Step::Send(bytes) => self.send(bytes),
+            Step::Drip(bytes) => bytes.iter().try_for_each(|byte| self.send(&[*byte])),
+            Step::Trickle { bytes, pause } => loop {
+                for byte in bytes {
+                    self.pause(*pause)?;
+                    self.send(&[*byte])?;
+                }
+            },
+            Step::Raw(bytes) => self.write(bytes),
+            Step::CutAfter { bytes, end } => {
+                self.allowance = Some((*bytes, (**end).clone()));
+                Ok(())
+            }
+            Step::Repeat(steps) => loop {
+                self.steps(steps)?;
+            },
+            Step::Gate(name) => self.shared.wait_for_gate(name),
+            Step::CloseNotify => self.close_notify(),
+            Step::Close => {
+                self.close_notify()?;
+                self.socket()?.shutdown(Shutdown::Write)
+            }
+            Step::Cut => self.socket()?.shutdown(Shutdown::Write),
+            Step::Reset => {
+                SockRef::from(&*self.socket()?).set_linger(Some(Duration::ZERO))?;
+                self.shared.forget_socket(self.index);
+                self.socket = None;
+                Err(io::Error::other("the script has reset it"))
+            }
+        }
+    }
+
+    fn socket(&self) -> io::Result<Arc<TcpStream>> {
+        self.socket.clone().ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+
+    /// Takes a request off what came, if one is there in full.
+    fn take_request(&mut self) -> bool {
+        let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+        let head = String::from_utf8_lossy(&self.unread[..end]).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let length: usize = length.and_then(|length| length.trim().parse().ok()).unwrap_or(0);
+        if self.unread.len() < end + 4 + length {
+            return false;
+        }
+        self.unread.drain(..end + 4 + length);
+        true
+    }
+
+    fn handshake(&mut self) -> io::Result<()> {
+        while self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
+            self.flush()?;
+            self.read_tls()?;
+        }
+        self.flush()
+    }
+
+    /// Reads whatever comes next, and records it.
+    fn receive(&mut self) -> io::Result<()> {
+        let mut part = vec![0; 256 << 10];
+        let count = if self.tls.is_none() {
+            read(&mut &*self.socket()?, &mut part)?
+        } else {
+            self.handshake()?;
+            loop {
+                match self.tls.as_mut().unwrap().reader().read(&mut part) {
+                    Ok(count) => break count,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.read_tls()?,
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        if count == 0 {
+            self.shared.change(self.index, |seen| seen.closed_in_order = true);
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        part.truncate(count);
+        self.unread.extend_from_slice(&part);
+        self.shared.change(self.index, |seen| {
+            seen.received.extend_from_slice(&part);
+            seen.reads.push(count);
+        });
+        Ok(())
+    }
+
+    /// Lets TLS take in what comes; tells the client what is wrong with it.
+    fn read_tls(&mut self) -> io::Result<()> {
+        let socket = self.socket()?;
+        let tls = self.tls.as_mut().unwrap();
+        if tls.read_tls(&mut &*socket)? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let was_handshaking = tls.is_handshaking();
+        let processed = tls.process_new_packets().map(drop);
+        let resumed = tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        let done = was_handshaking && !tls.is_handshaking();
+        let version = tls.protocol_version();
+        let alpn = tls.alpn_protocol().map(<[u8]>::to_vec);
+        let name = tls.server_name().map(str::to_owned);
+        self.shared.change(self.index, |seen| {
+            if done {
+                (seen.handshaken, seen.resumed) = (true, resumed);
+                (seen.version, seen.alpn, seen.server_name) = (version, alpn, name);
+            }
+            if let Err(error) = &processed {
+                seen.tls_error = Some(error.clone());
+            }
+        });
+        let flushed = self.flush();
+        processed.map_err(io::Error::other)?;
+        flushed
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.tls.is_none() {
+            return self.write(bytes);
+        }
+        self.handshake()?;
+        self.tls.as_mut().unwrap().writer().write_all(bytes)?;
+        self.flush()
+    }
+
+    fn close_notify(&mut self) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+        }
+        self.flush()
+    }
+
+    /// Sends what TLS has to say.
+    fn flush(&mut self) -> io::Result<()> {
+        let mut records = Vec::new();
+        while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
+            tls.write_tls(&mut records)?;
+        }
+        if records.is_empty() { Ok(()) } else { self.write(&records) }
+    }
+
+    /// Puts bytes on the wire: as many as are allowed.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some((left, end)) = &mut self.allowance else {
+            return (&*self.socket()?).write_all(bytes);
+        };
+        let now = bytes.len().min(*left);
+        *left -= now;
+        let end = (*left == 0).then(|| end.clone());
+        (&*self.socket()?).write_all(&bytes[..now])?;
+        self.shared.change(self.index, |seen| seen.cut = end.is_some());
+        match end {
+            None => Ok(()),
+            Some(end) => {
+                self.tls = None; // what it would still say stays unsaid
+                self.step(&end)?;
+                self.drain()
+            }
+        }
+    }
+
+    /// Reads, without a look at it, until the client closes.
+    fn drain(&mut self) -> io::Result<()> {
+        let socket = self.socket()?;
+        let mut part = vec![0; 64 << 10];
+        while read(&mut &*socket, &mut part)? > 0 {}
+        Err(ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Lets time pass, unless the client closes before.
+    fn pause(&mut self, length: Duration) -> io::Result<()> {
+        let socket = self.socket()?;
+        socket.set_read_timeout(Some(length))?;
+        let read = socket.peek(&mut [0]);
+        socket.set_read_timeout(None)?;
+        match read {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn read(from: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(to) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}

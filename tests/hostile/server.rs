@@ -1,0 +1,216 @@
+//! Listener, connections and the record of what came over them.
+
+use std::collections::HashSet;
+use std::io::{self, ErrorKind};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustls::{ProtocolVersion, ServerConfig};
+
+use super::peer::Peer;
+use super::script::Script;
+
+/// What happened on one connection so far.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The client's end of it.
+    pub client: Option<SocketAddr>,
+    /// What the client sent; under TLS what was in it, without the handshake.
+    pub received: Vec<u8>,
+    /// How much of it each read gave.
+    pub reads: Vec<usize>,
+    /// How many requests `Step::Request` has read.
+    pub requests: usize,
+    pub handshaken: bool,
+    pub resumed: bool,
+    pub version: Option<ProtocolVersion>,
+    pub alpn: Option<Vec<u8>>,
+    pub server_name: Option<String>,
+    /// Why TLS ended on this side; an alert of the client's too.
+    pub tls_error: Option<rustls::Error>,
+    /// `Step::CutAfter` has cut it.
+    pub cut: bool,
+    /// The client has closed it, under TLS with its close_notify.
+    pub closed_in_order: bool,
+    /// The script has ended, or the client ended it.
+    pub over: bool,
+}
+
+impl Seen {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+}
+
+/// A server on loopback. Dropping it ends its connections and threads.
+pub struct Hostile {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+pub struct Shared {
+    scripts: Vec<Script>,
+    tls: Option<Arc<ServerConfig>>,
+    stopping: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    seen: Vec<Seen>,
+    sockets: Vec<Option<Arc<TcpStream>>>,
+    threads: Vec<JoinHandle<()>>,
+    open_gates: HashSet<&'static str>,
+}
+
+/// A test that waits for longer than this has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Hostile {
+    /// A server without TLS on 127.0.0.1: the first connection plays the first script, and so on; those after the
+    /// last script play it too.
+    pub fn plain(scripts: Vec<Script>) -> Hostile {
+        Hostile::on(TcpListener::bind("127.0.0.1:0").unwrap(), None, scripts)
+    }
+
+    /// The same under TLS.
+    pub fn tls(config: Arc<ServerConfig>, scripts: Vec<Script>) -> Hostile {
+        Hostile::on(TcpListener::bind("127.0.0.1:0").unwrap(), Some(config), scripts)
+    }
+
+    pub fn on(listener: TcpListener, tls: Option<Arc<ServerConfig>>, scripts: Vec<Script>) -> Hostile {
+        assert!(!scripts.is_empty());
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            scripts,
+            tls,
+            stopping: AtomicBool::new(false),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let accepting = Arc::clone(&shared);
+        let acceptor = thread::spawn(move || {
+            while let Ok((socket, client)) = listener.accept() {
+                if accepting.stopping.load(Ordering::SeqCst) {
+                    return;
+                }
+                socket.set_nodelay(true).unwrap();
+                accepting.start(socket, client);
+            }
+        });
+        Hostile { address, shared, acceptor: Some(acceptor) }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// `https://localhost:PORT` with TLS, `http://ADDRESS:PORT` without.
+    pub fn url(&self) -> String {
+        if self.shared.tls.is_some() { self.https_url() } else { format!("http://{}", self.address) }
+    }
+
+    /// For a server that only pretends to speak TLS, too.
+    pub fn https_url(&self) -> String {
+        format!("https://localhost:{}", self.port())
+    }
+
+    pub fn open_gate(&self, name: &'static str) {
+        self.shared.state().open_gates.insert(name);
+        self.shared.changed.notify_all();
+    }
+
+    /// The connections so far, in the order in which they were accepted.
+    pub fn connections(&self) -> Vec<Seen> {
+        self.shared.state().seen.clone()
+    }
+
+    /// Waits until `what` holds for the connections.
+    pub fn wait(&self, what: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
+        let (state, waited) = self
+            .shared
+            .changed
+            .wait_timeout_while(self.shared.state(), PATIENCE, |state| !what(&state.seen))
+            .unwrap();
+        assert!(!waited.timed_out(), "this never came: {:?}", state.seen);
+        state.seen.clone()
+    }
+
+    /// Waits until this many connections were accepted and all of them are over.
+    pub fn wait_until_over(&self, count: usize) -> Vec<Seen> {
+        self.wait(|seen| seen.len() >= count && seen.iter().all(|seen| seen.over))
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        // Wakes the acceptor.
+        drop(TcpStream::connect(self.address));
+        if let Some(acceptor) = self.acceptor.take() {
+            acceptor.join().unwrap();
+        }
+        let threads = {
+            let mut state = self.shared.state();
+            for socket in state.sockets.iter().flatten() {
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+            self.shared.changed.notify_all();
+            std::mem::take(&mut state.threads)
+        };
+        let panicked = threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+        assert!(panicked == 0 || thread::panicking(), "a connection of the hostile server panicked");
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn start(self: &Arc<Shared>, socket: TcpStream, client: SocketAddr) {
+        let socket = Arc::new(socket);
+        let mut state = self.state();
+        let index = state.seen.len();
+        state.seen.push(Seen { client: Some(client), ..Seen::default() });
+        state.sockets.push(Some(Arc::clone(&socket)));
+        let shared = Arc::clone(self);
+        state.threads.push(thread::spawn(move || {
+            let script = &shared.scripts[index.min(shared.scripts.len() - 1)];
+            let mut peer = Peer::new(socket, shared.tls.as_ref(), Arc::clone(&shared), index);
+            // An error is how every connection ends.
+            let _ = peer.play(script);
+            shared.forget_socket(index);
+            drop(peer);
+            shared.change(index, |seen| seen.over = true);
+        }));
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    pub fn change(&self, index: usize, change: impl FnOnce(&mut Seen)) {
+        change(&mut self.state().seen[index]);
+        self.changed.notify_all();
+    }
+
+    /// Lets go of a connection's socket, so that dropping it closes it.
+    pub fn forget_socket(&self, index: usize) {
+        self.state().sockets[index] = None;
+    }
+
+    pub fn wait_for_gate(&self, name: &'static str) -> io::Result<()> {
+        let closed =
+            |state: &mut State| !state.open_gates.contains(name) && !self.stopping.load(Ordering::SeqCst);
+        drop(self.changed.wait_while(self.state(), closed).unwrap());
+        if self.stopping.load(Ordering::SeqCst) { Err(ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+}
