@@ -48,18 +48,19 @@ func (t *Token) Value() string {
 func (t *Token) Wipe() { t.wipe() }
 
 // masked is a secret that shows itself nowhere. Package fmt can't call methods of a field that is not exported, and
-// shows what is in it instead. That is a pointer, which it does not follow.
+// shows what is in it instead. That is a pointer to a pointer: one alone it follows, for a verb that doesn't fit a
+// pointer, %s for instance.
 type masked struct{ hidden *hidden }
 
-// hidden is the secret itself.
+// hidden is where the secret lies.
 type hidden struct {
 	mutex sync.RWMutex
-	text  []byte
+	text  *[]byte
 }
 
 // hide takes over the text: nobody else may keep it.
 func hide(text []byte) *hidden {
-	h := &hidden{text: text}
+	h := &hidden{text: &text}
 	runtime.SetFinalizer(h, (*hidden).wipe)
 	return h
 }
@@ -67,10 +68,10 @@ func hide(text []byte) *hidden {
 func (h *hidden) wipe() {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	for i := range h.text {
-		h.text[i] = 0
+	for i := range *h.text {
+		(*h.text)[i] = 0
 	}
-	h.text = nil
+	*h.text = nil
 }
 
 func (m masked) wipe() {
@@ -87,7 +88,7 @@ func (m masked) read(f func(text []byte)) {
 	}
 	m.hidden.mutex.RLock()
 	defer m.hidden.mutex.RUnlock()
-	f(m.hidden.text)
+	f(*m.hidden.text)
 }
 
 // String returns "[redacted]".

@@ -1,0 +1,171 @@
+//go:build cgo
+
+package couchdrop
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// unused are the names of the header that this package has no need of. cgo holds the types of all others.
+var unused = map[string]string{
+	"cd_authenticate":          "cd_authenticate_with does more",
+	"cd_cancel_is_triggered":   "a turn knows",
+	"cd_cancel_set_check":      "for languages that must run their own signal handlers",
+	"cd_error_code":            "the call returned it",
+	"cd_version_number":        "cd_version tells the same",
+	"cd_abi_version":           "the name of the library tells the same",
+	"COUCHDROP_ABI_VERSION":    "likewise",
+	"COUCHDROP_VERSION":        "compared below",
+	"COUCHDROP_NODISCARD":      "for C",
+	"COUCHDROP_H":              "for C",
+	"COUCHDROP_VERSION_NUMBER": "for C",
+}
+
+func header(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("couchdrop.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// sources parses this package without its tests.
+func sources(t *testing.T) []*ast.File {
+	t.Helper()
+	packages, err := parser.ParseDir(token.NewFileSet(), ".", func(file fs.FileInfo) bool {
+		return !strings.HasSuffix(file.Name(), "_test.go")
+	}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []*ast.File
+	for _, file := range packages["couchdrop"].Files {
+		files = append(files, file)
+	}
+	return files
+}
+
+func TestTheHeaderIsTheProjects(t *testing.T) {
+	original, err := os.ReadFile("../../include/couchdrop.h")
+	if os.IsNotExist(err) {
+		t.Skip("this module stands alone, without the project that it came from")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(original) != header(t) {
+		t.Error("couchdrop.h differs from include/couchdrop.h: copy it")
+	}
+}
+
+func TestTheHeaderIsTheLibrarys(t *testing.T) {
+	version := regexp.MustCompile(`#define COUCHDROP_VERSION "(.*)"`).FindStringSubmatch(header(t))
+	if version == nil || version[1] != Version() {
+		t.Errorf("the header is of version %q, the library of %s", version, Version())
+	}
+}
+
+func TestEveryCodeOfTheHeaderIsHere(t *testing.T) {
+	here := map[string]string{} // Go's name by C's
+	sentinels := map[string]string{}
+	for _, file := range sources(t) {
+		ast.Inspect(file, func(node ast.Node) bool {
+			spec, ok := node.(*ast.ValueSpec)
+			if !ok || len(spec.Values) != 1 {
+				return true
+			}
+			switch value := spec.Values[0].(type) {
+			case *ast.SelectorExpr:
+				here[value.Sel.Name] = spec.Names[0].Name
+			case *ast.CallExpr:
+				if function, ok := value.Fun.(*ast.Ident); ok && function.Name == "codeError" {
+					sentinels[value.Args[0].(*ast.Ident).Name] = spec.Names[0].Name
+				}
+			}
+			return true
+		})
+	}
+	codes := regexp.MustCompile(`(?m)^ +(CD_[A-Z0-9_]+) = (\d+),$`).FindAllStringSubmatch(header(t), -1)
+	if len(codes) < 25 {
+		t.Fatalf("%d codes in the header", len(codes))
+	}
+	for _, code := range codes {
+		name, value := code[1], code[2]
+		words := strings.Replace(strings.Replace(name, "CD_ERR_", "", 1), "CD_", "", 1)
+		if got := strings.ToUpper(strings.TrimPrefix(here[name], "Code")); got != strings.ReplaceAll(words, "_", "") {
+			t.Errorf("%s is called %q in Go", name, here[name])
+		}
+		if name != "CD_OK" && strings.TrimPrefix(sentinels[here[name]], "Err") != strings.TrimPrefix(here[name], "Code") {
+			t.Errorf("the error of %s is called %q", name, sentinels[here[name]])
+		}
+		number, err := strconv.Atoi(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Code(number).String(); got != name {
+			t.Errorf("code %d is called %s by the library, %s by the header", number, got, name)
+		}
+	}
+}
+
+func TestEveryNameOfTheHeaderIsUsed(t *testing.T) {
+	used := map[string]bool{}
+	for _, file := range sources(t) {
+		ast.Inspect(file, func(node ast.Node) bool {
+			if selector, ok := node.(*ast.SelectorExpr); ok {
+				if of, ok := selector.X.(*ast.Ident); ok && of.Name == "C" {
+					used[selector.Sel.Name] = true
+				}
+			}
+			return true
+		})
+	}
+	// C's part calls this one.
+	used["cd_options_set_logger"] = used["couchdrop_go_set_logger"]
+
+	comments := regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*`)
+	code := comments.ReplaceAllString(header(t), "")
+	names := regexp.MustCompile(`\b(cd_[a-z0-9_]+)\(|#define ((?:CD|COUCHDROP)_[A-Z0-9_]+)`).FindAllStringSubmatch(code, -1)
+	if len(names) < 45 {
+		t.Fatalf("%d names in the header", len(names))
+	}
+	seen := map[string]bool{}
+	for _, match := range names {
+		name := match[1] + match[2]
+		seen[name] = true
+		if _, known := unused[name]; used[name] == known {
+			t.Errorf("%s: used is %v, but listed as unused is %v", name, used[name], known)
+		}
+	}
+	for name := range unused {
+		if !seen[name] {
+			t.Errorf("%s is not in the header", name)
+		}
+	}
+}
+
+func TestTheDefaultsAreTheHeaders(t *testing.T) {
+	for function, want := range map[string]time.Duration{
+		"cd_options_set_timeout_ms":         defaultTimeout,
+		"cd_options_set_connect_timeout_ms": defaultConnectTimeout,
+	} {
+		// The comment before the function, with its lines joined.
+		text := header(t)
+		text = text[:strings.Index(text, function+"(cd_options")]
+		text = regexp.MustCompile(`\s+\* ?`).ReplaceAllString(text[strings.LastIndex(text, "/**"):], " ")
+		limits := regexp.MustCompile(`1 to (\d+) ms, (\d+) where nothing is set`).FindStringSubmatch(text)
+		if limits == nil || limits[1] != strconv.Itoa(int(maxTimeout/time.Millisecond)) || limits[2] != strconv.Itoa(int(want/time.Millisecond)) {
+			t.Errorf("%s: the header says %q, this package %v", function, limits, want)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+//go:build cgo
+
+package couchdrop
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestTheLoggerIsToldWhatHappensWithoutSecrets(t *testing.T) {
+	var mutex sync.Mutex
+	told := map[LogLevel]string{}
+	log := func(level LogLevel, message string) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		told[level] += message + "\n"
+	}
+	replaced := func(LogLevel, string) { t.Error("a logger that was replaced is told something") }
+	client := newClient(t, WithLogger(LogDebug, replaced), WithLogger(LogDebug, log))
+	token, err := client.Authenticate(context.Background(), account("ada"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Authenticate(context.Background(), account("down")); err == nil {
+		t.Fatal("logged in")
+	}
+	for level := LogError; level <= LogDebug; level++ {
+		if told[level] == "" {
+			t.Errorf("nothing at level %d", level)
+		}
+		if strings.Contains(told[level], token.Value()) || strings.Contains(told[level], password) {
+			t.Error("the log shows a secret")
+		}
+	}
+	quiet := newClient(t, WithLogger(LogWarn, func(level LogLevel, message string) { t.Errorf("told at level %d: %s", level, message) }))
+	if _, err := quiet.Authenticate(context.Background(), account("ada")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALoggersPanicReachesItsCaller(t *testing.T) {
+	reason := errors.New("a defect of the logger")
+	client := newClient(t, WithLogger(LogInfo, func(LogLevel, string) { panic(reason) }))
+	for i := 0; i < 2; i++ {
+		func() {
+			defer func() {
+				if value := recover(); value != reason {
+					t.Errorf("panics with %v", value)
+				}
+			}()
+			_, err := client.Authenticate(context.Background(), account("ada"))
+			t.Errorf("returns, with %v", err)
+		}()
+	}
+	// Nothing of the calls is left: Close would wait for them.
+	client.Close()
+}
+
+func TestLoggersOfManyGoroutines(t *testing.T) {
+	var mutex sync.Mutex
+	lines := 0
+	client := newClient(t, WithBaseURL(service.http), WithLogger(LogDebug, func(_ LogLevel, message string) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		lines += strings.Count(message+"\n", "\n")
+	}))
+	var group sync.WaitGroup
+	for i := 0; i < 100; i++ {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			if _, err := client.Authenticate(context.Background(), account("ada")); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	group.Wait()
+	if lines < 100 {
+		t.Errorf("%d lines for 100 logins", lines)
+	}
+}

@@ -1,0 +1,171 @@
+//go:build cgo
+
+package couchdrop
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/gob"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const hush = "hunter2 Zhuk-7431!"
+
+// config is what a user may have.
+type config struct {
+	Exported   Secret
+	unexported Secret
+	Pointer    *Secret
+	Token      *Token
+	token      *Token
+	copied     Token
+	Login      Credentials
+	login      *Credentials
+	List       []Secret
+	Map        map[string]interface{}
+	any        interface{}
+}
+
+// holders are all ways in which a secret may lie about.
+func holders() map[string]interface{} {
+	secret, token := NewSecret(hush), &Token{masked{hide([]byte(hush))}}
+	login := Credentials{Username: "ada", Password: secret}
+	c := config{
+		Exported: secret, unexported: secret, Pointer: &secret, Token: token, token: token, copied: *token, Login: login,
+		login: &login, List: []Secret{secret}, Map: map[string]interface{}{"secret": secret, "token": token}, any: secret,
+	}
+	return map[string]interface{}{
+		"Secret": secret, "*Secret": &secret, "Token": *token, "*Token": token, "Credentials": login, "*Credentials": &login,
+		"config": c, "*config": &c, "[]Secret": c.List, "map": c.Map, "[]*Token": []*Token{token},
+		"map keys": map[Secret]int{secret: 1}, "struct of pointers": struct{ c *config }{&c},
+		"reflect.Value": reflect.ValueOf(c).Field(1), "func": token.Value,
+	}
+}
+
+// shows reports whether a text holds the secret in any form that package fmt knows.
+func shows(text string) bool {
+	decimal, hexadecimal := "", ""
+	for _, b := range []byte(hush[:4]) {
+		decimal += strconv.Itoa(int(b)) + " "
+		hexadecimal += fmt.Sprintf("%#x, ", b)
+	}
+	for _, form := range []string{
+		hush[:6], hush[8:12], decimal, hexadecimal, fmt.Sprintf("%x", hush[:6]), fmt.Sprintf("%X", hush[:6]),
+		fmt.Sprintf("% x", hush[:6]), base64.StdEncoding.EncodeToString([]byte(hush[:6])),
+	} {
+		if strings.Contains(text, form) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestShowsKnowsASecret(t *testing.T) {
+	open := struct {
+		text  string
+		bytes []byte
+	}{hush, []byte(hush)}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "% x"} {
+		if !shows(fmt.Sprintf(verb, open)) {
+			t.Errorf("not what %s prints: %s", verb, fmt.Sprintf(verb, open))
+		}
+	}
+}
+
+func TestNoVerbShowsASecret(t *testing.T) {
+	for name, value := range holders() {
+		for _, flag := range []string{"", "+", "#", " ", "-20", "020", ".3"} {
+			for _, verb := range "vTtbcdoOqxXUeEfFgGspwyz" {
+				format := "%" + flag + string(verb)
+				shown := fmt.Sprintf(format, value)
+				if shows(shown) {
+					t.Errorf("%s of %s: %s", format, name, shown)
+				}
+				switch value.(type) {
+				case Secret, *Secret, Token, *Token:
+					if verb != 'T' && verb != 'p' && verb != 'w' && shown != "[redacted]" {
+						t.Errorf("%s of %s: %s", format, name, shown)
+					}
+				}
+			}
+		}
+		for _, shown := range []string{fmt.Sprint(value), fmt.Sprintln(value), fmt.Errorf("%w", fmt.Errorf("%v", value)).Error()} {
+			if shows(shown) {
+				t.Errorf("%s: %s", name, shown)
+			}
+		}
+	}
+	if shown := fmt.Sprint((*Token)(nil), (*Secret)(nil), Token{}, Secret{}); shown != "<nil> <nil> [redacted] [redacted]" {
+		t.Error(shown)
+	}
+}
+
+func TestNoEncodingShowsASecret(t *testing.T) {
+	for name, value := range holders() {
+		encoded, err := json.Marshal(value)
+		if shows(string(encoded)) || err != nil && shows(err.Error()) {
+			t.Errorf("JSON of %s: %s, %v", name, encoded, err)
+		}
+		encoded, err = xml.Marshal(value)
+		if shows(string(encoded)) || err != nil && shows(err.Error()) {
+			t.Errorf("XML of %s: %s, %v", name, encoded, err)
+		}
+		var buffer bytes.Buffer
+		err = gob.NewEncoder(&buffer).Encode(value)
+		if shows(buffer.String()) || err != nil && shows(err.Error()) {
+			t.Errorf("gob of %s: %v", name, err)
+		}
+	}
+	secret := NewSecret(hush)
+	encoded, err := json.Marshal(map[string]interface{}{"a": secret, "b": &Token{masked{secret.hidden}}, "c": map[Secret]int{secret: 1}})
+	if want := `{"a":"[redacted]","b":"[redacted]","c":{"[redacted]":1}}`; err != nil || string(encoded) != want {
+		t.Errorf("%s, %v", encoded, err)
+	}
+}
+
+func TestAWipedSecretIsOverwritten(t *testing.T) {
+	source := []byte(hush)
+	secret := NewSecretBytes(source)
+	source[0] = '*'
+	secret.read(func(text []byte) {
+		if string(text) != hush {
+			t.Error("the secret is not a copy of its own")
+		}
+	})
+	token := &Token{masked{hide([]byte(hush))}}
+	if token.Value() != hush {
+		t.Error("the token's value is another")
+	}
+	for _, m := range []masked{secret.masked, token.masked} {
+		text := *m.hidden.text
+		m.wipe()
+		if strings.Trim(string(text), "\x00") != "" {
+			t.Errorf("%q", text)
+		}
+		m.wipe()
+	}
+	if token.Value() != "" || (&Token{}).Value() != "" {
+		t.Error("there is a value without a token")
+	}
+	Secret{}.Wipe()
+}
+
+func TestAForgottenTokenIsOverwritten(t *testing.T) {
+	left := make(chan string, 1)
+	token := &Token{masked{hide([]byte(hush))}}
+	// What a finalizer's object refers to is finalized after it.
+	runtime.SetFinalizer(&(*token.hidden.text)[0], func(first *byte) { left <- string([]byte{*first}) })
+	runtime.KeepAlive(token)
+	token = nil
+	waitFor(t, "the token is not released", func() bool { return len(left) == 1 })
+	if first := <-left; first != "\x00" {
+		t.Errorf("left behind: %q", first)
+	}
+}

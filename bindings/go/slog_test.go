@@ -1,0 +1,55 @@
+//go:build cgo && go1.21
+
+package couchdrop
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestSlogShowsNoSecret(t *testing.T) {
+	var buffer bytes.Buffer
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&buffer, nil), slog.NewJSONHandler(&buffer, nil)} {
+		for name, value := range holders() {
+			if name == "func" {
+				continue
+			}
+			buffer.Reset()
+			slog.New(handler).Info("login", "value", value, slog.Group("in a group", "value", value))
+			if shows(buffer.String()) {
+				t.Errorf("%T of %s: %s", handler, name, buffer.String())
+			}
+			switch value.(type) {
+			case Secret, *Secret, Token, *Token:
+				if strings.Count(buffer.String(), redacted) != 2 {
+					t.Errorf("%T of %s: %s", handler, name, buffer.String())
+				}
+			}
+		}
+	}
+}
+
+func TestSlogIsToldWhatHappens(t *testing.T) {
+	var buffer bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&buffer, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	token, err := newClient(t, WithSlog(logger)).Authenticate(context.Background(), account("ada"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := buffer.String()
+	if !strings.Contains(told, "level=INFO") || !strings.Contains(told, "level=DEBUG") {
+		t.Error(told)
+	}
+	if strings.Contains(told, token.Value()) || strings.Contains(told, password) {
+		t.Error("the log shows a secret")
+	}
+	// Nothing is made that the logger does not want.
+	client := newClient(t, WithSlog(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))))
+	if client.log != nil {
+		t.Error("a logger that wants nothing is asked")
+	}
+}

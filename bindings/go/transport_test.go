@@ -1,0 +1,539 @@
+//go:build cgo
+
+package couchdrop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// fakeService logs in, and takes the newest token alone.
+type fakeService struct {
+	*httptest.Server
+	mutex  sync.Mutex
+	logins int
+	// The tokens and bodies of other requests, in their order.
+	tokens, bodies []string
+	// What an answer to a request with a good token is, and to a login; nil = 200.
+	answer, login func(http.ResponseWriter, *http.Request)
+	// No token is good.
+	forbidden bool
+}
+
+func newFakeService(t *testing.T) *fakeService {
+	t.Helper()
+	service := &fakeService{}
+	service.Server = httptest.NewServer(http.HandlerFunc(service.serve))
+	t.Cleanup(service.Close)
+	return service
+}
+
+func (s *fakeService) serve(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/authenticate" {
+		s.mutex.Lock()
+		s.logins++
+		token, login := s.current(), s.login
+		s.mutex.Unlock()
+		if login != nil {
+			login(w, r)
+			return
+		}
+		fmt.Fprintf(w, `{"token": %q}`, token)
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	s.mutex.Lock()
+	s.tokens = append(s.tokens, strings.Join(r.Header["Token"], ","))
+	s.bodies = append(s.bodies, string(body))
+	good, answer := r.Header.Get("token") == s.current() && !s.forbidden, s.answer
+	s.mutex.Unlock()
+	switch {
+	case !good:
+		http.Error(w, `{"error":"Access denied"}`, http.StatusForbidden)
+	case answer != nil:
+		answer(w, r)
+	}
+}
+
+// current is the token of the last login.
+func (s *fakeService) current() string { return fmt.Sprintf("token-%d", s.logins) }
+
+// expire makes the token run out that was given out last.
+func (s *fakeService) expire() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.logins += 100
+}
+
+func (s *fakeService) set(change func()) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	change()
+}
+
+func (s *fakeService) seen() (tokens, bodies string, logins int) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return strings.Join(s.tokens, " "), strings.Join(s.bodies, " "), s.logins
+}
+
+// user is what uses the service: an HTTP client through a transport whose clock it sets.
+type user struct {
+	http.Client
+	*Transport
+	skipped int64
+}
+
+func newUser(t *testing.T, service *fakeService, origins ...string) *user {
+	t.Helper()
+	client := newClient(t, WithBaseURL(service.URL))
+	base := &http.Transport{}
+	t.Cleanup(base.CloseIdleConnections)
+	transport, err := NewTransport(client, account("ada"), base, append(origins, service.URL)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &user{Client: http.Client{Transport: transport}, Transport: transport}
+	transport.now = func() time.Time { return time.Now().Add(time.Duration(atomic.LoadInt64(&u.skipped))) }
+	return u
+}
+
+// skip lets time pass.
+func (u *user) skip(length time.Duration) { atomic.AddInt64(&u.skipped, int64(length)) }
+
+// post returns the status of the answer.
+func (u *user) post(t *testing.T, url, body string) int {
+	t.Helper()
+	response, err := u.Client.Post(url, "text/plain", strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	response.Body.Close()
+	return response.StatusCode
+}
+
+func TestTheTokenGoesToListedOriginsAlone(t *testing.T) {
+	service, stranger := newFakeService(t), newFakeService(t)
+	u := newUser(t, service)
+	if status := u.post(t, service.URL+"/file/ls?path=/", "a"); status != 200 {
+		t.Error(status)
+	}
+	u.post(t, stranger.URL+"/file/ls", "b")
+	// Another name of the same host is another origin.
+	u.post(t, strings.Replace(service.URL, "127.0.0.1", "localhost", 1)+"/file/ls", "c")
+	if tokens, bodies, logins := service.seen(); tokens != "token-1 " || bodies != "a c" || logins != 1 {
+		t.Errorf("%q %q %d", tokens, bodies, logins)
+	}
+	if tokens, bodies, logins := stranger.seen(); tokens != "" || bodies != "b" || logins != 0 {
+		t.Errorf("the stranger got %q %q %d", tokens, bodies, logins)
+	}
+}
+
+func TestARedirectTakesNoTokenToAnotherHost(t *testing.T) {
+	service, stranger := newFakeService(t), newFakeService(t)
+	u := newUser(t, service)
+	// By way of a second redirect, which must not bring it back either.
+	service.answer = func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/there" {
+			http.Redirect(w, r, stranger.URL+"/here", http.StatusTemporaryRedirect)
+		}
+		if r.URL.Path == "/within" {
+			http.Redirect(w, r, "/end", http.StatusTemporaryRedirect)
+		}
+	}
+	u.post(t, service.URL+"/there", "a")
+	request, err := http.NewRequest("POST", service.URL+"/there", strings.NewReader("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("token", "the user's own")
+	response, err := u.Client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if tokens, bodies, _ := stranger.seen(); tokens != " " || bodies != "a b" {
+		t.Errorf("the stranger got %q %q", tokens, bodies)
+	}
+	if status := u.post(t, service.URL+"/within", "c"); status != 200 {
+		t.Error(status)
+	}
+	if tokens, _, _ := service.seen(); tokens != "token-1 token-1 token-1 token-1" {
+		t.Errorf("%q", tokens)
+	}
+}
+
+func TestOriginsAreComparedAsBrowsersDo(t *testing.T) {
+	transport, err := NewTransport(nil, account("ada"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{
+		"https://api.couchdrop.io":                       true,
+		"https://fileio.couchdrop.io/file/ls?path=/":     true,
+		"https://API.Couchdrop.IO:443/x":                 true,
+		"https://user:secret@api.couchdrop.io/":          true,
+		"http://api.couchdrop.io/":                       false,
+		"https://api.couchdrop.io:8443/":                 false,
+		"https://api.couchdrop.io./":                     false,
+		"https://api.couchdrop.io.example.com/":          false,
+		"https://api.couchdrop.io@example.com/":          false,
+		"https://example.com/https://api.couchdrop.io/":  false,
+		"https://couchdrop.io/":                          false,
+		"https://x.api.couchdrop.io/":                    false,
+		"ftp://api.couchdrop.io/":                        false,
+		"//api.couchdrop.io/":                            false,
+		"https:api.couchdrop.io":                         false,
+		"https://example.com/?https://api.couchdrop.io/": false,
+	} {
+		parsed, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if transport.origins[originOf(parsed)] != want {
+			t.Errorf("%s is listed: %v", text, !want)
+		}
+	}
+}
+
+func TestBadOrigins(t *testing.T) {
+	for text, want := range map[string]error{
+		"https://localhost:1234":       nil,
+		"https://localhost/":           nil,
+		"http://127.0.0.1:80":          nil,
+		"http://[::1]":                 nil,
+		"http://LOCALHOST":             nil,
+		"http://api.couchdrop.io":      ErrInsecureURL,
+		"api.couchdrop.io":             ErrInvalidURL,
+		"ftp://localhost":              ErrInvalidURL,
+		"https://":                     ErrInvalidURL,
+		"https://a:secret@localhost":   ErrInvalidURL,
+		"https://localhost/file":       ErrInvalidURL,
+		"https://localhost?a":          ErrInvalidURL,
+		"https://localhost#a":          ErrInvalidURL,
+		"https://a:secret@localhost:x": ErrInvalidURL,
+	} {
+		_, err := NewTransport(nil, account("ada"), nil, text)
+		if !errors.Is(err, want) {
+			t.Errorf("%s is not %v but: %v", text, want, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Error("the error quotes user info:", err)
+		}
+	}
+}
+
+func TestAllRequestsShareOneLogin(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	const requests = 100
+	atOnce(requests, func() {
+		if status := u.post(t, service.URL, "a"); status != 200 {
+			t.Error(status)
+		}
+	})
+	if _, _, logins := service.seen(); logins != 1 {
+		t.Errorf("%d logins", logins)
+	}
+	// The token has run out, for all of them.
+	service.expire()
+	u.skip(settled)
+	atOnce(requests, func() {
+		if status := u.post(t, service.URL, "b"); status != 200 {
+			t.Error(status)
+		}
+	})
+	if _, bodies, logins := service.seen(); logins != 1+100+1 || strings.Count(bodies, "b") < requests+1 {
+		t.Errorf("%d logins", logins-100)
+	}
+}
+
+func atOnce(count int, do func()) {
+	var group sync.WaitGroup
+	for i := 0; i < count; i++ {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			do()
+		}()
+	}
+	group.Wait()
+}
+
+func TestAYoungTokenThatIsRefusedBringsNoLogin(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	service.set(func() { service.forbidden = true })
+	for i := 0; i < 3; i++ {
+		u.skip(settled / 4)
+		if status := u.post(t, service.URL, "a"); status != 403 {
+			t.Error(status)
+		}
+	}
+	if tokens, _, logins := service.seen(); logins != 1 || tokens != "token-1 token-1 token-1" {
+		t.Errorf("%d logins, %s", logins, tokens)
+	}
+	// Then it may have run out. One attempt, and what comes of it is the answer.
+	u.skip(settled)
+	if status := u.post(t, service.URL, "b"); status != 403 {
+		t.Error(status)
+	}
+	if tokens, bodies, logins := service.seen(); logins != 2 || bodies != "a a a b b" || tokens != "token-1 token-1 token-1 token-1 token-2" {
+		t.Errorf("%d logins, %s, %s", logins, tokens, bodies)
+	}
+}
+
+func TestAnAnswerOf401MeansTheSame(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	service.answer = func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("token") == "token-1" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}
+	if status := u.post(t, service.URL, "a"); status != 401 {
+		t.Error(status)
+	}
+	u.skip(settled)
+	if status := u.post(t, service.URL, "b"); status != 200 {
+		t.Error(status)
+	}
+}
+
+// once is a body that can't be had again.
+type once struct {
+	io.Reader
+	closed int64
+}
+
+func (o *once) Close() error { atomic.AddInt64(&o.closed, 1); return nil }
+
+func TestARequestWhoseBodyIsGoneIsNotSentAgain(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	u.post(t, service.URL, "a")
+	service.expire()
+	u.skip(settled)
+	body := &once{Reader: strings.NewReader("b")}
+	response, err := u.Client.Post(service.URL, "", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	if response.StatusCode != 403 || !strings.Contains(string(text), "Access denied") || err != nil {
+		t.Errorf("%d %s %v", response.StatusCode, text, err)
+	}
+	if _, bodies, logins := service.seen(); bodies != "a b" || logins != 101 {
+		t.Errorf("%s, %d logins", bodies, logins)
+	}
+	// The next one has a new token.
+	if status := u.post(t, service.URL, "c"); status != 200 {
+		t.Error(status)
+	}
+	if _, bodies, logins := service.seen(); bodies != "a b c" || logins != 102 {
+		t.Errorf("%s, %d logins", bodies, logins)
+	}
+}
+
+func TestARequestWithAnOldTokenIsSentAgainWithoutALogin(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	u.post(t, service.URL, "a")
+	// While the answer is under way, another request logs in.
+	newest := &Token{masked{hide([]byte("token-101"))}}
+	service.expire()
+	u.Transport.base = roundTripper(func(request *http.Request) (*http.Response, error) {
+		response, err := http.DefaultTransport.RoundTrip(request)
+		u.Transport.mutex.Lock()
+		defer u.Transport.mutex.Unlock()
+		u.Transport.token = newest
+		return response, err
+	})
+	if status := u.post(t, service.URL, "b"); status != 200 {
+		t.Error(status)
+	}
+	if tokens, _, logins := service.seen(); tokens != "token-1 token-1 token-101" || logins != 101 {
+		t.Errorf("%s, %d logins", tokens, logins)
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+func TestARequestStaysAsItIs(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	body := &once{Reader: strings.NewReader("a")}
+	request, err := http.NewRequest("POST", service.URL, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = nil
+	response, err := u.Transport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if request.Header != nil || request.Body != body {
+		t.Error("the request was changed")
+	}
+	if atomic.LoadInt64(&body.closed) == 0 {
+		t.Error("its body was not closed")
+	}
+	if _, err := u.Transport.RoundTrip(&http.Request{}); err == nil {
+		t.Error("a request without URL was sent")
+	}
+}
+
+func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	denied := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"err":"Access denied"}`)
+	}
+	unavailable := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotImplemented) }
+	fail := func(want error) {
+		t.Helper()
+		body := &once{Reader: strings.NewReader("a")}
+		_, err := u.Client.Post(service.URL, "", body)
+		var failure *Error
+		if !errors.Is(err, want) || !errors.As(err, &failure) {
+			t.Errorf("is not %v but: %v", want, err)
+		}
+		if atomic.LoadInt64(&body.closed) == 0 {
+			t.Error("the request's body was not closed")
+		}
+	}
+	service.set(func() { service.login = unavailable })
+	fail(ErrHTTPStatus)
+	fail(ErrHTTPStatus)
+	if _, _, logins := service.seen(); logins != 2 {
+		t.Errorf("%d logins", logins)
+	}
+	// Credentials that were refused are left alone for a while, lest the account be locked.
+	service.set(func() { service.login = denied })
+	fail(ErrAccessDenied)
+	fail(ErrAccessDenied)
+	if _, _, logins := service.seen(); logins != 3 {
+		t.Errorf("%d logins", logins)
+	}
+	service.set(func() { service.login = nil })
+	u.skip(settled)
+	if status := u.post(t, service.URL, "b"); status != 200 {
+		t.Error(status)
+	}
+	// A token that has run out and can't be replaced.
+	service.expire()
+	u.skip(settled)
+	service.set(func() { service.login = unavailable })
+	fail2 := func() error {
+		response, err := u.Client.Post(service.URL, "", strings.NewReader("c"))
+		if err == nil {
+			response.Body.Close()
+		}
+		return err
+	}
+	if err := fail2(); !errors.Is(err, ErrHTTPStatus) {
+		t.Error(err)
+	}
+}
+
+func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	asked, goOn := make(chan struct{}, 2), make(chan struct{})
+	service.login = func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		select {
+		case <-goOn:
+			_, _ = io.WriteString(w, `{"token":"token-1"}`)
+		case <-r.Context().Done():
+		}
+	}
+	get := func(ctx context.Context) <-chan error {
+		result := make(chan error, 1)
+		request, err := http.NewRequestWithContext(ctx, "GET", service.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			response, err := u.Client.Do(request)
+			if err == nil {
+				response.Body.Close()
+				if response.StatusCode != 200 {
+					err = errors.New(response.Status)
+				}
+			}
+			result <- err
+		}()
+		return result
+	}
+	waiting := func(count int) func() bool {
+		return func() bool {
+			u.Transport.mutex.Lock()
+			defer u.Transport.mutex.Unlock()
+			return u.flight != nil && u.flight.waiting == count
+		}
+	}
+
+	impatient, giveUp := context.WithCancel(context.Background())
+	first := get(impatient)
+	<-asked
+	second := get(context.Background())
+	waitFor(t, "the second request does not wait for the login", waiting(2))
+	giveUp()
+	if err := mustEndSoon(t, first); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	close(goOn)
+	if err := mustEndSoon(t, second); err != nil {
+		t.Error(err)
+	}
+
+	// When nobody is left, the login stops.
+	u.Transport.mutex.Lock()
+	u.Transport.token = nil
+	u.Transport.mutex.Unlock()
+	stopped := make(chan struct{})
+	service.set(func() {
+		service.login = func(_ http.ResponseWriter, r *http.Request) {
+			// Only a body that was read lets the server see its client leave.
+			_, _ = io.Copy(io.Discard, r.Body)
+			asked <- struct{}{}
+			<-r.Context().Done()
+			close(stopped)
+		}
+	})
+	late, cancel := context.WithCancel(context.Background())
+	third := get(late)
+	<-asked
+	cancel()
+	if err := mustEndSoon(t, third); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	select {
+	case <-stopped:
+	case <-time.After(soon):
+		t.Error("the login goes on for nobody")
+	}
+	service.set(func() { service.login = nil })
+	if err := mustEndSoon(t, get(context.Background())); err != nil {
+		t.Error("after a login that was stopped:", err)
+	}
+}
