@@ -21,8 +21,7 @@ class Handle(c_void_p):
 
 
 class Options(Handle):
-    # What C may call as long as the options live.
-    log_function: Any | None = None
+    pass
 
 
 class Cancel(Handle):

@@ -1,78 +1,109 @@
-"""One call into the library: what may stop it, and what Python code may run meanwhile.
+"""One call into the library: what may stop it, and what Python code runs meanwhile.
 
-In the main thread the library asks, whenever a signal interrupts its wait, whether to go on, and Python's signal
-handlers run then. What they raise (Ctrl-C: KeyboardInterrupt) stops the call, and is raised after it.
+Python code runs in two places: signal handlers, when the library asks the main thread whether to go on, and a
+logger. What they raise (Ctrl-C: KeyboardInterrupt) can't pass through the library. So it is kept, stops the call, and
+is raised after it.
+
+Both are generators. A function may be interrupted by a signal before its `try`, and ctypes swallows what a callback
+raises; a generator waits inside of its `try`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import logging
 import threading
 from collections.abc import Generator
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any, Callable, NoReturn, Union
 
 from . import _abi, _process
-from ._abi import Cancel, CheckFunction, Error, Options, library
+from ._abi import Cancel, CheckFunction, Error, LogFunction, LogLevel, Options, library
 from ._arguments import Credentials, milliseconds
 from ._errors import exception_from
 from ._token import Token, token_from
+
+Logger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
+
+LEVELS: dict[int, int] = {
+    LogLevel.CD_LOG_ERROR: logging.ERROR,
+    LogLevel.CD_LOG_WARN: logging.WARNING,
+    LogLevel.CD_LOG_INFO: logging.INFO,
+    LogLevel.CD_LOG_DEBUG: logging.DEBUG,
+}
 
 
 class Call:
     """May be stopped from any thread, before and while it runs. For one use."""
 
-    __slots__ = ("_cancel", "_raised")
+    __slots__ = ("_cancel", "_logger", "_options", "_raised")
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options, logger: Logger | None) -> None:
+        self._options = options
+        self._logger = logger
         self._cancel: Cancel = library.cd_cancel_new()
         self._raised: BaseException | None = None
 
     def stop(self) -> None:
         library.cd_cancel_trigger(self._cancel)
 
-    def authenticate(self, options: Options, timeout: float, credentials: Credentials) -> Token:
+    def authenticate(self, timeout: float, credentials: Credentials) -> Token:
         token = _abi.Token()
-        strings = credentials.pointers
-        self._run(library.cd_authenticate_with, options, timeout, *strings, ctypes.byref(token))
+        self._run(library.cd_authenticate_with, timeout, *credentials.pointers, ctypes.byref(token))
         return token_from(token)
 
-    def connect(self, options: Options, timeout: float) -> None:
+    def connect(self, timeout: float) -> None:
         """A timeout of 0 means the options' connect timeout."""
-        self._run(library.cd_connect, options, timeout)
+        self._run(library.cd_connect, timeout)
 
-    def _run(self, function: Any, options: Options, timeout: float, *others: Any) -> None:
+    def _run(self, function: Any, timeout: float, *others: Any) -> None:
         error = Error()
-        arguments = (options, self._cancel, milliseconds(timeout), *others, ctypes.byref(error))
-        outer = _this_thread.call
-        try:
-            _this_thread.call = self
-            if _process.on_main_thread():
-                signals = self._watch_signals()
-                next(signals)
-                # Not a plain function: that may be interrupted before its `try`, and ctypes swallows what a
-                # callback raises. A generator waits inside of it.
-                check = CheckFunction(signals.send)
-                library.cd_cancel_set_check(self._cancel, check, None)
-                failed = function(*arguments)
-            else:
-                calls = _process.calls
-                calls.enter(self._cancel)
-                try:
-                    failed = function(*arguments)
-                finally:
-                    calls.leave(self._cancel)
-        finally:
-            _this_thread.call = outer
+        arguments = (self._options, self._cancel, milliseconds(timeout), *others, ctypes.byref(error))
+        run = self._run_on_main_thread if _process.on_main_thread() else self._run_on_other_thread
+        failed = run(function, arguments) if self._logger is None else self._run_with_logger(run, function, arguments)
         if self._raised is not None:
             self._raise()
         if failed:
             raise exception_from(error)
 
+    def _run_on_main_thread(self, function: Any, arguments: tuple[Any, ...]) -> int:
+        asked = self._watch_signals()
+        try:
+            next(asked)
+            check = CheckFunction(asked.send)
+            library.cd_cancel_set_check(self._cancel, check, None)
+            failed: int = function(*arguments)
+            return failed
+        finally:
+            # The garbage collection would do so too, but exceptions of signal handlers are lost in it.
+            asked.close()
+
+    def _run_on_other_thread(self, function: Any, arguments: tuple[Any, ...]) -> int:
+        calls = _process.calls
+        calls.enter(self._cancel)
+        try:
+            failed: int = function(*arguments)
+            return failed
+        finally:
+            calls.leave(self._cancel)
+
+    def _run_with_logger(self, run: Callable[..., int], function: Any, arguments: tuple[Any, ...]) -> int:
+        lines = self._log_lines()
+        outer = _this_thread.log
+        try:
+            next(lines)
+            # Sends the generator one argument after the other, and runs no Python code on the way.
+            _this_thread.log = partial(max, key=lines.send)
+            return run(function, arguments)
+        finally:
+            _this_thread.log = outer
+            lines.close()
+
     def _watch_signals(self) -> Generator[int, None, None]:
-        """Answers the library's question whether to stop; signal handlers run where it is resumed."""
+        """Resuming it runs the signal handlers that are due. Answers whether to stop, 0 or 1."""
         try:
             while True:
-                yield 0
+                yield 0 if self._raised is None else 1
         except GeneratorExit:
             return
         except BaseException as raised:
@@ -80,11 +111,22 @@ class Call:
         while True:
             yield 1
 
-    def keep(self, raised: BaseException) -> None:
-        """Stops the call because of an exception that can't pass through the library."""
-        if self._raised is None:
+    def _log_lines(self) -> Generator[int, Any, None]:
+        """Takes the arguments of a `LogFunction` one by one."""
+        assert self._logger is not None
+        try:
+            while True:
+                yield 0
+                level = yield 0
+                message = yield 0
+                self._logger.log(LEVELS.get(level, logging.DEBUG), "%s", message.decode("utf-8", "replace"))
+        except GeneratorExit:
+            return
+        except BaseException as raised:
             self._raised = raised
-        self.stop()
+            self.stop()
+        while True:
+            yield 0
 
     def _raise(self) -> NoReturn:
         raised = self._raised
@@ -101,17 +143,16 @@ class Call:
 class Login:
     """A login with checked arguments. Either `run` or `abandon` ends it; both wipe the password."""
 
-    __slots__ = ("_call", "_credentials", "_options")
+    __slots__ = ("_call", "_credentials")
 
-    def __init__(self, options: Options, credentials: Credentials) -> None:
+    def __init__(self, call: Call, credentials: Credentials) -> None:
         credentials.check()
-        self._call = Call()
-        self._options = options
+        self._call = call
         self._credentials = credentials
 
     def run(self, timeout: float) -> Token:
         try:
-            return self._call.authenticate(self._options, timeout, self._credentials)
+            return self._call.authenticate(timeout, self._credentials)
         finally:
             self.abandon()
 
@@ -124,14 +165,17 @@ class Login:
 
 
 class _ThisThread(threading.local):
-    call: Call | None = None
+    # Takes the lines of the call that runs on this thread.
+    log: Callable[..., int] | None = None
 
 
 _this_thread = _ThisThread()
 
 
-def stop_with(raised: BaseException) -> None:
-    """For a callback of the library: ends the call that it belongs to, which raises this."""
-    call = _this_thread.call
-    if call is not None:
-        call.keep(raised)
+class _LogOnThisThread:
+    # A function that looks up what it calls, without Python code: `getattr(_this_thread, "log", self)`.
+    __call__ = property(partial(getattr, _this_thread, "log"))
+
+
+# The logger of all options: the library calls it on the thread that logs in.
+log_function = LogFunction(_LogOnThisThread())

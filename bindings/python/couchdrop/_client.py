@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import enum
-import logging
 import os
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Union
 
-from ._abi import BodyFormat, Code, Error, LogFunction, LogLevel, Options, library
+from ._abi import BodyFormat, Code, Error, Options, library
 from ._arguments import Credentials, Text, integer, milliseconds, seconds
-from ._call import Call, Login, stop_with
+from ._call import LEVELS, Call, Logger, Login, log_function
 from ._errors import ArgumentError, exception_from
 from ._token import Token
 from ._workers import Workers
@@ -32,19 +31,11 @@ class _Environment(enum.Enum):
 ENVIRONMENT: Final = _Environment.ENVIRONMENT
 
 Proxy = Union[str, None, Literal[_Environment.ENVIRONMENT]]
-Logger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
 
 _BODY_FORMATS = {
     "auto": BodyFormat.CD_BODY_AUTO,
     "form": BodyFormat.CD_BODY_FORM,
     "json": BodyFormat.CD_BODY_JSON,
-}
-
-_LEVELS: dict[int, int] = {
-    LogLevel.CD_LOG_ERROR: logging.ERROR,
-    LogLevel.CD_LOG_WARN: logging.WARNING,
-    LogLevel.CD_LOG_INFO: logging.INFO,
-    LogLevel.CD_LOG_DEBUG: logging.DEBUG,
 }
 
 
@@ -106,6 +97,7 @@ class Client:
         del proxy
         self._timeout = seconds("timeout", timeout)
         self._workers = Workers()
+        self._logger: Logger | None = None
         self._options: Options | None = library.cd_options_new()
         if base_url is not None:
             self._set_text(library.cd_options_set_base_url, Text("base_url", base_url))
@@ -165,7 +157,7 @@ class Client:
 
         Also tells why this machine can't reach the service. None takes the connect timeout.
         """
-        Call().connect(self._open(), 0 if timeout is None else seconds("timeout", timeout))
+        Call(self._open(), self._logger).connect(0 if timeout is None else seconds("timeout", timeout))
 
     def close(self) -> None:
         """Closes the connections, once the logins that are under way have ended. May be called again."""
@@ -179,13 +171,16 @@ class Client:
         self.close()
 
     def _log_in(self, credentials: Credentials, timeout: float | None) -> Token:
-        return Login(self._open(), credentials).run(self._seconds(timeout))
+        return self._login(credentials).run(self._seconds(timeout))
 
     async def _log_in_async(
         self, credentials: Credentials, timeout: float | None, workers: Workers | None = None
     ) -> Token:
-        login = Login(self._open(), credentials)
-        return await (workers or self._own_workers()).run(login, self._seconds(timeout))
+        workers = workers or self._own_workers()
+        return await workers.run(self._login(credentials), self._seconds(timeout))
+
+    def _login(self, credentials: Credentials) -> Login:
+        return Login(Call(self._open(), self._logger), credentials)
 
     def _own_workers(self) -> Workers:
         # Threads don't follow into a child of fork.
@@ -215,11 +210,10 @@ class Client:
             text.wipe()
 
     def _set_logger(self, logger: Logger) -> None:
-        enabled = [level for level, name in _LEVELS.items() if logger.isEnabledFor(name)]
+        enabled = [level for level, name in LEVELS.items() if logger.isEnabledFor(name)]
         if enabled:
-            options = self._open()
-            options.log_function = _log_function(logger)
-            self._set(library.cd_options_set_logger, options.log_function, None, max(enabled))
+            self._set(library.cd_options_set_logger, log_function, None, max(enabled))
+            self._logger = logger
 
 
 def _body_format(name: object) -> BodyFormat:
@@ -228,17 +222,6 @@ def _body_format(name: object) -> BodyFormat:
             f"body_format must be one of {', '.join(_BODY_FORMATS)}", code=Code.CD_ERR_OUT_OF_RANGE
         )
     return _BODY_FORMATS[name]
-
-
-def _log_function(logger: Logger) -> Any:
-    # An exception can't pass through the library.
-    def log(_: object, level: int, message: bytes) -> None:
-        try:
-            logger.log(_LEVELS.get(level, logging.DEBUG), "%s", message.decode("utf-8", "replace"))
-        except BaseException as raised:
-            stop_with(raised)
-
-    return LogFunction(log)
 
 
 # For logins without options of their own.
