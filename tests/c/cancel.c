@@ -181,16 +181,15 @@ static int32_t check(void *user_data) {
     return ++c->calls == c->stop_after;
 }
 
-/* A login that waits for half a second, and asks all the time. */
-static cd_code checked_login(const cd_options *options, const cd_cancel *cancel, checker *c) {
+/* A login that is never answered, and asks while it waits. */
+static cd_code checked_login(const cd_options *options, const cd_cancel *cancel,
+                             uint32_t timeout_ms, checker *c) {
     cd_token *token = NULL;
     cd_code code;
     c->thread = pthread_self();
     c->last = now_ms();
-    code = cd_authenticate_with(options, cancel, 500, "slow@example.com", PASSWORD, NULL, &token,
-                                NULL);
-    if (now_ms() - c->last > c->longest_gap)
-        c->longest_gap = now_ms() - c->last;
+    code = cd_authenticate_with(options, cancel, timeout_ms, "slow@example.com", PASSWORD, NULL,
+                                &token, NULL);
     CHECK(token == NULL);
     return code;
 }
@@ -199,22 +198,19 @@ static void by_a_check(void) {
     cd_options *options = stand_in_options();
     cd_cancel *cancel = cd_cancel_new();
     checker c = {0};
-    CHECK_CODE(CD_OK, cd_connect(options, NULL, 0, NULL));
     cd_cancel_set_check(cancel, check, &c);
 
-    /* Asked at least every 50 ms, and the login goes on as long as the answer is 0. */
-    CHECK_CODE(CD_ERR_TIMEOUT, checked_login(options, cancel, &c));
+    /* Asked at least every 50 ms. When it says so it stops its own call, and that alone. */
+    c.stop_after = 10;
+    CHECK_CODE(CD_ERR_CANCELLED, checked_login(options, cancel, 60000, &c));
+    CHECK(c.calls == 10);
     CHECK(c.longest_gap <= 50 + slack_ms());
-    CHECK(c.calls >= 3);
-
-    /* It stops its own call alone. */
-    memset(&c, 0, sizeof c);
-    c.stop_after = 3;
-    CHECK_CODE(CD_ERR_CANCELLED, checked_login(options, cancel, &c));
-    CHECK(c.calls == 3);
     CHECK(cd_cancel_is_triggered(cancel) == 0);
+
+    /* The login goes on as long as the answer is 0. */
     memset(&c, 0, sizeof c);
-    CHECK_CODE(CD_ERR_TIMEOUT, checked_login(options, cancel, &c));
+    CHECK_CODE(CD_ERR_TIMEOUT, checked_login(options, cancel, 300, &c));
+    CHECK(c.calls > 0);
     cd_cancel_free(cancel);
 
     /* None. */
@@ -222,7 +218,7 @@ static void by_a_check(void) {
     memset(&c, 0, sizeof c);
     cd_cancel_set_check(cancel, check, &c);
     cd_cancel_set_check(cancel, NULL, NULL);
-    CHECK_CODE(CD_ERR_TIMEOUT, checked_login(options, cancel, &c));
+    CHECK_CODE(CD_ERR_TIMEOUT, checked_login(options, cancel, 300, &c));
     CHECK(c.calls == 0);
     cd_cancel_free(cancel);
     cd_options_free(options);

@@ -29,6 +29,9 @@ static inline void check_failed(const char *file, int line, const char *what, co
 #define CHECK(condition)                                                                           \
     ((condition) ? (void)0 : check_failed(__FILE__, __LINE__, "not so: " #condition, ""))
 
+/** A place that should never be reached. */
+#define FAIL(what) check_failed(__FILE__, __LINE__, "reached: ", what)
+
 static inline void check_code(const char *file, int line, const char *what, int32_t expected,
                               int32_t actual) {
     char more[120];
@@ -99,7 +102,7 @@ static inline int64_t now_ms(void) {
  */
 static inline int64_t slack_ms(void) {
     const char *slack = getenv("CHECK_SLACK_MS");
-    return slack != NULL ? atoll(slack) : 500;
+    return slack != NULL ? atoll(slack) : 1000;
 }
 
 #endif

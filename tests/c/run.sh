@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# Holds what users of C and C++ meet: run.sh
+#
+# The headers in every standard of each compiler that is here; then programs that use the staged library
+# (STAGE, target/stage where it is not set) against the stand-in, linked dynamically and statically, and under
+# valgrind. The stand-in must run around it: scripts/with-stand-in tests/c/run.sh
+#
+# One line a step, and a count at the end. A compiler, standard or tool that is not here is skipped, which is
+# said; with CI set a missing tool counts as failed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+: "${COUCHDROP_BASE_URL:?is not set: run scripts/with-stand-in tests/c/run.sh}"
+STAGE=${STAGE:-$PWD/target/stage}
+export PKG_CONFIG_PATH=$STAGE/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+
+# As a user's own make file would have it.
+cflags=$(pkg-config --cflags couchdrop)
+dynamic="$(pkg-config --libs couchdrop) -Wl,-rpath,$STAGE/lib"
+static=$(pkg-config --static --libs couchdrop)
+static=${static/-lcouchdrop/-l:libcouchdrop.a}
+strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wundef -Werror'
+build="-O1 -g1 $strict -pthread $cflags"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/passed" "$work/failed"
+export work
+
+# run_step STEP: a line for it, and what it printed where it failed
+run_step() {
+    local name=${1%%$'\t'*} command=${1#*$'\t'} log
+    log=$work/running-${name//[^a-z0-9+]/-}
+    if timeout 120 bash -c "$command" > "$log" 2>&1 < /dev/null; then
+        mv "$log" "$work/passed/"
+        echo "passed   $name"
+    else
+        printf 'FAILED   %s\n%s\n' "$name" "$(sed 's/^/         /' "$log")"
+        mv "$log" "$work/failed/"
+    fi
+}
+export -f run_step
+
+steps=()
+# step NAME COMMAND: for the shell; runs with the others
+step() { steps+=("$1"$'\t'"$2"); }
+# run_steps COUNT: that many at a time
+run_steps() {
+    printf '%s\0' "${steps[@]}" | xargs -0 -n 1 -P "$1" bash -c 'run_step "$1"' run_steps
+    steps=()
+}
+
+skip() { echo "skipped  $1"; }
+# has TOOL
+has() { type -P "$1" > /dev/null; }
+for tool in gcc g++ clang clang++ valgrind; do
+    has "$tool" && continue
+    if [ -n "${CI:-}" ]; then
+        step "$tool" "echo $tool is not installed; false"
+    else
+        skip "$tool: it is not installed"
+    fi
+done
+
+# standard COMPILER NAME...: the first of the names that it knows
+standard() {
+    local compiler=$1 language=c name
+    shift
+    case $compiler in *++) language=c++ ;; esac
+    for name in "$@"; do
+        if "$compiler" -std="$name" -x $language -fsyntax-only /dev/null 2> /dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    return 1
+}
+
+### The headers, alone and included twice
+
+# check_header HEADER COMPILER STANDARD...: the names of one standard
+check_header() {
+    local header=$1 compiler=$2 name language=c
+    shift 2
+    case $compiler in *++) language=c++ ;; esac
+    has "$compiler" || return 0
+    if name=$(standard "$compiler" "$@"); then
+        step "$header as $1 with $compiler" \
+            "printf '#include <$header>\n#include <$header>\n' |
+             $compiler -std=$name $strict $cflags -x $language -fsyntax-only -"
+    else
+        skip "$header as $1 with $compiler, which does not know that standard"
+    fi
+}
+
+# check_nodiscard COMPILER LANGUAGE STANDARD
+check_nodiscard() {
+    has "$1" || return 0
+    step "an ignored code is an error for $1 -Werror as $3" \
+        "printf '#include <couchdrop.h>\nint main(void) { cd_connect(0, 0, 0, 0); }\n' |
+         { ! $1 -std=$3 $strict $cflags -x $2 -c -o /dev/null - 2>&1; } | grep 'error: ignoring return value'"
+}
+
+for compiler in gcc clang; do
+    check_header couchdrop.h $compiler c99
+    check_header couchdrop.h $compiler c11
+    check_header couchdrop.h $compiler c17
+    check_header couchdrop.h $compiler c23 c2x
+    check_nodiscard $compiler c c99
+done
+for compiler in g++ clang++; do
+    check_header couchdrop.h $compiler c++11
+    check_header couchdrop.h $compiler c++14
+    for header in couchdrop.h couchdrop.hpp; do
+        check_header $header $compiler c++17
+        check_header $header $compiler c++20 c++2a
+        check_header $header $compiler c++23 c++2b
+    done
+    check_nodiscard $compiler c++ c++11
+    check_nodiscard $compiler c++ c++17
+done
+
+### The programs: built here, run further down
+
+runs=()
+# program NAME BINARY COMMAND [ARGUMENTS]: the command builds the binary
+program() {
+    step "build $1" "$3"
+    runs+=("$1"$'\t'"$2${4:+ $4}")
+}
+
+other_cc=gcc
+has clang && other_cc=clang
+for source in tests/c/*.c; do
+    name=$(basename "$source" .c) binary=$work/c-$(basename "$source" .c)
+    if [ "$name" = unload ]; then
+        program "c/unload" "$binary" "gcc -std=c99 $build -o $binary $source -ldl" "$STAGE/lib/libcouchdrop.so.1"
+    else
+        program "c/$name" "$binary" "gcc -std=c99 $build -o $binary $source $dynamic"
+        program "c/$name, static" "$binary-static" "$other_cc -std=c11 $build -o $binary-static $source $static"
+    fi
+done
+
+# cpp_program NAME COMPILER LIBS STANDARD...
+cpp_program() {
+    local compiler=$2 libs=$3 name binary
+    local title="cpp/$1 as $4 with $2" source=tests/cpp/$1.cpp
+    shift 3
+    has "$compiler" || return 0
+    if name=$(standard "$compiler" "$@"); then
+        binary=$work/cpp-$(basename "$source" .cpp)-$1
+        program "$title" "$binary" "$compiler -std=$name $build -o $binary $source $libs"
+    else
+        skip "$title, which does not know that standard"
+    fi
+}
+for name in arguments cancel results; do
+    cpp_program $name g++ "$dynamic" c++17
+    cpp_program $name clang++ "$static" c++20 c++2a
+done
+# std::expected came later than the name of the standard.
+if name=$(standard g++ c++23 c++2b) &&
+    echo '#include <expected>
+    std::expected<int, int> e;' | g++ -std="$name" -x c++ -fsyntax-only - 2> /dev/null; then
+    cpp_program expected g++ "$dynamic" c++23 c++2b
+else
+    skip 'cpp/expected: g++ has no std::expected'
+fi
+
+# Not optimised, so that the linker has to choose one of each inline function's three.
+if has g++ && name_20=$(standard g++ c++20 c++2a) && name_23=$(standard g++ c++23 c++2b); then
+    objects='' lto_objects=''
+    compile="g++ -O0 $strict $cflags -c"
+    for name in c++17 "$name_20" "$name_23"; do
+        case $name in c++17) number=17 ;; "$name_20") number=20 ;; *) number=23 ;; esac
+        object=$work/standard-$number.o
+        # With and without what link-time optimisation needs, which is what can compare definitions.
+        objects+=" $object"
+        step "compile cpp/mixed as $name" \
+            "$compile -std=$name -flto -ffat-lto-objects -DSTANDARD=standard_$number -o $object tests/cpp/mixed/standard.cpp"
+    done
+    step 'compile cpp/mixed' "$compile -std=c++17 -flto -ffat-lto-objects -o $work/mixed.o tests/cpp/mixed/main.cpp"
+fi
+run_steps 2
+if [ -n "${objects:-}" ]; then
+    program 'cpp/mixed: one program of three standards' "$work/mixed" \
+        "g++ -fno-lto -o $work/mixed $work/mixed.o $objects $dynamic"
+    step 'cpp/mixed: every type has one definition' \
+        "g++ -flto -Wodr -Werror -o $work/mixed-lto $work/mixed.o $objects $dynamic"
+    run_steps 2
+fi
+
+### The runs, which mostly wait
+
+for run in "${runs[@]}"; do
+    step "${run%%$'\t'*}" "${run#*$'\t'}"
+done
+if has valgrind; then
+    for run in "${runs[@]}"; do
+        name=${run%%$'\t'*} options='--leak-check=full --errors-for-leak-kinds=definite'
+        case $name in
+            *static | *clang*) continue ;;
+            # What a child leaves behind of its parent's is no leak.
+            c/fork) options='--leak-check=no' ;;
+        esac
+        step "$name, under valgrind" \
+            "CHECK_SLACK_MS=10000 valgrind --quiet --error-exitcode=99 $options ${run#*$'\t'}"
+    done
+fi
+run_steps 4
+
+passed=$(find "$work/passed" -type f | wc -l) failed=$(find "$work/failed" -type f | wc -l)
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,263 @@
+// What goes in: settings, strings with a NUL, durations beyond any range, and what was moved from.
+#include "check.hpp"
+
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+using namespace std::chrono_literals;
+using couchdrop::authenticate;
+using couchdrop::BodyFormat;
+using couchdrop::CancelSource;
+using couchdrop::Limits;
+using couchdrop::LogLevel;
+using couchdrop::Options;
+using couchdrop::try_authenticate;
+using couchdrop::try_connect;
+
+namespace {
+
+static_assert(!std::is_copy_constructible_v<Options> && !std::is_copy_assignable_v<Options>);
+static_assert(std::is_nothrow_move_constructible_v<Options>);
+static_assert(!std::is_copy_constructible_v<CancelSource>);
+static_assert(std::is_nothrow_move_constructible_v<CancelSource>);
+
+// Nobody listens there: a login whose arguments are good ends in CD_ERR_CONNECT.
+Options nowhere() {
+    return Options().base_url("http://127.0.0.1:1").max_retries(0);
+}
+
+void settings() {
+    auto options = Options()
+                       .base_url("https://couchdrop.example")
+                       .body_format(BodyFormat::json)
+                       .timeout(10s)
+                       .connect_timeout(2500ms)
+                       .max_retries(10)
+                       .backoff(0ms, 1h)
+                       .proxy("proxy.example:3128")
+                       .no_proxy()
+                       .ca_file(environment("COUCHDROP_CA_FILE"))
+                       .user_agent("acme/2.1")
+                       .max_response_bytes(1024)
+                       .logger([](LogLevel, std::string_view) {}, LogLevel::debug)
+                       .logger(nullptr);
+    // And on one that has a name, which each gives back.
+    CHECK(&options.base_url("http://localhost").body_format(BodyFormat::automatic).timeout(1ms) ==
+          &options);
+    CHECK(&options.connect_timeout(1h).max_retries(0).backoff(1s, 1s).no_proxy() == &options);
+    CHECK(&options.user_agent("a").max_response_bytes(16777216).logger(nullptr) == &options);
+
+    CHECK_THROWS(CD_ERR_INVALID_URL, options.base_url("couchdrop"));
+    CHECK_THROWS(CD_ERR_INSECURE_URL, options.base_url("http://couchdrop.example"));
+    CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, options.base_url(""));
+    CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, options.base_url({}));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, options.user_agent("\xff"));
+    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.user_agent("a\nb"));
+    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.user_agent(std::string(65537, 'a')));
+    CHECK_THROWS(CD_ERR_CA_FILE, options.ca_file("/dev/null"));
+    CHECK_THROWS(CD_ERR_INSECURE_URL, options.proxy("proxy.example"));
+    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.body_format(static_cast<BodyFormat>(3)));
+    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.max_response_bytes(0));
+    CHECK_THROWS(CD_ERR_OUT_OF_RANGE,
+                 options.logger([](LogLevel, std::string_view) {}, static_cast<LogLevel>(0)));
+    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.backoff(2s, 1s));
+
+    // The error says which; and a temporary throws as well.
+    try {
+        Options().timeout(0s).max_retries(1);
+        FAIL("a setter that should throw");
+    } catch (const couchdrop::Error &error) {
+        CHECK_CODE(CD_ERR_OUT_OF_RANGE, error.code());
+        CHECK(strstr(error.what(), "timeout") != nullptr);
+    }
+}
+
+// No number is cut down to one that would be taken.
+void numbers_out_of_range() {
+    Options options;
+    for (const std::int64_t count :
+         {std::int64_t(-1), std::int64_t(11), std::int64_t(1) << 32,
+          std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()})
+        CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.max_retries(count));
+}
+
+// A duration in each place where one goes; the code that it ends with.
+template <class Duration> void check_duration(cd_code expected, Duration length) {
+    Options options;
+    CHECK_THROWS(expected, options.timeout(length));
+    CHECK_THROWS(expected, options.connect_timeout(length));
+    const Options elsewhere = nowhere();
+    const cd_code call = expected == CD_OK ? CD_ERR_CONNECT : expected;
+    CancelSource cancel;
+    CHECK_CODE(call, try_authenticate({"ada", "pw"}, elsewhere, length).error().code());
+    CHECK_CODE(call, try_authenticate({"ada", "pw"}, elsewhere, {cancel, length}).error().code());
+    CHECK_CODE(call, try_connect(elsewhere, length).error().code());
+}
+
+void durations() {
+    using years = std::chrono::duration<std::int64_t, std::ratio<31556952>>;
+    using nanoseconds = std::chrono::nanoseconds;
+    using seconds_as_double = std::chrono::duration<double>;
+    using small_seconds = std::chrono::duration<std::int8_t>;
+    using unsigned_ms = std::chrono::duration<std::uint32_t, std::milli>;
+
+    check_duration(CD_OK, 1h);
+    check_duration(CD_OK, 60min);
+    check_duration(CD_OK, 3600000ms);
+    check_duration(CD_OK, nanoseconds(3600000000000));
+    check_duration(CD_OK, seconds_as_double(3.5));
+    check_duration(CD_OK, small_seconds(100)); // 100,000 ms don't fit into its 8 bits
+    check_duration(CD_OK, unsigned_ms(3600000));
+
+    // Rounded up, so that what is little doesn't become nothing, and not down into the range.
+    CHECK(couchdrop::Timeout(1ns).milliseconds() == 1);
+    CHECK(couchdrop::Timeout(1500us).milliseconds() == 2);
+    CHECK(couchdrop::Timeout(3000us).milliseconds() == 3);
+    check_duration(CD_ERR_OUT_OF_RANGE, 1h + 1ns);
+
+    check_duration(CD_ERR_OUT_OF_RANGE, 0ms);
+    check_duration(CD_ERR_OUT_OF_RANGE, -1ns);
+    check_duration(CD_ERR_OUT_OF_RANGE, -1h);
+    check_duration(CD_ERR_OUT_OF_RANGE, 2h);
+    check_duration(CD_ERR_OUT_OF_RANGE, 4294967297ms); // 1 ms in 32 bits
+    check_duration(CD_ERR_OUT_OF_RANGE, 4294968s);     // 704 ms in 32 bits
+    check_duration(CD_ERR_OUT_OF_RANGE, std::chrono::hours::max());
+    check_duration(CD_ERR_OUT_OF_RANGE, std::chrono::hours::min());
+    check_duration(CD_ERR_OUT_OF_RANGE, nanoseconds::max());
+    check_duration(CD_ERR_OUT_OF_RANGE, nanoseconds::min());
+    check_duration(CD_ERR_OUT_OF_RANGE, years::max());
+    check_duration(CD_ERR_OUT_OF_RANGE, unsigned_ms::max());
+    check_duration(CD_ERR_OUT_OF_RANGE, seconds_as_double::max());
+    check_duration(CD_ERR_OUT_OF_RANGE, seconds_as_double(std::numeric_limits<double>::infinity()));
+    check_duration(CD_ERR_OUT_OF_RANGE,
+                   seconds_as_double(std::numeric_limits<double>::quiet_NaN()));
+
+    Options options;
+    CHECK_THROWS(CD_OK, options.backoff(0s, 0s));
+    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.backoff(-1s, 1s));
+    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.backoff(0s, std::chrono::hours::max()));
+}
+
+// In C each of these would be a shorter string, and a password another one.
+void strings_with_a_nul() {
+    using namespace std::string_literals;
+    const std::string with_nul = "pass\0word"s;
+    const Options options = nowhere();
+    const auto check = [](const couchdrop::Error &error, const char *what) {
+        CHECK_CODE(CD_ERR_INVALID_UTF8, error.code());
+        CHECK(strstr(error.what(), what) != nullptr);
+        CHECK(error.attempts() == 0);
+    };
+    check(try_authenticate({with_nul, "pw"}, options).error(), "user name");
+    check(try_authenticate({"ada", with_nul}, options).error(), "password");
+    check(try_authenticate({"ada", "pw", with_nul}, options).error(), "system");
+    check(try_authenticate("ada", with_nul).error(), "password");
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, authenticate({"ada", "pw\0"s}, options));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, authenticate({"ada", "\0"s}, options));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, authenticate("ada\0"s, "pw"));
+
+    Options other;
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, other.base_url("https://a.example\0.evil.example"s));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, other.proxy("a\0"s));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, other.ca_file("/etc\0"s));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, other.user_agent("a\0b"s));
+
+    // Nothing was called: the options are not frozen.
+    Options untouched = nowhere();
+    check(try_authenticate({"ada", with_nul}, untouched).error(), "password");
+    untouched.timeout(1s);
+}
+
+void other_strings() {
+    const Options options = nowhere();
+    CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, authenticate({"", "pw"}, options));
+    CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, authenticate({"ada", {}}, options));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, authenticate({"\xc3\x28", "pw"}, options));
+    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, authenticate({"ada", std::string(65537, 'a')}, options));
+    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", std::string(65536, 'a')}, options));
+    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw", ""}, options));
+    // A view need not end in a NUL.
+    CHECK_THROWS(CD_ERR_CONNECT, authenticate({std::string_view("ada\xff", 3), "pw"}, options));
+}
+
+// Neither the defaults, which are the real service, nor a login that nothing stops.
+void moved_from() {
+    Options first = nowhere();
+    const Options second = std::move(first);
+    CHECK(first.get() == nullptr && second.get() != nullptr);
+    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, authenticate({"ada", "pw"}, first));
+    CHECK_CODE(CD_ERR_NULL_ARGUMENT, try_connect(first).error().code());
+    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, first.timeout(1s));
+    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw"}, second));
+
+    CancelSource source;
+    const CancelSource other = std::move(source);
+    CHECK(source.get() == nullptr && !source.is_triggered());
+    source.trigger();
+    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, authenticate({"ada", "pw"}, second, source));
+    CHECK_CODE(CD_ERR_NULL_ARGUMENT, try_connect(second, {source, 1s}).error().code());
+    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw"}, second, other));
+
+    // And back.
+    first = nowhere();
+    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw"}, first));
+}
+
+void in_use() {
+    Options options = nowhere();
+    CHECK_CODE(CD_ERR_CONNECT, try_authenticate({"ada", "pw"}, options, Limits()).error().code());
+    CHECK_THROWS(CD_ERR_OPTIONS_IN_USE, options.timeout(1s));
+    CHECK_THROWS(CD_ERR_OPTIONS_IN_USE, options.logger(nullptr));
+}
+
+struct Line {
+    LogLevel level;
+    std::string message;
+};
+
+// The logger: what it is told, and that nothing it throws gets through.
+void logging() {
+    std::vector<Line> lines;
+    {
+        const auto options = options_for_stand_in().logger(
+            [&lines](LogLevel level, std::string_view message) {
+                lines.push_back({level, std::string(message)});
+                throw std::runtime_error("a logger's own trouble");
+            },
+            LogLevel::debug);
+        CHECK(authenticate({"ada@example.com", PASSWORD}, options).size() == 36);
+        CHECK_THROWS(CD_ERR_SERVER, authenticate({"broken@example.com", PASSWORD}, options));
+        // It goes along.
+        Options moved = options_for_stand_in();
+        moved.logger([&lines](LogLevel level, std::string_view) { lines.push_back({level, ""}); });
+        const Options kept = std::move(moved);
+        const std::size_t before = lines.size();
+        CHECK(authenticate({"ada@example.com", PASSWORD}, kept).size() == 36);
+        CHECK(lines.size() > before);
+    }
+    int count[5] = {};
+    for (const Line &line : lines) {
+        count[static_cast<int>(line.level)]++;
+        CHECK(line.message.find(PASSWORD) == std::string::npos);
+    }
+    CHECK(count[CD_LOG_ERROR] > 0 && count[CD_LOG_WARN] > 0);
+    CHECK(count[CD_LOG_INFO] > 0 && count[CD_LOG_DEBUG] > 0);
+}
+
+} // namespace
+
+int main() {
+    settings();
+    numbers_out_of_range();
+    durations();
+    strings_with_a_nul();
+    other_strings();
+    moved_from();
+    in_use();
+    logging();
+    return checks_result();
+}

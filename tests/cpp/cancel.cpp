@@ -1,0 +1,157 @@
+// Stopping a login: by a CancelSource, by its check, and from C++20 on by a std::stop_token.
+#include "check.hpp"
+
+#include "../c/server.h"
+
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+using namespace std::chrono_literals;
+using couchdrop::authenticate;
+using couchdrop::CancelSource;
+using couchdrop::Credentials;
+using couchdrop::Options;
+using couchdrop::try_authenticate;
+using couchdrop::try_connect;
+
+namespace {
+
+// Never answered by the stand-in.
+const Credentials slow = {"slow@example.com", PASSWORD};
+
+class Server {
+  public:
+    Server() : server_(server_start()) {}
+    ~Server() { close(server_.listener); }
+    Server(const Server &) = delete;
+    Server &operator=(const Server &) = delete;
+
+    Options options() const { return Options().base_url(server_.url).max_retries(0); }
+
+    // Returns once a login waits for its answer: the connection that it waits on.
+    int wait_for_login() const {
+        const int connection = server_accept(&server_);
+        server_read_request(connection);
+        return connection;
+    }
+
+  private:
+    server server_;
+};
+
+// Calls `log_in` on another thread and `stop` once it waits: it ends with CD_ERR_CANCELLED, as
+// promised within 50 ms.
+template <class LogIn, class Stop>
+void check_stopped(const Server &server, LogIn log_in, Stop stop) {
+    cd_code code = CD_OK;
+    std::thread thread([&] { code = log_in(); });
+    const int connection = server.wait_for_login();
+    const std::int64_t stopped = now_ms();
+    stop();
+    thread.join();
+    CHECK_CODE(CD_ERR_CANCELLED, code);
+    CHECK(now_ms() - stopped < 50 + slack_ms());
+    close(connection);
+}
+
+void by_a_source() {
+    const Server server;
+    const Options options = server.options();
+    CancelSource cancel;
+    CHECK(!cancel.is_triggered());
+    check_stopped(
+        server,
+        [&] { return thrown([&] {
+                  (void)authenticate({"ada", PASSWORD}, options, cancel);
+              }); },
+        [&] { cancel.trigger(); });
+    CHECK(cancel.is_triggered());
+
+    // Sticky, and nothing is sent: nobody accepts it there.
+    CHECK_THROWS(CD_ERR_CANCELLED, authenticate({"ada", PASSWORD}, options, {cancel, 5s}));
+    CHECK(try_authenticate({"ada", PASSWORD}, options, cancel).error().attempts() == 0);
+    CHECK_CODE(CD_ERR_CANCELLED, try_connect(options, cancel).error().code());
+
+    // Triggered through what it was moved to.
+    CancelSource first;
+    CancelSource second = std::move(first);
+    check_stopped(
+        server,
+        [&] {
+            return try_authenticate({"ada", PASSWORD}, options, second).error().code();
+        },
+        [&] { second.trigger(); });
+    CHECK(cd_cancel_is_triggered(second.get()) == 1);
+}
+
+void by_a_check() {
+    const Options options = options_for_stand_in();
+    int calls = 0;
+    CancelSource third([&calls] { return ++calls == 3; });
+    // Goes along with a move.
+    const CancelSource cancel = std::move(third);
+    CHECK_CODE(CD_ERR_CANCELLED, try_authenticate(slow, options, {cancel, 10s}).error().code());
+    CHECK(calls == 3);
+    CHECK(!cancel.is_triggered());
+
+    // What it throws stops the call, and gets no further.
+    const CancelSource throwing([]() -> bool { throw std::runtime_error("its own trouble"); });
+    CHECK_CODE(CD_ERR_CANCELLED, try_authenticate(slow, options, {throwing, 10s}).error().code());
+
+    // An empty one is none.
+    const CancelSource none{CancelSource::Check()};
+    CHECK_CODE(CD_ERR_TIMEOUT, try_authenticate(slow, options, {none, 100ms}).error().code());
+}
+
+#if defined(__cpp_lib_jthread)
+
+void by_a_stop_token() {
+    const Server server;
+    const Options options = server.options();
+    std::stop_source source;
+    check_stopped(
+        server,
+        [&] {
+            return thrown([&] { (void)authenticate({"ada", "pw"}, options, source.get_token()); });
+        },
+        [&] { source.request_stop(); });
+
+    // One that is stopped already, and one that can't be.
+    CHECK_THROWS(CD_ERR_CANCELLED, authenticate({"ada", "pw"}, options, source.get_token(), 5s));
+    CHECK(try_authenticate({"ada", "pw"}, options, source.get_token()).error().attempts() == 0);
+    CHECK_CODE(CD_ERR_CANCELLED, try_connect(options, source.get_token()).error().code());
+    CHECK_THROWS(CD_ERR_CANCELLED, couchdrop::connect(options, source.get_token(), 5s));
+    const Options others = options_for_stand_in();
+    CHECK(authenticate({"ada@example.com", PASSWORD}, others, std::stop_token()).size() == 36);
+    couchdrop::connect(others, std::stop_token());
+    CHECK_CODE(CD_ERR_TIMEOUT,
+               try_authenticate(slow, others, std::stop_token(), 100ms).error().code());
+
+    // As a std::jthread has it: leaving its scope stops the login.
+    cd_code code = CD_OK;
+    int connection = -1;
+    {
+        const std::jthread thread([&](std::stop_token stop) {
+            code = try_authenticate({"ada", "pw"}, options, stop).error().code();
+        });
+        connection = server.wait_for_login();
+    }
+    CHECK_CODE(CD_ERR_CANCELLED, code);
+    close(connection);
+}
+
+#else
+
+void by_a_stop_token() {}
+
+#endif
+
+} // namespace
+
+int main() {
+    by_a_source();
+    by_a_check();
+    by_a_stop_token();
+    return checks_result();
+}

@@ -1,0 +1,30 @@
+// What the C++ test programs share, besides what they share with those in C.
+#ifndef CHECK_HPP
+#define CHECK_HPP
+
+#include "../c/check.h"
+
+#include <couchdrop.hpp>
+
+// Options that lead to the stand-in over TLS, and don't wait long before they try again.
+inline couchdrop::Options options_for_stand_in() {
+    using std::chrono::milliseconds;
+    return couchdrop::Options()
+        .base_url(environment("COUCHDROP_BASE_URL"))
+        .ca_file(environment("COUCHDROP_CA_FILE"))
+        .backoff(milliseconds(1), milliseconds(5));
+}
+
+// The code that a call throws; CD_OK where it throws nothing.
+template <class Call> cd_code thrown(Call call) {
+    try {
+        call();
+    } catch (const couchdrop::Error &error) {
+        return error.code();
+    }
+    return CD_OK;
+}
+
+#define CHECK_THROWS(code, expression) CHECK_CODE(code, thrown([&] { (void)(expression); }))
+
+#endif

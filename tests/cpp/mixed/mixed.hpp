@@ -1,0 +1,31 @@
+// What each file of the program gives to the others. One is built for each standard.
+#ifndef MIXED_HPP
+#define MIXED_HPP
+
+#include "../check.hpp"
+
+#include <array>
+
+// How the types of the header lie in memory.
+using Layout = std::array<std::size_t, 10>;
+
+struct Standard {
+    long version;
+    Layout layout;
+    couchdrop::Options (*make_options)();
+    couchdrop::CancelSource (*make_cancel_source)(bool *asked);
+    couchdrop::Result<couchdrop::Token> (*log_in)(const couchdrop::Options &, const char *username);
+    void (*log_in_or_throw)(const couchdrop::Options &, const char *username,
+                            couchdrop::Token *token);
+    couchdrop::Result<void> (*connect)(const couchdrop::Options &, couchdrop::Limits);
+    // Takes over what another file has made; whether it was as expected.
+    bool (*takes)(couchdrop::Result<couchdrop::Token>, cd_code expected);
+    bool (*catches)(void (*throwing)(const couchdrop::Options &, const char *, couchdrop::Token *),
+                    const couchdrop::Options &);
+};
+
+Standard standard_17();
+Standard standard_20();
+Standard standard_23();
+
+#endif

@@ -1,0 +1,186 @@
+// Logins that succeed and fail: as exceptions and as values, with all that is known about them.
+#include "check.hpp"
+
+#include <ostream>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+using namespace std::chrono_literals;
+using couchdrop::authenticate;
+using couchdrop::Credentials;
+using couchdrop::Error;
+using couchdrop::Options;
+using couchdrop::Result;
+using couchdrop::Token;
+using couchdrop::try_authenticate;
+
+namespace {
+
+template <class T, class = void> struct is_printable : std::false_type {};
+template <class T>
+struct is_printable<T, std::void_t<decltype(std::declval<std::ostream &>() << std::declval<T>())>>
+    : std::true_type {};
+
+static_assert(is_printable<int>::value, "the question works");
+static_assert(!is_printable<Token>::value && !is_printable<Credentials>::value);
+static_assert(!is_printable<Result<Token>>::value);
+static_assert(!std::is_copy_constructible_v<Token> && !std::is_copy_assignable_v<Token>);
+static_assert(std::is_nothrow_move_constructible_v<Token>);
+static_assert(std::is_nothrow_move_assignable_v<Token>);
+static_assert(!std::is_copy_constructible_v<Result<Token>>);
+static_assert(std::is_nothrow_move_constructible_v<Result<Token>>);
+static_assert(std::is_nothrow_copy_constructible_v<Error>, "as an exception should be");
+static_assert(std::is_base_of_v<std::exception, Error>);
+static_assert(!std::is_convertible_v<Result<Token>, bool>, "but for conditions");
+static_assert(noexcept(try_authenticate("", "")));
+static_assert(noexcept(try_authenticate({}, std::declval<Options &>())));
+static_assert(noexcept(couchdrop::try_connect(std::declval<Options &>())));
+
+struct Expected {
+    const char *username;
+    cd_code code;
+    int http_status;
+    std::string_view server_message;
+    std::optional<std::chrono::seconds> retry_after;
+    std::uint32_t attempts;
+    bool retryable;
+};
+
+const Expected refusals[] = {
+    {"nobody@example.com", CD_ERR_ACCESS_DENIED, 403, "Access denied", {}, 1, false},
+    {"twofactor@example.com",
+     CD_ERR_TWO_FACTOR_REQUIRED,
+     401,
+     "Two-factor authentication is required",
+     {},
+     1,
+     false},
+    {"limited@example.com", CD_ERR_RATE_LIMITED, 429, "Too many requests", 1h, 1, true},
+    {"down@example.com", CD_ERR_UNAVAILABLE, 503, "", {}, 5, true},
+    {"broken@example.com", CD_ERR_SERVER, 500, "Internal error 7", {}, 5, true},
+    {"portal@example.com", CD_ERR_MALFORMED_RESPONSE, 200, "", {}, 1, false},
+    {"moved@example.com", CD_ERR_HTTP_STATUS, 307, "", {}, 1, false},
+};
+
+void check_error(const Error &error, const Expected &expected) {
+    CHECK_CODE(expected.code, error.code());
+    CHECK_TEXT(cd_code_name(expected.code), error.name());
+    CHECK(strlen(error.what()) > 0);
+    CHECK(error.http_status() == expected.http_status);
+    CHECK(error.server_message() == expected.server_message);
+    CHECK(error.retry_after() == expected.retry_after);
+    CHECK(error.attempts() == expected.attempts);
+    CHECK(error.is_retryable() == expected.retryable);
+}
+
+void refused(const Options &options) {
+    for (const Expected &expected : refusals) {
+        const auto result = try_authenticate({expected.username, PASSWORD}, options);
+        CHECK(!result && !result.has_value());
+        check_error(result.error(), expected);
+        try {
+            const Token token = authenticate({expected.username, PASSWORD}, options);
+            FAIL("a login that should throw");
+        } catch (const std::exception &thrown) {
+            const auto *error = dynamic_cast<const Error *>(&thrown);
+            CHECK(error != nullptr);
+            if (error != nullptr)
+                check_error(*error, expected);
+        }
+        CHECK_THROWS(expected.code, result.value());
+    }
+}
+
+void granted(const Options &options) {
+    const Token token = authenticate({"ada@example.com", PASSWORD, "test"}, options);
+    CHECK(token.size() == 36 && token.view().size() == 36);
+    CHECK(token.view() == token.c_str());
+    CHECK(cd_token_str(token.get()) == token.c_str());
+
+    auto result = try_authenticate({"json@example.com", PASSWORD}, options);
+    CHECK(result && result.has_value() && result->size() == 36);
+    CHECK_CODE(CD_OK, result.error().code());
+    const Token moved = *std::move(result);
+    CHECK(moved.view() != token.view());
+
+    // Any text, from any kind of string.
+    const std::string username = "жук@example.com", password = "пароль & 100% + \"q\"\\ é";
+    CHECK(authenticate({username, password}, options).size() == 36);
+}
+
+void moves(const Options &options) {
+    Token first = authenticate({"ada@example.com", PASSWORD}, options);
+    const std::string text(first.view());
+    Token second = std::move(first);
+    CHECK(second.view() == text);
+    CHECK(first.view().empty() && first.size() == 0 && first.get() == nullptr);
+    CHECK_TEXT("", first.c_str());
+    second = authenticate({"ada@example.com", PASSWORD}, options);
+    CHECK(second.view() != text);
+    first = std::move(second);
+    CHECK(first.size() == 36);
+}
+
+// An error's strings live as long as one of its copies.
+void copies_of_an_error(const Options &options) {
+    std::optional<Error> copy;
+    std::string_view message;
+    {
+        const auto result = try_authenticate({"broken@example.com", PASSWORD}, options);
+        copy = result.error();
+        message = copy->server_message();
+    }
+    CHECK(message == "Internal error 7");
+    check_error(*copy, refusals[4]);
+    const std::exception_ptr held = std::make_exception_ptr(*copy);
+    copy.reset();
+    try {
+        std::rethrow_exception(held);
+    } catch (const Error &error) {
+        check_error(error, refusals[4]);
+    }
+}
+
+// For whoever calls the functions of couchdrop.h and wants what this header gives.
+void adopted() {
+    cd_error *error = nullptr;
+    const cd_code code = cd_options_set_timeout_ms(nullptr, 1, &error);
+    const std::string message = cd_error_message(error);
+    const Error taken(code, error);
+    CHECK_CODE(CD_ERR_NULL_ARGUMENT, taken.code());
+    CHECK(message == taken.what());
+
+    const Error bare(CD_ERR_TLS);
+    CHECK_TEXT(cd_code_message(CD_ERR_TLS), bare.what());
+    CHECK(bare.server_message().empty() && !bare.retry_after() && bare.attempts() == 0);
+    CHECK(!bare.is_retryable() && bare.http_status() == 0);
+}
+
+void connected(const Options &options) {
+    couchdrop::connect(options);
+    auto result = couchdrop::try_connect(options, 5s);
+    CHECK(result && result.has_value());
+    CHECK_CODE(CD_OK, result.error().code());
+    result.value();
+
+    const auto untrusting = Options().base_url(environment("COUCHDROP_BASE_URL"));
+    CHECK_THROWS(CD_ERR_TLS, couchdrop::connect(untrusting));
+    result = couchdrop::try_connect(untrusting);
+    CHECK(!result);
+    CHECK_CODE(CD_ERR_TLS, result.error().code());
+    CHECK_THROWS(CD_ERR_TLS, result.value());
+}
+
+} // namespace
+
+int main() {
+    const Options options = options_for_stand_in();
+    granted(options);
+    refused(options);
+    moves(options);
+    copies_of_an_error(options);
+    adopted();
+    connected(options);
+    return checks_result();
+}
