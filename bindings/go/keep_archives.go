@@ -5,5 +5,7 @@ package couchdrop
 // `go mod vendor` keeps the folders of packages that some build imports, and no others. This build never takes place.
 import (
 	_ "libcouchdrop.invalid/couchdrop/lib/linux_amd64"
+	_ "libcouchdrop.invalid/couchdrop/lib/linux_amd64_musl"
 	_ "libcouchdrop.invalid/couchdrop/lib/linux_arm64"
+	_ "libcouchdrop.invalid/couchdrop/lib/linux_arm64_musl"
 )

@@ -13,12 +13,6 @@ package couchdrop
 
 #include <features.h>
 
-#if defined(__GLIBC__) && defined(COUCHDROP_MUSL)
-#error "couchdrop: the tag couchdrop_musl is for systems with musl; this one has glibc: build without it"
-#elif !defined(__GLIBC__) && !defined(COUCHDROP_MUSL)
-#error "couchdrop: this system has musl in place of glibc: build with -tags couchdrop_musl"
-#endif
-
 #if defined(__x86_64__) && !defined(COUCHDROP_MUSL)
 #define COUCHDROP_ARCHIVE "lib/linux_amd64/libcouchdrop.a"
 #elif defined(__x86_64__)
@@ -29,7 +23,11 @@ package couchdrop
 #define COUCHDROP_ARCHIVE "lib/linux_arm64_musl/libcouchdrop.a"
 #endif
 
-#if !__has_include(COUCHDROP_ARCHIVE)
+#if defined(__GLIBC__) && defined(COUCHDROP_MUSL)
+#error "couchdrop: the tag couchdrop_musl is for systems with musl; this one has glibc: build without it"
+#elif !defined(__GLIBC__) && !defined(COUCHDROP_MUSL)
+#error "couchdrop: this system has musl in place of glibc: build with -tags couchdrop_musl"
+#elif !__has_include(COUCHDROP_ARCHIVE)
 #error "couchdrop: the static library is missing from the folder lib. In a clone of libcouchdrop run `make lib`; or install the library and build with -tags couchdrop_dynamic"
 #endif
 */

@@ -153,12 +153,13 @@ func WithMaxResponseBytes(count int) Option {
 	})
 }
 
-// WithMaxConcurrent sets how many calls of the client run at once: 1 to 10,000, 64 where nothing is set; else
-// [ErrOutOfRange]. Each holds a thread of the operating system while it runs. Further ones wait for their turn.
+// WithMaxConcurrent sets how many calls of the client run at once: 1 to 1,000, 64 where nothing is set; else
+// [ErrOutOfRange]. Each holds a thread of the operating system while it runs, of which Go allows a program 10,000 in
+// all. Further ones wait for their turn.
 func WithMaxConcurrent(count int) Option {
 	return func(s *settings) error {
-		if count < 1 || count > 10000 {
-			return invalid(CodeOutOfRange, fmt.Sprintf("The number of concurrent calls is 1 to 10000, not %d", count))
+		if count < 1 || count > 1000 {
+			return invalid(CodeOutOfRange, fmt.Sprintf("The number of concurrent calls is 1 to 1000, not %d", count))
 		}
 		s.maxConcurrent = count
 		return nil

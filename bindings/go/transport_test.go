@@ -145,7 +145,7 @@ func TestARedirectTakesNoTokenToAnotherHost(t *testing.T) {
 	service, stranger := newFakeService(t), newFakeService(t)
 	u := newUser(t, service)
 	// By way of a second redirect, which must not bring it back either.
-	service.answer = func(w http.ResponseWriter, r *http.Request) {
+	answer := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/there" {
 			http.Redirect(w, r, stranger.URL+"/here", http.StatusTemporaryRedirect)
 		}
@@ -153,6 +153,7 @@ func TestARedirectTakesNoTokenToAnotherHost(t *testing.T) {
 			http.Redirect(w, r, "/end", http.StatusTemporaryRedirect)
 		}
 	}
+	service.set(func() { service.answer = answer })
 	u.post(t, service.URL+"/there", "a")
 	request, err := http.NewRequest("POST", service.URL+"/there", strings.NewReader("b"))
 	if err != nil {
@@ -298,11 +299,12 @@ func TestAYoungTokenThatIsRefusedBringsNoLogin(t *testing.T) {
 func TestAnAnswerOf401MeansTheSame(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
-	service.answer = func(w http.ResponseWriter, r *http.Request) {
+	answer := func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("token") == "token-1" {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}
+	service.set(func() { service.answer = answer })
 	if status := u.post(t, service.URL, "a"); status != 401 {
 		t.Error(status)
 	}
@@ -442,14 +444,11 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 	service.expire()
 	u.skip(settled)
 	service.set(func() { service.login = unavailable })
-	fail2 := func() error {
-		response, err := u.Client.Post(service.URL, "", strings.NewReader("c"))
-		if err == nil {
-			response.Body.Close()
-		}
-		return err
+	response, err := u.Client.Post(service.URL, "", strings.NewReader("c"))
+	if err == nil {
+		response.Body.Close()
 	}
-	if err := fail2(); !errors.Is(err, ErrHTTPStatus) {
+	if !errors.Is(err, ErrHTTPStatus) {
 		t.Error(err)
 	}
 }
@@ -458,7 +457,7 @@ func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
 	asked, goOn := make(chan struct{}, 2), make(chan struct{})
-	service.login = func(w http.ResponseWriter, r *http.Request) {
+	login := func(w http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}
 		select {
 		case <-goOn:
@@ -466,6 +465,7 @@ func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	}
+	service.set(func() { service.login = login })
 	get := func(ctx context.Context) <-chan error {
 		result := make(chan error, 1)
 		request, err := http.NewRequestWithContext(ctx, "GET", service.URL, nil)

@@ -38,13 +38,18 @@ func (c *Client) begin(ctx context.Context, timeout time.Duration) (*turn, error
 	if err := t.wait(); err != nil {
 		return nil, err
 	}
+	// Of a turn and an end that come together the end counts.
 	select {
 	case <-c.closed:
 		<-c.turns
 		return nil, ended(ErrClosed, "The client is closed")
 	default:
-		return t, nil
 	}
+	if err := ctx.Err(); err != nil {
+		<-c.turns
+		return nil, ended(err, t.waited())
+	}
+	return t, nil
 }
 
 func (t *turn) wait() error {
