@@ -1,0 +1,69 @@
+"""nginx as the service, with a server for each habit that real ones have."""
+
+import os
+
+import peer
+
+# A login's token is how nginx saw that login.
+_SEEN = "connection=$connection,requests=$connection_requests,protocol=$ssl_protocol,resumed=$ssl_session_reused"
+ANSWER = '{"token":"' + _SEEN + ',from=$remote_addr,host=$http_host"}'
+
+
+def seen(result):
+    """What the token of a login says."""
+    return dict(part.split("=", 1) for part in result.message.split(","))
+
+
+class Server:
+    """One server of nginx: a chain of certificates, and directives of its own."""
+
+    def __init__(self, chain, directives="", answer="return 200 '" + ANSWER + "';", address="127.0.0.1", port=None):
+        self.chain, self.directives, self.answer, self.address = chain, directives, answer, address
+        self.port = port or peer.reserve_port(address)
+
+    def url(self, host=None):
+        return f"https://{host or self.address}:{self.port}"
+
+    def text(self):
+        return f"""
+            server {{
+                listen {self.address}:{self.port} ssl;
+                ssl_certificate {self.chain.full};
+                ssl_certificate_key {self.chain.key};
+                {self.directives}
+                location = /authenticate {{
+                    default_type application/json;
+                    {self.answer}
+                }}
+            }}"""
+
+
+def start(name, work, servers, is_root, command=(), wait=True):
+    """Runs nginx with those servers; `command` runs it: its own comes last."""
+    folder = os.path.join(work, name)
+    os.mkdir(folder)
+    with open(os.path.join(folder, "nginx.conf"), "w", encoding="utf-8") as config:
+        config.write(f"""
+            {"user nobody nogroup;" if is_root else ""}
+            worker_processes 1;
+            daemon off;
+            pid {folder}/nginx.pid;
+            error_log stderr info;
+            events {{ worker_connections 512; }}
+            http {{
+                access_log off;
+                client_body_temp_path {folder}/body;
+                proxy_temp_path {folder}/proxy;
+                fastcgi_temp_path {folder}/fastcgi;
+                uwsgi_temp_path {folder}/uwsgi;
+                scgi_temp_path {folder}/scgi;
+                ssl_protocols TLSv1.2 TLSv1.3;
+                ssl_session_cache shared:sessions:1m;
+                map $connection_requests $is_second {{ default ""; 2 1; }}
+                {"".join(server.text() for server in servers)}
+            }}
+        """)
+    listens = [(server.address, server.port) for server in servers] if wait else []
+    return peer.Peer(
+        name, [*command, "nginx", "-e", "stderr", "-p", folder, "-c", os.path.join(folder, "nginx.conf")], work, listens
+    )

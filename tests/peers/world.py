@@ -1,0 +1,170 @@
+"""What all tests share: names, certificates, and the peers that serve more than one of them."""
+
+import os
+import subprocess
+import threading
+import unittest
+
+import certificates
+import nginx
+import peer
+import probe
+
+# The one that is there while tests run.
+CURRENT = None
+
+HOSTS = """127.0.0.1 localhost
+::1 localhost
+127.0.0.1 login.peers.test
+"""
+
+
+def run(*command):
+    """Runs a command that must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+class World:
+    """Started once, and left with all that was started."""
+
+    def __init__(self):
+        self.work = os.environ["PEERS_WORK"]
+        self.program = os.path.join(self.work, "probe")
+        self.isolation = os.environ["PEERS_ISOLATION"]
+        self._peers = []
+        self._lock = threading.Lock()
+        self._count = 0
+
+    @property
+    def is_root(self):
+        """Root outside of any user namespace: other users can be had, and files that one may not read."""
+        return os.geteuid() == 0 and self.isolation != "user"
+
+    @property
+    def is_isolated(self):
+        """Network and mount table are this test's own."""
+        return self.isolation != "none"
+
+    def __enter__(self):
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for running in reversed(self._peers):
+            running.stop()
+
+    def _start(self):
+        if self.is_isolated:
+            run("ip", "link", "set", "lo", "up")
+            self.hosts = self.file("hosts", HOSTS)
+            run("mount", "--bind", self.hosts, "/etc/hosts")
+            # Nobody else is asked for names: not over a socket of the file system either.
+            run("mount", "--bind", self.file("nsswitch.conf", "hosts: files dns\n"), "/etc/nsswitch.conf")
+        self.rsa = certificates.make_chain(self.work, "rsa", "rsa")
+        self.ecdsa = certificates.make_chain(self.work, "ecdsa", "ecdsa")
+        # By other CAs, for when trust changes.
+        self.stranger = certificates.make_chain(self.work, "stranger", "ecdsa")
+        self.service = nginx.Server(self.ecdsa)
+        self.close_each = nginx.Server(self.ecdsa, "keepalive_timeout 0;")
+        self.keep(nginx.start("nginx", self.work, [self.service, self.close_each], self.is_root))
+
+    def keep(self, running):
+        """Has a peer ended with all others."""
+        with self._lock:
+            self._peers.append(running)
+        return running
+
+    def unique(self, name):
+        """A path that nothing has yet."""
+        with self._lock:
+            self._count += 1
+            return os.path.join(self.work, f"{name}-{self._count}")
+
+    def file(self, name, content):
+        """A new file."""
+        path = self.unique(name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(content)
+        return path
+
+    def probe(self, env=None, command=(), program=None, **settings):
+        """The library, told to wait for nothing that a test does not want."""
+        settings = {"max_retries": 0, "timeout_ms": 10000, "logger": 4, **settings}
+        return probe.Probe(program or self.program, env, command, **settings)
+
+    def login(self, env=None, **settings):
+        """One login of a process of its own."""
+        with self.probe(env, **settings) as library:
+            return library.login()
+
+    def print_logs(self):
+        for running in self._peers:
+            print(f"--- the last lines of {running.name}")
+            print("".join(running.log().splitlines(keepends=True)[-20:]))
+
+
+class Test(unittest.TestCase):
+    """A test with that world."""
+
+    longMessage = True
+
+    @property
+    def world(self):
+        return CURRENT
+
+    def need_isolation(self):
+        if not self.world.is_isolated:
+            self.skipTest("this machine allows no network and mount table of one's own (unshare)")
+
+    def need_root(self):
+        self.need_isolation()
+        if not self.world.is_root:
+            self.skipTest("needs root")
+
+    def assert_login(self, result):
+        self.assertEqual(result.code, "CD_OK", result)
+
+    def assert_fails(self, result, code, *says, status=0, attempts=None):
+        """A login that failed with that code, whose message holds all of `says`."""
+        self.assertEqual((result.code, result.status), (code, status), result)
+        for part in says:
+            self.assertIn(part, result.message)
+        if attempts is not None:
+            self.assertEqual(result.attempts, attempts, result)
+
+
+def start_tinyproxy(world, name, directives):
+    """An HTTP proxy; gives its port. It connects from 127.0.0.9, which tells what came through it."""
+    port = peer.reserve_port()
+    config = world.file("tinyproxy", f"""
+        {"User nobody" if world.is_root else ""}
+        Port {port}
+        Listen 127.0.0.1
+        Bind 127.0.0.9
+        Timeout 30
+        LogLevel Connect
+        {directives}
+    """)
+    world.keep(peer.Peer(name, ["tinyproxy", "-d", "-c", config], world.work, [("127.0.0.1", port)]))
+    return port
+
+
+def start_microsocks(world, name, *arguments, command=()):
+    """A SOCKS5 proxy; gives its port. It connects from 127.0.0.8, which tells what came through it."""
+    port = peer.reserve_port()
+    world.keep(
+        peer.Peer(
+            name,
+            [*command, "microsocks", "-i", "127.0.0.1", "-p", str(port), "-b", "127.0.0.8", *arguments],
+            world.work,
+            [("127.0.0.1", port)],
+        )
+    )
+    return port
