@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion};
 
 /// An authority, and the file that makes a client trust it.
 pub struct Authority {
@@ -39,28 +39,43 @@ pub fn ca_file() -> &'static str {
     authority().file.to_str().unwrap()
 }
 
-/// TLS with a certificate for localhost that is good in all respects.
-pub fn good_server() -> Arc<ServerConfig> {
-    static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
-    Arc::clone(CONFIG.get_or_init(|| {
+/// A certificate for localhost that is good in all respects, and its key.
+fn good_certificate() -> &'static (CertificateDer<'static>, KeyPair) {
+    static MADE: OnceLock<(CertificateDer<'static>, KeyPair)> = OnceLock::new();
+    MADE.get_or_init(|| {
         let names = ["localhost", "127.0.0.1", "::1", "api.couchdrop.test"].map(str::to_owned);
-        let params = CertificateParams::new(names).unwrap();
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &authority().issuer).unwrap();
-        server_config(vec![certificate.der().clone()], &key)
-    }))
+        let params = CertificateParams::new(names).unwrap();
+        (params.signed_by(&key, &authority().issuer).unwrap().der().clone(), key)
+    })
 }
 
-pub fn server_config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<ServerConfig> {
+/// TLS of which nobody could complain.
+pub fn good_server() -> Arc<ServerConfig> {
+    static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
+    Arc::clone(CONFIG.get_or_init(|| good_server_but(ALL_VERSIONS, |_| {})))
+}
+
+/// The same with these versions and a change.
+pub fn good_server_but(versions: Versions<'_>, change: impl FnOnce(&mut ServerConfig)) -> Arc<ServerConfig> {
+    let (certificate, key) = good_certificate();
+    let mut config = server_config(vec![certificate.clone()], key, versions);
+    change(&mut config);
+    Arc::new(config)
+}
+
+pub type Versions<'a> = &'a [&'static SupportedProtocolVersion];
+
+pub fn server_config(chain: Vec<CertificateDer<'static>>, key: &KeyPair, versions: Versions) -> ServerConfig {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .unwrap();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
+    config
 }
 
 /// Writes a file of its own for this program, in cargo's folder for such.

@@ -1,63 +1,35 @@
-//! What the kernel knows of a client's socket: how a test finds out that something has arrived there while nobody
-//! reads it.
+//! What the kernel knows of a connection: whether what the server sent has arrived, although nobody reads there.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 
-/// The client's side of a connection, as /proc/net/tcp has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Open, with so many bytes that nobody has read.
-    Open { unread: usize },
-    /// The server's FIN has arrived.
-    ServerClosed,
-    /// Gone: reset, or closed by both.
-    Gone,
+/// Whether the other end has acknowledged all that was sent, a FIN too.
+pub fn is_acknowledged(socket: &TcpStream) -> bool {
+    // SAFETY: plain numbers.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let to = (&raw mut info).cast();
+    // SAFETY: `to` has room for `length` bytes.
+    let done =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, to, &mut length) };
+    assert_eq!(done, 0);
+    info.tcpi_unacked == 0
 }
 
-/// Waits until `what` holds for the client's side of a connection.
-pub fn wait_for_client(client: SocketAddr, server: SocketAddr, what: impl Fn(Side) -> bool) {
-    let started = Instant::now();
-    while !what(side(client, server)) {
-        assert!(
-            started.elapsed() < Duration::from_secs(30),
-            "it never came to that: {:?}",
-            side(client, server)
-        );
-        thread::yield_now();
-    }
-}
-
-fn side(client: SocketAddr, server: SocketAddr) -> Side {
-    let table = if client.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
+/// Whether this end of a connection is there no more: a reset has arrived.
+pub fn is_gone(local: SocketAddr, remote: SocketAddr) -> bool {
+    let table = if local.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
     let table = fs::read_to_string(table).expect("the table of sockets");
-    let (local, remote) = (written(client), written(server));
-    for line in table.lines() {
-        let mut fields = line.split_whitespace().skip(1);
-        if fields.next() != Some(&local) || fields.next() != Some(&remote) {
-            continue;
-        }
-        let (state, queues) = (fields.next().unwrap(), fields.next().unwrap());
-        let unread = queues.split_once(':').and_then(|(_, unread)| usize::from_str_radix(unread, 16).ok());
-        return match state {
-            "01" => Side::Open { unread: unread.unwrap() },
-            "08" => Side::ServerClosed,
-            _ => Side::Gone,
-        };
-    }
-    Side::Gone
+    !table.contains(&format!("{} {}", written(local), written(remote)))
 }
 
 /// An address as the table writes it: words of the machine's own byte order in hexadecimal.
 fn written(address: SocketAddr) -> String {
+    let word = |bytes: &[u8]| format!("{:08X}", u32::from_ne_bytes(bytes.try_into().unwrap()));
     let words: String = match address.ip() {
-        IpAddr::V4(ip) => format!("{:08X}", u32::from_ne_bytes(ip.octets())),
-        IpAddr::V6(ip) => {
-            let word = |bytes: &[u8]| format!("{:08X}", u32::from_ne_bytes(bytes.try_into().unwrap()));
-            ip.octets().chunks(4).map(word).collect()
-        }
+        IpAddr::V4(ip) => word(&ip.octets()),
+        IpAddr::V6(ip) => ip.octets().chunks(4).map(word).collect(),
     };
     format!("{words}:{:04X}", address.port())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection};
 use socket2::SockRef;
 
-use super::script::Step;
+use super::script::{Step, token};
 use super::server::Shared;
 
 pub struct Peer {
@@ -20,6 +20,8 @@ pub struct Peer {
     index: usize,
     /// What came and no step has taken yet.
     unread: Vec<u8>,
+    /// The request that was taken last.
+    request: String,
     /// How many bytes may still go out, and how it ends then.
     allowance: Option<(usize, Step)>,
 }
@@ -36,12 +38,24 @@ impl Peer {
             connection.set_buffer_limit(None);
             Box::new(connection)
         });
-        Peer { socket: Some(socket), tls, shared, index, unread: Vec::new(), allowance: None }
+        Peer {
+            socket: Some(socket),
+            tls,
+            shared,
+            index,
+            unread: Vec::new(),
+            request: String::new(),
+            allowance: None,
+        }
     }
 
     /// Plays the script, then reads until the client closes. An error is the client's end of it, or a step's own.
     pub fn play(&mut self, script: &[Step]) -> io::Result<()> {
-        self.steps(script)?;
+        for step in script {
+            let done = self.step(step);
+            self.shared.change(self.index, |seen| seen.steps += 1);
+            done?;
+        }
         loop {
             self.receive()?;
         }
@@ -67,6 +81,15 @@ impl Peer {
                 }
                 self.unread.drain(..count);
                 Ok(())
+            }
+            Step::Echo => {
+                let body = self.request.rsplit("\r\n\r\n").next().unwrap_or_default();
+                let name = body.strip_prefix("username=").and_then(|rest| rest.split('&').next());
+                self.send(&token(name.unwrap_or("nobody")))
+            }
+            Step::Early(bytes) => {
+                self.tls.as_mut().unwrap().writer().write_all(bytes)?;
+                self.handshake()
             }
             Step::Send(bytes) => self.send(bytes),
             Step::Drip(bytes) => bytes.iter().try_for_each(|byte| self.send(&[*byte])),
@@ -113,7 +136,8 @@ impl Peer {
         if self.unread.len() < end + 4 + length {
             return false;
         }
-        self.unread.drain(..end + 4 + length);
+        let request: Vec<u8> = self.unread.drain(..end + 4 + length).collect();
+        self.request = String::from_utf8_lossy(&request).into_owned();
         true
     }
 

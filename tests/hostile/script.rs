@@ -13,6 +13,10 @@ pub enum Step {
     Request,
     /// Reads until this many bytes have come since the last `Request` or `Read`.
     Read(usize),
+    /// Answers what `Request` has read last with a token: its user name, as the form had it.
+    Echo,
+    /// Under TLS 1.3: has this go with the server's part of the handshake, before the client has ended its own.
+    Early(Vec<u8>),
     /// Sends this in one write; under TLS in as few records as it takes.
     Send(Vec<u8>),
     /// Sends this a byte at a time: each a write, a segment and, under TLS, a record of its own.
@@ -73,6 +77,11 @@ pub fn closing(answer: impl AsRef<[u8]>) -> Script {
 pub fn then_closing(mut script: Script) -> Script {
     script.push(Step::Close);
     script
+}
+
+/// A good answer with this token.
+pub fn token(token: &str) -> Vec<u8> {
+    json_answer(200, format!(r#"{{"token":"{token}"}}"#))
 }
 
 /// Answers every request with this.

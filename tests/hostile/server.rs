@@ -6,10 +6,11 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ProtocolVersion, ServerConfig};
 
+use super::kernel::{is_acknowledged, is_gone};
 use super::peer::Peer;
 use super::script::Script;
 
@@ -35,6 +36,8 @@ pub struct Seen {
     pub cut: bool,
     /// The client has closed it, under TLS with its close_notify.
     pub closed_in_order: bool,
+    /// How many steps of the script have been played.
+    pub steps: usize,
     /// The script has ended, or the client ended it.
     pub over: bool,
 }
@@ -143,6 +146,22 @@ impl Hostile {
             .unwrap();
         assert!(!waited.timed_out(), "this never came: {:?}", state.seen);
         state.seen.clone()
+    }
+
+    /// Waits until the first connection has played this many steps, and all that it sent is at the client's end,
+    /// where perhaps nobody reads it.
+    pub fn wait_until_arrived(&self, steps: usize) {
+        let seen = self.wait(|seen| seen.first().is_some_and(|seen| seen.steps >= steps));
+        let (client, started) = (seen[0].client.unwrap(), Instant::now());
+        let socket = self.shared.state().sockets[0].clone();
+        let has_arrived = || match &socket {
+            Some(socket) => is_acknowledged(socket),
+            None => is_gone(client, self.address),
+        };
+        while !has_arrived() {
+            assert!(started.elapsed() < PATIENCE, "it never arrived");
+            thread::yield_now();
+        }
     }
 
     /// Waits until this many connections were accepted and all of them are over.

@@ -1,0 +1,700 @@
+//! Connections: when one is used again, when it must not be, and who may use it.
+
+mod hostile;
+
+use std::ffi::{CStr, c_char, c_int};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use couchdrop::failure::cd_code::*;
+use hostile::Step::{Close, Cut, CutAfter, Early, Echo, Gate, Raw, Repeat, Request, Reset};
+use hostile::*;
+use rustls::version::{TLS12, TLS13};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// A server over each of TCP and TLS, with the same scripts.
+fn over_both(scripts: Vec<Script>, mut test: impl FnMut(Hostile, &str)) {
+    test(Hostile::plain(scripts.clone()), "TCP");
+    test(Hostile::tls(good_server(), scripts), "TLS");
+}
+
+/// How many requests the last login says that it sent.
+fn requests_of_last_login(client: &Client) -> u32 {
+    let log = client.log();
+    let line =
+        log.iter().rev().find_map(|line| line.strip_prefix("logged in: ")).expect("a success is logged");
+    line.split(' ').next().unwrap().parse().unwrap()
+}
+
+fn requests(server: &Hostile) -> Vec<usize> {
+    server.connections().iter().map(|seen| seen.requests).collect()
+}
+
+// ---- used again
+
+static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+
+/// Replaces the C library's: every name is this machine, and each lookup is counted.
+///
+/// # Safety
+/// As getaddrinfo.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getaddrinfo(
+    node: *const c_char,
+    _service: *const c_char,
+    _hints: *const libc::addrinfo,
+    result: *mut *mut libc::addrinfo,
+) -> c_int {
+    LOOKUPS.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: a name, as the caller promises.
+    assert_eq!(unsafe { CStr::from_ptr(node) }, c"api.couchdrop.test");
+    let address = Box::leak(Box::new(libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from(Ipv4Addr::LOCALHOST).to_be() },
+        sin_zero: [0; 8],
+    }));
+    let found = Box::leak(Box::new(libc::addrinfo {
+        ai_flags: 0,
+        ai_family: libc::AF_INET,
+        ai_socktype: libc::SOCK_STREAM,
+        ai_protocol: 0,
+        ai_addrlen: size_of::<libc::sockaddr_in>() as libc::socklen_t,
+        ai_addr: std::ptr::from_mut(address).cast(),
+        ai_canonname: std::ptr::null_mut(),
+        ai_next: std::ptr::null_mut(),
+    }));
+    // SAFETY: may be written to, as the caller promises.
+    unsafe { *result = found };
+    0
+}
+
+/// Replaces the C library's: what ours gave lives on.
+///
+/// # Safety
+/// Any pointer.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn freeaddrinfo(_: *mut libc::addrinfo) {}
+
+#[test]
+fn a_warm_login_uses_the_connection_that_is_there_and_looks_no_name_up() {
+    let server = Hostile::tls(good_server(), vec![serve(GOOD)]);
+    let client = Client::new(&format!("https://api.couchdrop.test:{}", server.port()));
+    for _ in 0..10 {
+        assert_eq!(client.login().expect_token(), TOKEN);
+    }
+    assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+    assert_eq!(requests(&server), [10]);
+    assert_eq!(server.connections()[0].server_name.as_deref(), Some("api.couchdrop.test"));
+}
+
+#[test]
+fn a_refusal_leaves_the_connection_fit_for_the_next_login() {
+    let script = [403, 401, 429, 500, 503].map(|status| whole(json_answer(status, "no"))).concat();
+    over_both(vec![[script, whole(GOOD)].concat()], |server, _| {
+        let client = Client::new(&server.url());
+        for code in [
+            CD_ERR_ACCESS_DENIED,
+            CD_ERR_TWO_FACTOR_REQUIRED,
+            CD_ERR_RATE_LIMITED,
+            CD_ERR_SERVER,
+            CD_ERR_UNAVAILABLE,
+            CD_OK,
+        ] {
+            client.login().expect(code);
+        }
+        assert_eq!(requests(&server), [6]);
+    });
+}
+
+#[test]
+fn an_answer_that_is_not_strict_ends_its_connection() {
+    for answer in [
+        GOOD.replace("HTTP/1.1", "HTTP/1.0"),
+        GOOD.replace("HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"),
+        GOOD.replace("\r\n", "\n"),
+        GOOD.replace("Content-Length: 48", "Content-Length: 48\r\nContent-Length: 48"),
+        GOOD.replace("Content-Length", "Connection: close\r\nContent-Length"),
+        GOOD.replace("Content-Length", "Upgrade: h2c\r\nContent-Length"),
+        format!("HTTP/1.1 103 X\r\n\r\n{GOOD}"),
+        format!("{GOOD}x"),
+        format!("{GOOD}{GOOD}"),
+    ] {
+        over_both(vec![serve(&answer)], |server, over| {
+            let client = Client::new(&server.url());
+            client.login().expect(CD_OK);
+            // Before the next login, and not because of it.
+            server.wait(|seen| seen[0].over);
+            client.login().expect(CD_OK);
+            assert_eq!(requests(&server), [1, 1], "over {over}: {answer:?}");
+        });
+    }
+}
+
+#[test]
+fn the_newest_idle_connection_is_used_first() {
+    for last in [0, 1] {
+        let script = |gate| vec![Request, Gate(gate), send(GOOD), Repeat(whole(GOOD))];
+        let server = Hostile::plain(vec![script("first"), script("second")]);
+        let client = Client::new(&server.url());
+        thread::scope(|scope| {
+            let mut logins = Vec::new();
+            for so_far in 0..2 {
+                logins.push(scope.spawn(|| client.login().expect_token()));
+                server.wait(|seen| seen.len() > so_far && seen[so_far].requests == 1);
+            }
+            let gates = ["first", "second"];
+            let newest = logins.remove(last);
+            server.open_gate(gates[1 - last]);
+            logins.remove(0).join().unwrap();
+            server.open_gate(gates[last]);
+            newest.join().unwrap();
+        });
+        for round in 2..5 {
+            client.login().expect(CD_OK);
+            assert_eq!(requests(&server)[last], round);
+        }
+        assert_eq!(requests(&server)[1 - last], 1);
+        assert_eq!(requests(&server).len(), 2);
+    }
+}
+
+#[test]
+fn at_most_64_connections_stay_idle() {
+    const LOGINS: usize = 70;
+    let server = Hostile::plain(vec![vec![Request, Gate("go"), send(GOOD), Repeat(whole(GOOD))]]);
+    let client = Client::new(&server.url());
+    thread::scope(|scope| {
+        for _ in 0..LOGINS {
+            scope.spawn(|| client.login().expect(CD_OK));
+        }
+        server.wait(|seen| seen.iter().filter(|seen| seen.requests == 1).count() == LOGINS);
+        server.open_gate("go");
+    });
+    let closed = |seen: &[Seen]| seen.iter().filter(|seen| seen.over).count();
+    server.wait(|seen| closed(seen) == LOGINS - 64);
+    client.login().expect(CD_OK);
+    assert_eq!(closed(&server.connections()), LOGINS - 64);
+    assert_eq!(server.connections().len(), LOGINS);
+}
+
+#[test]
+fn threads_share_one_handle_and_each_gets_its_own_answer() {
+    const THREADS: usize = 64;
+    const LOGINS: usize = 10;
+    over_both(vec![vec![Repeat(vec![Request, Echo])]], |server, _| {
+        let client = Client::new(&server.url()).timeout(60_000).connect_timeout(60_000);
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let client = &client;
+                scope.spawn(move || {
+                    for login in 0..LOGINS {
+                        let name = format!("user-{thread}-{login}");
+                        assert_eq!(client.login_as(&name, PASSWORD).expect_token(), name);
+                    }
+                });
+            }
+        });
+        let seen = server.connections();
+        assert!(seen.len() <= THREADS, "{} connections", seen.len());
+        assert_eq!(seen.iter().map(|seen| seen.requests).sum::<usize>(), THREADS * LOGINS);
+    });
+}
+
+#[test]
+fn head_and_body_of_a_login_arrive_in_one_piece() {
+    over_both(vec![serve(GOOD)], |server, over| {
+        let client = Client::new(&server.url());
+        for _ in 0..20 {
+            client.login().expect(CD_OK);
+        }
+        let seen = server.connections().remove(0);
+        // Each read gave one whole request.
+        assert_eq!((seen.requests, seen.reads.len()), (20, 20), "over {over}");
+        assert_eq!(seen.received.len() / 20, seen.reads[0], "over {over}");
+    });
+}
+
+// ---- spoiled while idle
+
+#[test]
+fn a_connection_that_the_server_ended_while_idle_is_found_dead_before_a_login_uses_it() {
+    for end in [Close, Cut, Reset] {
+        let scripts = vec![vec![Request, send(token("one")), Gate("end"), end.clone()], serve(token("two"))];
+        over_both(scripts, |server, over| {
+            let client = Client::new(&server.url());
+            assert_eq!(client.login().expect_token(), "one");
+            server.open_gate("end");
+            server.wait_until_arrived(4);
+            assert_eq!(client.login().expect_token(), "two");
+            assert_eq!(requests_of_last_login(&client), 1, "{end:?} over {over}");
+            assert_eq!(requests(&server), [1, 1], "{end:?} over {over}");
+        });
+    }
+}
+
+/// What a server may send while nobody has asked it anything.
+fn unasked() -> Vec<Step> {
+    let stolen = token("stolen");
+    vec![
+        send("x"),
+        send("\r\n"),
+        send("HTTP"),
+        send(&stolen),
+        send([&stolen[..], &stolen].concat()),
+        send(&stolen[..stolen.len() - 1]),
+        send("HTTP/1.1 100 Continue\r\n\r\n"),
+        send("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+        send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+        send("HTTP/1.0 200 OK\r\n\r\n"),
+    ]
+}
+
+#[test]
+fn what_comes_while_a_connection_is_idle_spoils_it_and_not_the_next_login() {
+    for early in unasked() {
+        for after in [None, Some(Close), Some(Reset)] {
+            let mut script = vec![Request, send(token("one")), Gate("early"), early.clone()];
+            script.extend(after.clone());
+            over_both(vec![script, serve(token("two"))], |server, over| {
+                let client = Client::new(&server.url());
+                assert_eq!(client.login().expect_token(), "one");
+                server.open_gate("early");
+                server.wait_until_arrived(4 + usize::from(after.is_some()));
+                assert_eq!(client.login().expect_token(), "two", "{early:?}, {after:?} over {over}");
+                assert_eq!(requests_of_last_login(&client), 1);
+                server.wait(|seen| seen[0].over);
+                assert_eq!(requests(&server), [1, 1]);
+            });
+        }
+    }
+}
+
+#[test]
+fn what_stands_behind_an_answer_spoils_the_connection_and_not_the_next_login() {
+    for early in unasked() {
+        let Step::Send(behind) = early else { unreachable!() };
+        let script = vec![Request, send([token("one"), behind.clone()].concat())];
+        over_both(vec![script, serve(token("two"))], |server, over| {
+            let client = Client::new(&server.url());
+            assert_eq!(client.login().expect_token(), "one");
+            assert_eq!(client.login().expect_token(), "two", "{behind:?} over {over}");
+            assert_eq!(requests_of_last_login(&client), 1);
+            assert_eq!(requests(&server), [1, 1]);
+        });
+    }
+}
+
+#[test]
+fn a_record_that_is_not_whole_or_not_genuine_spoils_an_idle_connection() {
+    let record = [&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat();
+    for raw in [&record[..3], &record[..5], &record[..20], &record, b"HTTP/1.1 200 OK\r\n\r\n"] {
+        let script = vec![Request, send(token("one")), Gate("early"), Raw(raw.into())];
+        let server = Hostile::tls(good_server(), vec![script, serve(token("two"))]);
+        let client = Client::new(&server.url());
+        assert_eq!(client.login().expect_token(), "one");
+        server.open_gate("early");
+        server.wait_until_arrived(4);
+        assert_eq!(client.login().expect_token(), "two", "{raw:?}");
+        assert_eq!(requests_of_last_login(&client), 1);
+        assert_eq!(requests(&server), [1, 1]);
+    }
+}
+
+#[test]
+fn an_answer_that_comes_after_its_login_gave_up_reaches_nobody() {
+    let scripts = vec![vec![Request, Gate("late"), send(token("late"))], serve(token("two"))];
+    over_both(scripts, |server, _| {
+        let client = Client::new(&server.url()).timeout(300);
+        let outcome = client.login().expect(CD_ERR_TIMEOUT);
+        assert_eq!(outcome.attempts, 1);
+        server.open_gate("late");
+        server.wait(|seen| seen[0].over);
+        let client = Client::new(&server.url());
+        assert_eq!(client.login().expect_token(), "two");
+    });
+}
+
+// ---- spoken to before a question
+
+/// A client that does not go on, once a log line says that it is as far as that, before what the server does first
+/// has arrived.
+fn client_that_waits(server: &Arc<Hostile>, line: &'static str) -> Client {
+    let waited_for = Arc::clone(server);
+    Client::new(&server.url()).listen(move |said| {
+        if said.starts_with(line) {
+            waited_for.wait_until_arrived(1);
+        }
+    })
+}
+
+#[test]
+fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
+    let expect_nothing_sent = |server: &Hostile, client: Client| {
+        let outcome = client.login().expect(CD_ERR_MALFORMED_RESPONSE);
+        assert_eq!((outcome.attempts, outcome.http_status), (0, 0));
+        drop(client);
+        assert!(server.wait_until_over(1)[0].received.is_empty());
+        assert_eq!(server.connections().len(), 1);
+    };
+    for early in unasked() {
+        let Step::Send(bytes) = &early else { unreachable!() };
+        let server = Arc::new(Hostile::plain(vec![vec![early.clone()]]));
+        expect_nothing_sent(&server, client_that_waits(&server, "connected to"));
+
+        let config = good_server_but(&[&TLS12], |_| {});
+        let server = Arc::new(Hostile::tls(config, vec![vec![early.clone()]]));
+        expect_nothing_sent(&server, client_that_waits(&server, "TLS handshake"));
+
+        let config = good_server_but(&[&TLS13], |config| config.send_half_rtt_data = true);
+        let server = Hostile::tls(config, vec![vec![Early(bytes.clone())]]);
+        expect_nothing_sent(&server, Client::new(&server.url()));
+    }
+}
+
+#[test]
+fn a_fresh_connection_that_the_server_ends_at_once_is_sent_no_login_and_is_made_again() {
+    for end in [Close, Reset] {
+        let server = Arc::new(Hostile::plain(vec![vec![end.clone()], serve(GOOD)]));
+        let outcome = client_that_waits(&server, "connected to").login().expect(CD_ERR_CONNECTION_LOST);
+        assert_eq!((outcome.attempts, outcome.http_status), (0, 0), "{end:?}");
+        assert!(server.connections()[0].received.is_empty());
+
+        let server = Arc::new(Hostile::plain(vec![vec![end.clone()], serve(GOOD)]));
+        let client = client_that_waits(&server, "connected to").retries(1);
+        client.login().expect(CD_OK);
+        assert_eq!(requests_of_last_login(&client), 1, "{end:?}");
+        assert_eq!(requests(&server), [0, 1]);
+    }
+}
+
+// ---- sent again
+
+/// How a server may end a connection without a byte of an answer, or say that it has no use for it.
+fn stale_ends() -> Vec<Vec<Step>> {
+    let status =
+        |status: u16| send(format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
+    vec![
+        vec![Close],
+        vec![Cut],
+        vec![Reset],
+        vec![status(408), Close],
+        vec![status(421), Close],
+        vec![send(json_answer(408, "idle"))],
+        vec![send("HTTP/1.0 408 X\r\n\r\n"), Close],
+    ]
+}
+
+#[test]
+fn a_login_on_a_reused_connection_that_ends_without_an_answer_is_sent_once_more_on_a_fresh_one() {
+    for end in stale_ends() {
+        let stale = [whole(token("one")), vec![Request], end.clone()].concat();
+        over_both(vec![stale, serve(token("two"))], |server, over| {
+            let client = Client::new(&server.url());
+            assert_eq!(client.login().expect_token(), "one");
+            assert_eq!(client.login().expect_token(), "two", "{end:?} over {over}");
+            assert_eq!(requests_of_last_login(&client), 2);
+            assert_eq!(requests(&server), [2, 1]);
+            assert_eq!(client.login().expect_token(), "two");
+            assert_eq!(requests(&server), [2, 2]);
+        });
+    }
+}
+
+#[test]
+fn a_login_is_sent_once_more_and_not_twice() {
+    for end in stale_ends() {
+        let stale = [whole(token("one")), vec![Request], end.clone()].concat();
+        let fresh = [vec![Request], end.clone()].concat();
+        over_both(vec![stale, fresh], |server, over| {
+            let client = Client::new(&server.url()).retries(4);
+            assert_eq!(client.login().expect_token(), "one");
+            let outcome = client.login();
+            let expected = match outcome.http_status {
+                0 => CD_ERR_CONNECTION_LOST,
+                _ => CD_ERR_HTTP_STATUS,
+            };
+            assert_eq!(outcome.clone().expect(expected).attempts, 2, "{end:?} over {over}");
+            assert_eq!(outcome.http_status == 0, !matches!(end[0], Step::Send(_)));
+            assert_eq!(requests(&server), [2, 1]);
+        });
+    }
+}
+
+#[test]
+fn after_a_byte_of_an_answer_a_login_is_not_sent_again() {
+    for part in ["H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 100 Continue\r\n\r\n", &GOOD[..GOOD.len() - 1], "x"] {
+        for end in [Close, Reset] {
+            let stale = [whole(token("one")), vec![Request, send(part), end.clone()]].concat();
+            over_both(vec![stale, serve(token("two"))], |server, over| {
+                let client = Client::new(&server.url()).retries(4);
+                assert_eq!(client.login().expect_token(), "one");
+                let outcome = client.login();
+                assert!(
+                    [CD_ERR_CONNECTION_LOST as i32, CD_ERR_MALFORMED_RESPONSE as i32].contains(&outcome.code),
+                    "{part:?}, {end:?} over {over}: {outcome:?}"
+                );
+                assert_eq!(outcome.attempts, 1);
+                assert_eq!(requests(&server), [2]);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_deadline_on_a_reused_connection_is_no_reason_to_send_again() {
+    over_both(vec![[whole(token("one")), vec![Request]].concat(), serve(token("two"))], |server, _| {
+        let client = Client::new(&server.url()).timeout(1_000).retries(4);
+        assert_eq!(client.login().expect_token(), "one");
+        assert_eq!(client.login().expect(CD_ERR_TIMEOUT).attempts, 1);
+        assert_eq!(requests(&server), [2]);
+    });
+}
+
+#[test]
+fn a_server_that_closes_a_fresh_connection_after_the_request_is_not_asked_again() {
+    for end in [Close, Cut, Reset] {
+        over_both(vec![vec![Request, end.clone()], serve(GOOD)], |server, over| {
+            let outcome = Client::new(&server.url()).retries(4).login().expect(CD_ERR_CONNECTION_LOST);
+            assert_eq!((outcome.attempts, outcome.http_status), (1, 0), "{end:?} over {over}");
+            assert_eq!(requests(&server), [1]);
+        });
+    }
+}
+
+#[test]
+fn when_one_reused_connection_is_dead_the_older_ones_are_dropped() {
+    let stale = vec![Request, Gate("go"), send(token("one")), Request, Close];
+    let server = Hostile::plain(vec![stale.clone(), stale.clone(), stale, serve(token("two"))]);
+    let client = Client::new(&server.url());
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| client.login().expect(CD_OK));
+        }
+        server.wait(|seen| seen.iter().filter(|seen| seen.requests == 1).count() == 3);
+        server.open_gate("go");
+    });
+    assert_eq!(client.login().expect_token(), "two");
+    assert_eq!(requests_of_last_login(&client), 2);
+    let seen = server.wait(|seen| seen[..3].iter().all(|seen| seen.over));
+    let mut requests: Vec<_> = seen.iter().map(|seen| seen.requests).collect();
+    requests.sort_unstable();
+    assert_eq!(requests, [1, 1, 1, 2], "one of the old ones was asked, and the new one");
+}
+
+// ---- made ahead
+
+#[test]
+fn cd_connect_makes_one_connection_sends_nothing_and_the_next_login_uses_it() {
+    over_both(vec![vec![Step::Handshake, Repeat(whole(GOOD))]], |server, over| {
+        let client = Client::new(&server.url());
+        client.connect().expect(CD_OK);
+        client.connect().expect(CD_OK);
+        // Its last message has been sent, and the tickets that answer it mean no harm.
+        server.wait_until_arrived(1);
+        assert_eq!(server.connections()[0].handshaken, over == "TLS");
+        assert_eq!(server.wait(|seen| !seen.is_empty()).len(), 1);
+        assert!(server.connections()[0].received.is_empty());
+        client.connect().expect(CD_OK);
+        client.login().expect(CD_OK);
+        client.connect().expect(CD_OK);
+        assert_eq!(requests(&server), [1]);
+        assert_eq!(requests_of_last_login(&client), 1);
+    });
+}
+
+#[test]
+fn cd_connect_replaces_a_connection_that_has_ended() {
+    over_both(vec![vec![Step::Handshake, Gate("end"), Close], serve(GOOD)], |server, _| {
+        let client = Client::new(&server.url());
+        client.connect().expect(CD_OK);
+        server.open_gate("end");
+        server.wait_until_arrived(3);
+        client.connect().expect(CD_OK);
+        client.login().expect(CD_OK);
+        assert_eq!(requests(&server), [0, 1]);
+    });
+}
+
+#[test]
+fn cd_connect_does_not_retry() {
+    let script = vec![CutAfter { bytes: 50, end: Box::new(Reset) }];
+    let server = Hostile::tls(good_server(), vec![script]);
+    let outcome = Client::new(&server.url()).retries(4).connect().expect(CD_ERR_CONNECTION_LOST);
+    assert_eq!(outcome.attempts, 0);
+    assert_eq!(server.connections().len(), 1);
+
+    let refusing = Refusing::new();
+    refusing.client().retries(4).connect().expect(CD_ERR_CONNECT);
+}
+
+// ---- which address
+
+/// A port of loopback that no family listens on, and that nobody else can take meanwhile.
+struct Refusing {
+    v4: Socket,
+    v6: Socket,
+    port: u16,
+}
+
+impl Refusing {
+    fn new() -> Refusing {
+        loop {
+            let v4 = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            v4.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+            let port = v4.local_addr().unwrap().as_socket().unwrap().port();
+            let v6 = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
+            v6.set_only_v6(true).unwrap();
+            if v6.bind(&SockAddr::from(SocketAddr::from((Ipv6Addr::LOCALHOST, port)))).is_ok() {
+                return Refusing { v4, v6, port };
+            }
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&format!("http://localhost:{}", self.port))
+    }
+}
+
+fn listening(socket: Socket) -> Hostile {
+    socket.listen(128).unwrap();
+    Hostile::on(TcpListener::from(socket), None, vec![serve(GOOD)])
+}
+
+#[test]
+fn localhost_is_whichever_family_listens() {
+    let only = Refusing::new();
+    let client = only.client();
+    let server = listening(only.v4);
+    client.login().expect(CD_OK);
+    assert_eq!(requests(&server), [1]);
+
+    let only = Refusing::new();
+    let client = only.client();
+    let server = listening(only.v6);
+    client.login().expect(CD_OK);
+    assert_eq!(requests(&server), [1]);
+    assert!(server.address().is_ipv6());
+}
+
+#[test]
+fn a_refused_connection_names_every_address_that_was_tried() {
+    let outcome = Refusing::new().client().login().expect(CD_ERR_CONNECT);
+    assert_eq!((outcome.attempts, outcome.http_status), (0, 0));
+    for part in ["localhost", "127.0.0.1", "::1", "connection refused"] {
+        assert!(outcome.message.contains(part), "{part} in {}", outcome.message);
+    }
+}
+
+#[test]
+fn a_refused_connection_is_tried_again() {
+    let Refusing { v4, v6: _v6, port } = Refusing::new();
+    let server = Arc::new(Mutex::new(None));
+    let (waiting, started) = (Mutex::new(Some(v4)), Arc::clone(&server));
+    // The server comes up between the first attempt and the second.
+    let client = Client::new(&format!("http://localhost:{port}")).retries(1).listen(move |line| {
+        if line.starts_with("trying again") {
+            *started.lock().unwrap() = Some(listening(waiting.lock().unwrap().take().unwrap()));
+        }
+    });
+    client.login().expect(CD_OK);
+    assert_eq!(requests_of_last_login(&client), 1);
+    assert_eq!(requests(server.lock().unwrap().as_ref().unwrap()), [1]);
+
+    let refusing = Refusing::new();
+    let client = refusing.client().retries(3);
+    client.login().expect(CD_ERR_CONNECT);
+    assert_eq!(client.log().iter().filter(|line| line.starts_with("trying again")).count(), 3);
+}
+
+#[test]
+fn a_handshake_that_was_cut_is_made_again() {
+    for end in [Cut, Reset] {
+        let script = vec![CutAfter { bytes: 200, end: Box::new(end.clone()) }];
+        let server = Hostile::tls(good_server(), vec![script.clone(), script, serve(GOOD)]);
+        let client = Client::new(&server.url()).retries(2);
+        client.login().expect(CD_OK);
+        assert_eq!(requests_of_last_login(&client), 1, "{end:?}");
+        assert_eq!(requests(&server), [0, 0, 1]);
+    }
+}
+
+// ---- fork
+
+/// Runs `child` in a child process and gives its exit status: 0 where all went well.
+fn in_a_child(child: impl FnOnce()) -> i32 {
+    // SAFETY: the child runs what the library promises to work there, and leaves without what the parent registered.
+    match unsafe { libc::fork() } {
+        0 => {
+            let done = catch_unwind(AssertUnwindSafe(child));
+            unsafe { libc::_exit(i32::from(done.is_err())) }
+        }
+        id => {
+            assert!(id > 0, "fork failed");
+            let mut status = 0;
+            // SAFETY: `status` is local.
+            assert_eq!(unsafe { libc::waitpid(id, &mut status, 0) }, id);
+            if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) }
+        }
+    }
+}
+
+#[test]
+fn a_child_that_frees_the_options_leaves_the_parents_connection_alone() {
+    over_both(vec![serve(GOOD)], |server, over| {
+        let client = Client::new(&server.url());
+        client.login().expect(CD_OK);
+        assert_eq!(in_a_child(|| client.free_in_a_child()), 0);
+        client.login().expect(CD_OK);
+        assert_eq!(requests(&server), [2], "over {over}");
+    });
+}
+
+#[test]
+fn a_child_logs_in_on_connections_of_its_own() {
+    over_both(vec![serve(GOOD)], |server, over| {
+        let client = Client::new(&server.url());
+        client.login().expect(CD_OK);
+        let child = in_a_child(|| {
+            for _ in 0..3 {
+                assert_eq!(client.login().expect_token(), TOKEN);
+            }
+            client.connect().expect(CD_OK);
+            client.free_in_a_child();
+        });
+        assert_eq!(child, 0, "over {over}");
+        client.login().expect(CD_OK);
+        assert_eq!(requests(&server), [2, 3], "over {over}");
+    });
+}
+
+#[test]
+fn a_child_of_a_child_logs_in_too() {
+    over_both(vec![serve(GOOD)], |server, over| {
+        let client = Client::new(&server.url());
+        client.connect().expect(CD_OK);
+        let child = in_a_child(|| {
+            client.login().expect(CD_OK);
+            assert_eq!(in_a_child(|| assert_eq!(client.login().expect_token(), TOKEN)), 0);
+            client.login().expect(CD_OK);
+        });
+        assert_eq!(child, 0, "over {over}");
+        client.login().expect(CD_OK);
+        assert_eq!(requests(&server), [1, 2, 1], "over {over}");
+    });
+}
+
+#[test]
+fn a_child_that_exits_without_a_word_takes_nothing_with_it() {
+    over_both(vec![serve(GOOD)], |server, over| {
+        let client = Client::new(&server.url());
+        for _ in 0..5 {
+            client.login().expect(CD_OK);
+            assert_eq!(in_a_child(|| ()), 0);
+        }
+        assert_eq!(requests(&server), [5], "over {over}");
+    });
+}
