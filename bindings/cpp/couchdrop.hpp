@@ -40,7 +40,6 @@
 #include <exception>
 #include <functional>
 #include <iosfwd>
-#include <limits>
 #include <memory>
 #include <new>
 #include <optional>
@@ -84,7 +83,7 @@ struct Sentence {
 };
 
 /** An integer that is above the range of every setting: the library refuses it, and says why. */
-inline constexpr std::uint32_t out_of_range = std::numeric_limits<std::uint32_t>::max();
+inline constexpr std::uint32_t out_of_range = UINT32_MAX;
 
 template <class Rep, class Period>
 std::uint32_t milliseconds(std::chrono::duration<Rep, Period> length) noexcept {
@@ -116,8 +115,7 @@ class COUCHDROP_VISIBLE Error : public std::exception {
     /** Not for callers. */
     Error(cd_code code, detail::Sentence sentence) noexcept : code_(code), sentence_(sentence) {}
 
-    /** One or two English sentences of the library's own, in UTF-8: it does not quote the server.
-     */
+    /** English sentences of the library's own, in UTF-8: they don't quote the server. */
     const char *what() const noexcept override {
         return snapshot_ ? cd_error_message(snapshot_.get()) : sentence_.text;
     }
