@@ -254,7 +254,7 @@ fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
     {
         let options = Options::secure(&stand_in);
         options.set_max_retries(1).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
-        let hanging = Options::to(&format!("https://{}", silent.authority()));
+        let hanging = Options::to_silent(&silent);
         hanging.set_connect_timeout_ms(20).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
         thread::scope(|scope| {
             for _ in 0..4 {

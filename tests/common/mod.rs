@@ -9,10 +9,10 @@ pub mod scripted;
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use couchdrop::failure::cd_code::{self, CD_OK};
+use couchdrop::failure::cd_code::{self, CD_ERR_TIMEOUT, CD_OK};
 use couchdrop::ffi::auth::{cd_authenticate_with, cd_connect};
 use couchdrop::ffi::cancel::{
     cd_cancel, cd_cancel_free, cd_cancel_is_triggered, cd_cancel_new, cd_cancel_set_check, cd_cancel_trigger,
@@ -27,6 +27,7 @@ use couchdrop::ffi::token::{cd_token, cd_token_free, cd_token_len, cd_token_str}
 use stand_in::StandIn;
 
 use log::Log;
+use peers::Silent;
 
 /// Longer than anything here takes: what is waited for has failed by then.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -108,6 +109,14 @@ pub fn code<T>(done: Result<T, Error>) -> cd_code {
     done.map_or_else(|error| error.code, |_| CD_OK)
 }
 
+/// The milliseconds after which a call ran out of time, as its message says.
+pub fn timed_out_after(error: &Error) -> u64 {
+    assert_eq!(error.code, CD_ERR_TIMEOUT, "{}", error.message);
+    let (_, after) = error.message.split_once(" passed after ").expect("a duration");
+    let (ms, _) = after.split_once(" ms, ").expect("in milliseconds");
+    ms.parse().unwrap()
+}
+
 /// Options that are freed when dropped, and what they point to after them.
 pub struct Options {
     raw: *mut cd_options,
@@ -144,6 +153,14 @@ impl Options {
     pub fn secure(stand_in: &StandIn) -> Options {
         let options = Options::to(stand_in.https_url());
         options.set_ca_file(stand_in.ca_file().to_str().unwrap()).unwrap();
+        options
+    }
+
+    /// An https server that never gets to show its certificate. No trust store is read for it: that takes its time.
+    pub fn to_silent(silent: &Silent) -> Options {
+        static ANY: LazyLock<StandIn> = LazyLock::new(StandIn::start);
+        let options = Options::to(&format!("https://{}", silent.authority()));
+        options.set_ca_file(ANY.ca_file().to_str().unwrap()).unwrap();
         options
     }
 
