@@ -308,25 +308,27 @@ fn a_record_that_is_not_whole_or_not_genuine_spoils_an_idle_connection() {
 fn an_answer_that_comes_after_its_login_gave_up_reaches_nobody() {
     let scripts = vec![vec![Request, Gate("late"), send(token("late"))], serve(token("two"))];
     over_both(scripts, |server, _| {
-        let client = Client::new(&server.url()).timeout(300);
-        let outcome = client.login().expect(CD_ERR_TIMEOUT);
+        let client = Client::new(&server.url());
+        client.connect().expect(CD_OK);
+        let outcome = client.login_within(500).expect(CD_ERR_TIMEOUT);
         assert_eq!(outcome.attempts, 1);
         server.open_gate("late");
-        server.wait(|seen| seen[0].over);
-        let client = Client::new(&server.url());
         assert_eq!(client.login().expect_token(), "two");
+        let seen = server.wait(|seen| seen[0].over);
+        assert_eq!(seen.len(), 2);
     });
 }
 
 // ---- spoken to before a question
 
-/// A client that does not go on, once a log line says that it is as far as that, before what the server does first
-/// has arrived.
-fn client_that_waits(server: &Arc<Hostile>, line: &'static str) -> Client {
+/// A client that does not go on, once a log line says that it is as far as that, before all that the server's first
+/// steps send has arrived.
+fn client_that_waits(server: &Arc<Hostile>, line: &'static str, steps: usize) -> Client {
     let waited_for = Arc::clone(server);
     Client::new(&server.url()).listen(move |said| {
         if said.starts_with(line) {
-            waited_for.wait_until_arrived(1);
+            waited_for.open_gate("connected");
+            waited_for.wait_until_arrived(steps);
         }
     })
 }
@@ -342,12 +344,13 @@ fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
     };
     for early in unasked() {
         let Step::Send(bytes) = &early else { unreachable!() };
-        let server = Arc::new(Hostile::plain(vec![vec![early.clone()]]));
-        expect_nothing_sent(&server, client_that_waits(&server, "connected to"));
+        let server = Arc::new(Hostile::plain(vec![vec![Gate("connected"), early.clone()]]));
+        expect_nothing_sent(&server, client_that_waits(&server, "connected to", 2));
 
         let config = good_server_but(&[&TLS12], |_| {});
-        let server = Arc::new(Hostile::tls(config, vec![vec![early.clone()]]));
-        expect_nothing_sent(&server, client_that_waits(&server, "TLS handshake"));
+        let server =
+            Arc::new(Hostile::tls(config, vec![vec![Step::Handshake, Gate("connected"), early.clone()]]));
+        expect_nothing_sent(&server, client_that_waits(&server, "TLS handshake", 3));
 
         let config = good_server_but(&[&TLS13], |config| config.send_half_rtt_data = true);
         let server = Hostile::tls(config, vec![vec![Early(bytes.clone())]]);
@@ -358,13 +361,13 @@ fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
 #[test]
 fn a_fresh_connection_that_the_server_ends_at_once_is_sent_no_login_and_is_made_again() {
     for end in [Close, Reset] {
-        let server = Arc::new(Hostile::plain(vec![vec![end.clone()], serve(GOOD)]));
-        let outcome = client_that_waits(&server, "connected to").login().expect(CD_ERR_CONNECTION_LOST);
+        let server = Arc::new(Hostile::plain(vec![vec![Gate("connected"), end.clone()], serve(GOOD)]));
+        let outcome = client_that_waits(&server, "connected to", 2).login().expect(CD_ERR_CONNECTION_LOST);
         assert_eq!((outcome.attempts, outcome.http_status), (0, 0), "{end:?}");
         assert!(server.connections()[0].received.is_empty());
 
-        let server = Arc::new(Hostile::plain(vec![vec![end.clone()], serve(GOOD)]));
-        let client = client_that_waits(&server, "connected to").retries(1);
+        let server = Arc::new(Hostile::plain(vec![vec![Gate("connected"), end.clone()], serve(GOOD)]));
+        let client = client_that_waits(&server, "connected to", 2).retries(1);
         client.login().expect(CD_OK);
         assert_eq!(requests_of_last_login(&client), 1, "{end:?}");
         assert_eq!(requests(&server), [0, 1]);

@@ -142,10 +142,21 @@ impl Client {
     }
 
     pub fn login_as(&self, username: &str, password: &str) -> Outcome {
-        self.login_with(ptr::null(), username, password)
+        self.login_with(ptr::null(), 0, username, password)
     }
 
-    pub fn login_with(&self, cancel: *const cd_cancel, username: &str, password: &str) -> Outcome {
+    /// A login with a deadline of its own, in ms.
+    pub fn login_within(&self, timeout: u32) -> Outcome {
+        self.login_with(ptr::null(), timeout, USERNAME, PASSWORD)
+    }
+
+    pub fn login_with(
+        &self,
+        cancel: *const cd_cancel,
+        timeout: u32,
+        username: &str,
+        password: &str,
+    ) -> Outcome {
         let (username, password) = (CString::new(username).unwrap(), CString::new(password).unwrap());
         let (mut token, mut error): (*mut cd_token, *mut cd_error) = (ptr::null_mut(), ptr::null_mut());
         let started = Instant::now();
@@ -154,7 +165,7 @@ impl Client {
             cd_authenticate_with(
                 self.options,
                 cancel,
-                0,
+                timeout,
                 username.as_ptr(),
                 password.as_ptr(),
                 ptr::null(),
