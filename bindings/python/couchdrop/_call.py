@@ -36,13 +36,14 @@ LEVELS: dict[int, int] = {
 class Call:
     """May be stopped from any thread, before and while it runs. For one use."""
 
-    __slots__ = ("_cancel", "_logger", "_options", "_raised")
+    __slots__ = ("_cancel", "_logger", "_options", "_over", "_raised")
 
     def __init__(self, options: Options, logger: Logger | None) -> None:
         self._options = options
         self._logger = logger
         self._cancel: Cancel = library.cd_cancel_new()
         self._raised: BaseException | None = None
+        self._over = False
 
     def stop(self) -> None:
         library.cd_cancel_trigger(self._cancel)
@@ -67,7 +68,7 @@ class Call:
             raise exception_from(error)
 
     def _run_on_main_thread(self, function: Any, arguments: tuple[Any, ...]) -> int:
-        asked = self._watch_signals()
+        asked = self._guarded(self._answers())
         try:
             next(asked)
             check = CheckFunction(asked.send)
@@ -75,8 +76,9 @@ class Call:
             failed: int = function(*arguments)
             return failed
         finally:
-            # The garbage collection would do so too, but exceptions of signal handlers are lost in it.
-            asked.close()
+            # The garbage collection would end it too, but what signal handlers raise is lost there.
+            self._over = True
+            next(asked, None)
 
     def _run_on_other_thread(self, function: Any, arguments: tuple[Any, ...]) -> int:
         calls = _process.calls
@@ -88,7 +90,7 @@ class Call:
             calls.leave(self._cancel)
 
     def _run_with_logger(self, run: Callable[..., int], function: Any, arguments: tuple[Any, ...]) -> int:
-        lines = self._log_lines()
+        lines = self._guarded(self._log_lines())
         outer = _this_thread.log
         try:
             next(lines)
@@ -96,46 +98,53 @@ class Call:
             _this_thread.log = partial(max, key=lines.send)
             return run(function, arguments)
         finally:
+            self._over = True
+            next(lines, None)
             _this_thread.log = outer
-            lines.close()
 
-    def _watch_signals(self) -> Generator[int, None, None]:
-        """Resuming it runs the signal handlers that are due. Answers whether to stop, 0 or 1."""
+    def _guarded(self, work: Generator[int, Any, None]) -> Generator[int, Any, None]:
+        """Does some work; what it raises stops the call, and is kept."""
         try:
-            while True:
-                yield 0 if self._raised is None else 1
-        except GeneratorExit:
-            return
+            try:
+                yield from work
+            except GeneratorExit:
+                return
+            except BaseException as raised:
+                self._raised = raised
         except BaseException as raised:
+            # Of a second signal; before Python 3.11 its handler runs in the middle of the line above.
             self._raised = raised
-        while True:
+        if self._raised is not None:
+            self.stop()
+        while not self._over:
             yield 1
+
+    def _answers(self) -> Generator[int, None, None]:
+        """Whether to stop, 0 or 1. To be resumed runs the signal handlers that are due."""
+        while not self._over:
+            yield 0 if self._raised is None else 1
 
     def _log_lines(self) -> Generator[int, Any, None]:
         """Takes the arguments of a `LogFunction` one by one."""
         assert self._logger is not None
-        try:
-            while True:
-                yield 0
-                level = yield 0
-                message = yield 0
-                self._logger.log(LEVELS.get(level, logging.DEBUG), "%s", message.decode("utf-8", "replace"))
-        except GeneratorExit:
-            return
-        except BaseException as raised:
-            self._raised = raised
-            self.stop()
         while True:
             yield 0
+            if self._over:
+                return
+            level = yield 0
+            message = yield 0
+            self._logger.log(LEVELS.get(level, logging.DEBUG), "%s", message.decode("utf-8", "replace"))
 
     def _raise(self) -> NoReturn:
         raised = self._raised
         self._raised = None
         assert raised is not None
         try:
-            # Without the frame that kept it: it holds this call, which would live as long as the traceback.
+            # Without the frames above: they hold this call, which would live as long as the traceback.
             traceback = raised.__traceback__
-            raise raised.with_traceback(traceback.tb_next if traceback else None)
+            while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+                traceback = traceback.tb_next
+            raise raised.with_traceback(traceback)
         finally:
             del raised
 

@@ -104,6 +104,10 @@ class _Job:
         self._deadline = time.monotonic() + timeout
 
     def run(self) -> None:
+        if self.future.done():
+            # Cancelled, but its task has not had its turn since.
+            self.login.abandon()
+            return
         try:
             # At the deadline itself `expire` has the word.
             token = self.login.run(max(self._deadline - time.monotonic(), 0.001))

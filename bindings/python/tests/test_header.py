@@ -1,0 +1,129 @@
+"""One truth: what the package says of the C functions, codes and numbers is what the header says."""
+
+import ctypes
+import re
+import unittest
+
+import support
+from support import couchdrop
+
+from couchdrop import _abi, _errors, _library
+
+TYPES = {
+    "void": None,
+    "void*": ctypes.c_void_p,
+    "const char*": ctypes.c_char_p,
+    "int32_t": ctypes.c_int32,
+    "cd_code": ctypes.c_int32,
+    "uint32_t": ctypes.c_uint32,
+    "int64_t": ctypes.c_int64,
+    "size_t": ctypes.c_size_t,
+    "cd_log_fn": _abi.LogFunction,
+    "cd_check_fn": _abi.CheckFunction,
+}
+for name, handle in [
+    ("cd_options", _abi.Options),
+    ("cd_cancel", _abi.Cancel),
+    ("cd_token", _abi.Token),
+    ("cd_error", _abi.Error),
+]:
+    TYPES[f"{name}*"] = TYPES[f"const {name}*"] = handle
+    TYPES[f"{name}**"] = ctypes.POINTER(handle)
+
+
+def read_header():
+    with open(support.HEADER, encoding="utf-8") as file:
+        return re.sub(r"/\*.*?\*/", "", file.read(), flags=re.DOTALL)
+
+
+HEADER = read_header()
+
+
+def type_of(declaration, named):
+    """`const char *username` as the type in ctypes."""
+    declaration = declaration.strip()
+    if named:
+        declaration = re.sub(r"\w+$", "", declaration)
+    return TYPES[re.sub(r"\s*(\*+)\s*$", r"\1", declaration).strip()]
+
+
+def arguments_of(text, named=True):
+    text = " ".join(text.split())
+    return () if text == "void" else tuple(type_of(argument, named) for argument in text.split(","))
+
+
+class Header(unittest.TestCase):
+    maxDiff = None
+
+    def test_the_functions_have_the_header_s_types(self):
+        declared = {}
+        for result, name, arguments in re.findall(
+            r"^(?:COUCHDROP_NODISCARD\s+)?((?:const )?\w+ \**)(cd_\w+)\(([^)]*)\);", HEADER, flags=re.MULTILINE
+        ):
+            declared[name] = (type_of(result, named=False), *arguments_of(arguments))
+        self.assertGreater(len(declared), 30)
+        self.assertEqual(declared, _abi.PROTOTYPES)
+        # None is left out by the pattern.
+        self.assertEqual(set(re.findall(r"\b(cd_\w+)\((?!\))", HEADER)), set(declared))
+
+    def test_the_library_got_them(self):
+        for name, (result, *arguments) in _abi.PROTOTYPES.items():
+            function = getattr(_abi.library, name)
+            self.assertEqual((function.restype, function.argtypes), (result, arguments), name)
+
+    def test_the_callbacks_have_the_header_s_types(self):
+        declared = {
+            name: (type_of(result, named=False), *arguments_of(arguments))
+            for result, name, arguments in re.findall(r"typedef (\w+) \(\*(cd_\w+)\)\(([^)]*)\);", HEADER)
+        }
+        ours = {
+            name: (function._restype_, *function._argtypes_)
+            for name, function in [("cd_log_fn", _abi.LogFunction), ("cd_check_fn", _abi.CheckFunction)]
+        }
+        self.assertEqual(declared, ours)
+
+    def test_the_codes_are_the_header_s(self):
+        declared = {name: int(value) for name, value in re.findall(r"^\s+(CD_\w+) = (\d+),", HEADER, re.MULTILINE)}
+        self.assertGreater(len(declared), 20)
+        self.assertEqual({code.name: int(code) for code in couchdrop.Code}, declared)
+        for name, value in declared.items():
+            self.assertEqual(_abi.library.cd_code_name(value).decode(), name)
+
+    def test_every_code_raises_a_class_of_its_own_choosing(self):
+        self.assertEqual(set(_errors.CLASSES), set(couchdrop.Code) - {couchdrop.Code.CD_OK})
+        # The class that a code raises has that code itself where it is for one code alone.
+        for code, raised in _errors.CLASSES.items():
+            codes = [other for other, its in _errors.CLASSES.items() if its is raised]
+            if len(codes) == 1:
+                self.assertEqual(raised().code, code)
+            self.assertIn(raised().code, codes)
+            self.assertIn(raised.__name__, couchdrop.__all__)
+            self.assertTrue(issubclass(raised, _errors.CATEGORIES[code // 1000]) or code // 1000 in (1, 9), code)
+
+    def test_codes_of_a_later_library_raise_what_is_nearest(self):
+        for code, raised in [
+            (1409, couchdrop.UnexpectedStatus),
+            (2999, couchdrop.ArgumentError),
+            (3999, couchdrop.TransportError),
+            (4999, couchdrop.ResponseError),
+            (9999, couchdrop.InternalError),
+            (7001, couchdrop.CouchdropError),
+        ]:
+            self.assertIs(_errors.exception_class(code), raised)
+            self.assertEqual(raised("new", code=code).code_name, "CD_ERR_UNKNOWN")
+            self.assertFalse(raised("new", code=code).retryable)
+
+    def test_the_numbers_of_the_macros(self):
+        macros = dict(re.findall(r"^#define (\w+) (\S+)$", HEADER, re.MULTILINE))
+        for kind in (_abi.BodyFormat, _abi.LogLevel):
+            prefix = re.match(r"CD_[A-Z]+_", next(iter(kind)).name)[0]
+            declared = {name: int(value) for name, value in macros.items() if name.startswith(prefix)}
+            self.assertEqual({member.name: int(member) for member in kind}, declared)
+        self.assertEqual(_library.ABI_VERSION, int(macros["COUCHDROP_ABI_VERSION"]))
+        self.assertEqual(couchdrop.TOKEN_HEADER, macros["COUCHDROP_TOKEN_HEADER"].strip('"'))
+        self.assertEqual(couchdrop.__version__, macros["COUCHDROP_VERSION"].strip('"'))
+        self.assertEqual(couchdrop.library_version(), couchdrop.__version__)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,95 @@
+"""How the shared library is found, and what is said where it can't be used."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import support
+
+from couchdrop import _library
+
+
+class Library(unittest.TestCase):
+    def import_with(self, package=support.PACKAGE, **environment):
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": package, **environment}
+        return subprocess.run(
+            [sys.executable, "-c", "import couchdrop; print(couchdrop._abi.library_path)"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def refused(self, *expected, **environment):
+        done = self.import_with(**environment)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("ImportError: ", done.stderr)
+        for text in expected:
+            self.assertIn(text, done.stderr)
+
+    def test_the_variable_names_the_file(self):
+        library = os.environ["COUCHDROP_LIBRARY"]
+        self.assertEqual(self.import_with(COUCHDROP_LIBRARY=library).stdout.strip(), library)
+
+    def test_the_system_is_asked_last(self):
+        folder = os.path.dirname(os.environ["COUCHDROP_LIBRARY"])
+        self.assertEqual(self.import_with(LD_LIBRARY_PATH=folder).stdout.strip(), _library.FILE_NAME)
+
+    def test_a_library_beside_the_package_comes_first(self):
+        with tempfile.TemporaryDirectory() as folder:
+            package = shutil.copytree(
+                os.path.join(support.PACKAGE, "couchdrop"),
+                os.path.join(folder, "couchdrop"),
+                ignore=shutil.ignore_patterns("_lib", "__pycache__"),
+            )
+            bundled = os.path.join(package, "_lib", _library.FILE_NAME)
+            os.mkdir(os.path.dirname(bundled))
+            shutil.copy(os.environ["COUCHDROP_LIBRARY"], bundled)
+            done = self.import_with(folder, COUCHDROP_LIBRARY="/no/such/file")
+            self.assertEqual(done.stdout.strip(), bundled, done.stderr)
+
+    def test_an_error_tells_where_was_looked(self):
+        self.refused("/no/such/file: ", "_lib", "COUCHDROP_LIBRARY", COUCHDROP_LIBRARY="/no/such/file")
+        # Where the system has none.
+        if self.import_with().returncode:
+            self.refused("_lib", "COUCHDROP_LIBRARY: not set", _library.FILE_NAME + ": ")
+
+    def test_another_library_is_refused(self):
+        self.refused("is not libcouchdrop", COUCHDROP_LIBRARY=sys.modules["_ctypes"].__file__)
+
+    def test_another_version_of_the_abi_is_refused(self):
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            self.skipTest("there is no C compiler")
+        with tempfile.TemporaryDirectory() as folder:
+            for version, expected in [(2, "has version 2 of libcouchdrop's ABI"), (1, "too old for this package")]:
+                library = os.path.join(folder, f"abi{version}.so")
+                subprocess.run(
+                    [compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", library],
+                    input=f"unsigned cd_abi_version(void) {{ return {version}; }}",
+                    text=True,
+                    check=True,
+                )
+                self.refused(expected, library, COUCHDROP_LIBRARY=library)
+
+    @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "needs root")
+    def test_the_variable_is_ignored_with_another_user_s_privileges(self):
+        # The package itself loads the library at once, so only this file of it.
+        path = os.path.join(support.PACKAGE, "couchdrop", "_library.py")
+        script = (
+            "import importlib.util, os, sys; os.setresuid(65534, 0, 0)\n"
+            "spec = importlib.util.spec_from_file_location('_library', sys.argv[1])\n"
+            "library = importlib.util.module_from_spec(spec); spec.loader.exec_module(library)\n"
+            "print(library._find())"
+        )
+        done = support.run_python(script, path)
+        self.assertIn("COUCHDROP_LIBRARY: ignored", done.stdout, done.stderr)
+        self.assertNotIn(os.environ["COUCHDROP_LIBRARY"], done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,193 @@
+"""Threads, fork, and the end of the interpreter."""
+
+import asyncio
+import os
+import signal
+import threading
+import traceback
+import unittest
+
+import support
+from support import PASSWORD, Recorder, Silent, couchdrop
+
+
+class Threads(unittest.TestCase):
+    def test_a_client_serves_many_threads(self):
+        tokens = []
+        with couchdrop.Client(**support.stand_in_options()) as client:
+
+            def log_in():
+                for _ in range(5):
+                    tokens.append(client.authenticate("ada@example.com", PASSWORD).value)
+
+            threads = [threading.Thread(target=log_in) for _ in range(16)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(len(set(tokens)), 80)
+
+    def test_closing_a_client_lets_its_logins_end(self):
+        caught = []
+        with Silent() as silent:
+            client = couchdrop.Client(base_url=silent.base_url, timeout=0.5)
+
+            def log_in():
+                try:
+                    client.authenticate("ada", PASSWORD)
+                except couchdrop.Timeout as error:
+                    caught.append(error)
+
+            thread = threading.Thread(target=log_in)
+            thread.start()
+            silent.wait_for_requests(1)
+            client.close()
+            thread.join()
+        self.assertEqual(len(caught), 1)
+
+
+@unittest.skipUnless(hasattr(os, "fork"), "there is no fork")
+class Fork(unittest.TestCase):
+    def in_child(self, work):
+        child = os.fork()
+        if child == 0:
+            # The parent's alarms don't come here: a child that hangs ends by its own.
+            signal.alarm(int(support.SOON))
+            status = 1
+            try:
+                work()
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        self.assertEqual(status, 0)
+
+    def test_a_child_logs_in_with_its_parent_s_client(self):
+        with couchdrop.Client(**support.stand_in_options()) as client:
+            client.authenticate("ada@example.com", PASSWORD)
+            self.in_child(lambda: client.authenticate("ada@example.com", PASSWORD))
+            # The parent's connection is as it was.
+            client.authenticate("ada@example.com", PASSWORD)
+
+    def test_a_child_of_a_parent_whose_threads_log_in(self):
+        with Silent() as silent, Recorder() as recorder:
+            options = {"base_url": silent.base_url}
+            with couchdrop.Client(**options) as busy, couchdrop.Client(base_url=recorder.base_url) as client:
+                threads = [
+                    threading.Thread(target=self.runs_out, args=(busy,), daemon=True) for _ in range(4)
+                ]
+                for thread in threads:
+                    thread.start()
+                silent.wait_for_requests(4)
+
+                def log_in():
+                    client.authenticate("ada", PASSWORD)
+                    # On another thread of the child too, whose calls are counted.
+                    thread = threading.Thread(target=client.authenticate, args=("ada", PASSWORD))
+                    thread.start()
+                    thread.join()
+                    asyncio.run(client.authenticate_async("ada", PASSWORD))
+
+                for _ in range(5):
+                    self.in_child(log_in)
+                for thread in threads:
+                    thread.join()
+            self.assertEqual(len(recorder.requests), 15)
+
+    def runs_out(self, client):
+        with self.assertRaises(couchdrop.Timeout):
+            client.authenticate("ada", PASSWORD, timeout=1)
+
+    def test_a_child_of_a_parent_whose_tasks_log_in(self):
+        async def log_in(client):
+            await client.authenticate_async("ada@example.com", PASSWORD)
+
+        with couchdrop.Client(**support.stand_in_options()) as client:
+            asyncio.run(log_in(client))
+            self.in_child(lambda: asyncio.run(log_in(client)))
+            asyncio.run(log_in(client))
+
+
+END_WITH_LOGINS_UNDER_WAY = """
+    import asyncio, logging, sys, threading
+    import couchdrop
+
+    logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
+    client = couchdrop.Client(base_url=sys.argv[1], logger=logging.getLogger("login"))
+
+    def log_in():
+        # It logs lines until the last moment.
+        while True:
+            try:
+                client.authenticate("ada", "secret")
+            except couchdrop.Cancelled:
+                pass
+
+    for _ in range(8):
+        threading.Thread(target=log_in, daemon=True).start()
+
+    async def log_in_together():
+        logins = [client.authenticate_async("ada", "secret") for _ in range(8)]
+        await asyncio.gather(*logins, return_exceptions=True)
+
+    threading.Thread(target=asyncio.run, args=(log_in_together(),), daemon=True).start()
+    sys.stdin.readline()
+"""
+
+LOG_IN_AT_EXIT = """
+    import atexit, sys
+
+    # Runs after couchdrop's hook: last in, first out.
+    atexit.register(lambda: print(len(client.authenticate("ada", "secret").value)))
+
+    import couchdrop
+    client = couchdrop.Client(base_url=sys.argv[1])
+"""
+
+TOO_LATE = """
+    import atexit, sys, threading
+
+    # Runs after couchdrop's hook, on a thread that was there before.
+    go, done = threading.Event(), threading.Event()
+
+    def log_in():
+        go.wait()
+        try:
+            client.authenticate("ada", "secret")
+        except couchdrop.Cancelled as error:
+            print(error.code_name)
+        done.set()
+
+    threading.Thread(target=log_in, daemon=True).start()
+    atexit.register(lambda: (go.set(), done.wait()))
+
+    import couchdrop
+    client = couchdrop.Client(base_url=sys.argv[1])
+"""
+
+
+class End(unittest.TestCase):
+    def test_the_interpreter_ends_with_logins_and_a_logger_under_way(self):
+        for _ in range(5):
+            with Silent() as silent:
+                program = support.start_python(END_WITH_LOGINS_UNDER_WAY, silent.base_url)
+                silent.wait_for_requests(16)
+                _, errors = program.communicate("\n", timeout=support.SOON)
+                self.assertEqual((program.returncode, errors), (0, ""))
+
+    def test_a_login_at_exit_in_the_main_thread(self):
+        with Recorder() as recorder:
+            done = support.run_python(LOG_IN_AT_EXIT, recorder.base_url)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "36\n", ""))
+
+    def test_a_login_on_a_thread_is_refused_once_the_end_has_come(self):
+        with Recorder() as recorder:
+            done = support.run_python(TOO_LATE, recorder.base_url)
+            self.assertEqual(recorder.requests, [])
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "CD_ERR_CANCELLED\n", ""))
+
+
+if __name__ == "__main__":
+    unittest.main()

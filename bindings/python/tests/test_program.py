@@ -1,0 +1,166 @@
+"""``python -m couchdrop``, and the example."""
+
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+import textwrap
+import unittest
+
+import support
+from support import PASSWORD, StandIn, couchdrop
+
+TOKEN = r"\A[0-9a-f-]{36}\n\Z"
+
+
+class Program(unittest.TestCase):
+    def run_program(self, *arguments, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "couchdrop", *arguments],
+            capture_output=True,
+            timeout=60,
+            check=False,
+            **options,
+        )
+
+    def log_in(self, username, *arguments, password=PASSWORD.encode(), **options):
+        service = support.stand_in_options()
+        where = ["--base-url", service["base_url"], "--ca-file", service["ca_file"]]
+        done = self.run_program("login", username, *where, *arguments, input=password, **options)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def test_the_password_from_standard_input(self):
+        for end in (b"", b"\n", b"\r\n"):
+            status, output, errors = self.log_in(
+                "ada@example.com", "--password-stdin", password=PASSWORD.encode() + end
+            )
+            self.assertEqual((status, errors), (0, ""))
+            self.assertRegex(output, TOKEN)
+
+    def test_a_password_beyond_ascii_whatever_the_locale(self):
+        password = 'пароль & 100% + "q"\\ é'.encode()
+        environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "latin-1"}
+        status, output, errors = self.log_in("жук@example.com", "--password-stdin", password=password, env=environment)
+        self.assertEqual((status, errors), (0, ""))
+        status, _, errors = self.log_in("жук@example.com", "--password-stdin", password=b"\xff")
+        self.assertEqual(status, 1)
+        self.assertIn("not UTF-8", errors)
+
+    def test_the_password_from_a_prompt_is_not_shown(self):
+        service = support.stand_in_options()
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execv(
+                sys.executable,
+                [sys.executable, "-m", "couchdrop", "login", "ada@example.com", "--base-url", service["base_url"],
+                 "--ca-file", service["ca_file"]],
+            )  # fmt: skip
+        shown = b""
+        while b"Password of ada@example.com: " not in shown:
+            shown += os.read(terminal, 1024)
+        os.write(terminal, PASSWORD.encode() + b"\n")
+        try:
+            while True:
+                received = os.read(terminal, 1024)
+                if not received:
+                    break
+                shown += received
+        except OSError:
+            # The other side is closed.
+            pass
+        _, status = os.waitpid(child, 0)
+        os.close(terminal)
+        self.assertEqual(status, 0, shown)
+        self.assertNotIn(PASSWORD.encode(), shown)
+        self.assertRegex(shown.decode().replace("\r\n", "\n").splitlines(True)[-1], TOKEN)
+
+    def test_the_password_from_a_keyring(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "keyring.py"), "w", encoding="utf-8") as file:
+                file.write(
+                    textwrap.dedent(f"""
+                        def get_password(service, username):
+                            return {{("couchdrop", "ada@example.com"): {PASSWORD!r}}}.get((service, username))
+                    """)
+                )
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join([support.PACKAGE, folder])}
+            status, output, _ = self.log_in("ada@example.com", "--keyring", env=environment)
+            self.assertEqual(status, 0)
+            self.assertRegex(output, TOKEN)
+            status, _, errors = self.log_in("nobody@example.com", "--keyring", env=environment)
+            self.assertEqual(status, 1)
+            self.assertIn("keyring set couchdrop nobody@example.com", errors)
+
+    def test_a_keyring_that_is_not_installed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "keyring.py"), "w", encoding="utf-8") as file:
+                file.write("raise ImportError\n")
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join([support.PACKAGE, folder])}
+            status, _, errors = self.log_in("ada@example.com", "--keyring", env=environment)
+        self.assertEqual(status, 1)
+        self.assertIn("needs the package keyring", errors)
+
+    def test_a_refused_login(self):
+        status, output, errors = self.log_in("ada@example.com", "--password-stdin", password=b"not my password")
+        self.assertEqual((status, output), (1, ""))
+        self.assertIn("[CD_ERR_ACCESS_DENIED]", errors)
+        self.assertIn("Access denied", errors)
+        self.assertNotIn("not my password", errors)
+        _, _, errors = self.log_in("limited@example.com", "--password-stdin")
+        self.assertIn("Try again in 3600 seconds.", errors)
+
+    def test_a_timeout_and_bad_arguments(self):
+        status, _, errors = self.log_in("slow@example.com", "--password-stdin", "--timeout", "0.2")
+        self.assertEqual(status, 1)
+        self.assertIn("[CD_ERR_TIMEOUT]", errors)
+        status, _, errors = self.log_in("ada@example.com", "--password-stdin", "--timeout", "nan")
+        self.assertEqual(status, 1)
+        self.assertIn("[CD_ERR_OUT_OF_RANGE]", errors)
+
+    def test_a_password_on_the_command_line_is_refused_and_not_repeated(self):
+        for extra in [PASSWORD, "--password=" + PASSWORD]:
+            status, output, errors = self.log_in("ada@example.com", extra)
+            self.assertEqual((status, output), (2, ""))
+            self.assertNotIn(PASSWORD, errors)
+
+    def test_the_version(self):
+        done = self.run_program("--version")
+        self.assertEqual(done.returncode, 0)
+        text = " ".join(done.stdout.decode().split())
+        self.assertIn(f"couchdrop {couchdrop.__version__}, libcouchdrop {couchdrop.library_version()} (ABI 1, ", text)
+
+    def test_without_a_command_it_says_how_to_use_it(self):
+        done = self.run_program()
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"usage: python -m couchdrop", done.stderr)
+
+
+class Example(unittest.TestCase):
+    def run_example(self, **environment):
+        done = subprocess.run(
+            [sys.executable, os.path.join(support.ROOT, "examples", "python", "login.py")],
+            env={**StandIn.environment(), "PYTHONPATH": support.PACKAGE, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def test_it_logs_in_and_lists_the_root_folder(self):
+        status, output, errors = self.run_example(COUCHDROP_USERNAME="ada@example.com", COUCHDROP_PASSWORD=PASSWORD)
+        self.assertEqual((status, errors), (0, ""))
+        self.assertIn("masked", output)
+        self.assertIn('"ls"', output)
+
+    def test_it_tells_why_a_login_failed(self):
+        status, output, errors = self.run_example(
+            COUCHDROP_USERNAME="ada@example.com", COUCHDROP_PASSWORD="not my password"
+        )
+        self.assertEqual((status, output), (1, ""))
+        self.assertIn("CD_ERR_ACCESS_DENIED", errors)
+
+
+if __name__ == "__main__":
+    unittest.main()

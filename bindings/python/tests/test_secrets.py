@@ -1,0 +1,182 @@
+"""No way of printing, copying or failing shows a password or a token."""
+
+import copy
+import logging
+import pickle
+import traceback
+import unittest
+
+import support
+from support import Recorder, couchdrop
+
+TOKEN = "3f2b8c1e-0000-4000-8000-123456789abc"
+
+
+class Hidden:
+    """What the tests log in with, so that their own frames show nothing."""
+
+    password = "pass-that-shows-nowhere"
+
+    def __repr__(self):
+        return "hidden"
+
+
+HIDDEN = Hidden()
+
+
+class Tokens(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.recorder = Recorder(b'{"token":"%s"}' % TOKEN.encode())
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.recorder.__exit__()
+
+    def log_in(self):
+        return couchdrop.authenticate("ada", HIDDEN.password, base_url=self.recorder.base_url)
+
+    def test_only_value_and_headers_show_it(self):
+        token = self.log_in()
+        self.assertEqual(token.value, TOKEN)
+        self.assertEqual(token.headers(), {"token": TOKEN})
+        for text in [str(token), repr(token), f"{token}", "%s %r" % (token, token), repr([token]), repr({1: token})]:
+            self.assertNotIn(TOKEN[:8], text)
+            self.assertIn("masked", text)
+        self.assertFalse(hasattr(token, "__dict__"))
+        with self.assertRaises(TypeError):
+            bytes(token)
+
+    def test_it_is_neither_pickled_nor_copied(self):
+        token = self.log_in()
+        for attempt in [copy.copy, copy.deepcopy, *(lambda t, p=p: pickle.dumps(t, p) for p in range(6))]:
+            with self.assertRaisesRegex(TypeError, "can't be pickled or copied"):
+                attempt(token)
+
+    def test_it_is_made_by_a_login_alone(self):
+        with self.assertRaises(TypeError):
+            couchdrop.Token()
+        with self.assertRaises(TypeError):
+            couchdrop.Token(TOKEN)
+
+    def test_tokens_compare_with_tokens_alone(self):
+        token, same = self.log_in(), self.log_in()
+        with Recorder() as recorder:
+            other = couchdrop.authenticate("ada", HIDDEN.password, base_url=recorder.base_url)
+        self.assertTrue(token == same)
+        self.assertTrue(token != other)
+        self.assertFalse(token == TOKEN)
+        with self.assertRaises(TypeError):
+            hash(token)
+
+    def test_wiping(self):
+        token = self.log_in()
+        with token as inside:
+            self.assertIs(inside, token)
+        token.wipe()
+        for use in [lambda: token.value, token.headers]:
+            with self.assertRaisesRegex(ValueError, "wiped"):
+                use()
+        self.assertIn("masked", repr(token))
+        self.assertTrue(token == token)
+        self.assertFalse(token == self.log_in())
+
+
+class Tracebacks(unittest.TestCase):
+    def shows_nothing(self, error):
+        # As tools do that show the variables of each frame.
+        text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+        self.assertNotIn(HIDDEN.password, text)
+        self.assertNotIn(HIDDEN.password, repr(error) + repr(vars(error)) + repr(error.args))
+        # Not behind a repr that hides it either.
+        step = error.__traceback__
+        while step:
+            if "couchdrop/_" in step.tb_frame.f_code.co_filename:
+                for value in step.tb_frame.f_locals.values():
+                    self.assertNotEqual(value, HIDDEN.password)
+                    self.assertNotIn(HIDDEN.password.encode(), bytes(getattr(value, "raw", b"")))
+            step = step.tb_next
+        if error.__context__ is not None:
+            self.shows_nothing(error.__context__)
+
+    def caught(self, expected, work):
+        try:
+            work()
+        except expected as error:
+            return error
+        return self.fail("nothing was raised")
+
+    def test_of_a_refused_login(self):
+        options = support.stand_in_options()
+        self.shows_nothing(
+            self.caught(
+                couchdrop.AccessDenied, lambda: couchdrop.authenticate("ada", HIDDEN.password, **options)
+            )
+        )
+
+    def test_of_a_refused_login_from_asyncio(self):
+        import asyncio
+
+        options = support.stand_in_options()
+        self.shows_nothing(
+            self.caught(
+                couchdrop.AccessDenied,
+                lambda: asyncio.run(couchdrop.authenticate_async("ada", HIDDEN.password, **options)),
+            )
+        )
+
+    def test_of_bad_arguments(self):
+        for work in [
+            lambda: couchdrop.authenticate("ada", HIDDEN.password + "\0"),
+            lambda: couchdrop.authenticate("ada", HIDDEN.password + "\ud800"),
+            lambda: couchdrop.authenticate("ada", HIDDEN.password.encode()),
+            lambda: couchdrop.authenticate("ada\0", HIDDEN.password),
+            lambda: couchdrop.authenticate("ada", HIDDEN.password, timeout=-1),
+            lambda: couchdrop.authenticate("ada", HIDDEN.password, ca_file="/none"),
+            lambda: couchdrop.Client(proxy="ftp://ada:" + HIDDEN.password + "@localhost"),
+            lambda: couchdrop.Client(proxy="http://ada:" + HIDDEN.password + "\0@localhost"),
+            lambda: couchdrop.Client(proxy="http://ada:" + HIDDEN.password + "@localhost", max_retries=11),
+        ]:
+            self.shows_nothing(self.caught((couchdrop.ArgumentError, TypeError), work))
+
+    def test_of_a_server_that_says_the_password(self):
+        with Recorder(b'{"err":"no %s here"}' % HIDDEN.password.encode(), status=403) as recorder:
+            error = self.caught(
+                couchdrop.AccessDenied,
+                lambda: couchdrop.authenticate("ada", HIDDEN.password, base_url=recorder.base_url),
+            )
+        self.assertIsNone(error.server_message)
+        self.shows_nothing(error)
+
+    def test_of_a_logger_that_raises(self):
+        class Refusing(logging.Handler):
+            def emit(self, record):
+                raise LookupError
+
+        logger = logging.Logger("couchdrop-test", logging.DEBUG)
+        logger.addHandler(Refusing())
+        options = support.stand_in_options()
+        self.shows_nothing(
+            self.caught(
+                LookupError, lambda: couchdrop.authenticate("ada", HIDDEN.password, **options, logger=logger)
+            )
+        )
+
+
+class Exceptions(unittest.TestCase):
+    def test_they_survive_another_process(self):
+        error = couchdrop.RateLimited("wait", http_status=429, retry_after=7, server_message="no", attempts=2)
+        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+            again = pickle.loads(pickle.dumps(error, protocol))
+            self.assertIs(type(again), couchdrop.RateLimited)
+            self.assertEqual((str(again), vars(again)), (str(error), vars(error)))
+        late = pickle.loads(pickle.dumps(couchdrop.Timeout("late", attempts=1)))
+        self.assertEqual((str(late), late.attempts, late.code_name), ("late", 1, "CD_ERR_TIMEOUT"))
+
+    def test_each_has_a_code_without_one_being_given(self):
+        self.assertEqual(couchdrop.AccessDenied().code_name, "CD_ERR_ACCESS_DENIED")
+        self.assertEqual(couchdrop.Timeout().code_name, "CD_ERR_TIMEOUT")
+
+
+if __name__ == "__main__":
+    unittest.main()
