@@ -133,19 +133,20 @@ impl Call {
         if self.clock.now() >= self.until() { Err(self.timed_out()) } else { Ok(()) }
     }
 
-    /// Asks the host's check, where there is one and it has not been asked for `slice`.
-    pub fn host_says_stop(&self, slice: Duration) -> bool {
-        let Some(cancel) = self.cancel.as_deref().filter(|cancel| cancel.has_check()) else { return false };
-        let now = self.clock.now();
-        if self.asked.get().is_some_and(|asked| now.saturating_duration_since(asked) < slice) {
-            return false;
-        }
-        self.asked.set(Some(now));
-        cancel.check_says_stop()
+    /// When the host's check has to be asked next, where there is one: `slice` after the last time.
+    pub fn host_must_be_asked_at(&self, slice: Duration) -> Option<Instant> {
+        self.cancel.as_deref().filter(|cancel| cancel.has_check())?;
+        Some(self.asked.get().map_or(self.started, |asked| asked + slice))
+    }
+
+    /// Asks the host's check.
+    pub fn host_says_stop(&self) -> bool {
+        self.asked.set(Some(self.clock.now()));
+        self.cancel.as_deref().is_some_and(|cancel| cancel.check_says_stop())
     }
 
     /// Has the host's check asked at the next occasion: a signal came.
-    pub fn host_must_be_asked(&self) {
+    pub fn ask_host_soon(&self) {
         self.asked.set(None);
     }
 

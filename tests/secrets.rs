@@ -5,7 +5,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::ptr;
@@ -20,12 +20,18 @@ use couchdrop::ffi::version::cd_secure_zero;
 /// The stand-in as a program: its memory, unlike a thread's, is not ours.
 struct Server {
     process: Child,
-    _output: Lines,
+    _output: ChildStdout,
     base_url: String,
     ca_file: String,
 }
 
-type Lines = std::iter::Map<std::io::Lines<BufReader<ChildStdout>>, fn(std::io::Result<String>) -> String>;
+fn read_line(from: &mut ChildStdout) -> String {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while from.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+        line.push(byte[0]);
+    }
+    String::from_utf8(line).unwrap()
+}
 
 impl Server {
     fn start() -> Server {
@@ -38,14 +44,16 @@ impl Server {
             .unwrap_or_else(|error| {
                 panic!("{}: {error}: cargo build -p couchdrop-stand-in", program.display())
             });
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let mut lines: Lines = output.lines().map(Result::unwrap);
-        let mut value = |name: &str| {
-            let line = lines.find(|line| line.starts_with(name)).unwrap();
-            line[name.len()..].trim().to_owned()
+        let mut output = process.stdout.take().unwrap();
+        // No further than is needed: what comes behind tells the password.
+        let mut value = |name: &str| loop {
+            let line = read_line(&mut output);
+            if let Some(value) = line.strip_prefix(name) {
+                return value.trim().to_owned();
+            }
         };
         let (base_url, ca_file) = (value("https "), value("ca "));
-        Server { process, _output: lines, base_url, ca_file }
+        Server { process, _output: output, base_url, ca_file }
     }
 }
 

@@ -365,7 +365,7 @@ void cd_token_free(cd_token *token);
 /**
  * The code of the error; `CD_OK` for NULL.
  */
-cd_code cd_error_code(const cd_error *error);
+COUCHDROP_NODISCARD cd_code cd_error_code(const cd_error *error);
 
 /**
  * What went wrong, in one or two English sentences of the library's own: it does not quote the server.

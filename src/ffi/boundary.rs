@@ -28,8 +28,8 @@ pub fn guarded<T>(on_panic: impl FnOnce(Failure) -> T, body: impl FnOnce() -> T)
     let done = catch_unwind(AssertUnwindSafe(body));
     INSIDE.set(INSIDE.get() - 1);
     done.unwrap_or_else(|payload| {
-        // Dropping what was thrown may throw again; it is a string or, at worst, a small leak.
-        std::mem::forget(payload);
+        // Dropping what was thrown may throw again; that is then left alone, at worst a small leak.
+        std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
         let place = PLACE.take().unwrap_or_else(|| "at an unknown place".to_owned());
         on_panic(Failure::Panic(place.into()))
     })

@@ -51,6 +51,7 @@ unsafe fn read<T: Copy>(error: *const cd_error, of_null: T, get: impl FnOnce(&cd
 }
 
 /// The code of the error; `CD_OK` for NULL.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_error_code(error: *const cd_error) -> cd_code {
     unsafe { read(error, cd_code::CD_OK, |error| error.code) }

@@ -41,6 +41,8 @@ pub struct Connection {
     output: Buffer,
     /// The peer said, within TLS, that it sends no more.
     closed: bool,
+    /// TLS refused what came behind the input.
+    refused: Option<Failure>,
     /// This connection has served a login before.
     pub reused: bool,
     pub born: Duration,
@@ -77,6 +79,7 @@ impl Connection {
             plain: Buffer::default(),
             output: Buffer::default(),
             closed: false,
+            refused: None,
             reused: false,
             born: pool::uptime(),
             idle_since: Duration::ZERO,
@@ -165,14 +168,19 @@ impl Connection {
         if self.tls.is_none() {
             return self.fill_input(call);
         }
+        if let Some(failure) = self.refused.take() {
+            return Err(failure);
+        }
         loop {
             let before = self.input.len();
-            match self.process() {
-                Ok(_) => {}
-                Err(error) => return Err(self.refuse(&error)),
-            }
+            let processed = self.process();
+            let failure = processed.err().map(|error| self.refuse(&error));
             if self.input.len() > before {
+                self.refused = failure;
                 return Ok(Received::Data);
+            }
+            if let Some(failure) = failure {
+                return Err(failure);
             }
             if self.closed {
                 return Ok(Received::Closed);
@@ -211,35 +219,36 @@ impl Connection {
 
     /// Whether everything that came was consumed, so that nothing can pass for a part of the next answer.
     pub fn is_spent(&self) -> bool {
-        self.input.len() == 0 && self.raw.len() == 0 && !self.closed
+        self.input.len() == 0 && self.raw.len() == 0 && !self.closed && self.refused.is_none()
     }
 
     /// Wipes what the exchange left in the buffers, and makes the socket find out a peer that is gone.
     pub fn rest(&mut self) {
-        self.wipe();
+        for buffer in [&mut self.raw, &mut self.input, &mut self.plain, &mut self.output] {
+            // What is not empty holds a part of TLS's own messages, which is still needed.
+            if buffer.len() == 0 {
+                buffer.wipe();
+            }
+        }
         if !self.reused {
             #[cfg(any(target_os = "linux", target_os = "android"))]
             let _ = self.socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
         }
     }
 
-    fn wipe(&mut self) {
-        for buffer in [&mut self.raw, &mut self.input, &mut self.plain, &mut self.output] {
-            buffer.wipe();
-        }
-    }
-
     fn encrypt(&mut self) -> Result<(), rustls::Error> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
         loop {
-            // What lies unprocessed in `raw` is left for `receive`.
-            let UnbufferedStatus { state, .. } = tls.process_tls_records(&mut []);
+            // rustls remembers where in the unprocessed input it is, so it has to be shown the input here too.
+            let UnbufferedStatus { discard, state } = tls.process_tls_records(self.raw.filled_mut());
+            let mut done = false;
             match state? {
                 ConnectionState::WriteTraffic(mut traffic) => loop {
                     match traffic.encrypt(self.plain.filled(), self.output.spare()) {
                         Ok(count) => {
                             self.output.appended(count);
-                            return Ok(());
+                            done = true;
+                            break;
                         }
                         Err(EncryptError::InsufficientSize(needed)) => {
                             self.output.make_room(needed.required_size)
@@ -249,7 +258,12 @@ impl Connection {
                 },
                 ConnectionState::EncodeTlsData(mut data) => encode(&mut data, &mut self.output)?,
                 ConnectionState::TransmitTlsData(data) => data.done(),
+                // Nothing else can be there on a connection that was found quiet.
                 _ => return Err(rustls::Error::HandshakeNotComplete),
+            }
+            self.raw.drop_front(discard);
+            if done {
+                return Ok(());
             }
         }
     }
@@ -303,15 +317,11 @@ impl Connection {
     fn refuse(&mut self, error: &rustls::Error) -> Failure {
         if let Some(tls) = &mut self.tls {
             self.output.clear();
-            // The alert, and nothing that comes after it: the state of a connection that has failed is an error.
-            for _ in 0..4 {
-                match tls.process_tls_records(&mut []).state {
-                    Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                        let _ = encode(&mut data, &mut self.output);
-                    }
-                    Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                    _ => break,
-                }
+            // The alert comes before any further input is looked at, which would be refused again.
+            if let Ok(ConnectionState::EncodeTlsData(mut alert)) =
+                tls.process_tls_records(self.raw.filled_mut()).state
+            {
+                let _ = encode(&mut alert, &mut self.output);
             }
             let _ = send(&self.socket, self.output.filled());
             self.output.clear();

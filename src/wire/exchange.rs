@@ -60,9 +60,13 @@ pub fn exchange(
                 let keep = broken_pipe.is_none() && reader.interim == 0 && connection.is_spent();
                 return Ok(Exchanged { answer, connection: keep.then_some(connection) });
             }
+            Read::Cut(answer) => return Ok(Exchanged { answer, connection: None }),
             Read::Odd => {
                 connection.consume(reader.start);
-                let answer = through_ureq::read(call, connection, limit)?;
+                let answer = match through_ureq::read(call, connection, limit) {
+                    Ok(answer) => answer,
+                    Err(broken) => reader.settle(&[], broken)?,
+                };
                 return Ok(Exchanged { answer, connection: None });
             }
         }
@@ -74,15 +78,10 @@ pub fn exchange(
             Ok(Received::Broken(why)) => lost(call, broken_pipe.unwrap_or(why)),
             Err(failure) => failure,
         };
-        let broken = Broken {
-            status: reader.status(),
-            before_answer: connection.input().is_empty() && reader.interim == 0,
-            ..Broken::new(failure, sent)
-        };
-        return match broken.cut_short().then(|| reader.cut(connection.input())).flatten() {
-            Some(answer) => Ok(Exchanged { answer, connection: None }),
-            None => Err(broken),
-        };
+        let before_answer = connection.input().is_empty() && reader.interim == 0;
+        let broken = Broken { before_answer, ..Broken::new(failure, sent) };
+        let answer = reader.settle(connection.input(), broken)?;
+        return Ok(Exchanged { answer, connection: None });
     }
 }
 
@@ -104,8 +103,16 @@ struct Head {
 }
 
 enum Framing {
-    Length { from: usize, length: usize },
-    Chunked { state: Chunk, body: Secret },
+    Length {
+        from: usize,
+        length: usize,
+    },
+    Chunked {
+        state: Chunk,
+        body: Secret,
+    },
+    /// For ureq to find out.
+    Unclear,
 }
 
 enum Chunk {
@@ -117,6 +124,8 @@ enum Chunk {
 enum Read {
     More,
     Whole(Answer),
+    /// All that is taken of an answer; more of it may come.
+    Cut(Answer),
     /// Not strict: for ureq.
     Odd,
 }
@@ -126,6 +135,7 @@ impl Reader {
         loop {
             if let Some(head) = &mut self.head {
                 return Ok(match &mut head.framing {
+                    Framing::Unclear => Read::Odd,
                     Framing::Length { from, length } => {
                         let (from, until) = (*from, *from + *length);
                         match input.get(from..until) {
@@ -141,6 +151,12 @@ impl Reader {
                         match chunked(input, &mut self.at, state, body, limit) {
                             Chunked::More => Read::More,
                             Chunked::Odd => Read::Odd,
+                            Chunked::TooLarge if head.status == 200 => return Err(TooLarge::Body { limit }),
+                            // The status decides; what came of the body tells why.
+                            Chunked::TooLarge => {
+                                let body = std::mem::take(body);
+                                Read::Cut(head.answer(body))
+                            }
                             Chunked::Whole if input.len() > self.at => Read::Odd,
                             Chunked::Whole => {
                                 let body = std::mem::take(body);
@@ -151,13 +167,16 @@ impl Reader {
                 });
             }
             let answer = input.get(self.start..).unwrap_or_default();
+            // Empty lines before an answer are passed over by those who are lenient.
+            let empty = answer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             // What does not begin as HTTP/1 does has no head to wait for.
             const BEGINNING: &[u8] = b"HTTP/1.";
-            let known = answer.len().min(BEGINNING.len());
-            if answer.get(..known) != BEGINNING.get(..known) {
+            let first_line = answer.get(empty..).unwrap_or_default();
+            let known = first_line.len().min(BEGINNING.len());
+            if first_line.get(..known) != BEGINNING.get(..known) {
                 return Ok(Read::Odd);
             }
-            self.at = self.at.max(self.start);
+            self.at = self.at.max(self.start + empty);
             let Some(end) = end_of_head(input, &mut self.at) else {
                 if answer.len() > MOST_HEAD_BYTES {
                     return Err(TooLarge::Head);
@@ -168,7 +187,7 @@ impl Reader {
                 return Err(TooLarge::Head);
             }
             let head = input.get(self.start..end).unwrap_or_default();
-            match strict(head, end, limit)? {
+            match parse(head, end, limit)? {
                 Parsed::Odd => return Ok(Read::Odd),
                 Parsed::Interim => {
                     self.interim += 1;
@@ -178,7 +197,7 @@ impl Reader {
                     self.start = end;
                     self.at = end;
                 }
-                Parsed::Strict(head) => {
+                Parsed::Head(head) => {
                     self.at = end;
                     self.head = Some(head);
                 }
@@ -186,18 +205,19 @@ impl Reader {
         }
     }
 
-    fn status(&self) -> u16 {
-        self.head.as_ref().map_or(0, |head| head.status)
-    }
-
-    /// What an answer that was cut short is good for: a status other than 200 decides, whatever became of the body.
-    fn cut(&mut self, input: &[u8]) -> Option<Answer> {
-        let head = self.head.as_mut().filter(|head| head.status != 200)?;
+    /// What an answer that broke off is good for: a status other than 200 decides, whatever became of the body, unless
+    /// it was this call's own deadline or cancel handle that ended it.
+    fn settle(&mut self, input: &[u8], broken: Broken) -> Result<Answer, Broken> {
+        let Some(head) = &mut self.head else { return Err(broken) };
+        if head.status == 200 || !broken.cut_short() {
+            return Err(Broken { status: head.status, ..broken });
+        }
         let body = match &mut head.framing {
             Framing::Length { from, .. } => Secret::from(input.get(*from..).unwrap_or_default()),
             Framing::Chunked { body, .. } => std::mem::take(body),
+            Framing::Unclear => Secret::default(),
         };
-        Some(head.answer(body))
+        Ok(head.answer(body))
     }
 }
 
@@ -252,13 +272,13 @@ fn end_of_head(input: &[u8], at: &mut usize) -> Option<usize> {
 }
 
 enum Parsed {
-    Strict(Head),
+    Head(Head),
     Interim,
     Odd,
 }
 
-/// Reads a head whose last byte stands before `end`. Strict is one that no reader could take for another.
-fn strict(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
+/// Reads a head whose last byte stands before `end`. Its framing is clear where no reader could take it for another.
+fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
     let mut fields = [const { std::mem::MaybeUninit::uninit() }; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
@@ -268,48 +288,44 @@ fn strict(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
         _ => return Ok(Parsed::Odd),
     }
     let status = response.code.unwrap_or(0);
-    if matches!(status, 100 | 102..=199) {
-        return Ok(Parsed::Interim);
+    match status {
+        0..=99 => return Ok(Parsed::Odd), // no status at all
+        100 | 102..=199 => return Ok(Parsed::Interim),
+        _ => {}
     }
-    if response.version != Some(1) || matches!(status, 0..=199 | 204 | 304) || has_bare_newline(head) {
-        return Ok(Parsed::Odd);
-    }
+    let mut unclear = response.version != Some(1)
+        || matches!(status, 101 | 204 | 304)
+        || has_bare_newline(head)
+        || !head.starts_with(b"HTTP/");
     let (mut length, mut chunked) = (None, false);
     let (mut retry_after, mut date) = (None, None);
     for field in response.headers.iter() {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         match field.name.len() {
             14 if is("content-length") => {
-                if length.is_some() {
-                    return Ok(Parsed::Odd);
-                }
-                match plain_number(field.value) {
-                    Some(number) => length = Some(number),
-                    None => return Ok(Parsed::Odd),
-                }
+                unclear |= length.is_some();
+                length = plain_number(field.value);
+                unclear |= length.is_none();
             }
             17 if is("transfer-encoding") => {
-                if chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
-                    return Ok(Parsed::Odd);
-                }
+                unclear |= chunked || !field.value.eq_ignore_ascii_case(b"chunked");
                 chunked = true;
             }
-            10 if is("connection") && !field.value.eq_ignore_ascii_case(b"keep-alive") => {
-                return Ok(Parsed::Odd);
-            }
-            7 if is("upgrade") => return Ok(Parsed::Odd),
+            10 if is("connection") => unclear |= !field.value.eq_ignore_ascii_case(b"keep-alive"),
+            7 if is("upgrade") => unclear = true,
             11 if is("retry-after") => retry_after = retry_after.or(Some(field.value)),
             4 if is("date") => date = date.or(Some(field.value)),
             _ => {}
         }
     }
     let framing = match (length, chunked) {
+        _ if unclear => Framing::Unclear,
         (Some(length), false) if length <= limit => Framing::Length { from: end, length },
         (Some(_), false) if status == 200 => return Err(TooLarge::Body { limit }),
         (None, true) => Framing::Chunked { state: Chunk::Size, body: Secret::default() },
-        _ => return Ok(Parsed::Odd),
+        _ => Framing::Unclear,
     };
-    Ok(Parsed::Strict(Head { status, framing, retry_after: RetryAfter::new(retry_after, date) }))
+    Ok(Parsed::Head(Head { status, framing, retry_after: RetryAfter::new(retry_after, date) }))
 }
 
 fn has_bare_newline(head: &[u8]) -> bool {
@@ -317,17 +333,19 @@ fn has_bare_newline(head: &[u8]) -> bool {
     head.iter().any(|byte| std::mem::replace(&mut before, *byte) != b'\r' && *byte == b'\n')
 }
 
-/// Digits alone, and few enough to fit.
+/// Digits alone, and a number that 64 bits hold; what is larger than memory can address is the largest.
 fn plain_number(text: &[u8]) -> Option<usize> {
-    if text.is_empty() || text.len() > 9 || !text.iter().all(u8::is_ascii_digit) {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(text.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
+    let number: u64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
 enum Chunked {
     More,
     Whole,
+    TooLarge,
     Odd,
 }
 
@@ -354,7 +372,7 @@ fn chunked(input: &[u8], at: &mut usize, state: &mut Chunk, body: &mut Secret, l
                     _ => return Chunked::Odd,
                 }
                 if body.len() + size > limit {
-                    return Chunked::Odd; // ureq finds out how much there is
+                    return Chunked::TooLarge;
                 }
                 *at += digits + 2;
                 *state = if size == 0 { Chunk::End } else { Chunk::Data { left: size } };
@@ -422,10 +440,10 @@ mod tests {
             match reader.read(&input[..end], 1 << 10) {
                 Err(_) => return Err("too large"),
                 Ok(Read::Odd) => return Err("odd"),
-                Ok(Read::Whole(answer)) if end == input.len() => {
+                Ok(Read::Whole(answer) | Read::Cut(answer)) if end == input.len() => {
                     return Ok(format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)));
                 }
-                Ok(Read::Whole(_)) => return Err("whole too early"),
+                Ok(Read::Whole(_) | Read::Cut(_)) => return Err("whole too early"),
                 Ok(Read::More) => {}
             }
         }
@@ -456,6 +474,8 @@ mod tests {
             b"HTTP/2 200 OK\r\n\r\n",
             b"SSH-2.0-x\r\n",
             b"HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n",
+            b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\n\n",
             b"HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n",
             b"HTTP/1.1 101 Sw\r\nContent-Length: 0\r\n\r\n",
@@ -485,7 +505,9 @@ mod tests {
     fn what_is_too_large_is_found_at_its_edge() {
         assert_eq!(read(b"HTTP/1.1 200 OK\r\nContent-Length: 1025\r\n\r\n"), Err("too large"));
         assert_eq!(read(b"HTTP/1.1 500 OK\r\nContent-Length: 1025\r\n\r\n"), Err("odd"));
-        assert_eq!(read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n401\r\n"), Err("odd"));
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n401\r\n"), Err("too large"));
+        let refusal = b"HTTP/1.1 500 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n400\r\n";
+        assert_eq!(read(refusal).unwrap(), "500 hi");
         let fields = |count: usize| {
             [&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"[..], &b"a: b\r\n".repeat(count - 1), b"\r\n"]
                 .concat()

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
@@ -30,6 +30,7 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
         call: call.clone(),
         failure: failure.clone(),
         given: 0,
+        most: MOST_HEAD_BYTES + MOST_AROUND * limit,
         progress: true,
         sink: vec![0; SINK],
     };
@@ -55,7 +56,12 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
     let field = |name| response.headers().get(name).map(http::HeaderValue::as_bytes);
     let retry_after = RetryAfter::new(field("retry-after"), field("date"));
     let mut body = Secret::default();
-    match drain(response.body_mut(), limit, &mut body) {
+    let drained = match drain(response.body_mut(), limit, &mut body) {
+        // Where a body ends with its connection, ureq takes any error for its end.
+        Ok(()) if failure.broke_off() => Err(Undrained::Failed(io::ErrorKind::ConnectionAborted.into())),
+        drained => drained,
+    };
+    match drained {
         Ok(()) => {}
         Err(_) if status != 200 => match failure.take().map(Broken::sent) {
             // The status decides, whatever becomes of the body.
@@ -114,15 +120,30 @@ fn broken_body(_: &io::Error) -> crate::failure::Why {
 
 /// Why the connection gave no more, as this library says it; ureq's errors would lose it.
 #[derive(Clone, Default)]
-struct Ended(Arc<Mutex<Option<Failure>>>);
+struct Ended(Arc<Mutex<Option<(End, Failure)>>>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// By the peer, in good order: the end of a body that has no other.
+    Closed,
+    BrokeOff,
+}
 
 impl Ended {
-    fn set(&self, failure: Failure) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+    fn set(&self, end: End, failure: Failure) {
+        *self.lock() = Some((end, failure));
+    }
+
+    fn broke_off(&self) -> bool {
+        self.lock().as_ref().is_some_and(|(end, _)| *end == End::BrokeOff)
     }
 
     fn take(&self) -> Option<Failure> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.lock().take().map(|(_, failure)| failure)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(End, Failure)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -153,6 +174,8 @@ impl Resolver for NoLookup {
     }
 }
 
+/// How many bytes may come for each that the body may have: a chunk of one byte takes six.
+const MOST_AROUND: usize = 8;
 /// Room for the request that ureq believes it sends.
 const SINK: usize = 4 << 10;
 
@@ -161,8 +184,9 @@ struct Handed {
     connection: Box<Connection>,
     call: Call,
     failure: Ended,
-    /// Bytes that ureq has consumed.
+    /// Bytes that ureq has consumed, and how many it may.
     given: usize,
+    most: usize,
     progress: bool,
     sink: Vec<u8>,
 }
@@ -213,14 +237,18 @@ impl Transport for Handed {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
+        // ureq bounds the body that it gives, not what stands around it.
+        let stuck = self.connection.input().len();
+        if stuck > MOST_HEAD_BYTES && !self.progress || self.given > self.most {
+            return Err(self.broken(Failure::TooLarge("The answer has too much around its body".into())));
+        }
         match self.connection.receive(&self.call) {
             Ok(Received::Data) => {
                 self.progress = true;
                 Ok(true)
             }
             Ok(Received::Closed) => {
-                // Where the body may end thus, ureq takes it for the end; elsewhere it is an answer cut short.
-                self.failure.set(lost(&self.call, "the server closed it"));
+                self.failure.set(End::Closed, lost(&self.call, "the server closed it"));
                 Ok(false)
             }
             Ok(Received::Broken(why)) => Err(self.broken(lost(&self.call, why))),
@@ -235,7 +263,7 @@ impl Transport for Handed {
 
 impl Handed {
     fn broken(&self, failure: Failure) -> ureq::Error {
-        self.failure.set(failure);
+        self.failure.set(End::BrokeOff, failure);
         ureq::Error::Io(io::ErrorKind::ConnectionAborted.into())
     }
 }

@@ -37,22 +37,26 @@ pub fn pause(call: &Call, length: Duration) -> Result<(), Failure> {
 /// of `polls` is left free by the caller, for the cancel descriptor.
 pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<bool, Failure> {
     let mut wake = None;
-    let mut slices = false;
     if let (Some(cancel), Some(slot)) = (call.cancel.as_deref(), polls.last_mut()) {
         wake = cancel.descriptor(call.process);
         *slot = readable(wake.unwrap_or(-1));
-        slices = wake.is_none() || cancel.has_check();
     }
     loop {
-        if call.cancel.as_deref().is_some_and(|cancel| cancel.is_triggered()) || call.host_says_stop(SLICE) {
+        if call.cancel.as_deref().is_some_and(|cancel| cancel.is_triggered()) {
             return Err(Failure::Cancelled);
         }
-        let mut left = until.saturating_duration_since(call.clock.now());
-        if left.is_zero() {
-            return Ok(false);
-        }
-        if slices {
+        let now = call.clock.now();
+        let mut left = until.saturating_duration_since(now);
+        if let Some(at) = call.host_must_be_asked_at(SLICE) {
+            if now >= at && call.host_says_stop() {
+                return Err(Failure::Cancelled);
+            }
+            left = left.min(if now >= at { SLICE } else { at - now });
+        } else if call.cancel.is_some() && wake.is_none() {
             left = left.min(SLICE);
+        }
+        if now >= until {
+            return Ok(false);
         }
         // Rounded up: a poll that ends too early would only be made again.
         let ms = left.as_millis().min(i32::MAX as u128 - 1) as i32
@@ -64,7 +68,7 @@ pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<b
             if error.kind() != io::ErrorKind::Interrupted {
                 return Err(Failure::Resources(format!("The process can't wait: {error}").into()));
             }
-            call.host_must_be_asked();
+            call.ask_host_soon();
         } else if ready > 0
             && polls.iter().take(polls.len() - usize::from(wake.is_some())).any(|poll| poll.revents != 0)
         {
