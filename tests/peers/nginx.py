@@ -15,21 +15,27 @@ def seen(result):
 
 
 class Server:
-    """One server of nginx: a chain of certificates, and directives of its own."""
+    """One server of nginx: a chain of certificates (None: plain HTTP), and directives of its own."""
 
     def __init__(self, chain, directives="", answer="return 200 '" + ANSWER + "';", address="127.0.0.1", port=None):
         self.chain, self.directives, self.answer, self.address = chain, directives, answer, address
         self.port = port or peer.reserve_port(address)
 
+    @property
+    def authority(self):
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
     def url(self, host=None):
-        return f"https://{host or self.address}:{self.port}"
+        return f"https://{host}:{self.port}" if host else f"https://{self.authority}"
 
     def text(self):
+        tls = ""
+        if self.chain:
+            tls = f"ssl_certificate {self.chain.full}; ssl_certificate_key {self.chain.key};"
         return f"""
             server {{
-                listen {self.address}:{self.port} ssl;
-                ssl_certificate {self.chain.full};
-                ssl_certificate_key {self.chain.key};
+                listen {self.authority} {"ssl" if tls else ""};
+                {tls}
                 {self.directives}
                 location = /authenticate {{
                     default_type application/json;

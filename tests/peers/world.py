@@ -16,6 +16,12 @@ CURRENT = None
 HOSTS = """127.0.0.1 localhost
 ::1 localhost
 127.0.0.1 login.peers.test
+127.0.0.1 here.peers.test
+"""
+
+# What the SOCKS servers have in its place.
+THEIR_HOSTS = """127.0.0.1 localhost
+127.0.0.1 there.peers.test
 """
 
 
@@ -25,6 +31,13 @@ def run(*command):
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.returncode}: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+def with_files(files, *command):
+    """`command` with a mount table of its own, in which others stand in the place of those files."""
+    mounts = [part for path, other in files.items() for part in (other, path)]
+    script = 'while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; exec "$@"'
+    return ["unshare", "--mount", "sh", "-euc", script, "sh", *mounts, "--", *command]
 
 
 class World:
@@ -72,8 +85,20 @@ class World:
         # By other CAs, for when trust changes.
         self.stranger = certificates.make_chain(self.work, "stranger", "ecdsa")
         self.service = nginx.Server(self.ecdsa)
+        self.service_on_v6 = nginx.Server(self.ecdsa, address="::1")
         self.close_each = nginx.Server(self.ecdsa, "keepalive_timeout 0;")
-        self.keep(nginx.start("nginx", self.work, [self.service, self.close_each], self.is_root))
+        self.plain = nginx.Server(None)
+        servers = [self.service, self.service_on_v6, self.close_each, self.plain]
+        self.keep(nginx.start("nginx", self.work, servers, self.is_root))
+
+        allowed = "Allow 127.0.0.1"
+        self.tinyproxy = start_tinyproxy(self, "tinyproxy", allowed)
+        self.tinyproxy_from_anywhere = start_tinyproxy(self, "tinyproxy-from-anywhere", allowed, bind="")
+        self.tinyproxy_for_users = start_tinyproxy(self, "tinyproxy-for-users", f"{allowed}\nBasicAuth user passage")
+        self.tinyproxy_for_443 = start_tinyproxy(self, "tinyproxy-for-443", f"{allowed}\nConnectPort 443")
+        self.tinyproxy_for_others = start_tinyproxy(self, "tinyproxy-for-others", "Allow 192.0.2.1")
+        self.microsocks = start_microsocks(self, "microsocks")
+        self.microsocks_for_users = start_microsocks(self, "microsocks-for-users", "-u", "user", "-P", "passage")
 
     def keep(self, running):
         """Has a peer ended with all others."""
@@ -140,31 +165,21 @@ class Test(unittest.TestCase):
             self.assertEqual(result.attempts, attempts, result)
 
 
-def start_tinyproxy(world, name, directives):
-    """An HTTP proxy; gives its port. It connects from 127.0.0.9, which tells what came through it."""
+def start_tinyproxy(world, name, directives, bind="Bind 127.0.0.9"):
+    """An HTTP proxy; gives its port. The address that it connects from tells what came through it."""
     port = peer.reserve_port()
-    config = world.file("tinyproxy", f"""
-        {"User nobody" if world.is_root else ""}
-        Port {port}
-        Listen 127.0.0.1
-        Bind 127.0.0.9
-        Timeout 30
-        LogLevel Connect
-        {directives}
-    """)
+    user = "User nobody" if world.is_root else ""
+    lines = [user, f"Port {port}", "Listen 127.0.0.1", bind, "Timeout 30", "LogLevel Connect", directives]
+    config = world.file("tinyproxy", "\n".join(lines) + "\n")
     world.keep(peer.Peer(name, ["tinyproxy", "-d", "-c", config], world.work, [("127.0.0.1", port)]))
     return port
 
 
-def start_microsocks(world, name, *arguments, command=()):
-    """A SOCKS5 proxy; gives its port. It connects from 127.0.0.8, which tells what came through it."""
+def start_microsocks(world, name, *arguments):
+    """A SOCKS5 proxy with a table of names of its own; gives its port. It connects from 127.0.0.8."""
     port = peer.reserve_port()
-    world.keep(
-        peer.Peer(
-            name,
-            [*command, "microsocks", "-i", "127.0.0.1", "-p", str(port), "-b", "127.0.0.8", *arguments],
-            world.work,
-            [("127.0.0.1", port)],
-        )
-    )
+    command = ["microsocks", "-i", "127.0.0.1", "-p", str(port), "-b", "127.0.0.8", *arguments]
+    if world.is_isolated:
+        command = with_files({"/etc/hosts": world.file("hosts", THEIR_HOSTS)}, *command)
+    world.keep(peer.Peer(name, command, world.work, [("127.0.0.1", port)]))
     return port
