@@ -61,12 +61,13 @@ lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build what ships and stage it in target/s
 	@scripts/go-archive '$(ARCHIVE)'
 
 # Cargo knows best whether there is anything to do. Shared and static library come from one build, without
-# the rlib: beside that, cargo drops LTO without a word.
+# the rlib: beside that, cargo drops LTO without a word. No path of this machine stays in it.
 .PHONY: FORCE
 FORCE:
 
 $(SHARED): FORCE
-	@$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked --target-dir '$(LIB)'
+	@RUSTFLAGS="$${RUSTFLAGS:-} --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo --remap-path-prefix=$(CURDIR)=/libcouchdrop" \
+	  $(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked --target-dir '$(LIB)'
 
 $(LIB)/release/libcouchdrop.a: $(SHARED) ;
 
