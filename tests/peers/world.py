@@ -17,6 +17,7 @@ HOSTS = """127.0.0.1 localhost
 ::1 localhost
 127.0.0.1 login.peers.test
 127.0.0.1 here.peers.test
+127.0.0.1 other.name.test
 """
 
 # What the SOCKS servers have in its place.
@@ -84,13 +85,49 @@ class World:
         self.ecdsa = certificates.make_chain(self.work, "ecdsa", "ecdsa")
         # By other CAs, for when trust changes.
         self.stranger = certificates.make_chain(self.work, "stranger", "ecdsa")
-        self.service = nginx.Server(self.ecdsa)
-        self.service_on_v6 = nginx.Server(self.ecdsa, address="::1")
-        self.close_each = nginx.Server(self.ecdsa, "keepalive_timeout 0;")
-        self.plain = nginx.Server(None)
-        servers = [self.service, self.service_on_v6, self.close_each, self.plain]
-        self.keep(nginx.start("nginx", self.work, servers, self.is_root))
+        self._start_nginx()
+        self._start_proxies()
 
+    def _start_nginx(self):
+        close_each = "keepalive_timeout 0;"
+        late = "error_page 418 =408 /late; location = /late { internal; return 200 'too late'; }"
+        servers = {
+            "service": nginx.Server(self.ecdsa),
+            "service_on_v6": nginx.Server(self.ecdsa, address="::1"),
+            "plain": nginx.Server(None),
+            "of_stranger": nginx.Server(self.stranger, close_each),
+            "close_each": nginx.Server(self.ecdsa, close_each),
+            "rsa_tls12": nginx.Server(self.rsa, f"{close_each} ssl_protocols TLSv1.2;"),
+            "rsa_tls13": nginx.Server(self.rsa, f"{close_each} ssl_protocols TLSv1.3;"),
+            "ecdsa_tls12": nginx.Server(self.ecdsa, f"{close_each} ssl_protocols TLSv1.2;"),
+            "ecdsa_tls13": nginx.Server(self.ecdsa, f"{close_each} ssl_protocols TLSv1.3;"),
+            "tls11": nginx.Server(self.rsa, "ssl_protocols TLSv1.1; ssl_ciphers DEFAULT@SECLEVEL=0;"),
+            "broken_chain": nginx.Server(self.ecdsa._replace(full=self.ecdsa.leaf)),
+            "client_certificate": nginx.Server(
+                self.ecdsa, f"ssl_client_certificate {self.ecdsa.root}; ssl_verify_client on;"
+            ),
+            "impatient": nginx.Server(self.ecdsa, "keepalive_timeout 1s; client_header_timeout 1s;"),
+            # The length of what it fills in is not known to it beforehand.
+            "chunked": nginx.Server(self.ecdsa, "sub_filter_types application/json; sub_filter absent present;"),
+            "gzip": nginx.Server(self.ecdsa, "gzip on; gzip_types application/json; gzip_min_length 1;"),
+            "small": nginx.Server(self.ecdsa, "client_max_body_size 8;"),
+            "slow_to_read": nginx.Server(self.ecdsa, late, "return 418;"),
+            "tired": nginx.Server(self.ecdsa, late, f"if ($is_second) {{ return 418; }} return 200 '{nginx.ANSWER}';"),
+            # Without a word: it has its own idea of that status.
+            "hangs_up": nginx.Server(self.ecdsa, answer="return 408;"),
+            "hangs_up_second": nginx.Server(
+                self.ecdsa, answer=f"if ($is_second) {{ return 408; }} return 200 '{nginx.ANSWER}';"
+            ),
+            "unavailable_at_first": nginx.Server(
+                self.ecdsa, answer=f"if ($is_second = '') {{ return 503; }} return 200 '{nginx.ANSWER}';"
+            ),
+            "moved": nginx.Server(self.ecdsa, answer="return 308 /authenticate/elsewhere;"),
+        }
+        for name, server in servers.items():
+            setattr(self, name, server)
+        self.keep(nginx.start("nginx", self.work, servers.values(), self.is_root))
+
+    def _start_proxies(self):
         allowed = "Allow 127.0.0.1"
         self.tinyproxy = start_tinyproxy(self, "tinyproxy", allowed)
         self.tinyproxy_from_anywhere = start_tinyproxy(self, "tinyproxy-from-anywhere", allowed, bind="")
@@ -132,7 +169,7 @@ class World:
     def print_logs(self):
         for running in self._peers:
             print(f"--- the last lines of {running.name}")
-            print("".join(running.log().splitlines(keepends=True)[-20:]))
+            print("".join(running.log().splitlines(keepends=True)[-10:]))
 
 
 class Test(unittest.TestCase):

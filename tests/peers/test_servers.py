@@ -1,0 +1,202 @@
+"""Logins at nginx, with the habits that real servers have, and at OpenSSL's own server."""
+
+import json
+import subprocess
+
+import nginx
+import peer
+import probe
+import world
+
+
+class Tls(world.Test):
+    def login(self, server, chain, **settings):
+        return self.world.login(base_url=server.url(), ca_file=chain.root, **settings)
+
+    def assert_protocol(self, server, chain, protocol):
+        result = self.login(server, chain)
+        self.assert_login(result)
+        self.assertEqual(nginx.seen(result)["protocol"], protocol)
+
+    def test_chains_of_rsa_and_ecdsa_serve_both_versions(self):
+        for chain, tls12, tls13 in (
+            (self.world.rsa, self.world.rsa_tls12, self.world.rsa_tls13),
+            (self.world.ecdsa, self.world.ecdsa_tls12, self.world.ecdsa_tls13),
+        ):
+            self.assert_protocol(tls12, chain, "TLSv1.2")
+            self.assert_protocol(tls13, chain, "TLSv1.3")
+
+    def test_the_newer_version_is_taken_where_there_are_both(self):
+        self.assert_protocol(self.world.service, self.world.ecdsa, "TLSv1.3")
+
+    def test_an_older_version_is_refused(self):
+        result = self.login(self.world.tls11, self.world.rsa, max_retries=4)
+        self.assert_fails(result, "CD_ERR_TLS", "alert ProtocolVersion", attempts=0)
+
+    def test_a_chain_without_what_issued_the_certificate_is_of_an_unknown_issuer(self):
+        result = self.login(self.world.broken_chain, self.world.ecdsa, max_retries=4)
+        self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
+
+    def test_another_root_is_of_an_unknown_issuer(self):
+        result = self.login(self.world.service, self.world.rsa, max_retries=4)
+        self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
+
+    def test_a_certificate_for_other_names_says_both(self):
+        self.need_isolation()
+        settings = {"base_url": self.world.service.url("other.name.test"), "ca_file": self.world.ecdsa.root}
+        result = self.world.login(max_retries=4, **settings)
+        self.assert_fails(result, "CD_ERR_TLS", "other.name.test", "*.peers.test", attempts=0)
+
+    def test_the_https_port_that_speaks_plain_http_is_no_tls(self):
+        result = self.login(self.world.plain, self.world.ecdsa, max_retries=4)
+        self.assert_fails(result, "CD_ERR_TLS", "no TLS", attempts=0)
+
+    def test_a_second_connection_of_a_handle_resumes_its_session(self):
+        for server, chain, protocol in (
+            (self.world.rsa_tls12, self.world.rsa, "TLSv1.2"),
+            (self.world.ecdsa_tls13, self.world.ecdsa, "TLSv1.3"),
+        ):
+            with self.world.probe(base_url=server.url(), ca_file=chain.root) as library:
+                seen = [nginx.seen(library.login()) for _ in range(3)]
+                self.assertEqual([login["resumed"] for login in seen], [".", "r", "r"])
+                self.assertEqual({login["protocol"] for login in seen}, {protocol})
+                self.assertEqual(len({login["connection"] for login in seen}), 3)
+
+    def test_another_handle_resumes_nothing(self):
+        for _ in range(2):
+            self.assertEqual(nginx.seen(self.login(self.world.ecdsa_tls13, self.world.ecdsa))["resumed"], ".")
+
+    def test_nginx_that_wants_a_client_certificate_answers_400(self):
+        # It lets the handshake pass, and takes neither form nor JSON.
+        result = self.login(self.world.client_certificate, self.world.ecdsa, max_retries=4)
+        self.assert_fails(result, "CD_ERR_HTTP_STATUS", "400", status=400, attempts=2)
+
+    def test_a_server_whose_tls_wants_a_client_certificate_is_refused_by_its_alert(self):
+        for version, alert, attempts in (("-tls1_2", "HandshakeFailure", 0), ("-tls1_3", "CertificateRequired", None)):
+            port = peer.reserve_port()
+            chain = self.world.rsa
+            command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", version, "-quiet", "-www"]
+            command += ["-cert", chain.leaf, "-cert_chain", chain.full, "-key", chain.key]
+            command += ["-Verify", "1", "-verify_return_error"]
+            running = peer.Peer(f"s_server{version}", command, self.world.work, [("127.0.0.1", port)])
+            try:
+                settings = {"base_url": f"https://127.0.0.1:{port}", "ca_file": chain.root}
+                result = self.world.login(max_retries=4, **settings)
+                self.assert_fails(result, "CD_ERR_TLS", f"alert {alert}", attempts=attempts)
+            finally:
+                running.stop()
+
+
+class Http(world.Test):
+    def probe_for(self, server, **settings):
+        return self.world.probe(base_url=server.url(), ca_file=self.world.ecdsa.root, **settings)
+
+    def login(self, server, **settings):
+        with self.probe_for(server, **settings) as library:
+            return library.login()
+
+    def test_warm_logins_share_one_connection(self):
+        with self.probe_for(self.world.service) as library:
+            seen = [nginx.seen(library.login()) for _ in range(5)]
+            self.assertEqual([login["requests"] for login in seen], ["1", "2", "3", "4", "5"])
+            self.assertEqual(len({login["connection"] for login in seen}), 1)
+
+    def test_a_connection_made_ahead_is_the_logins(self):
+        with self.probe_for(self.world.service) as library:
+            self.assertEqual(library.connect().code, "CD_OK")
+            self.assertEqual(library.connect().code, "CD_OK")
+            self.assertEqual(nginx.seen(library.login())["requests"], "1")
+            self.assertEqual(sum("TLS handshake with" in message for _, message in library.log), 1)
+
+    def test_an_idle_connection_that_the_server_closed_is_replaced_before_anything_is_sent(self):
+        with self.probe_for(self.world.impatient) as library:
+            first = nginx.seen(library.login())
+            library.wait_closed()
+            result = library.login()
+            self.assert_login(result)
+            second = nginx.seen(result)
+            self.assertNotEqual(first["connection"], second["connection"])
+            self.assertEqual((second["requests"], second["resumed"]), ("1", "r"))
+            self.assertIn((4, "dropped an idle connection: dead"), library.log)
+            self.assertFalse([message for _, message in library.log if "sending the login again" in message])
+
+    def test_a_connection_that_the_server_closed_before_a_login_is_replaced(self):
+        with self.probe_for(self.world.impatient) as library:
+            self.assertEqual(library.connect().code, "CD_OK")
+            library.wait_closed()
+            self.assert_login(library.login())
+
+    def test_a_server_that_closes_after_each_answer_serves_each_login(self):
+        with self.probe_for(self.world.close_each) as library:
+            seen = [nginx.seen(library.login()) for _ in range(3)]
+            self.assertEqual([login["requests"] for login in seen], ["1", "1", "1"])
+            self.assertFalse([message for _, message in library.log if "dropped" in message or "again" in message])
+
+    def test_a_chunked_answer_is_read_and_its_connection_kept(self):
+        with self.probe_for(self.world.chunked) as library:
+            seen = [nginx.seen(library.login()) for _ in range(3)]
+            self.assertEqual([login["requests"] for login in seen], ["1", "2", "3"])
+        self.assertIn("transfer-encoding: chunked", self.answered_to_curl(self.world.chunked))
+
+    def test_what_is_not_asked_for_is_not_compressed(self):
+        self.assert_login(self.login(self.world.gzip))
+        self.assertIn("content-encoding: gzip", self.answered_to_curl(self.world.gzip, "--compressed"))
+
+    def answered_to_curl(self, server, *options):
+        """The head of its answer to curl, in lower case: that the server does what the test is for."""
+        command = ["curl", "-q", "-sS", "-D", "-", "-o", "/dev/null", "-d", "", "--cacert", self.world.ecdsa.root]
+        command += [*options, f"{server.url()}/authenticate"]
+        done = subprocess.run(command, env=probe.clean_environment(), capture_output=True, text=True, check=True)
+        return done.stdout.lower()
+
+    def test_too_large_a_login_is_the_servers_413(self):
+        result = self.login(self.world.small, max_retries=4)
+        self.assert_fails(result, "CD_ERR_HTTP_STATUS", "413", status=413, attempts=1)
+
+    def test_a_408_to_a_new_connection_is_an_answer(self):
+        result = self.login(self.world.slow_to_read, max_retries=4)
+        self.assert_fails(result, "CD_ERR_HTTP_STATUS", "408", status=408, attempts=1)
+
+    def assert_sent_again(self, server, why):
+        with self.probe_for(server) as library:
+            first = nginx.seen(library.login())
+            result = library.login()
+            self.assert_login(result)
+            second = nginx.seen(result)
+            self.assertNotEqual(first["connection"], second["connection"])
+            self.assertEqual(second["requests"], "1")
+            self.assertIn("logged in: 2 request(s)", library.log[-1][1])
+            self.assertTrue([message for _, message in library.log if why in message and "again" in message])
+
+    def test_a_408_to_a_reused_connection_sends_the_login_once_more(self):
+        self.assert_sent_again(self.world.tired, "answered 408")
+
+    def test_a_reused_connection_that_ends_without_an_answer_sends_the_login_once_more(self):
+        self.assert_sent_again(self.world.hangs_up_second, "ended")
+
+    def test_a_new_connection_that_ends_without_an_answer_is_lost(self):
+        result = self.login(self.world.hangs_up, max_retries=4)
+        self.assert_fails(result, "CD_ERR_CONNECTION_LOST", "waiting for the answer", attempts=1)
+
+    def test_a_503_of_the_server_is_tried_again(self):
+        with self.probe_for(self.world.unavailable_at_first, max_retries=1) as library:
+            result = library.login()
+            self.assert_login(result)
+            self.assertEqual(nginx.seen(result)["requests"], "2")
+            self.assertIn("logged in: 2 request(s)", library.log[-1][1])
+
+    def test_a_redirect_is_not_followed(self):
+        result = self.login(self.world.moved, max_retries=4)
+        self.assert_fails(result, "CD_ERR_HTTP_STATUS", "308", status=308, attempts=1)
+
+    def test_the_servers_words_of_an_error_page_do_not_become_the_librarys(self):
+        result = self.login(self.world.small)
+        self.assertNotIn("html", result.message)
+        self.assertNotIn("nginx", result.message)
+
+    def test_an_answer_is_valid_json_to_others_too(self):
+        # What the tests above read from tokens is what nginx sent.
+        command = ["curl", "-q", "-sS", "-d", "", "--cacert", self.world.ecdsa.root]
+        command += [f"{self.world.service.url()}/authenticate"]
+        done = subprocess.run(command, env=probe.clean_environment(), capture_output=True, text=True, check=True)
+        self.assertIn("requests=1", json.loads(done.stdout)["token"])
