@@ -558,7 +558,7 @@ fn chunk_each_byte(body: &str) -> String {
 }
 
 /// Long enough for what is to end at once, and short for a flood that is not ended.
-const FLOODED: u32 = 5_000;
+const FLOODED: u32 = 10_000;
 
 #[test]
 fn chunks_are_read_to_their_end_or_refused() {
@@ -818,27 +818,31 @@ fn interim() -> Vec<Behaviour> {
         ),
         behaviour(
             "endless interim answers",
-            vec![Request, Repeat(vec![send("HTTP/1.1 100 Continue\r\n\r\n")])],
+            vec![Request, Repeat(vec![send("HTTP/1.1 100 Continue\r\n\r\n".repeat(100))])],
             too_large().status(0),
         ),
         behaviour(
             "endless interim answers of HTTP/1.0",
-            vec![Request, Repeat(vec![send("HTTP/1.0 100 X\r\n\r\n")])],
+            vec![Request, Repeat(vec![send("HTTP/1.0 100 X\r\n\r\n".repeat(100))])],
             too_large().status(0),
         ),
         behaviour(
             "endless interim answers of LF alone",
-            vec![Request, Repeat(vec![send("HTTP/1.1 100 X\n\n")])],
+            vec![Request, Repeat(vec![send("HTTP/1.1 100 X\n\n".repeat(100))])],
             too_large().status(0),
         ),
         behaviour(
             "endless interim answers behind an empty line",
-            vec![Request, send("\r\n"), Repeat(vec![send("HTTP/1.1 102 X\r\n\r\n")])],
+            vec![Request, send("\r\n"), Repeat(vec![send("HTTP/1.1 102 X\r\n\r\n".repeat(100))])],
             too_large().status(0),
         ),
         behaviour(
             "endless interim answers that each have an empty line before them",
-            vec![Request, send("HTTP/1.1 103 X\r\n\r\n"), Repeat(vec![send("\r\nHTTP/1.1 103 X\r\n\r\n")])],
+            vec![
+                Request,
+                send("HTTP/1.1 103 X\r\n\r\n"),
+                Repeat(vec![send("\r\nHTTP/1.1 103 X\r\n\r\n".repeat(100))]),
+            ],
             too_large().status(0),
         ),
         behaviour(
@@ -868,7 +872,11 @@ fn interim() -> Vec<Behaviour> {
             refused(101),
         ),
         behaviour("a 101 before the answer", closing(before("HTTP/1.1 101 X\r\n\r\n")), refused(101)),
-        behaviour("endless 101", vec![Request, Repeat(vec![send("HTTP/1.1 101 X\r\n\r\n")])], refused(101)),
+        behaviour(
+            "endless 101",
+            vec![Request, Repeat(vec![send("HTTP/1.1 101 X\r\n\r\n".repeat(100))])],
+            refused(101),
+        ),
     ]
 }
 
@@ -1244,7 +1252,7 @@ fn limits() -> Vec<Behaviour> {
     };
     let mut all = Vec::new();
     for (what, limit, set) in
-        [("64 KiB", 64 << 10, false), ("the least limit", 1 << 10, true), ("16 MiB", 16 << 20, true)]
+        [("64 KiB", 64 << 10, false), ("the least limit", 1 << 10, true), ("1 MiB", 1 << 20, true)]
     {
         type Made<'a> = (&'a str, Box<dyn Fn(usize) -> Vec<u8>>);
         let kinds: [Made; 4] = [
@@ -1265,6 +1273,14 @@ fn limits() -> Vec<Behaviour> {
                 .with(with),
             );
         }
+    }
+    for (name, bytes, expected) in [
+        ("a body of 16 MiB", 16 << 20, good()),
+        ("a body of 16 MiB and a byte", (16 << 20) + 1, too_large().status(200)),
+    ] {
+        all.push(
+            behaviour(name, whole(ok(body(bytes))), expected).with(|client| client.max_response(16 << 20)),
+        );
     }
     all.push(behaviour(
         "a head of 64 KiB and a byte behind an empty line",
@@ -1329,7 +1345,7 @@ fn limits() -> Vec<Behaviour> {
         ("an endless redirect", "HTTP/1.1 302 X\r\nLocation: /x\r\n\r\n", "no", refused(302)),
         ("an endless JSON string", "HTTP/1.1 200 OK\r\n\r\n{\"token\":\"", "x", too_large().status(200)),
     ] {
-        all.push(behaviour(name, endless(start, again), expected));
+        all.push(behaviour(name, endless(start, again), expected).timeout(FLOODED));
     }
     all
 }

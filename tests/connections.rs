@@ -186,7 +186,7 @@ fn threads_share_one_handle_and_each_gets_its_own_answer() {
     const THREADS: usize = 64;
     const LOGINS: usize = 10;
     over_both(vec![vec![Repeat(vec![Request, Echo])]], |server, _| {
-        let client = Client::new(&server.url()).timeout(60_000).connect_timeout(60_000);
+        let client = Client::new(&server.url());
         thread::scope(|scope| {
             for thread in 0..THREADS {
                 let client = &client;

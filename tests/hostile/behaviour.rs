@@ -126,7 +126,7 @@ pub fn behaviours_in_turn(name: impl Into<String>, logins: Vec<(Script, Expected
         scripts,
         logins,
         over: vec![Over::Tcp, Over::Tls],
-        timeout: 20_000,
+        timeout: 60_000,
         prepare: Box::new(|client| client),
         listener: Mutex::new(None),
     }

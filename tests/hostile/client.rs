@@ -73,7 +73,7 @@ unsafe impl Send for Client {}
 unsafe impl Sync for Client {}
 
 impl Client {
-    /// No retries, no proxy, 20 s for a call, and the CA file of the good servers.
+    /// No retries, no proxy, a minute for a call, and the CA file of the good servers.
     pub fn new(url: &str) -> Client {
         let log = Box::into_raw(Box::<Log>::default());
         let client = Client { options: cd_options_new(), log };
@@ -85,8 +85,8 @@ impl Client {
                 cd_options_set_logger(options, Some(keep_line), log.cast(), CD_LOG_DEBUG, error)
             })
             .ca_file(super::ca_file())
-            .timeout(20_000)
-            .connect_timeout(20_000)
+            .timeout(60_000)
+            .connect_timeout(60_000)
             .retries(0)
             .set(|options, error| unsafe { cd_options_set_backoff_ms(options, 0, 0, error) })
     }
