@@ -36,9 +36,9 @@ def main() -> int:
     with token:
         print(f"logged in: {token}")
         try:
-            print(f"root folder: {list_folder(token)}")
+            print(f"files in /: {list_folder(token)}")
         except urllib.error.URLError as error:
-            return fail(f"listing the root folder: {error}")
+            return fail(f"listing failed: {error}")
     return 0
 
 

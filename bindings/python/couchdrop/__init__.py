@@ -3,10 +3,11 @@
     import couchdrop
 
     token = couchdrop.authenticate("ada@example.com", password)
-    requests.post("https://fileio.couchdrop.io/file/ls?path=/", headers=token.headers(), allow_redirects=False)
+    url = "https://fileio.couchdrop.io/file/ls?path=/"
+    requests.post(url, headers=token.headers(), allow_redirects=False)
 
-`Client` keeps connections for the next login and takes options; `authenticate_async` is for asyncio. What goes wrong
-raises a `CouchdropError` of a class that says what.
+`Client` keeps connections for the next login and takes options; `authenticate_async` is for asyncio. What
+goes wrong raises a `CouchdropError` of a class that says what.
 """
 
 from ._abi import TOKEN_HEADER, Code
@@ -72,3 +73,8 @@ __all__ = [
     "authenticate_async",
     "library_version",
 ]
+
+# So that a traceback says couchdrop.AccessDenied.
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__

@@ -1,7 +1,7 @@
 """``python -m couchdrop login USERNAME`` logs in and prints the token.
 
-The password comes from a prompt, from standard input (``--password-stdin``), or from the keyring of the desktop
-(``--keyring``), never from the command line, which other users of the machine can read.
+The password comes from a prompt, from standard input (``--password-stdin``), or from the keyring of the
+desktop (``--keyring``), never from the command line, which other users of the machine can read.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m couchdrop", description="Log in to Couchdrop.", allow_abbrev=False
+        prog="python -m couchdrop",
+        description="Log in to Couchdrop.",
+        allow_abbrev=False,
+        # Else the version is wrapped.
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--version",
@@ -54,12 +58,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     login = commands.add_parser(
-        "login", help="log in and print the token", description="Logs in and prints the token.", allow_abbrev=False
+        "login",
+        help="log in and print the token",
+        description="Logs in and prints the token.",
+        allow_abbrev=False,
     )
     login.add_argument("username", metavar="USERNAME")
     source = login.add_mutually_exclusive_group()
     source.add_argument(
-        "--password-stdin", action="store_true", help="read the password from standard input, not from a prompt"
+        "--password-stdin",
+        action="store_true",
+        help="read the password from standard input, not from a prompt",
     )
     source.add_argument(
         "--keyring",
@@ -68,17 +77,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     login.add_argument("--system", metavar="NAME", help="the program or system that logs in")
     login.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=30.0, help="how long it may take, retries included (30)"
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=30.0,
+        help="how long it may take, retries included (30)",
     )
     login.add_argument("--base-url", metavar="URL", help="where the service is, if not at Couchdrop")
-    login.add_argument("--ca-file", metavar="FILE", help="certificates to trust in place of the system's (PEM)")
+    login.add_argument(
+        "--ca-file", metavar="FILE", help="certificates to trust in place of the system's (PEM)"
+    )
     return parser
 
 
 def _log_in(options: argparse.Namespace) -> str:
-    with couchdrop.Client(
-        timeout=options.timeout, base_url=options.base_url, ca_file=options.ca_file
-    ) as client, client.authenticate(options.username, _password(options), system=options.system) as token:
+    with (
+        couchdrop.Client(
+            timeout=options.timeout, base_url=options.base_url, ca_file=options.ca_file
+        ) as client,
+        client.authenticate(options.username, _password(options), system=options.system) as token,
+    ):
         return token.value
 
 
@@ -116,9 +134,8 @@ def _password_from_keyring(username: str) -> str:
     except Exception as error:
         raise NoPassword(f"the keyring could not be read: {error}") from None
     if password is None:
-        raise NoPassword(
-            f"the keyring has no password of {username}: store it with `keyring set {KEYRING_SERVICE} {username}`"
-        )
+        store = f"keyring set {KEYRING_SERVICE} {username}"
+        raise NoPassword(f"the keyring has no password of {username}: store it with `{store}`")
     return password
 
 

@@ -43,7 +43,15 @@ CheckFunction = ctypes.CFUNCTYPE(c_int32, c_void_p)
 PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cd_authenticate": (c_int32, c_char_p, c_char_p, c_char_p, POINTER(Token), POINTER(Error)),
     "cd_authenticate_with": (
-        c_int32, Options, Cancel, c_uint32, c_char_p, c_char_p, c_char_p, POINTER(Token), POINTER(Error),
+        c_int32,
+        Options,
+        Cancel,
+        c_uint32,
+        c_char_p,
+        c_char_p,
+        c_char_p,
+        POINTER(Token),
+        POINTER(Error),
     ),
     "cd_connect": (c_int32, Options, Cancel, c_uint32, POINTER(Error)),
     "cd_token_str": (c_char_p, Token),

@@ -1,7 +1,7 @@
 """Checks what a caller hands over and turns it into what C takes.
 
-The library checks values itself; here is what ctypes would change without a word: a string with a NUL, a number
-that does not fit.
+The library checks values itself; here is what ctypes would change without a word: a string with a NUL, a
+number that does not fit.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """One call into the library: what may stop it, and what Python code runs meanwhile.
 
-Python code runs in two places: signal handlers, when the library asks the main thread whether to go on, and a
-logger. What they raise (Ctrl-C: KeyboardInterrupt) can't pass through the library. So it is kept, stops the call, and
-is raised after it.
+Python code runs in two places: signal handlers, when the library asks the main thread whether to go on, and
+a logger. What they raise (Ctrl-C: KeyboardInterrupt) can't pass through the library. So it is kept, stops the
+call, and is raised after it.
 
-Both are generators. A function may be interrupted by a signal before its `try`, and ctypes swallows what a callback
-raises; a generator waits inside of its `try`.
+Both are generators. A function may be interrupted by a signal before its `try`, and ctypes swallows what a
+callback raises; a generator waits inside of its `try`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,11 @@ class Call:
         error = Error()
         arguments = (self._options, self._cancel, milliseconds(timeout), *others, ctypes.byref(error))
         run = self._run_on_main_thread if _process.on_main_thread() else self._run_on_other_thread
-        failed = run(function, arguments) if self._logger is None else self._run_with_logger(run, function, arguments)
+        failed = (
+            run(function, arguments)
+            if self._logger is None
+            else self._run_with_logger(run, function, arguments)
+        )
         if self._raised is not None:
             self._raise()
         if failed:
@@ -186,5 +190,6 @@ class _LogOnThisThread:
     __call__ = property(partial(getattr, _this_thread, "log"))
 
 
+_log_on_this_thread: Any = _LogOnThisThread()
 # The logger of all options: the library calls it on the thread that logs in.
-log_function = LogFunction(_LogOnThisThread())
+log_function = LogFunction(_log_on_this_thread)

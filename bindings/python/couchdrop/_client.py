@@ -55,26 +55,26 @@ class ClientOptions(TypedDict, total=False):
 
 
 class Client:
-    """Logs in any number of users and keeps connections for the next login. Any thread may use it, after fork too.
+    """Logs in any number of users and keeps connections for the next login. Any thread may use it.
 
         with couchdrop.Client() as client:
             token = client.authenticate("ada@example.com", password)
 
-    None takes the default. Raises ArgumentError for what can't be used.
+    None takes the default. Raises ArgumentError for what can't be used. A child of fork may use it as well.
 
     Args:
         timeout: how many seconds a login may take, retries included, where it does not say itself.
         base_url: where the service is; https, but for loopback.
         ca_file: a PEM file of certificates to trust in place of the system's. Read here.
-        proxy: ``http://``, ``socks5://`` or ``socks5h://``; None for none; by default what the environment says.
+        proxy: ``http://``, ``socks5://`` or ``socks5h://``; None for none; else what the environment says.
         body_format: how a login is encoded; "auto" takes JSON where the service refuses a form.
         connect_timeout: how many seconds one attempt to connect may take (10).
         max_retries: how often a login is tried again after 429, 500, 502 to 504 or a failed connection (4).
         backoff: the first and the longest wait between attempts, in seconds (1 and 8).
         user_agent: what stands before the library's own name in ``User-Agent``.
         max_response_bytes: how large an answer may be (64 KiB).
-        logger: told what happens, without secrets; its level is looked at here, once. It is called on the thread
-            that logs in. What its handlers raise ends the login.
+        logger: told what happens, without secrets; its level is looked at here, once. It is called on the
+            thread that logs in. What its handlers raise ends the login.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Client:
     async def authenticate_async(
         self, username: str, password: str, *, system: str | None = None, timeout: float | None = None
     ) -> Token:
-        """Logs in as `authenticate` does, without blocking the event loop. Cancelling the task stops the login.
+        """Logs in as `authenticate` does, without blocking the event loop. Cancelling the task stops it.
 
         At most 64 logins of a client run at once; the others wait in line, which counts against their time.
         """
@@ -216,7 +216,7 @@ class Client:
             self._logger = logger
 
 
-def _body_format(name: object) -> BodyFormat:
+def _body_format(name: str) -> BodyFormat:
     if name not in _BODY_FORMATS:
         raise ArgumentError(
             f"body_format must be one of {', '.join(_BODY_FORMATS)}", code=Code.CD_ERR_OUT_OF_RANGE
@@ -241,7 +241,7 @@ def authenticate(
         token = couchdrop.authenticate("ada@example.com", password)
         requests.post(url, headers=token.headers(), allow_redirects=False)
 
-    With options (those of `Client`) the connection is not kept: for more than one login with them, make a client.
+    With options (those of `Client`) the connection is not kept: for more than one login make a client.
 
     Args:
         system: names the program or system that logs in.

@@ -211,7 +211,7 @@ CLASSES: dict[int, type[CouchdropError]] = {
     Code.CD_ERR_RESOURCES: ResourcesError,
 }
 
-# For codes of a later library, by category. A status that gets a code of its own was CD_ERR_HTTP_STATUS before.
+# For codes of a later library, by category: a status that gets one of its own was CD_ERR_HTTP_STATUS before.
 CATEGORIES: dict[int, type[CouchdropError]] = {
     1: UnexpectedStatus,
     2: ArgumentError,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+
 ABI_VERSION = 1
 
 if sys.platform == "win32":

@@ -1,8 +1,8 @@
 """The calls that are under way on other threads than the main one, so that the interpreter ends cleanly.
 
-A logger or a token's way back into Python would abort the process once the interpreter is gone. So its end stops
-these calls, waits until they have left the library, and lets no new ones in. The main thread needs none of this: it
-is the one that ends the interpreter.
+The way from the library back into Python, to a logger for instance, aborts the process once the interpreter
+is gone. So its end stops these calls, waits until they have left the library, and lets no new ones in. The
+main thread needs none of this: it is the one that ends the interpreter.
 """
 
 from __future__ import annotations

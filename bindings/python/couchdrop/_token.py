@@ -12,9 +12,9 @@ from ._abi import TOKEN_HEADER, library
 class Token:
     """A secret that stands for a login. Short-lived; it has the rights of the user who logged in.
 
-    Nothing shows it but `value` and `headers`: it prints masked, and can be neither pickled nor copied. It is wiped
-    when it is garbage, at once by `wipe`, or at the end of a ``with`` block; what `value` returned is a copy that
-    Python keeps for as long as it likes.
+    Nothing shows it but `value` and `headers`: it prints masked, and can be neither pickled nor copied. It is
+    wiped when it is garbage, at once by `wipe`, or at the end of a ``with`` block; what `value` returned is a
+    copy that Python keeps for as long as it likes.
 
     Tokens may be compared with each other, in a time that tells nothing of them. Any thread may use them.
     """

@@ -20,6 +20,7 @@ MOST_THREADS = 64
 # How long a thread without work is kept.
 IDLE_SECONDS = 5.0
 
+
 class Workers:
     def __init__(self) -> None:
         self.process = os.getpid()
@@ -30,7 +31,10 @@ class Workers:
         self._idle = 0
 
     async def run(self, login: Login, timeout: float) -> Token:
-        """Runs a login on one of the threads, with what is left of its time. Stops it when the task is cancelled."""
+        """Runs a login on one of the threads, in what is left of its time.
+
+        Stops it when the task is cancelled.
+        """
         loop = asyncio.get_running_loop()
         job = _Job(login, loop, timeout)
         expiry = loop.call_later(timeout, self._expire, job)

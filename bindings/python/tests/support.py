@@ -1,4 +1,4 @@
-"""What the tests share: the package and its library, the stand-in of the service, and servers of their own."""
+"""What the tests share: the package and its library, the stand-in of the service, and their own servers."""
 
 import atexit
 import http.server
@@ -21,7 +21,7 @@ os.environ["COUCHDROP_LIBRARY"] = os.path.abspath(os.environ["COUCHDROP_LIBRARY"
 os.environ["PYTHONPATH"] = PACKAGE
 sys.path.insert(0, PACKAGE)
 
-import couchdrop  # noqa: E402
+import couchdrop as couchdrop  # noqa: E402
 
 PASSWORD = "correct horse battery staple"
 # What no login on loopback takes.
@@ -36,16 +36,19 @@ class StandIn:
     @classmethod
     def environment(cls):
         if cls._environment is None:
-            cls._environment = os.environ if "COUCHDROP_CA_FILE" in os.environ else cls._start()
+            cls._environment = os.environ if "COUCHDROP_HTTP_URL" in os.environ else cls._start()
         return cls._environment
 
     @staticmethod
     def _start():
         program = os.environ.get("COUCHDROP_STAND_IN", os.path.join(ROOT, "target", "debug", "stand_in"))
-        # It lives as long as what it runs: a program that tells its environment and waits for the end of its input.
+        # It lives as long as what it runs: a program that tells its environment and reads until it is closed.
         tell = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
         process = subprocess.Popen(
-            [program, "run", sys.executable, "-c", tell], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [program, "run", sys.executable, "-c", tell],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
         def stop():
@@ -67,7 +70,7 @@ class Silent:
 
     def __init__(self):
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.base_url = "http://" + self.address
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -184,7 +187,7 @@ class Recorder:
                 """A client that went away in the middle is no news."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        self.base_url = "http://127.0.0.1:%d" % self._server.server_port
+        self.base_url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 

@@ -1,10 +1,10 @@
 """Every account of the stand-in, over TLS: what a login returns or raises."""
 
 import json
+import ssl
 import time
 import unittest
 import urllib.request
-import ssl
 
 import support
 from support import PASSWORD, StandIn, couchdrop

@@ -47,16 +47,35 @@ class Arguments(unittest.TestCase):
         self.assertNotIn(b"system", self.recorder.requests[0][1])
 
     def test_only_str_is_text(self):
-        for arguments in [("ada", PASSWORD.encode()), (b"ada", PASSWORD), ("ada", None), (None, PASSWORD), ("ada", 7)]:
+        for arguments in [
+            ("ada", PASSWORD.encode()),
+            (b"ada", PASSWORD),
+            ("ada", None),
+            (None, PASSWORD),
+            ("ada", 7),
+        ]:
             with self.subTest(arguments), self.assertRaises(TypeError) as caught:
                 self.client.authenticate(*arguments)
-            self.assertRegex(str(caught.exception), r"^(username|password) must be str, not (bytes|NoneType|int)$")
+            self.assertRegex(
+                str(caught.exception), r"^(username|password) must be str, not (bytes|NoneType|int)$"
+            )
         with self.assertRaises(TypeError):
             self.client.authenticate("ada", PASSWORD, system=b"nightly")
         self.assertEqual(self.recorder.requests, [])
 
     def test_a_timeout_is_above_0_and_at_most_an_hour(self):
-        for timeout in [0, 0.0, -1, -0.001, float("nan"), float("inf"), float("-inf"), 3600.001, 2**32, 10**5000]:
+        for timeout in [
+            0,
+            0.0,
+            -1,
+            -0.001,
+            float("nan"),
+            float("inf"),
+            float("-inf"),
+            3600.001,
+            2**32,
+            10**5000,
+        ]:
             with self.subTest(str(timeout)[:20] if timeout != 10**5000 else "huge"):
                 self.refused("CD_ERR_OUT_OF_RANGE", "ada", PASSWORD, timeout=timeout)
         for timeout in [True, "1", b"1", [], 1j]:

@@ -44,7 +44,9 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
 
     async def test_a_refused_login_raises(self):
         with self.assertRaises(couchdrop.AccessDenied) as caught:
-            await couchdrop.authenticate_async("ada@example.com", "not my password", **support.stand_in_options())
+            await couchdrop.authenticate_async(
+                "ada@example.com", "not my password", **support.stand_in_options()
+            )
         self.assertEqual(caught.exception.attempts, 1)
 
     async def test_bad_arguments_raise(self):
@@ -101,7 +103,9 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
     async def test_the_function_with_options_is_bounded_too(self):
         before = len(login_threads())
         tasks = [
-            asyncio.ensure_future(couchdrop.authenticate_async("ada", PASSWORD, base_url=self.silent.base_url))
+            asyncio.ensure_future(
+                couchdrop.authenticate_async("ada", PASSWORD, base_url=self.silent.base_url)
+            )
             for _ in range(MOST_THREADS + 10)
         ]
         await self.arrived(MOST_THREADS)

@@ -58,7 +58,9 @@ class Header(unittest.TestCase):
     def test_the_functions_have_the_header_s_types(self):
         declared = {}
         for result, name, arguments in re.findall(
-            r"^(?:COUCHDROP_NODISCARD\s+)?((?:const )?\w+ \**)(cd_\w+)\(([^)]*)\);", HEADER, flags=re.MULTILINE
+            r"^(?:COUCHDROP_NODISCARD\s+)?((?:const )?\w+ \**)(cd_\w+)\(([^)]*)\);",
+            HEADER,
+            flags=re.MULTILINE,
         ):
             declared[name] = (type_of(result, named=False), *arguments_of(arguments))
         self.assertGreater(len(declared), 30)
@@ -83,7 +85,9 @@ class Header(unittest.TestCase):
         self.assertEqual(declared, ours)
 
     def test_the_codes_are_the_header_s(self):
-        declared = {name: int(value) for name, value in re.findall(r"^\s+(CD_\w+) = (\d+),", HEADER, re.MULTILINE)}
+        declared = {
+            name: int(value) for name, value in re.findall(r"^\s+(CD_\w+) = (\d+),", HEADER, re.MULTILINE)
+        }
         self.assertGreater(len(declared), 20)
         self.assertEqual({code.name: int(code) for code in couchdrop.Code}, declared)
         for name, value in declared.items():
@@ -98,7 +102,9 @@ class Header(unittest.TestCase):
                 self.assertEqual(raised().code, code)
             self.assertIn(raised().code, codes)
             self.assertIn(raised.__name__, couchdrop.__all__)
-            self.assertTrue(issubclass(raised, _errors.CATEGORIES[code // 1000]) or code // 1000 in (1, 9), code)
+            self.assertTrue(
+                issubclass(raised, _errors.CATEGORIES[code // 1000]) or code // 1000 in (1, 9), code
+            )
 
     def test_codes_of_a_later_library_raise_what_is_nearest(self):
         for code, raised in [

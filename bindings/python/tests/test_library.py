@@ -18,6 +18,8 @@ class Library(unittest.TestCase):
         return subprocess.run(
             [sys.executable, "-c", "import couchdrop; print(couchdrop._abi.library_path)"],
             env=environment,
+            # Python looks into the working folder first.
+            cwd=package,
             capture_output=True,
             text=True,
             timeout=60,
@@ -66,7 +68,10 @@ class Library(unittest.TestCase):
         if compiler is None:
             self.skipTest("there is no C compiler")
         with tempfile.TemporaryDirectory() as folder:
-            for version, expected in [(2, "has version 2 of libcouchdrop's ABI"), (1, "too old for this package")]:
+            for version, expected in [
+                (2, "has version 2 of libcouchdrop's ABI"),
+                (1, "too old for this package"),
+            ]:
                 library = os.path.join(folder, f"abi{version}.so")
                 subprocess.run(
                     [compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", library],

@@ -104,7 +104,9 @@ class Options(unittest.TestCase):
 
     def test_none_means_no_proxy_whatever_the_environment_says(self):
         with mock.patch.dict(os.environ, HTTPS_PROXY="ftp://127.0.0.1:1"):
-            with couchdrop.Client(base_url="https://couchdrop.invalid", proxy=couchdrop.ENVIRONMENT) as client:
+            with couchdrop.Client(
+                base_url="https://couchdrop.invalid", proxy=couchdrop.ENVIRONMENT
+            ) as client:
                 with self.assertRaises(couchdrop.ProxyError) as caught:
                     client.connect()
                 self.assertIn("HTTPS_PROXY", str(caught.exception))
@@ -172,7 +174,11 @@ class Options(unittest.TestCase):
         with couchdrop.Client(**support.stand_in_options()) as client:
             pass
         client.close()
-        for use in [lambda: client.authenticate("ada@example.com", PASSWORD), client.connect, client.__enter__]:
+        for use in [
+            lambda: client.authenticate("ada@example.com", PASSWORD),
+            client.connect,
+            client.__enter__,
+        ]:
             with self.assertRaisesRegex(RuntimeError, "closed"):
                 use()
 
@@ -192,7 +198,9 @@ class Logging(unittest.TestCase):
 
     def test_the_level_of_the_logger_holds(self):
         kept = Kept()
-        with couchdrop.Client(**support.stand_in_options(), logger=logger_with(kept, logging.ERROR)) as client:
+        with couchdrop.Client(
+            **support.stand_in_options(), logger=logger_with(kept, logging.ERROR)
+        ) as client:
             client.authenticate("ada@example.com", PASSWORD)
             self.assertEqual(kept.records, [])
             with self.assertRaises(couchdrop.AccessDenied):
@@ -212,7 +220,10 @@ class Logging(unittest.TestCase):
         kept = Kept()
         options = {**support.stand_in_options(), "logger": logger_with(kept)}
         thread = threading.Thread(
-            target=couchdrop.authenticate, args=("ada@example.com", PASSWORD), kwargs=options, name="one of mine"
+            target=couchdrop.authenticate,
+            args=("ada@example.com", PASSWORD),
+            kwargs=options,
+            name="one of mine",
         )
         thread.start()
         thread.join()
@@ -235,7 +246,9 @@ class Logging(unittest.TestCase):
 
             def emit(self, record):
                 if record.levelno == logging.INFO:
-                    self.tokens.append(couchdrop.authenticate("ada@example.com", PASSWORD, **support.stand_in_options()))
+                    self.tokens.append(
+                        couchdrop.authenticate("ada@example.com", PASSWORD, **support.stand_in_options())
+                    )
 
         with couchdrop.Client(**support.stand_in_options(), logger=logger_with(Nested())) as client:
             client.authenticate("ada@example.com", PASSWORD)

@@ -24,7 +24,10 @@ class Program(unittest.TestCase):
             **options,
         )
 
-    def log_in(self, username, *arguments, password=PASSWORD.encode(), **options):
+    def log_in(self, username, *arguments, password=PASSWORD, **options):
+        """With the password, as text or in bytes, on standard input."""
+        if isinstance(password, str):
+            password = password.encode()
         service = support.stand_in_options()
         where = ["--base-url", service["base_url"], "--ca-file", service["ca_file"]]
         done = self.run_program("login", username, *where, *arguments, input=password, **options)
@@ -41,7 +44,9 @@ class Program(unittest.TestCase):
     def test_a_password_beyond_ascii_whatever_the_locale(self):
         password = 'пароль & 100% + "q"\\ é'.encode()
         environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "latin-1"}
-        status, output, errors = self.log_in("жук@example.com", "--password-stdin", password=password, env=environment)
+        status, output, errors = self.log_in(
+            "жук@example.com", "--password-stdin", password=password, env=environment
+        )
         self.assertEqual((status, errors), (0, ""))
         status, _, errors = self.log_in("жук@example.com", "--password-stdin", password=b"\xff")
         self.assertEqual(status, 1)
@@ -49,13 +54,13 @@ class Program(unittest.TestCase):
 
     def test_the_password_from_a_prompt_is_not_shown(self):
         service = support.stand_in_options()
+        where = ["--base-url", service["base_url"], "--ca-file", service["ca_file"]]
         child, terminal = pty.fork()
         if child == 0:
             os.execv(
                 sys.executable,
-                [sys.executable, "-m", "couchdrop", "login", "ada@example.com", "--base-url", service["base_url"],
-                 "--ca-file", service["ca_file"]],
-            )  # fmt: skip
+                [sys.executable, "-m", "couchdrop", "login", "ada@example.com", *where],
+            )
         shown = b""
         while b"Password of ada@example.com: " not in shown:
             shown += os.read(terminal, 1024)
@@ -102,7 +107,9 @@ class Program(unittest.TestCase):
         self.assertIn("needs the package keyring", errors)
 
     def test_a_refused_login(self):
-        status, output, errors = self.log_in("ada@example.com", "--password-stdin", password=b"not my password")
+        status, output, errors = self.log_in(
+            "ada@example.com", "--password-stdin", password="not my password"
+        )
         self.assertEqual((status, output), (1, ""))
         self.assertIn("[CD_ERR_ACCESS_DENIED]", errors)
         self.assertIn("Access denied", errors)
@@ -127,8 +134,10 @@ class Program(unittest.TestCase):
     def test_the_version(self):
         done = self.run_program("--version")
         self.assertEqual(done.returncode, 0)
-        text = " ".join(done.stdout.decode().split())
-        self.assertIn(f"couchdrop {couchdrop.__version__}, libcouchdrop {couchdrop.library_version()} (ABI 1, ", text)
+        text = done.stdout.decode()
+        self.assertIn(
+            f"couchdrop {couchdrop.__version__}, libcouchdrop {couchdrop.library_version()} (ABI 1, ", text
+        )
 
     def test_without_a_command_it_says_how_to_use_it(self):
         done = self.run_program()
@@ -149,7 +158,9 @@ class Example(unittest.TestCase):
         return done.returncode, done.stdout, done.stderr
 
     def test_it_logs_in_and_lists_the_root_folder(self):
-        status, output, errors = self.run_example(COUCHDROP_USERNAME="ada@example.com", COUCHDROP_PASSWORD=PASSWORD)
+        status, output, errors = self.run_example(
+            COUCHDROP_USERNAME="ada@example.com", COUCHDROP_PASSWORD=PASSWORD
+        )
         self.assertEqual((status, errors), (0, ""))
         self.assertIn("masked", output)
         self.assertIn('"ls"', output)

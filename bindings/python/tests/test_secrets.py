@@ -40,7 +40,8 @@ class Tokens(unittest.TestCase):
         token = self.log_in()
         self.assertEqual(token.value, TOKEN)
         self.assertEqual(token.headers(), {"token": TOKEN})
-        for text in [str(token), repr(token), f"{token}", "%s %r" % (token, token), repr([token]), repr({1: token})]:
+        formatted = "%s %r" % (token, token)  # noqa: UP031
+        for text in [str(token), repr(token), f"{token}", formatted, repr([token]), repr({1: token})]:
             self.assertNotIn(TOKEN[:8], text)
             self.assertIn("masked", text)
         self.assertFalse(hasattr(token, "__dict__"))
