@@ -1,7 +1,7 @@
-"""What hatchling can't know: the platform of a wheel that carries the shared library, and where the licences are.
+"""What hatchling can't know: the platform of a wheel that carries the shared library.
 
-A wheel carries what lies in couchdrop/_lib. It is tagged for this machine, or as COUCHDROP_WHEEL_PLATFORM says
-(``manylinux_2_17_x86_64``). Without a library the wheel is for any platform, and takes the system's library.
+A wheel carries what lies in couchdrop/_lib. It is tagged for this machine, or as COUCHDROP_WHEEL_PLATFORM
+says (``manylinux_2_17_x86_64``). Without a library it is for any platform, and takes the system's library.
 """
 
 import glob
