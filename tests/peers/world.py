@@ -6,6 +6,7 @@ import threading
 import unittest
 
 import certificates
+import network
 import nginx
 import peer
 import probe
@@ -13,7 +14,7 @@ import probe
 # The one that is there while tests run.
 CURRENT = None
 
-HOSTS = """127.0.0.1 localhost
+HOSTS = network.HOSTS + """127.0.0.1 localhost
 ::1 localhost
 127.0.0.1 login.peers.test
 127.0.0.1 here.peers.test
@@ -21,7 +22,7 @@ HOSTS = """127.0.0.1 localhost
 """
 
 # What the SOCKS servers have in its place.
-THEIR_HOSTS = """127.0.0.1 localhost
+THEIR_HOSTS = network.HOSTS + """127.0.0.1 localhost
 127.0.0.1 there.peers.test
 """
 
@@ -87,6 +88,14 @@ class World:
         self.stranger = certificates.make_chain(self.work, "stranger", "ecdsa")
         self._start_nginx()
         self._start_proxies()
+        self.network, self.no_network = None, None
+        if self.is_isolated:
+            try:
+                self.network = self.keep(network.Network())
+            except OSError as error:
+                self.no_network = f"this machine allows no second network: {error}"
+            else:
+                self.keep(self.network.serve(self.work, self.ecdsa, self.is_root))
 
     def _start_nginx(self):
         close_each = "keepalive_timeout 0;"
@@ -168,6 +177,8 @@ class World:
 
     def print_logs(self):
         for running in self._peers:
+            if not isinstance(running, peer.Peer):
+                continue
             print(f"--- the last lines of {running.name}")
             print("".join(running.log().splitlines(keepends=True)[-10:]))
 

@@ -1,0 +1,94 @@
+"""Logins over networks that swallow packets, and to a machine that dies: with a second network of this test's own."""
+
+import network
+import world
+
+
+class NetworkTest(world.Test):
+    def setUp(self):
+        self.need_isolation()
+        if self.world.network is None:
+            self.skipTest(self.world.no_network)
+
+    def probe_for(self, name, **settings):
+        return self.world.probe(base_url=network.url(name), ca_file=self.world.ecdsa.root, **settings)
+
+    def assert_between(self, low, ms, high):
+        self.assertTrue(low <= ms < high, f"{ms} ms is not from {low} to {high}")
+
+
+class BlackHole(NetworkTest):
+    def test_a_black_holed_ipv6_costs_a_quarter_of_a_second(self):
+        with self.probe_for("v6-black-hole") as library:
+            result = library.login()
+            self.assert_login(result)
+            self.assert_between(250, result.ms, 2000)
+            tried = [message for _, message in library.log if message.startswith("connecting to")]
+            self.assertEqual(
+                tried,
+                [
+                    f"connecting to [{network.BLACK_HOLE_V6}]:{network.PORT}",
+                    f"connecting to {network.THERE}:{network.PORT}",
+                ],
+            )
+
+    def test_a_refusing_ipv6_costs_nothing(self):
+        with self.probe_for("v6-refused") as library:
+            self.assert_login(library.login())
+            self.assertIn((4, f"no connection to {network.THERE_V6}: connection refused"), library.log)
+
+    def test_the_connect_timeout_ends_a_connect_that_nobody_answers(self):
+        with self.probe_for("black-hole", connect_timeout_ms=700) as library:
+            result = library.login()
+            self.assert_fails(result, "CD_ERR_TIMEOUT", "The connect timeout passed", ", connecting", attempts=0)
+            self.assert_between(700, result.ms, 2000)
+            result = library.connect()
+            self.assert_fails(result, "CD_ERR_TIMEOUT", ", connecting", attempts=0)
+            self.assert_between(700, result.ms, 2000)
+
+    def test_the_deadline_ends_a_connect_that_nobody_answers(self):
+        with self.probe_for("black-hole", timeout_ms=700, max_retries=4) as library:
+            result = library.login()
+            self.assert_fails(result, "CD_ERR_TIMEOUT", "The deadline passed", ", connecting", attempts=0)
+            self.assert_between(700, result.ms, 2000)
+
+    def test_a_connect_timeout_is_tried_again(self):
+        with self.probe_for("black-hole", timeout_ms=3000, connect_timeout_ms=300, max_retries=1) as library:
+            result = library.login()
+            self.assert_fails(result, "CD_ERR_TIMEOUT", ", connecting", attempts=0)
+            self.assertEqual(sum(message.startswith("connecting to") for _, message in library.log), 2)
+
+    def test_a_proxy_in_a_black_hole_is_named(self):
+        proxy = f"http://{network.BLACK_HOLE}:3128"
+        with self.probe_for("there", proxy=proxy, connect_timeout_ms=500) as library:
+            self.assert_fails(library.login(), "CD_ERR_TIMEOUT", ", connecting", f"the proxy {proxy}", attempts=0)
+
+
+class DeadHost(NetworkTest):
+    SLOW = True
+
+    def test_a_host_that_dies_is_found_out_in_five_seconds_and_its_successor_used(self):
+        with self.probe_for("moving", timeout_ms=20000) as library:
+            self.assert_login(library.login())
+            self.world.network.swallow(network.DYING)
+            network.move(self.world.hosts, "moving", network.DYING, network.THERE)
+            result = library.login()
+            self.assert_login(result)
+            self.assert_between(4500, result.ms, 9000)
+            again = [message for _, message in library.log if "sending the login again" in message]
+            self.assertEqual(len(again), 1)
+            self.assertIn("no longer answers", again[0])
+            self.assertIn("logged in: 2 request(s)", library.log[-1][1])
+
+    def test_a_pulled_cable_ends_a_login_long_before_its_deadline(self):
+        settings = {"timeout_ms": 20000, "connect_timeout_ms": 2000}
+        with self.probe_for("far", **settings) as library:
+            self.assert_login(library.login())
+            self.world.network.pull()
+            result = library.login()
+            self.assertIn(result.code, ("CD_ERR_TIMEOUT", "CD_ERR_CONNECT"), result)
+            self.assertEqual(result.attempts, 1)
+            self.assert_between(4500, result.ms, 12000)
+            # The handle is as good as before.
+            self.world.network.plug()
+            self.assert_login(library.login())

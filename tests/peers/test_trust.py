@@ -1,0 +1,321 @@
+"""Whom a login trusts where no CA file was set: the environment's certificates, the system's, or those built in."""
+
+import os
+import socket
+
+import certificates
+import recorder
+import world
+
+DEBIAN = "/etc/ssl/certs/ca-certificates.crt"
+# Where else systems keep theirs, in the order of preference.
+ELSEWHERE = (
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+    "/usr/local/etc/ssl/cert.pem",
+    "/etc/openssl/certs/ca-certificates.crt",
+)
+
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all")
+
+
+def with_system_stores(*stores):
+    """A command prefix: a mount table where these (path, file) are the only trust stores of the system."""
+    script = """
+        for folder in /etc /usr/local/share /usr/local/etc; do
+            [ ! -d $folder ] || mount -t tmpfs -o mode=755 tmpfs $folder
+        done
+        while [ "$1" != -- ]; do
+            mkdir -p "$(dirname "$1")"
+            ln -s "$2" "$1"
+            shift 2
+        done
+        shift
+        exec "$@"
+    """
+    mounts = [part for store in stores for part in store]
+    return ["unshare", "--mount", "sh", "-euc", script, "sh", *mounts, "--"]
+
+
+def write(path, source):
+    """Gives a file the content of another, as an administrator does who replaces it."""
+    with open(source, encoding="utf-8") as file:
+        content = file.read()
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write(content)
+    os.rename(f"{path}.new", path)
+
+
+class Environment(world.Test):
+    """`SSL_CERT_FILE` and `SSL_CERT_DIR`."""
+
+    def login(self, server=None, **variables):
+        return self.world.login(variables, base_url=(server or self.world.close_each).url())
+
+    def folder(self, *roots):
+        return certificates.hashed_folder(self.world.unique("hashed"), *roots)
+
+    def test_a_file_is_trusted(self):
+        self.assert_login(self.login(SSL_CERT_FILE=self.world.ecdsa.root))
+
+    def test_nobody_else_is(self):
+        result = self.login(self.world.of_stranger, SSL_CERT_FILE=self.world.ecdsa.root)
+        self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
+        # In the system's place.
+        result = self.login(SSL_CERT_FILE=self.world.stranger.root)
+        self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
+
+    def test_a_folder_of_certificates_by_their_hash_is_trusted(self):
+        folder = self.folder(self.world.rsa.root, self.world.ecdsa.root)
+        self.assert_login(self.login(SSL_CERT_DIR=folder))
+        self.assert_login(self.login(self.world.rsa_tls13, SSL_CERT_DIR=folder))
+        self.assert_fails(self.login(self.world.of_stranger, SSL_CERT_DIR=folder), "CD_ERR_TLS", "unknown issuer")
+
+    def test_several_folders_are_trusted_and_a_missing_one_is_no_harm(self):
+        folders = [self.folder(self.world.rsa.root), self.world.unique("missing"), self.folder(self.world.ecdsa.root)]
+        self.assert_login(self.login(SSL_CERT_DIR=":".join(folders)))
+        self.assert_login(self.login(self.world.rsa_tls13, SSL_CERT_DIR=":".join(folders)))
+
+    def test_file_and_folder_are_trusted_together(self):
+        variables = {"SSL_CERT_FILE": self.world.ecdsa.root, "SSL_CERT_DIR": self.folder(self.world.stranger.root)}
+        self.assert_login(self.login(**variables))
+        self.assert_login(self.login(self.world.of_stranger, **variables))
+
+    def test_an_empty_variable_is_unset(self):
+        variables = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": self.folder(self.world.ecdsa.root)}
+        self.assert_login(self.login(**variables))
+
+    def test_a_ca_file_that_was_set_replaces_them(self):
+        settings = {"base_url": self.world.service.url(), "ca_file": self.world.ecdsa.root}
+        missing = {"SSL_CERT_FILE": self.world.unique("missing"), "SSL_CERT_DIR": self.world.unique("missing")}
+        self.assert_login(self.world.login(missing, **settings))
+        other = {"SSL_CERT_FILE": self.world.stranger.root}
+        result = self.world.login(other, **{**settings, "base_url": self.world.of_stranger.url()})
+        self.assert_fails(result, "CD_ERR_TLS", "unknown issuer")
+
+    def assert_unusable(self, *says, command=(), **variables):
+        """The variable is named, and nobody was connected to."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+            with self.world.probe(variables, command, base_url=url, max_retries=4) as library:
+                for ends in (library.login, library.connect):
+                    self.assert_fails(ends(), "CD_ERR_TLS", *says, attempts=0)
+            with self.assertRaises(BlockingIOError):
+                listener.accept()
+
+    def test_a_file_that_can_not_be_used_is_an_error_before_anything_is_sent(self):
+        missing = self.world.unique("missing")
+        for path, why in (
+            (missing, "no such file"),
+            (self.world.file("empty", ""), "is empty"),
+            (self.world.file("text", "trust me\n"), "no PEM certificate"),
+            (self.world.work, "not a regular file"),
+            (self.world.file("broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "parsed"),
+            ("/dev/zero", "not a regular file"),
+        ):
+            self.assert_unusable("SSL_CERT_FILE", path, why, SSL_CERT_FILE=path)
+        # A good folder beside it is no reason to go on.
+        folder = self.folder(self.world.ecdsa.root)
+        self.assert_unusable("SSL_CERT_FILE", missing, SSL_CERT_FILE=missing, SSL_CERT_DIR=folder)
+
+    def test_a_file_that_may_not_be_read_is_an_error_before_anything_is_sent(self):
+        self.need_root()
+        path = self.world.file("unreadable", "")
+        write(path, self.world.ecdsa.root)
+        os.chmod(path, 0o600)
+        says = ("SSL_CERT_FILE", path, "Permission denied")
+        self.assert_unusable(*says, command=AS_NOBODY, SSL_CERT_FILE=path)
+
+    def test_a_folder_that_can_not_be_used_is_an_error_before_anything_is_sent(self):
+        unnamed = self.world.unique("unnamed")
+        os.mkdir(unnamed)
+        write(os.path.join(unnamed, "root.pem"), self.world.ecdsa.root)
+        for path in (self.world.unique("missing"), self.world.ecdsa.root, unnamed):
+            self.assert_unusable("SSL_CERT_DIR", SSL_CERT_DIR=path)
+
+    def test_a_variable_that_can_not_be_used_freezes_nothing(self):
+        path = self.world.unique("later")
+        with self.world.probe({"SSL_CERT_FILE": path}, base_url=self.world.service.url()) as library:
+            self.assert_fails(library.login(), "CD_ERR_TLS", "SSL_CERT_FILE")
+            self.assertEqual(library.set("timeout_ms", 5000).code, "CD_OK")
+            write(path, self.world.ecdsa.root)
+            self.assert_login(library.login())
+            self.assertEqual(library.set("timeout_ms", 5000).code, "CD_ERR_OPTIONS_IN_USE")
+            # From here on the environment is no longer asked.
+            library.setenv("SSL_CERT_FILE", self.world.unique("missing"))
+            self.assert_login(library.login())
+
+    def test_a_file_that_changes_between_two_logins_is_read_again(self):
+        path = self.world.unique("changing")
+        write(path, self.world.ecdsa.root)
+        with self.world.probe({"SSL_CERT_FILE": path}, base_url=self.world.close_each.url()) as library:
+            self.assert_login(library.login())
+            # A session of before is no way around it.
+            write(path, self.world.rsa.root)
+            self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
+            write(path, self.world.ecdsa.root)
+            self.assert_login(library.login())
+            os.remove(path)
+            self.assert_fails(library.login(), "CD_ERR_TLS", "SSL_CERT_FILE", path, "no such file", attempts=0)
+            write(path, self.world.ecdsa.root)
+            self.assert_login(library.login())
+
+    def test_a_file_that_is_written_in_place_is_read_again(self):
+        path = self.world.unique("rewritten")
+        write(path, self.world.rsa.root)
+        with self.world.probe({"SSL_CERT_FILE": path}, base_url=self.world.close_each.url()) as library:
+            self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
+            with open(path, "a", encoding="utf-8") as file, open(self.world.ecdsa.root, encoding="utf-8") as root:
+                file.write(root.read())
+            self.assert_login(library.login())
+
+    def test_a_certificate_that_is_added_to_a_folder_is_found(self):
+        folder = self.folder(self.world.rsa.root)
+        with self.world.probe({"SSL_CERT_DIR": folder}, base_url=self.world.close_each.url()) as library:
+            self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
+            write(os.path.join(folder, "added.pem"), self.world.ecdsa.root)
+            world.run("openssl", "rehash", folder)
+            self.assert_login(library.login())
+
+    def test_what_is_trusted_is_read_once_for_all_that_connect(self):
+        with self.world.probe({"SSL_CERT_FILE": self.world.ecdsa.root}, base_url=self.world.close_each.url()) as library:
+            for _ in range(3):
+                self.assert_login(library.login())
+            self.assertEqual(library.log.count((4, "trusting 1 root certificates")), 1)
+
+
+class System(world.Test):
+    """The system's own, in mount tables made for it."""
+
+    def setUp(self):
+        self.need_isolation()
+
+    def login(self, *stores, server=None, user=()):
+        command = [*with_system_stores(*stores), *user]
+        with self.world.probe(command=command, base_url=(server or self.world.close_each).url()) as library:
+            return library.login(), library.log
+
+    def test_its_bundle_is_trusted(self):
+        result, _ = self.login((DEBIAN, self.world.ecdsa.root))
+        self.assert_login(result)
+        result, _ = self.login((DEBIAN, self.world.ecdsa.root), server=self.world.of_stranger)
+        self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
+
+    def test_it_is_found_where_other_systems_keep_it(self):
+        for path in ELSEWHERE:
+            result, _ = self.login((path, self.world.ecdsa.root))
+            self.assert_login(result)
+
+    def test_the_first_that_is_there_is_taken_alone(self):
+        every = (DEBIAN, *ELSEWHERE)
+        for first, second in zip(every, every[1:]):
+            result, _ = self.login((first, self.world.ecdsa.root), (second, self.world.stranger.root))
+            self.assert_login(result)
+
+    def test_a_bundle_that_can_not_be_used_is_no_reason_to_trust_others(self):
+        for path, why in (
+            (self.world.file("empty", ""), "is empty"),
+            (self.world.file("text", "trust me\n"), "no PEM certificate"),
+            (self.world.work, "not a regular file"),
+        ):
+            result, log = self.login((DEBIAN, path), (ELSEWHERE[0], self.world.ecdsa.root))
+            self.assert_fails(result, "CD_ERR_TLS", "The system's trust store", DEBIAN, why, attempts=0)
+            self.assertFalse([message for _, message in log if "built in" in message])
+
+    def test_a_bundle_that_may_not_be_read_is_no_reason_to_trust_others(self):
+        self.need_root()
+        path = self.world.file("unreadable", "")
+        write(path, self.world.ecdsa.root)
+        os.chmod(path, 0o600)
+        result, _ = self.login((DEBIAN, path), (ELSEWHERE[0], self.world.ecdsa.root), user=AS_NOBODY)
+        self.assert_fails(result, "CD_ERR_TLS", "The system's trust store", DEBIAN, "Permission denied", attempts=0)
+
+    def test_a_folder_that_may_not_be_entered_is_no_reason_to_trust_others(self):
+        self.need_root()
+        folder = self.world.unique("closed")
+        os.mkdir(folder, 0o700)
+        path = os.path.join(folder, "bundle.pem")
+        write(path, self.world.ecdsa.root)
+        result, log = self.login((DEBIAN, path), (ELSEWHERE[0], self.world.ecdsa.root), user=AS_NOBODY)
+        self.assert_fails(result, "CD_ERR_TLS", "The system's trust store", DEBIAN, "Permission denied", attempts=0)
+        self.assertFalse([message for _, message in log if "built in" in message])
+
+    def test_a_machine_without_any_trusts_the_built_in_roots_and_says_so(self):
+        result, log = self.login()
+        self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
+        self.assertEqual(len([message for level, message in log if level == 2 and "no trust store" in message]), 1)
+
+    def test_a_bundle_that_changes_between_two_logins_is_read_again(self):
+        path = self.world.unique("bundle")
+        write(path, self.world.rsa.root)
+        command = with_system_stores((DEBIAN, path))
+        with self.world.probe(command=command, base_url=self.world.close_each.url()) as library:
+            self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
+            write(path, self.world.ecdsa.root)
+            self.assert_login(library.login())
+            write(path, self.world.rsa.root)
+            self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
+
+    def test_the_environment_takes_its_place(self):
+        command = with_system_stores((DEBIAN, self.world.stranger.root))
+        variables = {"SSL_CERT_FILE": self.world.ecdsa.root}
+        with self.world.probe(variables, command, base_url=self.world.close_each.url()) as library:
+            self.assert_login(library.login())
+        with self.world.probe(variables, command, base_url=self.world.of_stranger.url()) as library:
+            self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
+
+
+class SetUserId(world.Test):
+    """A program with more rights than its caller does not do what the caller's environment says."""
+
+    def setUp(self):
+        self.need_root()
+        # A file system where such programs have their rights: that of the other files may be without.
+        folder = self.world.unique("set-user-id")
+        os.mkdir(folder)
+        world.run("mount", "-t", "tmpfs", "-o", "suid,exec,mode=755", "tmpfs", folder)
+        self.privileged = os.path.join(folder, "probe")
+        world.run("install", "-m", "4755", self.world.program, self.privileged)
+        with self.probe(self.privileged) as library:
+            if not library.is_privileged():
+                self.skipTest("set-user-id programs get no rights here")
+
+    def probe(self, program, variables=None, command=(), **settings):
+        return self.world.probe(variables, [*command, *AS_NOBODY], program, **settings)
+
+    def test_the_callers_certificates_are_not_trusted(self):
+        command = with_system_stores((DEBIAN, self.world.stranger.root))
+        for variables in (
+            {"SSL_CERT_FILE": self.world.ecdsa.root},
+            {"SSL_CERT_DIR": certificates.hashed_folder(self.world.unique("hashed"), self.world.ecdsa.root)},
+        ):
+            for program, server in ((self.world.program, self.world.service), (self.privileged, self.world.of_stranger)):
+                with self.probe(program, variables, command, base_url=server.url()) as library:
+                    self.assertEqual(library.is_privileged(), program == self.privileged)
+                    self.assert_login(library.login())
+            with self.probe(self.privileged, variables, command, base_url=self.world.service.url()) as library:
+                self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
+
+    def test_the_callers_broken_variables_are_no_error(self):
+        command = with_system_stores((DEBIAN, self.world.ecdsa.root))
+        variables = {"SSL_CERT_FILE": self.world.unique("missing")}
+        with self.probe(self.world.program, variables, command, base_url=self.world.service.url()) as library:
+            self.assert_fails(library.login(), "CD_ERR_TLS", "SSL_CERT_FILE")
+        with self.probe(self.privileged, variables, command, base_url=self.world.service.url()) as library:
+            self.assert_login(library.login())
+
+    def test_the_callers_proxy_is_not_used(self):
+        settings = {"base_url": self.world.service.url("login.peers.test"), "ca_file": self.world.ecdsa.root}
+        with recorder.Recorder() as proxies:
+            variables = {name: f"http://127.0.0.1:{port}" for name, port in proxies.ports.items()}
+            with self.probe(self.world.program, variables, **settings) as library:
+                self.assert_fails(library.login(), "CD_ERR_PROXY", status=502)
+            self.assertEqual(len(proxies.seen()), 1)
+            with self.probe(self.privileged, variables, **settings) as library:
+                self.assert_login(library.login())
+            self.assertEqual(proxies.seen(), [])
