@@ -1,11 +1,14 @@
 //! A PEM file of CA certificates: read and parsed, with a sentence for each way in which that fails.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
+
+use crate::failure::{Failure, Why};
 
 /// Larger than any bundle in use, so that a device or a wrong file does not fill the memory.
 const MOST_BYTES: u64 = 64 << 20;
@@ -17,27 +20,51 @@ pub struct CaFile {
     pub certificates: Vec<CertificateDer<'static>>,
 }
 
+/// Why a file gives no certificates.
+pub struct Unusable {
+    why: String,
+    /// It may be good: this process has no descriptor or memory left to read it.
+    resources: bool,
+}
+
+impl Unusable {
+    fn new(why: String) -> Unusable {
+        Unusable { why, resources: false }
+    }
+
+    pub fn reading(what: impl fmt::Display, error: &io::Error) -> Unusable {
+        let resources = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM));
+        Unusable { why: format!("{what}: can't be read: {error}"), resources }
+    }
+
+    /// The failure that this is, as `kind` unless the process is to blame; `what` names the file's part in it.
+    pub fn into_failure(self, what: &str, kind: fn(Why) -> Failure) -> Failure {
+        let why = format!("{what}{}", self.why).into();
+        if self.resources { Failure::Resources(why) } else { kind(why) }
+    }
+}
+
 impl CaFile {
     /// Reads a file that somebody named: one broken certificate in it is an error.
-    pub fn read(path: &Path) -> Result<CaFile, String> {
+    pub fn read(path: &Path) -> Result<CaFile, Unusable> {
         let (file, broken) = CaFile::read_leniently(path)?;
         match broken {
             0 => Ok(file),
-            _ => Err(format!("{}: holds a certificate that can't be parsed", path.display())),
+            _ => Err(Unusable::new(format!("{}: holds a certificate that can't be parsed", path.display()))),
         }
     }
 
     /// Reads a file and counts, instead of refusing, certificates that can't be used: a system's store may hold old
     /// ones, and the rest of it is good. Fails when nothing is left.
-    pub fn read_leniently(path: &Path) -> Result<(CaFile, usize), String> {
+    pub fn read_leniently(path: &Path) -> Result<(CaFile, usize), Unusable> {
         let name = path.display();
         let text = read_bounded(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => format!("{name}: there is no such file"),
-            io::ErrorKind::FileTooLarge => format!("{name}: is larger than 64 MiB"),
-            _ => format!("{name}: can't be read: {error}"),
+            io::ErrorKind::NotFound => Unusable::new(format!("{name}: there is no such file")),
+            io::ErrorKind::FileTooLarge => Unusable::new(format!("{name}: is larger than 64 MiB")),
+            _ => Unusable::reading(&name, &error),
         })?;
         if text.is_empty() {
-            return Err(format!("{name}: is empty"));
+            return Err(Unusable::new(format!("{name}: is empty")));
         }
         let mut file = CaFile { anchors: Vec::new(), certificates: Vec::new() };
         let mut broken = 0;
@@ -56,8 +83,8 @@ impl CaFile {
         }
         match (file.anchors.is_empty(), broken) {
             (false, _) => Ok((file, broken)),
-            (true, 0) => Err(format!("{name}: holds no PEM certificate")),
-            (true, _) => Err(format!("{name}: holds a certificate that can't be parsed")),
+            (true, 0) => Err(Unusable::new(format!("{name}: holds no PEM certificate"))),
+            (true, _) => Err(Unusable::new(format!("{name}: holds a certificate that can't be parsed"))),
         }
     }
 }

@@ -152,7 +152,7 @@ impl Settings {
 
     pub fn set_ca_file(&mut self, path: &str) -> Result<(), Failure> {
         let file = CaFile::read(Path::new(path))
-            .map_err(|why| Failure::CaFile(format!("The CA file {why}").into()))?;
+            .map_err(|unusable| unusable.into_failure("The CA file ", Failure::CaFile))?;
         self.ca_file = Some(Arc::new(file));
         Ok(())
     }

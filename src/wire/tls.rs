@@ -18,7 +18,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
 };
 
-use crate::ca_file::CaFile;
+use crate::ca_file::{CaFile, Unusable};
 use crate::call::{Call, Level};
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -74,7 +74,7 @@ impl Trust {
         Ok(trust)
     }
 
-    fn load(&self) -> Result<Roots, String> {
+    fn load(&self) -> Result<Roots, Failure> {
         match self {
             Trust::File(file) => Ok(Roots::of(file)),
             Trust::Environment { file, directories } => from_environment(file.as_deref(), directories),
@@ -85,8 +85,9 @@ impl Trust {
                     built_in: true,
                 }),
                 Some(path) => {
-                    let (file, _) = CaFile::read_leniently(path)
-                        .map_err(|why| format!("The system's trust store {why}"))?;
+                    let (file, _) = CaFile::read_leniently(path).map_err(|unusable| {
+                        unusable.into_failure("The system's trust store ", Failure::Tls)
+                    })?;
                     Ok(Roots { own: Vec::new(), ..Roots::of(&file) })
                 }
             },
@@ -121,7 +122,7 @@ fn system_bundle() -> Option<&'static Path> {
     })
 }
 
-fn from_environment(file: Option<&Path>, directories: &[PathBuf]) -> Result<Roots, String> {
+fn from_environment(file: Option<&Path>, directories: &[PathBuf]) -> Result<Roots, Failure> {
     let mut roots = Roots { store: RootCertStore::empty(), own: Vec::new(), built_in: false };
     let mut seen = HashSet::new();
     let mut add = |file: CaFile| {
@@ -133,7 +134,7 @@ fn from_environment(file: Option<&Path>, directories: &[PathBuf]) -> Result<Root
     };
     if let Some(path) = file {
         let (file, _) = CaFile::read_leniently(path)
-            .map_err(|why| format!("SSL_CERT_FILE names a file that can't be used: {why}"))?;
+            .map_err(|unusable| unusable.into_failure("SSL_CERT_FILE can't be used: ", Failure::Tls))?;
         add(file);
     }
     let mut missing = None;
@@ -148,17 +149,16 @@ fn from_environment(file: Option<&Path>, directories: &[PathBuf]) -> Result<Root
                     .filter_map(|path| CaFile::read_leniently(path).ok())
                     .for_each(|(file, _)| add(file));
             }
-            Err(error) => {
-                missing =
-                    Some(format!("SSL_CERT_DIR names {}, which can't be read: {error}", directory.display()))
-            }
+            Err(error) => missing = Some(Unusable::reading(directory.display(), &error)),
         }
     }
     match missing {
-        Some(why) if read == 0 => Err(why),
-        _ if roots.store.is_empty() => {
-            Err("SSL_CERT_DIR names no directory with certificates by their hash (see openssl-rehash)".into())
+        Some(unusable) if read == 0 => {
+            Err(unusable.into_failure("SSL_CERT_DIR names a directory that can't be used: ", Failure::Tls))
         }
+        _ if roots.store.is_empty() => Err(Failure::Tls(
+            "SSL_CERT_DIR names no directory with certificates by their hash (see openssl-rehash)".into(),
+        )),
         _ => Ok(roots),
     }
 }
@@ -208,7 +208,7 @@ pub struct RootCache {
 
 impl RootCache {
     fn get(&self, trust: &Trust, stamp: &Stamp) -> Result<Arc<Roots>, Failure> {
-        let read = || trust.load().map(Arc::new).map_err(|why| Failure::Tls(why.into()));
+        let read = || trust.load().map(Arc::new);
         if let Trust::File(_) = trust {
             return read(); // its setter has read it
         }
