@@ -25,7 +25,7 @@ PORT = 8443
 # The other machine is there by then, or will not be.
 LONGEST_START = 10
 
-HOSTS = f"""{THERE} there.peers.test
+HOSTS = f"""{THERE} second.peers.test
 {BLACK_HOLE} black-hole.peers.test
 {BLACK_HOLE_V6} v6-black-hole.peers.test
 {THERE} v6-black-hole.peers.test

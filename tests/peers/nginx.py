@@ -50,7 +50,7 @@ def start(name, work, servers, is_root, command=(), wait=True):
     os.mkdir(folder)
     with open(os.path.join(folder, "nginx.conf"), "w", encoding="utf-8") as config:
         config.write(f"""
-            {"user nobody nogroup;" if is_root else ""}
+            user {"nobody nogroup" if is_root else "root root"};
             worker_processes 1;
             daemon off;
             pid {folder}/nginx.pid;

@@ -60,7 +60,7 @@ class BlackHole(NetworkTest):
 
     def test_a_proxy_in_a_black_hole_is_named(self):
         proxy = f"http://{network.BLACK_HOLE}:3128"
-        with self.probe_for("there", proxy=proxy, connect_timeout_ms=500) as library:
+        with self.probe_for("second", proxy=proxy, connect_timeout_ms=500) as library:
             self.assert_fails(library.login(), "CD_ERR_TIMEOUT", ", connecting", f"the proxy {proxy}", attempts=0)
 
 
