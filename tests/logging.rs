@@ -3,6 +3,8 @@
 mod common;
 
 use std::cell::Cell;
+use std::fs;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -336,4 +338,34 @@ fn a_message_is_one_line_without_control_characters() {
             line.message
         );
     }
+}
+
+#[test]
+fn a_message_is_one_line_even_where_a_path_in_it_is_not() {
+    const VARIABLE: &str = "SSL_CERT_FILE";
+    let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/logging-\n\u{1b}[31m.pem");
+    if std::env::var(VARIABLE).as_deref() != Ok(path) {
+        // The environment is the whole process's: in one of its own.
+        let this = "a_message_is_one_line_even_where_a_path_in_it_is_not";
+        let own = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", this])
+            .env(VARIABLE, path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&own.stdout);
+        assert!(own.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let stand_in = StandIn::start();
+    fs::write(path, stand_in.ca_pem()).unwrap();
+    let log = Log::new();
+    let options = Options::to(stand_in.https_url());
+    options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+    options.login(ADA, PASSWORD).unwrap();
+    stand_in.close_connections();
+    fs::remove_file(path).unwrap();
+    // The trust store is read again for a new connection, and is gone.
+    options.login(ADA, PASSWORD).unwrap_err();
+    assert_eq!(log.count("/logging-[31m.pem"), 1);
+    assert!(log.lines().iter().all(|line| !line.message.chars().any(char::is_control)));
 }
