@@ -11,6 +11,7 @@ ADDRESSES = ("127.0.0.1", "::1", "198.51.100.2", "198.51.100.3")
 KEYS = {
     "rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
     "ecdsa": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "ed25519": ["-algorithm", "ED25519"],
 }
 
 _CA = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n"
@@ -46,7 +47,7 @@ def make_chain(folder, name, kind):
         if issuer:
             signed_by = ["-CA", path(f"{issuer}.pem"), "-CAkey", path(f"{issuer}.key"), "-CAcreateserial"]
         _openssl(
-            *["x509", "-req", "-in", path(f"{what}.csr"), "-days", "2", "-sha256", "-extfile", path(f"{what}.ext")],
+            *["x509", "-req", "-in", path(f"{what}.csr"), "-days", "2", "-extfile", path(f"{what}.ext")],
             *[*signed_by, "-out", path(f"{what}.pem")],
         )
 

@@ -50,7 +50,17 @@ class Probe:
     def close(self):
         self._guard.cancel()
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        self._process.stdout.close()
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass
+
+    def end(self):
+        """Has the program return from main(), and waits until it is gone; gives its status."""
+        self._process.stdin.close()
+        return self._process.wait()
 
     def _tell(self, command, name=None, value=None):
         line = " ".join(str(part) for part in (command, name, value) if part is not None)

@@ -42,19 +42,24 @@ def main():
         tests = [test for test in tests if any(part in name_of(test) for part in wanted)]
     # The longest first, so that no other waits for them at the end.
     tests.sort(key=lambda test: not getattr(test, "SLOW", False))
-    passed, failed, skipped = 0, 0, {}
+    passed, failed, known, skipped = 0, 0, 0, {}
     with world.World() as peers, concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         world.CURRENT = peers
         running = {pool.submit(run, test): test for test in tests}
         for future in concurrent.futures.as_completed(running):
             result, seconds = future.result()
             problems = [text for _, text in result.failures + result.errors]
+            if result.unexpectedSuccesses:
+                problems.append("passes, though marked as an expected failure: take the mark away")
             if os.environ.get("CI"):
                 problems += [f"skipped: {reason}" for _, reason in result.skipped]
             if problems:
                 failed += 1
                 print(f"FAILED   {name_of(running[future])} ({seconds:.1f} s)")
                 print("".join(f"         {line}\n" for text in problems for line in text.splitlines()))
+            elif result.expectedFailures:
+                known += 1
+                print(f"known    {name_of(running[future])}: fails as it is marked to")
             elif result.skipped:
                 skipped.setdefault(result.skipped[0][1], []).append(name_of(running[future]))
             else:
@@ -66,7 +71,10 @@ def main():
     for reason, names in skipped.items():
         print(f"skipped  {len(names)}: {reason}")
     count = sum(map(len, skipped.values()))
-    print(f"{passed} passed, {failed} failed" + (f", {count} skipped" if count else ""))
+    counts = [f"{passed} passed", f"{failed} failed"]
+    counts += [f"{known} known to fail"] if known else []
+    counts += [f"{count} skipped"] if count else []
+    print(", ".join(counts))
     return 0 if passed and not failed else 1
 
 

@@ -1,6 +1,9 @@
 """Logins over networks that swallow packets, and to a machine that dies: with a second network of this test's own."""
 
+import unittest
+
 import network
+import nginx
 import world
 
 
@@ -62,6 +65,69 @@ class BlackHole(NetworkTest):
         proxy = f"http://{network.BLACK_HOLE}:3128"
         with self.probe_for("second", proxy=proxy, connect_timeout_ms=500) as library:
             self.assert_fails(library.login(), "CD_ERR_TIMEOUT", ", connecting", f"the proxy {proxy}", attempts=0)
+
+
+class Lookup(NetworkTest):
+    """Names, where the resolver of /etc/resolv.conf never answers."""
+
+    def mute(self, hosts="127.0.0.1 known.peers.test\n"):
+        """A command prefix, and the table of names that comes before that resolver."""
+        table = self.world.file("hosts", hosts)
+        resolver = self.world.file("resolv.conf", f"nameserver {network.BLACK_HOLE}\n")
+        return world.with_files({"/etc/hosts": table, "/etc/resolv.conf": resolver}), table
+
+    def assert_ends(self, *says, of="https://unknown.peers.test", **settings):
+        command, _ = self.mute()
+        with self.world.probe(command=command, base_url=of, **settings) as library:
+            for ends in (library.login, library.connect):
+                result = ends()
+                self.assert_fails(result, "CD_ERR_TIMEOUT", *says, attempts=0)
+                self.assert_between(600, result.ms, 2000)
+            # A lookup that hangs keeps nobody from ending.
+            self.assertEqual(library.end(), 0)
+
+    def test_the_connect_timeout_ends_a_lookup_that_nobody_answers(self):
+        self.assert_ends(", looking up the host name", connect_timeout_ms=600)
+
+    def test_the_deadline_ends_a_lookup_of_a_proxy_that_nobody_answers(self):
+        settings = {"timeout_ms": 600, "connect_timeout_ms": 600}
+        self.assert_ends(", looking up the host name", proxy="http://unknown.peers.test", **settings)
+
+    @unittest.expectedFailure  # says that it is connecting
+    def test_the_lookup_for_a_socks_proxy_is_called_one(self):
+        proxy = f"socks5://127.0.0.1:{self.world.microsocks}"
+        self.assert_ends(", looking up the host name", proxy=proxy, connect_timeout_ms=600)
+
+    def test_localhost_is_never_looked_up(self):
+        command, _ = self.mute("198.51.100.9 localhost\n")
+        settings = {"base_url": self.world.service.url("localhost"), "ca_file": self.world.ecdsa.root}
+        with self.world.probe(command=command, **settings) as library:
+            self.assert_login(library.login())
+
+    @unittest.expectedFailure  # asks the resolver
+    def test_localhost_is_never_looked_up_for_a_socks_proxy_either(self):
+        command, _ = self.mute("198.51.100.9 localhost\n")
+        settings = {"base_url": self.world.service.url("localhost"), "ca_file": self.world.ecdsa.root}
+        proxy = f"socks5://127.0.0.1:{self.world.microsocks}"
+        with self.world.probe(command=command, proxy=proxy, **settings) as library:
+            self.assert_login(library.login())
+
+    def test_the_addresses_from_before_serve_while_the_resolver_does_not(self):
+        command, table = self.mute()
+        server = self.world.close_each
+        settings = {"base_url": server.url("known.peers.test"), "ca_file": self.world.ecdsa.root}
+        with self.world.probe(command=command, connect_timeout_ms=2000, **settings) as library:
+            first = library.login()
+            self.assert_login(first)
+            with open(table, "w", encoding="utf-8"):
+                pass
+            result = library.login()
+            self.assert_login(result)
+            self.assertEqual(nginx.seen(result)["resumed"], "r")
+            self.assert_between(500, result.ms, 2000)
+            warned = [message for level, message in library.log if level == 2]
+            self.assertEqual(len(warned), 1)
+            self.assertIn("using the addresses from before: 127.0.0.1", warned[0])
 
 
 class DeadHost(NetworkTest):

@@ -26,6 +26,14 @@ class Tls(world.Test):
             self.assert_protocol(tls12, chain, "TLSv1.2")
             self.assert_protocol(tls13, chain, "TLSv1.3")
 
+    def test_a_chain_of_ed25519_serves(self):
+        self.assert_protocol(self.world.of_ed25519, self.world.ed25519, "TLSv1.3")
+
+    def test_a_server_that_knows_no_such_name_is_refused_by_its_alert(self):
+        settings = {"base_url": self.world.rejects_names.url("localhost"), "ca_file": self.world.ecdsa.root}
+        result = self.world.login(max_retries=4, **settings)
+        self.assert_fails(result, "CD_ERR_TLS", "alert UnrecognisedName", attempts=0)
+
     def test_the_newer_version_is_taken_where_there_are_both(self):
         self.assert_protocol(self.world.service, self.world.ecdsa, "TLSv1.3")
 

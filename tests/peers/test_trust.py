@@ -2,6 +2,7 @@
 
 import os
 import socket
+import unittest
 
 import certificates
 import recorder
@@ -181,6 +182,17 @@ class Environment(world.Test):
             write(os.path.join(folder, "added.pem"), self.world.ecdsa.root)
             world.run("openssl", "rehash", folder)
             self.assert_login(library.login())
+
+    @unittest.expectedFailure  # only the folder is looked at
+    def test_a_certificate_of_a_folder_that_is_replaced_in_place_is_trusted_no_longer(self):
+        folder = self.folder(self.world.ecdsa.root)
+        with self.world.probe({"SSL_CERT_DIR": folder}, base_url=self.world.close_each.url()) as library:
+            self.assert_login(library.login())
+            with open(self.world.rsa.root, encoding="utf-8") as root:
+                other = root.read()
+            with open(os.path.join(folder, "root-0.pem"), "w", encoding="utf-8") as file:
+                file.write(other)
+            self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
 
     def test_what_is_trusted_is_read_once_for_all_that_connect(self):
         with self.world.probe({"SSL_CERT_FILE": self.world.ecdsa.root}, base_url=self.world.close_each.url()) as library:

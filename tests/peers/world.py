@@ -84,6 +84,7 @@ class World:
             run("mount", "--bind", self.file("nsswitch.conf", "hosts: files dns\n"), "/etc/nsswitch.conf")
         self.rsa = certificates.make_chain(self.work, "rsa", "rsa")
         self.ecdsa = certificates.make_chain(self.work, "ecdsa", "ecdsa")
+        self.ed25519 = certificates.make_chain(self.work, "ed25519", "ed25519")
         # By other CAs, for when trust changes.
         self.stranger = certificates.make_chain(self.work, "stranger", "ecdsa")
         self._start_nginx()
@@ -110,6 +111,8 @@ class World:
             "rsa_tls13": nginx.Server(self.rsa, f"{close_each} ssl_protocols TLSv1.3;"),
             "ecdsa_tls12": nginx.Server(self.ecdsa, f"{close_each} ssl_protocols TLSv1.2;"),
             "ecdsa_tls13": nginx.Server(self.ecdsa, f"{close_each} ssl_protocols TLSv1.3;"),
+            "of_ed25519": nginx.Server(self.ed25519),
+            "rejects_names": nginx.Server(self.ecdsa, "ssl_reject_handshake on;"),
             "tls11": nginx.Server(self.rsa, "ssl_protocols TLSv1.1; ssl_ciphers DEFAULT@SECLEVEL=0;"),
             "broken_chain": nginx.Server(self.ecdsa._replace(full=self.ecdsa.leaf)),
             "client_certificate": nginx.Server(
