@@ -21,7 +21,8 @@
  * 64 KiB and are not kept.
  *
  * Errors: a function that can fail returns a `cd_code` and takes a `cd_error **` last, which may be NULL. On failure
- * it stores there what went wrong in this one call; there is no "last error" anywhere.
+ * it stores there what went wrong in this one call, on success NULL; there is no "last error" anywhere. A compiler
+ * warns where a code is ignored; where it may be, say so: `if (cd_options_set_timeout_ms(o, 5000, NULL)) {}`.
  *
  * Threads: `cd_authenticate()`, `cd_authenticate_with()` and `cd_connect()` are re-entrant. Each type says what else
  * may happen at once. After `fork`, at any moment, a login in the child works.
@@ -115,15 +116,16 @@ enum cd_code
      */
     CD_ERR_ACCESS_DENIED = 1403,
     /**
-     * 429: too many requests; retries did not help. See `cd_error_retry_after_seconds()`.
+     * 429: too many requests; retries did not help, or the wait that the service asks for does not fit into the
+     * deadline and was not begun. See `cd_error_retry_after_seconds()`.
      */
     CD_ERR_RATE_LIMITED = 1429,
     /**
-     * 500, 502 or 504: the service failed; retries did not help.
+     * 500, 502 or 504: the service failed; retries did not help, or there was no time for them.
      */
     CD_ERR_SERVER = 1500,
     /**
-     * 503: the service has no capacity; retries did not help.
+     * 503: the service has no capacity; retries did not help, or there was no time for them.
      */
     CD_ERR_UNAVAILABLE = 1503,
     /**
@@ -163,15 +165,17 @@ enum cd_code
      */
     CD_ERR_DNS = 3001,
     /**
-     * No connection could be made to any of the host's addresses.
+     * No connection could be made to any address of the host, or of the proxy where one applies.
      */
     CD_ERR_CONNECT = 3002,
     /**
-     * The proxy refused, or a proxy variable of the environment can't be used.
+     * The proxy refused, or a proxy variable of the environment can't be used. A proxy that can't be reached has the
+     * code of what failed (`CD_ERR_DNS`, `CD_ERR_CONNECT`, …), and its message names the proxy.
      */
     CD_ERR_PROXY = 3003,
     /**
-     * TLS refused: the message says what was wrong, for instance with the server's certificate.
+     * TLS refused: the message says what was wrong, for instance with the server's certificate. Also where the
+     * system's trust store, or what `SSL_CERT_FILE` or `SSL_CERT_DIR` name, can't be used.
      */
     CD_ERR_TLS = 3004,
     /**
@@ -179,7 +183,7 @@ enum cd_code
      */
     CD_ERR_TIMEOUT = 3005,
     /**
-     * The connection ended before the answer was whole.
+     * The connection ended before the answer was whole, or in the TLS handshake.
      */
     CD_ERR_CONNECTION_LOST = 3006,
     /**
@@ -336,7 +340,9 @@ cd_code cd_authenticate_with(const cd_options *options,
  * once. Arguments and threads are as for `cd_authenticate_with()`; `timeout_ms` of 0 means the options' connect
  * timeout.
  *
- * Returns `CD_OK`, or the code that a login would fail with for want of a connection.
+ * Returns `CD_OK`, or the code that a login would fail with for want of a connection: `CD_ERR_DNS`,
+ * `CD_ERR_CONNECT`, `CD_ERR_PROXY`, `CD_ERR_TLS`, `CD_ERR_TIMEOUT`, `CD_ERR_CONNECTION_LOST`, `CD_ERR_CANCELLED`,
+ * `CD_ERR_RESOURCES`, `CD_ERR_OUT_OF_RANGE` for `timeout_ms`.
  */
 COUCHDROP_NODISCARD
 cd_code cd_connect(const cd_options *options,

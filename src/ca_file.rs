@@ -34,7 +34,7 @@ impl Unusable {
 
     pub fn reading(what: impl fmt::Display, error: &io::Error) -> Unusable {
         let resources = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM));
-        Unusable { why: format!("{what}: can't be read: {error}"), resources }
+        Unusable { why: format!("{what} can't be read: {error}"), resources }
     }
 
     /// The failure that this is, as `kind` unless the process is to blame; `what` names the file's part in it.
@@ -50,7 +50,7 @@ impl CaFile {
         let (file, broken) = CaFile::read_leniently(path)?;
         match broken {
             0 => Ok(file),
-            _ => Err(Unusable::new(format!("{}: holds a certificate that can't be parsed", path.display()))),
+            _ => Err(Unusable::new(format!("{} holds a certificate that can't be parsed", path.display()))),
         }
     }
 
@@ -59,12 +59,12 @@ impl CaFile {
     pub fn read_leniently(path: &Path) -> Result<(CaFile, usize), Unusable> {
         let name = path.display();
         let text = read_bounded(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Unusable::new(format!("{name}: there is no such file")),
-            io::ErrorKind::FileTooLarge => Unusable::new(format!("{name}: is larger than 64 MiB")),
+            io::ErrorKind::NotFound => Unusable::new(format!("{name} does not exist")),
+            io::ErrorKind::FileTooLarge => Unusable::new(format!("{name} is larger than 64 MiB")),
             _ => Unusable::reading(&name, &error),
         })?;
         if text.is_empty() {
-            return Err(Unusable::new(format!("{name}: is empty")));
+            return Err(Unusable::new(format!("{name} is empty")));
         }
         let mut file = CaFile { anchors: Vec::new(), certificates: Vec::new() };
         let mut broken = 0;
@@ -83,8 +83,8 @@ impl CaFile {
         }
         match (file.anchors.is_empty(), broken) {
             (false, _) => Ok((file, broken)),
-            (true, 0) => Err(Unusable::new(format!("{name}: holds no PEM certificate"))),
-            (true, _) => Err(Unusable::new(format!("{name}: holds a certificate that can't be parsed"))),
+            (true, 0) => Err(Unusable::new(format!("{name} holds no PEM certificate"))),
+            (true, _) => Err(Unusable::new(format!("{name} holds a certificate that can't be parsed"))),
         }
     }
 }

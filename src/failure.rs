@@ -21,11 +21,12 @@ pub enum cd_code {
     CD_ERR_TWO_FACTOR_REQUIRED = 1401,
     /// 403: wrong user name or password, or an unconfirmed account. Never retried.
     CD_ERR_ACCESS_DENIED = 1403,
-    /// 429: too many requests; retries did not help. See `cd_error_retry_after_seconds()`.
+    /// 429: too many requests; retries did not help, or the wait that the service asks for does not fit into the
+    /// deadline and was not begun. See `cd_error_retry_after_seconds()`.
     CD_ERR_RATE_LIMITED = 1429,
-    /// 500, 502 or 504: the service failed; retries did not help.
+    /// 500, 502 or 504: the service failed; retries did not help, or there was no time for them.
     CD_ERR_SERVER = 1500,
-    /// 503: the service has no capacity; retries did not help.
+    /// 503: the service has no capacity; retries did not help, or there was no time for them.
     CD_ERR_UNAVAILABLE = 1503,
 
     // 2xxx: the caller's argument; nothing was sent
@@ -49,15 +50,17 @@ pub enum cd_code {
     // 3xxx: the network
     /// A host name could not be resolved.
     CD_ERR_DNS = 3001,
-    /// No connection could be made to any of the host's addresses.
+    /// No connection could be made to any address of the host, or of the proxy where one applies.
     CD_ERR_CONNECT = 3002,
-    /// The proxy refused, or a proxy variable of the environment can't be used.
+    /// The proxy refused, or a proxy variable of the environment can't be used. A proxy that can't be reached has the
+    /// code of what failed (`CD_ERR_DNS`, `CD_ERR_CONNECT`, …), and its message names the proxy.
     CD_ERR_PROXY = 3003,
-    /// TLS refused: the message says what was wrong, for instance with the server's certificate.
+    /// TLS refused: the message says what was wrong, for instance with the server's certificate. Also where the
+    /// system's trust store, or what `SSL_CERT_FILE` or `SSL_CERT_DIR` name, can't be used.
     CD_ERR_TLS = 3004,
     /// The deadline passed, or a connection took longer than the connect timeout.
     CD_ERR_TIMEOUT = 3005,
-    /// The connection ended before the answer was whole.
+    /// The connection ended before the answer was whole, or in the TLS handshake.
     CD_ERR_CONNECTION_LOST = 3006,
 
     // 4xxx: an answer that makes no sense
@@ -124,7 +127,7 @@ known! {
     CD_ERR_TLS false c"No secure connection could be made: TLS refused.";
     CD_ERR_TIMEOUT true c"The call took longer than it was allowed to.";
     CD_ERR_CONNECTION_LOST true c"The connection ended before the answer was whole.";
-    CD_ERR_MALFORMED_RESPONSE false c"The answer makes no sense.";
+    CD_ERR_MALFORMED_RESPONSE false c"The answer is not one that a login can have.";
     CD_ERR_RESPONSE_TOO_LARGE false c"The answer is larger than the limit.";
     CD_ERR_CANCELLED false c"The call was cancelled.";
     CD_ERR_PANIC false c"A defect in libcouchdrop was caught; the process is unharmed. Please report it.";

@@ -1065,7 +1065,7 @@ fn a_ca_file_that_can_not_be_used_is_named_and_the_reason_given() {
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     let files = [
-        ("/nowhere/ca.pem".to_owned(), "there is no such file"),
+        ("/nowhere/ca.pem".to_owned(), "does not exist"),
         (ca_file("empty.pem", ""), "is empty"),
         (ca_file("text.pem", "certificates? no"), "holds no PEM certificate"),
         (ca_file("key.pem", key), "holds no PEM certificate"),

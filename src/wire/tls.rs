@@ -254,7 +254,7 @@ impl Tls {
                 )
             });
         } else {
-            call.log(Level::Debug, || format!("trusting {count} root certificates"));
+            call.log(Level::Debug, || format!("root certificates trusted: {count}"));
         }
         Ok(config)
     }
