@@ -1080,7 +1080,7 @@ fn a_ca_file_that_can_not_be_used_is_named_and_the_reason_given() {
     for (path, why) in &files {
         let error = options.set_ca_file(path).map(drop).expect_err(path);
         assert_eq!(error.code, CD_ERR_CA_FILE, "{path}");
-        assert!(error.message.starts_with(&format!("The CA file {path}: ")), "{}", error.message);
+        assert!(error.message.starts_with(&format!("The CA file {path} ")), "{}", error.message);
         assert!(error.message.contains(why), "{}", error.message);
     }
 }

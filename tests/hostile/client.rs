@@ -267,9 +267,8 @@ unsafe extern "C" fn keep_line(log: *mut c_void, _level: i32, message: *const c_
     let (log, line) = unsafe { (&*log.cast::<Log>(), CStr::from_ptr(message)) };
     let line = line.to_str().expect("UTF-8").to_owned();
     log.lines.lock().unwrap().push(line.clone());
-    if let Some(listener) = &log.listener
-        && let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(&line)))
-    {
+    let Some(listener) = &log.listener else { return };
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(&line))) {
         // The library keeps panics on this thread silent, and none may pass through it.
         let why =
             panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());

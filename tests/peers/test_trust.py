@@ -112,7 +112,7 @@ class Environment(world.Test):
     def test_a_file_that_can_not_be_used_is_an_error_before_anything_is_sent(self):
         missing = self.world.unique("missing")
         for path, why in (
-            (missing, "no such file"),
+            (missing, "does not exist"),
             (self.world.file("empty", ""), "is empty"),
             (self.world.file("text", "trust me\n"), "no PEM certificate"),
             (self.world.work, "not a regular file"),
@@ -162,7 +162,7 @@ class Environment(world.Test):
             write(path, self.world.ecdsa.root)
             self.assert_login(library.login())
             os.remove(path)
-            self.assert_fails(library.login(), "CD_ERR_TLS", "SSL_CERT_FILE", path, "no such file", attempts=0)
+            self.assert_fails(library.login(), "CD_ERR_TLS", "SSL_CERT_FILE", path, "does not exist", attempts=0)
             write(path, self.world.ecdsa.root)
             self.assert_login(library.login())
 
