@@ -64,4 +64,3 @@ class Peer:
             self._process.wait(2)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()

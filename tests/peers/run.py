@@ -32,9 +32,52 @@ def run(test):
     return result, time.monotonic() - began
 
 
+class Count:
+    """What became of the tests: printed as it comes, and summed up."""
+
+    def __init__(self, tells_all):
+        self._tells_all = tells_all
+        self.passed, self.failed, self._known, self._skipped = 0, 0, 0, {}
+
+    def add(self, name, result, seconds):
+        problems = [text for _, text in result.failures + result.errors]
+        if result.unexpectedSuccesses:
+            problems.append("passes, though marked as an expected failure: take the mark away")
+        if os.environ.get("CI"):
+            problems += [f"skipped: {reason}" for _, reason in result.skipped]
+        if problems:
+            self.failed += 1
+            print(f"FAILED   {name} ({seconds:.1f} s)")
+            print("".join(f"         {line}\n" for text in problems for line in text.splitlines()))
+        elif result.expectedFailures:
+            self._known += 1
+            print(f"known    {name}: fails as it is marked to")
+        elif result.skipped:
+            self._skipped.setdefault(result.skipped[0][1], []).append(name)
+        else:
+            self.passed += 1
+            if self._tells_all:
+                print(f"passed   {name} ({seconds:.1f} s)")
+
+    def print_summary(self):
+        for reason, names in self._skipped.items():
+            print(f"skipped  {len(names)}: {reason}")
+        skipped = sum(map(len, self._skipped.values()))
+        counts = [f"{self.passed} passed", f"{self.failed} failed"]
+        counts += [f"{self._known} known to fail"] if self._known else []
+        counts += [f"{skipped} skipped"] if skipped else []
+        print(", ".join(counts))
+
+
+def end_at_once(*_):
+    """Somebody ends this: nobody waits for tests that are under way. Their probes end with their input."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    world.CURRENT.stop()
+    os._exit(1)
+
+
 def main():
-    # So that peers are ended whoever ends this.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = os.path.dirname(os.path.abspath(__file__))
     tests = list(flattened(unittest.defaultTestLoader.discover(folder, top_level_dir=folder)))
     wanted = sys.argv[1:]
@@ -42,40 +85,18 @@ def main():
         tests = [test for test in tests if any(part in name_of(test) for part in wanted)]
     # The longest first, so that no other waits for them at the end.
     tests.sort(key=lambda test: not getattr(test, "SLOW", False))
-    passed, failed, known, skipped = 0, 0, 0, {}
-    with world.World() as peers, concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
-        world.CURRENT = peers
+    count = Count(bool(wanted))
+    world.CURRENT = world.World()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end_at_once)
+    with world.CURRENT, concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         running = {pool.submit(run, test): test for test in tests}
         for future in concurrent.futures.as_completed(running):
-            result, seconds = future.result()
-            problems = [text for _, text in result.failures + result.errors]
-            if result.unexpectedSuccesses:
-                problems.append("passes, though marked as an expected failure: take the mark away")
-            if os.environ.get("CI"):
-                problems += [f"skipped: {reason}" for _, reason in result.skipped]
-            if problems:
-                failed += 1
-                print(f"FAILED   {name_of(running[future])} ({seconds:.1f} s)")
-                print("".join(f"         {line}\n" for text in problems for line in text.splitlines()))
-            elif result.expectedFailures:
-                known += 1
-                print(f"known    {name_of(running[future])}: fails as it is marked to")
-            elif result.skipped:
-                skipped.setdefault(result.skipped[0][1], []).append(name_of(running[future]))
-            else:
-                passed += 1
-                if wanted:
-                    print(f"passed   {name_of(running[future])} ({seconds:.1f} s)")
-        if failed:
-            peers.print_logs()
-    for reason, names in skipped.items():
-        print(f"skipped  {len(names)}: {reason}")
-    count = sum(map(len, skipped.values()))
-    counts = [f"{passed} passed", f"{failed} failed"]
-    counts += [f"{known} known to fail"] if known else []
-    counts += [f"{count} skipped"] if count else []
-    print(", ".join(counts))
-    return 0 if passed and not failed else 1
+            count.add(name_of(running[future]), *future.result())
+        if count.failed:
+            world.CURRENT.print_logs()
+    count.print_summary()
+    return 0 if count.passed and not count.failed else 1
 
 
 if __name__ == "__main__":

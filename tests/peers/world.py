@@ -11,7 +11,7 @@ import nginx
 import peer
 import probe
 
-# The one that is there while tests run.
+# The one of this run.
 CURRENT = None
 
 HOSTS = network.HOSTS + """127.0.0.1 localhost
@@ -67,11 +67,14 @@ class World:
         try:
             self._start()
         except BaseException:
-            self.__exit__()
+            self.stop()
             raise
-        return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Ends all peers."""
         for running in reversed(self._peers):
             running.stop()
 
