@@ -227,7 +227,8 @@ AT = "a password may hold an @ that its writer forgot to escape; the host stands
 row(HOST, REFUSED, f"https_proxy CONNECT {HOST}:443 as us:p@ss", AT, https_proxy="http://us:p@ss@127.0.0.1:{port}")
 
 LOWER = "host names are kept in lower case"
-row("API.CouchDrop.test", "https_proxy CONNECT API.CouchDrop.test:443", f"https_proxy CONNECT {HOST}:443", LOWER, https_proxy=HTTP)
+WRITTEN = "API.CouchDrop.test"
+row(WRITTEN, f"https_proxy CONNECT {WRITTEN}:443", f"https_proxy CONNECT {HOST}:443", LOWER, https_proxy=HTTP)
 
 NETWORKS = "curl's manual promises networks of IPv6, but curl takes such an address for a name"
 for exception in ("2001:db8::/32", "2001:db8::6/127", "2001:db8::7/128", "2001:db8:0::7", "x, 2001:DB8::/64"):
