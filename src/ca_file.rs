@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
@@ -90,7 +91,8 @@ impl CaFile {
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    // Not blocking: opening a named pipe waits for a writer else.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let kind = file.metadata()?;
     if !kind.is_file() {
         // Reading from a device or a named pipe might never end.

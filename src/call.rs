@@ -102,6 +102,13 @@ impl Call {
         Call::with(timeout, cancel, logger, &SystemClock, &SystemChance)
     }
 
+    /// Counts what was done for this call before it was made.
+    pub fn begun(mut self, at: Instant) -> Call {
+        self.deadline -= self.started.saturating_duration_since(at);
+        self.started = at;
+        self
+    }
+
     pub fn with(
         timeout: Duration,
         cancel: Option<SharedCancel>,
@@ -125,9 +132,15 @@ impl Call {
         }
     }
 
+    /// Whether this is a parent's call, seen in a child that a signal handler or a check has forked: its connection is
+    /// the parent's, who goes on with it.
+    pub fn is_anothers(&self) -> bool {
+        process::id() != self.process
+    }
+
     /// Fails once this call is cancelled or its time is up.
     pub fn check(&self) -> Result<(), Failure> {
-        if self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) {
+        if self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) || self.is_anothers() {
             return Err(Failure::Cancelled);
         }
         if self.clock.now() >= self.until() { Err(self.timed_out()) } else { Ok(()) }

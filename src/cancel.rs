@@ -46,8 +46,11 @@ impl Cancel {
     /// Async-signal-safe; keeps errno.
     pub fn trigger(&self) {
         self.triggered.store(true, Ordering::SeqCst);
-        if let Some(wake) = self.wake_of(process::id()) {
-            wake.signal();
+        // Without a descriptor nobody waits, and the process may not have been asked for its id yet.
+        if !self.wake.load(Ordering::SeqCst).is_null() {
+            if let Some(wake) = self.wake_of(process::id()) {
+                wake.signal();
+            }
         }
     }
 

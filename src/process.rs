@@ -1,17 +1,67 @@
-//! What one process owns: one pointer, with the process id beside it.
+//! What one process owns: one pointer, with the process's id beside it.
 //!
 //! A child of `fork` finds a value whose id is not its own. Locks in it may be held by threads that don't exist in
 //! the child, and its connections are the parent's; so the child leaves it behind, never touches it again (but for
 //! what [`PerProcess::get`]'s maker reads of it), and builds its own.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-pub type ProcessId = u32;
+/// Tells a process from all those that it descends from. Not the system's id: a child may have the same as its
+/// parent (each the first of its PID namespace), or get one that an ancestor had before.
+pub type ProcessId = u64;
 
-/// This process, asked of the system each time: a remembered id would be the parent's in a child.
+/// The largest id that this process or one before it has taken.
+static LAST: AtomicU64 = AtomicU64::new(0);
+/// Where this process's id stands: in memory that the kernel clears in a child, so that nought means a new process.
+static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
+
+/// The id of this process. Async-signal-safe once it was asked for.
 pub fn id() -> ProcessId {
-    std::process::id()
+    let mut mark = MARK.load(Ordering::Acquire);
+    if mark.is_null() {
+        let Some(made) = mark_that_a_fork_clears() else { return std::process::id().into() };
+        // Where another thread was faster, a page is lost, once.
+        mark = match MARK.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => made,
+            Err(other) => other,
+        };
+    }
+    // SAFETY: a mark is never freed.
+    let mark = unsafe { &*mark };
+    match mark.load(Ordering::Acquire) {
+        0 => {
+            // Its parent's is smaller, and what its ancestors made bears theirs.
+            let new = LAST.fetch_add(1, Ordering::AcqRel) + 1;
+            mark.compare_exchange(0, new, Ordering::AcqRel, Ordering::Acquire)
+                .map_or_else(|other| other, |_| new)
+        }
+        id => id,
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn mark_that_a_fork_clears() -> Option<*mut AtomicU64> {
+    // SAFETY: a new page of our own, large and aligned enough for one number, which its zeros are already.
+    unsafe {
+        let length = libc::sysconf(libc::_SC_PAGESIZE).max(4096) as libc::size_t;
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        let page =
+            libc::mmap(ptr::null_mut(), length, rights, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+        if page == libc::MAP_FAILED {
+            return None;
+        }
+        if libc::madvise(page, length, libc::MADV_WIPEONFORK) != 0 {
+            libc::munmap(page, length); // Linux before 4.14
+            return None;
+        }
+        Some(page.cast())
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn mark_that_a_fork_clears() -> Option<*mut AtomicU64> {
+    None
 }
 
 struct Owned<T> {

@@ -173,8 +173,8 @@ impl Settings {
         Ok(())
     }
 
-    pub fn set_logger(&mut self, logger: Option<Logger>) -> Result<(), Failure> {
-        if logger.is_some_and(|logger| !(1..=4).contains(&logger.max_level)) {
+    pub fn set_logger(&mut self, logger: Option<Logger>, max_level: i32) -> Result<(), Failure> {
+        if !(1..=4).contains(&max_level) {
             return Err(out_of_range("The log level", "must be from CD_LOG_ERROR (1) to CD_LOG_DEBUG (4)"));
         }
         self.logger = logger;

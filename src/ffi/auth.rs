@@ -1,7 +1,7 @@
 //! The calls that this library is for: logging in, and connecting ahead of it.
 
 use std::ffi::c_char;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::call::Call;
 use crate::failure::{Failure, cd_code};
@@ -58,6 +58,7 @@ pub unsafe extern "C" fn cd_authenticate_with(
     token: *mut *mut cd_token,
     error: *mut *mut cd_error,
 ) -> cd_code {
+    let begun = Instant::now();
     let body = || {
         if token.is_null() {
             return Err(Failure::NullArgument("token").into());
@@ -74,7 +75,8 @@ pub unsafe extern "C" fn cd_authenticate_with(
         // SAFETY: both are NULL or not freed yet, by the caller's promise.
         let (service, cancel) = unsafe { (cd_options::given(options).service()?, cancel::shared(cancel)) };
         let call =
-            Call::new(timeout.unwrap_or(service.settings().timeout), cancel, service.settings().logger);
+            Call::new(timeout.unwrap_or(service.settings().timeout), cancel, service.settings().logger)
+                .begun(begun);
         let secret = service.login(&call, &credentials)?;
         // SAFETY: `token` may be written to, by the caller's promise.
         unsafe { hand_over(token, cd_token::new(secret)) };
@@ -105,12 +107,13 @@ pub unsafe extern "C" fn cd_connect(
     timeout_ms: u32,
     error: *mut *mut cd_error,
 ) -> cd_code {
+    let begun = Instant::now();
     let body = || {
         let timeout = own_timeout(timeout_ms)?;
         // SAFETY: both are NULL or not freed yet, by the caller's promise.
         let (service, cancel) = unsafe { (cd_options::given(options).service()?, cancel::shared(cancel)) };
         let timeout = timeout.unwrap_or(service.settings().connect_timeout);
-        service.connect(&Call::new(timeout, cancel, service.settings().logger))
+        service.connect(&Call::new(timeout, cancel, service.settings().logger).begun(begun))
     };
     // SAFETY: `error` is NULL or may be written to, by the caller's promise.
     unsafe { fallible(error, body) }

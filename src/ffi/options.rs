@@ -320,7 +320,7 @@ pub unsafe extern "C" fn cd_options_set_max_response_bytes(
 }
 
 /// Sets the function that is told what happens (see `cd_log_fn`); NULL = none. `max_level` is from `CD_LOG_ERROR` (1)
-/// to `CD_LOG_DEBUG` (4): a message above it is not even made. `user_data` is passed on and otherwise left alone; it
+/// to `CD_LOG_DEBUG` (4), also with NULL: a message above it is not even made. `user_data` is passed on and otherwise left alone; it
 /// must live as long as calls with these options.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
@@ -335,7 +335,7 @@ pub unsafe extern "C" fn cd_options_set_logger(
 ) -> cd_code {
     unsafe {
         set(options, "The logger", error, |settings| {
-            settings.set_logger(log.map(|log| Logger { log, user_data, max_level }))
+            settings.set_logger(log.map(|log| Logger { log, user_data, max_level }), max_level)
         })
     }
 }

@@ -6,7 +6,6 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::failure::Failure;
-use crate::login::encode;
 use crate::secret::Secret;
 
 const MOST_TOKEN_BYTES: usize = 64 << 10;
@@ -37,23 +36,29 @@ pub fn server_message(body: &[u8], password: &str) -> Option<String> {
     let text = match read_object(body, &mut ErrorMember { words: &mut words }) {
         Ok(()) => Cow::Owned(words?),
         Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => return None, // JSON, but no object
-        Err(_) => String::from_utf8_lossy(body),
+        Err(_) => String::from_utf8_lossy(body.get(..window(password)).unwrap_or(body)),
     };
-    let mut message: String = text.chars().filter(|letter| !is_control(*letter)).collect();
-    if repeats(&text, password) || repeats(&message, password) {
+    let start = floor_boundary(&text, window(password));
+    let text = text.get(..start).unwrap_or_default();
+    let message: String = text.chars().filter(|letter| !is_control(*letter)).collect();
+    if repeats(text, password) || repeats(&message, password) {
         return None;
     }
-    let mut end = message.len().min(MOST_MESSAGE_BYTES);
-    if message.trim_start().len() != message.len() {
-        message = message.trim_start().to_owned();
-        end = message.len().min(MOST_MESSAGE_BYTES);
-    }
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message.truncate(end);
-    message.truncate(message.trim_end().len());
-    (!message.is_empty()).then_some(message)
+    let message = message.trim();
+    let end = floor_boundary(message, MOST_MESSAGE_BYTES);
+    let message = message.get(..end).unwrap_or_default().trim_end();
+    (!message.is_empty()).then(|| message.to_owned())
+}
+
+/// How much of a text has to be looked at: what may be shown, what may be trimmed before it, and a password behind it
+/// in its longest encoding.
+fn window(password: &str) -> usize {
+    8 * MOST_MESSAGE_BYTES + 6 * password.len()
+}
+
+/// The last boundary between characters that is not behind `end`.
+fn floor_boundary(text: &str, end: usize) -> usize {
+    (0..=end.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// Control characters, and those that turn the direction of a terminal's text.
@@ -61,13 +66,69 @@ fn is_control(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether a text holds the password, as it is or as one of the encodings in which it was sent.
+/// Whether a text holds the password: as it is, or escaped in any way in which a form or JSON may write it.
 fn repeats(text: &str, password: &str) -> bool {
-    let holds = |part: &[u8]| std::str::from_utf8(part).is_ok_and(|part| text.contains(part));
-    let (mut form, mut json) = (Secret::default(), Secret::default());
-    encode::form_value(password, &mut form);
-    encode::json_string(password, &mut json);
-    holds(password.as_bytes()) || holds(&form) || holds(json.get(1..json.len() - 1).unwrap_or_default())
+    let holds = |text: &Secret| contains(text, password.as_bytes());
+    let plain = Secret::from(text.as_bytes());
+    let unescaped = json_unescaped(text);
+    [&plain, &unescaped].into_iter().any(|text| {
+        holds(text) || holds(&percent_decoded(text, false)) || holds(&percent_decoded(text, true))
+    })
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    !part.is_empty() && text.windows(part.len()).any(|window| window == part)
+}
+
+/// A text with the escapes of JSON undone, wherever they stand in it.
+fn json_unescaped(text: &str) -> Secret {
+    let mut plain = Secret::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        plain.extend(rest.get(..at).unwrap_or_default().as_bytes());
+        let escape = rest.get(at..).unwrap_or_default();
+        // Two of \uXXXX make one character beyond U+FFFF.
+        let length = [12, 6, 2].into_iter().find_map(|length| {
+            let escape = escape.get(..length)?;
+            let value = serde_json::from_str::<String>(&format!("\"{escape}\"")).ok()?;
+            let whole = length != 12 || value.chars().count() == 1;
+            whole.then(|| {
+                plain.extend(value.as_bytes());
+                length
+            })
+        });
+        let length = length.unwrap_or_else(|| {
+            plain.push(b'\\');
+            1
+        });
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    plain.extend(rest.as_bytes());
+    plain
+}
+
+/// A text with %-escapes undone, and `+` as a space where `plus` says so.
+fn percent_decoded(text: &[u8], plus: bool) -> Secret {
+    let digit = |byte: &u8| (*byte as char).to_digit(16).map(|digit| digit as u8);
+    let mut plain = Secret::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        rest = match rest {
+            [] => return plain,
+            [b'%', high, low, behind @ ..] if digit(high).is_some() && digit(low).is_some() => {
+                plain.push(digit(high).unwrap_or(0) * 16 + digit(low).unwrap_or(0));
+                behind
+            }
+            [b'+', behind @ ..] if plus => {
+                plain.push(b' ');
+                behind
+            }
+            [byte, behind @ ..] => {
+                plain.push(*byte);
+                behind
+            }
+        };
+    }
 }
 
 /// Reads a body that is one JSON object and nothing else.
@@ -339,6 +400,11 @@ mod tests {
             "p%07w+%22%C3%A9%26%5C".to_owned(),
             r#"wrong: p\u0007w \"é&\\"#.to_owned(),
             r#"{"err":"wrong: p\u0007w \"\u00e9&\\"}"#.to_owned(),
+            // as other encoders write it
+            r#"wrong: p\u0007w \u0022\u00E9&\u005c"#.to_owned(),
+            r#"{"err":"{\"password\": \"p\\u0007w \\\"\\u00e9&\\\\\"}"}"#.to_owned(),
+            "p%07w%20%22%c3%a9%26%5c".to_owned(),
+            "p%07w+%22\u{e9}%26\\".to_owned(),
             far,
         ] {
             assert_eq!(server_message(body.as_bytes(), password), None, "{body}");

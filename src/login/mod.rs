@@ -191,7 +191,11 @@ fn refused(answer: &Answer, password: &str, call: &Call) -> Report {
     Report {
         failure: Failure::Refused { status: answer.status },
         http_status: answer.status,
-        server_message: answer::server_message(&answer.body, password),
+        // A success that is not 200 might hold a token all the same.
+        server_message: match answer.status {
+            200..=299 => None,
+            _ => answer::server_message(&answer.body, password),
+        },
         retry_after,
         attempts: call.attempts(),
     }

@@ -22,6 +22,8 @@ use crate::wire::{pool, tls, wait};
 const FIRST_BUFFER: usize = 4 << 10;
 /// A handshake message is at most 64 KiB, in records with some overhead; rustls checks the exact limits.
 const MOST_UNPROCESSED: usize = 128 << 10;
+/// Session tickets and the like that a quiet connection may have brought.
+const MOST_UNASKED: usize = 64 << 10;
 /// A buffer that has grown larger than this is given back after the exchange.
 const LARGEST_KEPT: usize = 20 << 10;
 /// How long sent data may stay unacknowledged, and so how late a peer that is gone is found out.
@@ -89,6 +91,11 @@ impl Connection {
     /// What has come and is not consumed yet.
     pub fn input(&self) -> &[u8] {
         self.input.filled()
+    }
+
+    /// Whether not one byte came that is not consumed yet, be it half of a TLS record.
+    pub fn has_nothing(&self) -> bool {
+        self.input.len() == 0 && self.raw.len() == 0
     }
 
     /// Takes the first `count` bytes off the input.
@@ -200,7 +207,12 @@ impl Connection {
     /// Whether the connection is open and nothing of an answer lies there: nothing was asked yet. What TLS itself
     /// has to say (session tickets after a handshake) is taken in.
     pub fn is_quiet(&mut self) -> Quiet {
+        let mut taken_in = 0;
         loop {
+            // No server has this much to say of itself, and it would keep the call from its deadline.
+            if taken_in > MOST_UNASKED {
+                return Quiet::Spoke;
+            }
             let target = if self.tls.is_some() { &mut self.raw } else { &mut self.input };
             match receive(&self.socket, target) {
                 // A part of a record may be one of an early answer.
@@ -208,9 +220,9 @@ impl Connection {
                     return if self.is_spent() { Quiet::Yes } else { Quiet::Spoke };
                 }
                 Ok(0) | Err(_) => return Quiet::Ended,
-                Ok(_) => match self.process() {
+                Ok(count) => match self.process() {
                     Ok(_) if self.input.len() > 0 => return Quiet::Spoke,
-                    Ok(_) if !self.closed => {}
+                    Ok(_) if !self.closed => taken_in += count,
                     _ => return Quiet::Ended,
                 },
             }
@@ -345,7 +357,17 @@ impl Connection {
                     sent += count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    wait::wait_for(call, wait::writable(self.socket.as_raw_fd()))?;
+                    let mut either = wait::writable(self.socket.as_raw_fd());
+                    if before != usize::MAX {
+                        either.events |= libc::POLLIN;
+                    }
+                    let ready = wait::wait_for(call, either)?;
+                    // The answer to a request that the server does not want to the end.
+                    if ready & libc::POLLOUT == 0 && self.is_quiet() != Quiet::Yes {
+                        break Err(io::Error::other(
+                            "the server answered before the login was sent to its end",
+                        ));
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break Err(error),

@@ -78,7 +78,7 @@ pub fn exchange(
             Ok(Received::Broken(why)) => lost(call, broken_pipe.unwrap_or(why)),
             Err(failure) => failure,
         };
-        let before_answer = connection.input().is_empty() && reader.interim == 0;
+        let before_answer = connection.has_nothing() && reader.interim == 0;
         let broken = Broken { before_answer, ..Broken::new(failure, sent) };
         let answer = reader.settle(connection.input(), broken)?;
         return Ok(Exchanged { answer, connection: None });
@@ -285,7 +285,14 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
     match parser.parse_response_with_uninit_headers(&mut response, head, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         Err(httparse::Error::TooManyHeaders) => return Err(TooLarge::Head),
-        _ => return Ok(Parsed::Odd),
+        // A field that can't be read does not take the status away.
+        _ => {
+            return Ok(match status_of(head) {
+                Some(100 | 102..=199) => Parsed::Interim,
+                Some(status) => Parsed::Head(Head { status, framing: Framing::Unclear, retry_after: None }),
+                None => Parsed::Odd,
+            });
+        }
     }
     let status = response.code.unwrap_or(0);
     match status {
@@ -326,6 +333,17 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
         _ => Framing::Unclear,
     };
     Ok(Parsed::Head(Head { status, framing, retry_after: RetryAfter::new(retry_after, date) }))
+}
+
+/// The status in the first line of a head, whatever stands in the others.
+fn status_of(head: &[u8]) -> Option<u16> {
+    let line = head.trim_ascii_start().strip_prefix(b"HTTP/1.")?;
+    match line {
+        [b'0' | b'1', b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ' | b'\r' | b'\n', ..] => {
+            Some([a, b, c].into_iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0')))
+        }
+        _ => None,
+    }
 }
 
 fn has_bare_newline(head: &[u8]) -> bool {

@@ -179,6 +179,7 @@ impl Wire {
                     .map_err(Broken::unsent)?,
             };
             let (reused, began) = (connection.reused, call.clock.now());
+            call.check().map_err(Broken::unsent)?;
             let why = match exchange::exchange(call, connection, head, body, self.route.max_response) {
                 Ok(Exchanged { answer, .. }) if reused && matches!(answer.status, 408 | 421) => {
                     format!("answered {}", answer.status)
@@ -303,6 +304,7 @@ impl Wire {
     fn tunnel(&self, call: &Call, connection: &mut Connection, proxy: &ProxyUrl) -> Result<(), Failure> {
         let base = &self.route.base;
         let target = match (proxy.kind, &base.host) {
+            (ProxyKind::Socks5, host) if host.is_loopback() => proxy::Target::Address(loopback(host)),
             (ProxyKind::Socks5, Host::Name(name)) => {
                 let found = shared(call.process).lookups.resolve(call, name, None)?.unwrap_or_default();
                 match found.first() {
@@ -351,6 +353,14 @@ impl Broken {
     /// Whether this is what a connection looks like that the server had given up while it was idle.
     fn is_of_a_stale_connection(&self) -> bool {
         self.before_answer && matches!(self.failure, Failure::Lost { .. })
+    }
+}
+
+/// Where a loopback host is, without a lookup.
+fn loopback(host: &Host) -> IpAddr {
+    match host {
+        Host::Address(address) => *address,
+        Host::Name(_) => Ipv4Addr::LOCALHOST.into(),
     }
 }
 

@@ -179,6 +179,10 @@ fn ask_system(name: &str) -> Result<Vec<IpAddr>, Unresolved> {
             }
             Ok(addresses)
         }
+        // A resolver that can't open a socket or a file says that there is no such name.
+        Err(_) if Wake::new().is_none() => {
+            Err(Unresolved::Resources("The process has no descriptor left for a lookup".to_owned()))
+        }
         Err(error) => {
             let said = error.to_string();
             let said = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);

@@ -19,9 +19,11 @@ pub fn writable(fd: RawFd) -> libc::pollfd {
 }
 
 /// Waits for one descriptor; fails when the call is cancelled or its time is up.
-pub fn wait_for(call: &Call, what: libc::pollfd) -> Result<(), Failure> {
+///
+/// Gives the events that came.
+pub fn wait_for(call: &Call, what: libc::pollfd) -> Result<i16, Failure> {
     let mut polls = [what, readable(-1)];
-    if wait(call, &mut polls, call.until())? { Ok(()) } else { Err(call.timed_out()) }
+    if wait(call, &mut polls, call.until())? { Ok(polls[0].revents) } else { Err(call.timed_out()) }
 }
 
 /// Waits without waiting for anything: a back-off.
@@ -42,13 +44,13 @@ pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<b
         *slot = readable(wake.unwrap_or(-1));
     }
     loop {
-        if call.cancel.as_deref().is_some_and(|cancel| cancel.is_triggered()) {
+        if call.cancel.as_deref().is_some_and(|cancel| cancel.is_triggered()) || call.is_anothers() {
             return Err(Failure::Cancelled);
         }
         let now = call.clock.now();
         let mut left = until.saturating_duration_since(now);
         if let Some(at) = call.host_must_be_asked_at(SLICE) {
-            if now >= at && call.host_says_stop() {
+            if now >= at && (call.host_says_stop() || call.is_anothers()) {
                 return Err(Failure::Cancelled);
             }
             left = left.min(if now >= at { SLICE } else { at - now });
