@@ -22,7 +22,7 @@ HOSTS = network.HOSTS + """127.0.0.1 localhost
 """
 
 # What the SOCKS servers have in its place.
-THEIR_HOSTS = network.HOSTS + """127.0.0.1 localhost
+THEIR_HOSTS = """127.0.0.1 localhost
 127.0.0.1 there.peers.test
 """
 
