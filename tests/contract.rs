@@ -1086,6 +1086,18 @@ fn a_ca_file_that_can_not_be_used_is_named_and_the_reason_given() {
 }
 
 #[test]
+fn a_ca_file_that_is_a_named_pipe_is_refused_and_not_waited_for() {
+    let path = format!("{}/pipe-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let name = std::ffi::CString::new(path.clone()).unwrap();
+    // SAFETY: a NUL-terminated path.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let error = Options::new().set_ca_file(&path).map(drop).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(error.code, CD_ERR_CA_FILE);
+    assert!(error.message.contains("not a regular file"), "{}", error.message);
+}
+
+#[test]
 fn a_ca_file_with_an_odd_name_gives_a_message_without_control_characters() {
     let error = Options::new().set_ca_file("/nowhere/a\n\u{1b}[31mb.pem").map(drop).unwrap_err();
     assert_eq!(error.code, CD_ERR_CA_FILE);

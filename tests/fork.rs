@@ -218,3 +218,75 @@ fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
         assert_eq!(report.failure.code(), cd_code::CD_ERR_CANCELLED);
     });
 }
+
+#[test]
+fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
+    // The first process of a PID namespace has the id 1, and so has the first of a namespace that it makes.
+    // SAFETY: plain system calls.
+    let in_new_namespace = |child: &dyn Fn() -> i32| match unsafe { libc::unshare(libc::CLONE_NEWPID) } {
+        0 => status(fork(child)),
+        _ => {
+            assert!(std::env::var_os("CI").is_none(), "no PID namespace can be made here");
+            GOOD // not allowed: nothing to see
+        }
+    };
+    let server = StandIn::start();
+    let kept = service(&server, server.https_url(), |_| ());
+    login(&kept, HUNG).unwrap();
+    // In a child, since a namespace is for ever.
+    let outer = fork(|| {
+        in_new_namespace(&|| {
+            if outcome(login(&kept, CHILDS_DEADLINE), &[]) != GOOD {
+                return 1;
+            }
+            let (id, system) = (couchdrop::process::id(), std::process::id());
+            let inner = in_new_namespace(&|| {
+                let same_system_id = std::process::id() == system;
+                let good = same_system_id && couchdrop::process::id() != id;
+                if good { outcome(login(&kept, CHILDS_DEADLINE), &[]) } else { 2 }
+            });
+            // The connection is still this process's own.
+            if inner == GOOD { outcome(login(&kept, CHILDS_DEADLINE), &[]) } else { inner }
+        })
+    });
+    assert_eq!(status(outer), GOOD);
+    login(&kept, HUNG).unwrap();
+}
+
+#[test]
+fn a_child_forked_by_a_check_leaves_the_login_to_the_parent() {
+    use couchdrop::cancel::Cancel;
+    use std::ffi::c_void;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    /// The child's id in the parent, nought in the child.
+    static CHILD: AtomicI32 = AtomicI32::new(-1);
+    unsafe extern "C" fn fork_once(_: *mut c_void) -> i32 {
+        if CHILD.load(Ordering::SeqCst) == -1 {
+            // SAFETY: the child ends below, once its copy of the call has.
+            let id = unsafe { libc::fork() };
+            CHILD.store(id, Ordering::SeqCst);
+            if id == 0 {
+                // SAFETY: a plain system call.
+                unsafe { libc::alarm(30) };
+            }
+        }
+        0
+    }
+    let server = StandIn::start();
+    let service = service(&server, server.https_url(), |_| ());
+    let mut cancel = Cancel::default();
+    cancel.set_check(Some(fork_once), std::ptr::null_mut());
+    let slow = Credentials { username: "slow@example.com", ..ADA };
+    let call = Call::new(Duration::from_millis(300), Some(Arc::new(cancel)), None);
+    let ended = service.login(&call, &slow).map(drop).map_err(|report| report.failure.code()).unwrap_err();
+    match CHILD.load(Ordering::SeqCst) {
+        // SAFETY: leaves the child without running what the parent registered.
+        0 => unsafe { libc::_exit(if ended == cd_code::CD_ERR_CANCELLED { GOOD } else { 1 }) },
+        id => {
+            assert_eq!(ended, cd_code::CD_ERR_TIMEOUT);
+            assert_eq!(status(id), GOOD);
+        }
+    }
+}

@@ -424,3 +424,25 @@ fn localhost_is_never_looked_up() {
     login(&service, LONG).unwrap();
     assert_eq!(asked("localhost"), 0);
 }
+
+#[test]
+fn localhost_is_never_looked_up_for_a_socks_proxy_either() {
+    let _alone = alone();
+    let server = StandIn::start();
+    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let proxy_url = format!("socks5://{}", proxy.local_addr().unwrap());
+    // What the proxy is asked for: an address, not a name.
+    let asked_for = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = proxy.accept().unwrap();
+        let (mut greeting, mut request) = ([0; 3], [0; 10]);
+        stream.read_exact(&mut greeting).unwrap();
+        stream.write_all(&[5, 0]).unwrap();
+        stream.read_exact(&mut request).unwrap();
+        request
+    });
+    let service = service(&server, "localhost", |settings| settings.set_proxy(Some(&proxy_url)).unwrap());
+    login(&service, LONG).unwrap_err();
+    assert_eq!(asked_for.join().unwrap()[..8], [5, 1, 0, 1, 127, 0, 0, 1]);
+    assert_eq!(asked("localhost"), 0);
+}

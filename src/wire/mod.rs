@@ -306,6 +306,7 @@ impl Wire {
         let target = match (proxy.kind, &base.host) {
             (ProxyKind::Socks5, host) if host.is_loopback() => proxy::Target::Address(loopback(host)),
             (ProxyKind::Socks5, Host::Name(name)) => {
+                call.enter(Phase::Lookup);
                 let found = shared(call.process).lookups.resolve(call, name, None)?.unwrap_or_default();
                 match found.first() {
                     Some(address) => proxy::Target::Address(*address),

@@ -63,8 +63,11 @@ fn is_excepted(host: &Host, exceptions: &str) -> bool {
         }
         Host::Address(address) => {
             let (network, bits) = match pattern.split_once('/') {
-                // Without a number, or with 0, curl compares the whole address.
-                Some((network, bits)) => (network, bits.parse().unwrap_or(0)),
+                // Without a number, or with 0, curl compares the whole address; it reads the digits there are.
+                Some((network, bits)) => {
+                    let digits = bits.bytes().take_while(u8::is_ascii_digit).count();
+                    (network, bits.get(..digits).and_then(|bits| bits.parse().ok()).unwrap_or(0))
+                }
                 None => (pattern, 0),
             };
             match (address, network.parse::<IpAddr>()) {
@@ -310,6 +313,7 @@ mod tests {
             ("192.0.2.7", "192.0.2.7", true),
             ("192.0.2.7", "192.0.2.7/0", true),
             ("192.0.2.7", "192.0.2.0/33", false),
+            ("192.0.2.7", "192.0.2.0/24x", true),
             ("192.0.2.7", "2.7", false),
             ("[2001:db8::1]", "2001:db8::/32", true),
             ("[2001:db8::1]", "2001:db9::/32", false),

@@ -99,7 +99,9 @@ impl Trust {
         match self {
             Trust::File(_) => Vec::new(),
             Trust::Environment { file, directories } => {
-                file.iter().chain(directories).map(|path| stamp(path)).collect()
+                let inside =
+                    directories.iter().flat_map(|directory| certificates_in(directory).unwrap_or_default());
+                file.iter().chain(directories).cloned().chain(inside).map(|path| stamp(&path)).collect()
             }
             Trust::System => system_bundle().map(stamp).into_iter().collect(),
         }
@@ -116,7 +118,7 @@ fn stamp(path: &Path) -> (PathBuf, Option<(SystemTime, u64)>) {
 
 /// The first bundle that is there. One that is there and can't be reached counts: reading it then says why.
 fn system_bundle() -> Option<&'static Path> {
-    BUNDLES.iter().map(Path::new).find(|path| match fs::metadata(path) {
+    BUNDLES.iter().map(Path::new).find(|path| match fs::symlink_metadata(path) {
         Ok(_) => true,
         Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     })

@@ -18,11 +18,13 @@ mod certificate;
 mod client;
 mod kernel;
 mod peer;
+mod relay;
 mod script;
 mod server;
 
 pub use behaviour::{Behaviour, Expected, Over, behaviour, behaviours_in_turn, try_all};
 pub use certificate::{Authority, Versions, ca_file, file, good_server, good_server_but, server_config};
 pub use client::{Client, Outcome, PASSWORD, USERNAME};
+pub use relay::Relay;
 pub use script::{GOOD, Script, Step, TOKEN, closing, json_answer, send, serve, then_closing, token, whole};
 pub use server::{Hostile, Seen};

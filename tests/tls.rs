@@ -1,0 +1,750 @@
+//! TLS that must be refused, each with a sentence that names the cause and before a byte of the request has left; and
+//! what must work all the same.
+
+mod hostile;
+
+use std::ffi::{CStr, c_char, c_int};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::SystemTime;
+
+use couchdrop::failure::cd_code::*;
+use hostile::Step::{CutAfter, Handshake, Raw, Read, Request};
+use hostile::*;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CidrSubnet, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
+    PKCS_ED25519, SanType, date_time_ymd,
+};
+use rustls::crypto::ring::{default_provider, sign::any_supported_type};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ALL_VERSIONS, AlertDescription, ProtocolVersion, ServerConfig};
+
+/// Replaces the C library's: every name is this machine.
+///
+/// # Safety
+/// As getaddrinfo.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getaddrinfo(
+    node: *const c_char,
+    _service: *const c_char,
+    _hints: *const libc::addrinfo,
+    result: *mut *mut libc::addrinfo,
+) -> c_int {
+    // SAFETY: a name, as the caller promises.
+    assert!(unsafe { CStr::from_ptr(node) }.to_bytes().ends_with(b".test"));
+    let address = Box::leak(Box::new(libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from(Ipv4Addr::LOCALHOST).to_be() },
+        sin_zero: [0; 8],
+    }));
+    let found = Box::leak(Box::new(libc::addrinfo {
+        ai_flags: 0,
+        ai_family: libc::AF_INET,
+        ai_socktype: libc::SOCK_STREAM,
+        ai_protocol: 0,
+        ai_addrlen: size_of::<libc::sockaddr_in>() as libc::socklen_t,
+        ai_addr: std::ptr::from_mut(address).cast(),
+        ai_canonname: std::ptr::null_mut(),
+        ai_next: std::ptr::null_mut(),
+    }));
+    // SAFETY: may be written to, as the caller promises.
+    unsafe { *result = found };
+    0
+}
+
+/// Replaces the C library's: what ours gave lives on.
+///
+/// # Safety
+/// Any pointer.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn freeaddrinfo(_: *mut libc::addrinfo) {}
+
+// ---- certificates
+
+type Certificate = CertificateDer<'static>;
+
+fn leaf(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "server");
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params
+}
+
+type Intermediate = CertifiedIssuer<'static, KeyPair>;
+
+fn intermediate(issuer: &Issuer<'_, KeyPair>, change: impl FnOnce(&mut CertificateParams)) -> Intermediate {
+    let mut params = authority_params("Intermediate");
+    change(&mut params);
+    CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), issuer).unwrap()
+}
+
+/// What a server shows, and with which key it signs.
+struct Shown {
+    chain: Vec<Certificate>,
+    key: KeyPair,
+}
+
+fn issued(params: CertificateParams, issuer: &Issuer<'_, KeyPair>) -> Shown {
+    let key = KeyPair::generate().unwrap();
+    Shown { chain: vec![params.signed_by(&key, issuer).unwrap().der().clone()], key }
+}
+
+fn self_signed(params: &CertificateParams) -> Shown {
+    let key = KeyPair::generate().unwrap();
+    Shown { chain: vec![params.self_signed(&key).unwrap().der().clone()], key }
+}
+
+impl Shown {
+    fn with(mut self, intermediates: &[&Intermediate]) -> Shown {
+        self.chain.extend(intermediates.iter().map(|issuer| issuer.der().clone()));
+        self
+    }
+
+    /// TLS settings that show it, however little certificate and key fit together.
+    fn config(&self, versions: Versions) -> ServerConfig {
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let shown = CertifiedKey::new(self.chain.clone(), any_supported_type(&key).unwrap());
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config
+    }
+
+    fn pem_file(&self) -> String {
+        let text = rcgen_pem(&self.chain[0]);
+        file("own.pem", text).to_str().unwrap().to_owned()
+    }
+}
+
+fn rcgen_pem(certificate: &Certificate) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+fn login(config: ServerConfig, host: &str, ca_file: &str) -> (Outcome, Seen) {
+    let server = Hostile::tls(Arc::new(config), vec![serve(GOOD)]);
+    let client = Client::new(&format!("https://{host}:{}", server.port())).ca_file(ca_file);
+    let outcome = client.login();
+    drop(client);
+    let seen = server.wait_until_over(1);
+    assert_eq!(seen.len(), 1, "{host}: TLS that was refused is not tried again");
+    (outcome, seen[0].clone())
+}
+
+fn path(file: &Path) -> &str {
+    file.to_str().unwrap()
+}
+
+/// The login ends as `CD_ERR_TLS` under TLS 1.2 and 1.3, with all these words, and nothing of it has left.
+#[track_caller]
+fn refused(name: &str, shown: &Shown, host: &str, ca_file: &str, words: &[&str]) {
+    for version in [&TLS12, &TLS13] {
+        let (outcome, seen) = login(shown.config(&[version]), host, ca_file);
+        assert_refused(name, &outcome, 0, words);
+        assert_eq!(seen.received, b"", "{name}");
+        assert!(!seen.handshaken, "{name}");
+    }
+}
+
+#[track_caller]
+fn assert_refused(name: &str, outcome: &Outcome, attempts: u32, words: &[&str]) {
+    assert_eq!(outcome.code, CD_ERR_TLS as i32, "{name}: {outcome:?}");
+    assert_eq!((outcome.attempts, outcome.http_status), (attempts, 0), "{name}: {outcome:?}");
+    for word in words {
+        assert!(outcome.message.contains(word), "{name}: no {word:?} in {:?}", outcome.message);
+    }
+}
+
+#[track_caller]
+fn taken(name: &str, shown: &Shown, host: &str, ca_file: &str) {
+    for version in [&TLS12, &TLS13] {
+        let (outcome, seen) = login(shown.config(&[version]), host, ca_file);
+        assert_eq!(outcome.code, CD_OK as i32, "{name}: {outcome:?}");
+        assert_eq!(seen.requests, 1, "{name}");
+    }
+}
+
+// ---- dates
+
+#[test]
+fn a_certificate_out_of_its_time_is_refused_with_its_date_and_this_machines() {
+    let ca = Authority::new();
+    let today = || httpdate::fmt_http_date(SystemTime::now())[..16].to_owned();
+    let before = today();
+    let mut params = leaf("localhost");
+    params.not_before = date_time_ymd(2019, 1, 1);
+    params.not_after = date_time_ymd(2020, 2, 3);
+    let words = ["expired on", "03 Feb 2020", "this machine's clock says", &before];
+    refused("expired", &issued(params.clone(), &ca.issuer), "localhost", path(&ca.file), &words);
+
+    params.not_before = date_time_ymd(2090, 4, 5);
+    params.not_after = date_time_ymd(2091, 1, 1);
+    let words = ["not valid before", "05 Apr 2090", "this machine's clock says", &before];
+    refused("not yet valid", &issued(params.clone(), &ca.issuer), "localhost", path(&ca.file), &words);
+
+    params.not_after = date_time_ymd(2089, 1, 1);
+    let shown = issued(params, &ca.issuer);
+    refused("valid at no time", &shown, "localhost", path(&ca.file), &["valid at no time"]);
+
+    for (name, from, to, words) in
+        [("expired issuer", 2019, 2020, "expired"), ("issuer of the future", 2090, 2091, "not valid before")]
+    {
+        let middle = intermediate(&ca.issuer, |params| {
+            params.not_before = date_time_ymd(from, 1, 1);
+            params.not_after = date_time_ymd(to, 1, 1);
+        });
+        let shown = issued(leaf("localhost"), &middle).with(&[&middle]);
+        refused(name, &shown, "localhost", path(&ca.file), &[words, "this machine's clock says"]);
+    }
+    assert_eq!(before, today(), "a test over midnight");
+}
+
+// ---- names
+
+#[test]
+fn a_certificate_for_another_name_is_refused_with_both_names() {
+    let ca = Authority::new();
+    for (presented, host) in [
+        ("couchdrop.example", "localhost"),
+        ("localhost.example", "localhost"),
+        ("couchdrop.test", "api.couchdrop.test"),
+        ("api.couchdrop.test", "couchdrop.test"),
+        ("api.couchdrop.test.evil.example", "api.couchdrop.test"),
+        ("*.couchdrop.test", "a.b.couchdrop.test"),
+        ("*.couchdrop.test", "couchdrop.test"),
+        ("*.example", "localhost"),
+        ("127.0.0.1", "localhost"),
+        ("127.0.0.2", "127.0.0.1"),
+        ("localhost", "127.0.0.1"),
+    ] {
+        let name = format!("{presented} for {host}");
+        let shown = issued(leaf(presented), &ca.issuer);
+        refused(&name, &shown, host, path(&ca.file), &[presented, &format!("not for {host}")]);
+    }
+}
+
+#[test]
+fn a_wildcard_that_is_misused_is_refused() {
+    let ca = Authority::new();
+    for (presented, host) in [
+        ("*", "localhost"),
+        ("*.test", "couchdrop.test"),
+        ("*.*.test", "api.couchdrop.test"),
+        ("ap*.couchdrop.test", "api.couchdrop.test"),
+        ("*pi.couchdrop.test", "api.couchdrop.test"),
+        ("a*i.couchdrop.test", "api.couchdrop.test"),
+        ("api.*.test", "api.couchdrop.test"),
+        ("api.couchdrop.*", "api.couchdrop.test"),
+    ] {
+        let mut params = leaf("x.example");
+        params.subject_alt_names = vec![SanType::DnsName(presented.try_into().unwrap())];
+        let name = format!("{presented} for {host}");
+        refused(&name, &issued(params, &ca.issuer), host, path(&ca.file), &["certificate", host]);
+    }
+    taken(
+        "a good wildcard",
+        &issued(leaf("*.couchdrop.test"), &ca.issuer),
+        "api.couchdrop.test",
+        path(&ca.file),
+    );
+}
+
+#[test]
+fn an_address_is_no_name_and_a_common_name_counts_for_nothing() {
+    let ca = Authority::new();
+    let mut params = leaf("x.example");
+    params.subject_alt_names = vec![SanType::DnsName("127.0.0.1".try_into().unwrap())];
+    refused(
+        "an address as a name",
+        &issued(params, &ca.issuer),
+        "127.0.0.1",
+        path(&ca.file),
+        &["certificate", "not for 127.0.0.1"],
+    );
+
+    let mut params = leaf("x.example");
+    params.subject_alt_names.clear();
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    let words = ["no name at all", "not for localhost"];
+    refused("a common name alone", &issued(params, &ca.issuer), "localhost", path(&ca.file), &words);
+}
+
+// ---- issuers
+
+#[test]
+fn a_certificate_of_an_unknown_issuer_is_refused() {
+    let (ca, other) = (Authority::new(), Authority::new());
+    let unknown = ["nobody that is trusted", "unknown issuer"];
+    let stranger = CertifiedIssuer::self_signed(authority_params("Stranger"), KeyPair::generate().unwrap());
+    let stranger = stranger.unwrap();
+    let shown = issued(leaf("localhost"), &stranger);
+    refused("an unknown root", &shown, "localhost", path(&ca.file), &unknown);
+    let shown = issued(leaf("localhost"), &stranger).with(&[&stranger]);
+    refused("an unknown root that is sent along", &shown, "localhost", path(&ca.file), &unknown);
+
+    let shown = issued(leaf("localhost"), &other.issuer);
+    refused("a root of the same name", &shown, "localhost", path(&ca.file), &["certificate"]);
+
+    let middle = intermediate(&ca.issuer, |_| {});
+    let shown = issued(leaf("localhost"), &middle);
+    refused("a missing intermediate", &shown, "localhost", path(&ca.file), &unknown);
+    taken("the same with it", &shown.with(&[&middle]), "localhost", path(&ca.file));
+}
+
+#[test]
+fn a_self_signed_certificate_is_called_so() {
+    let ca = Authority::new();
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let mut params = leaf("localhost");
+        params.is_ca = is_ca;
+        refused("self-signed", &self_signed(&params), "localhost", path(&ca.file), &["self-signed"]);
+    }
+}
+
+#[test]
+fn a_chain_that_breaks_its_issuers_rules_is_refused() {
+    let ca = Authority::new();
+    let host = "localhost";
+    for (name, is_ca) in [("CA:FALSE", IsCa::ExplicitNoCa), ("no basic constraints", IsCa::NoCa)] {
+        let middle = intermediate(&ca.issuer, |params| params.is_ca = is_ca);
+        let shown = issued(leaf(host), &middle).with(&[&middle]);
+        refused(name, &shown, host, path(&ca.file), &["issued by one that is no CA"]);
+    }
+
+    let first = intermediate(&ca.issuer, |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+    let second = intermediate(&first, |params| params.distinguished_name.push(DnType::CommonName, "Second"));
+    let shown = issued(leaf(host), &second).with(&[&second, &first]);
+    refused("path length", &shown, host, path(&ca.file), &["path length"]);
+
+    for usage in [ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::EmailProtection] {
+        let mut params = leaf(host);
+        params.extended_key_usages = vec![usage.clone()];
+        let shown = issued(params, &ca.issuer);
+        refused("usage", &shown, host, path(&ca.file), &["not meant for servers", "extended key usage"]);
+        let middle = intermediate(&ca.issuer, |params| params.extended_key_usages = vec![usage]);
+        let shown = issued(leaf(host), &middle).with(&[&middle]);
+        refused("issuer's usage", &shown, host, path(&ca.file), &["extended key usage"]);
+    }
+    let mut params = leaf(host);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    taken("a server's usage", &issued(params, &ca.issuer), host, path(&ca.file));
+
+    let subtree = |name: &str| GeneralSubtree::DnsName(name.to_owned());
+    let loopback = GeneralSubtree::IpAddress(CidrSubnet::V4([127, 0, 0, 0], [255, 0, 0, 0]));
+    for (host, permitted, excluded) in [
+        ("localhost", vec![subtree("example.com")], vec![]),
+        ("localhost", vec![], vec![subtree("localhost")]),
+        ("api.couchdrop.test", vec![], vec![subtree("couchdrop.test")]),
+        ("127.0.0.1", vec![], vec![loopback]),
+    ] {
+        let middle = intermediate(&ca.issuer, |params| {
+            params.name_constraints =
+                Some(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded });
+        });
+        let shown = issued(leaf(host), &middle).with(&[&middle]);
+        refused("name constraints", &shown, host, path(&ca.file), &["name constraints"]);
+    }
+
+    let mut params = leaf(host);
+    let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
+    extension.set_criticality(true);
+    params.custom_extensions = vec![extension];
+    let shown = issued(params, &ca.issuer);
+    refused("an unknown critical extension", &shown, host, path(&ca.file), &["certificate", "critical"]);
+}
+
+// ---- signatures and encodings
+
+#[test]
+fn a_signature_that_is_wrong_is_refused() {
+    let ca = Authority::new();
+    let mut shown = issued(leaf("localhost"), &ca.issuer);
+    let mut changed = shown.chain[0].to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    shown.chain[0] = changed.into();
+    refused("changed", &shown, "localhost", path(&ca.file), &["certificate", "signature that is wrong"]);
+
+    let mut shown = issued(leaf("localhost"), &ca.issuer);
+    shown.key = KeyPair::generate().unwrap();
+    refused("another key", &shown, "localhost", path(&ca.file), &["certificate", "key is another"]);
+}
+
+#[test]
+fn a_certificate_that_is_none_is_refused() {
+    let ca = Authority::new();
+    let good = issued(leaf("localhost"), &ca.issuer);
+    for (name, bytes) in [
+        ("garbage", b"garbage".to_vec()),
+        ("an empty sequence", vec![0x30, 0]),
+        ("cut short", good.chain[0][..200].to_vec()),
+        ("trailing bytes", [&good.chain[0][..], b"x"].concat()),
+    ] {
+        let shown = Shown { chain: vec![bytes.into()], key: KeyPair::generate().unwrap() };
+        refused(name, &shown, "localhost", path(&ca.file), &["The server's certificate", "parsed"]);
+    }
+}
+
+// ---- a server's own certificate as CA file
+
+#[test]
+fn a_self_signed_certificate_is_taken_when_it_is_the_ca_file() {
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let mut params = leaf("localhost");
+        params.is_ca = is_ca.clone();
+        let shown = self_signed(&params);
+        taken(&format!("{is_ca:?}"), &shown, "localhost", &shown.pem_file());
+        refused("wrong name", &shown, "127.0.0.1", &shown.pem_file(), &["localhost", "not for 127.0.0.1"]);
+
+        let other = self_signed(&params);
+        refused("same subject", &other, "localhost", &shown.pem_file(), &["certificate"]);
+        let thief = Shown { chain: shown.chain.clone(), key: KeyPair::generate().unwrap() };
+        refused("without its key", &thief, "localhost", &shown.pem_file(), &["key is another"]);
+
+        params.not_before = date_time_ymd(2019, 1, 1);
+        params.not_after = date_time_ymd(2020, 1, 1);
+        let expired = self_signed(&params);
+        refused("expired", &expired, "localhost", &expired.pem_file(), &["expired on", "clock says"]);
+    }
+}
+
+// ---- versions, ALPN, resumption
+
+#[test]
+fn tls_1_2_and_1_3_are_spoken_and_the_later_is_preferred() {
+    for (versions, spoken) in [
+        (&[&TLS12][..], ProtocolVersion::TLSv1_2),
+        (&[&TLS13], ProtocolVersion::TLSv1_3),
+        (ALL_VERSIONS, ProtocolVersion::TLSv1_3),
+    ] {
+        let server = Hostile::tls(good_server_but(versions, |_| {}), vec![serve(GOOD)]);
+        Client::new(&server.url()).login().expect(CD_OK);
+        let seen = &server.connections()[0];
+        assert_eq!(seen.version, Some(spoken));
+        assert_eq!(seen.alpn.as_deref(), Some(&b"http/1.1"[..]));
+        assert_eq!(seen.server_name.as_deref(), Some("localhost"));
+    }
+}
+
+#[test]
+fn a_session_is_resumed_by_the_handle_that_had_it_and_by_no_other() {
+    for version in [&TLS12, &TLS13] {
+        let last = GOOD.replace("Content-Length", "Connection: close\r\nContent-Length");
+        let server = Hostile::tls(good_server_but(&[version], |_| {}), vec![serve(last)]);
+        let client = Client::new(&server.url());
+        for login in 1..=2 {
+            client.login().expect(CD_OK);
+            server.wait_until_over(login);
+        }
+        Client::new(&server.url()).login().expect(CD_OK);
+        let resumed: Vec<_> = server.connections().iter().map(|seen| seen.resumed).collect();
+        assert_eq!(resumed, [false, true, false], "{version:?}");
+    }
+}
+
+#[test]
+fn a_server_that_wants_another_protocol_is_refused_and_one_without_alpn_is_not() {
+    for version in [&TLS12, &TLS13] {
+        let config = good_server_but(&[version], |config| config.alpn_protocols = vec![b"h2".to_vec()]);
+        let server = Hostile::tls(config, vec![serve(GOOD)]);
+        let outcome = Client::new(&server.url()).login();
+        assert_refused("h2", &outcome, 0, &["NoApplicationProtocol"]);
+        assert_eq!(server.wait_until_over(1)[0].received, b"");
+
+        let config = good_server_but(&[version], |config| config.alpn_protocols.clear());
+        let server = Hostile::tls(config, vec![serve(GOOD)]);
+        Client::new(&server.url()).login().expect(CD_OK);
+    }
+}
+
+// ---- raw bytes
+
+fn record(kind: u8, version: u16, body: &[u8]) -> Vec<u8> {
+    let [high, low] = version.to_be_bytes();
+    let length = (body.len() as u16).to_be_bytes();
+    [&[kind, high, low], &length[..], body].concat()
+}
+
+fn handshake_message(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind], &(body.len() as u32).to_be_bytes()[1..], body].concat()
+}
+
+/// A ServerHello with no session, and these extensions, already encoded.
+fn server_hello(
+    version: u16,
+    random_end: &[u8; 8],
+    cipher: u16,
+    compression: u8,
+    extensions: &[u8],
+) -> Vec<u8> {
+    let mut body = version.to_be_bytes().to_vec();
+    body.extend([7; 24]);
+    body.extend(random_end);
+    body.push(0);
+    body.extend(cipher.to_be_bytes());
+    body.push(compression);
+    if !extensions.is_empty() {
+        body.extend((extensions.len() as u16).to_be_bytes());
+        body.extend(extensions);
+    }
+    record(22, version, &handshake_message(2, &body))
+}
+
+/// The server answers the first message with this, and the login ends as `CD_ERR_TLS` with these words.
+#[track_caller]
+fn refused_raw(name: &str, answer: Vec<u8>, words: &[&str]) {
+    let server = Hostile::plain(vec![vec![Read(5), Raw(answer)]]);
+    let client = Client::new(&server.https_url());
+    assert_refused(name, &client.login(), 0, words);
+    drop(client);
+    let seen = server.wait_until_over(1);
+    assert_eq!(seen.len(), 1, "{name}");
+    assert_no_application_data(name, &seen[0].received);
+}
+
+/// Every record is one of a handshake or an alert: none can hold a request.
+#[track_caller]
+fn assert_no_application_data(name: &str, mut records: &[u8]) {
+    while let [kind, _, _, high, low, rest @ ..] = records {
+        assert!([20, 21, 22].contains(kind), "{name}: a record of kind {kind}");
+        records = &rest[usize::from(u16::from_be_bytes([*high, *low]))..];
+    }
+    assert_eq!(records, b"", "{name}");
+}
+
+const ECDHE_ECDSA_AES128_GCM: u16 = 0xc02b;
+
+#[test]
+fn tls_before_1_2_is_refused() {
+    for (name, version) in [("SSL 3.0", 0x0300), ("TLS 1.0", 0x0301), ("TLS 1.1", 0x0302)] {
+        refused_raw(
+            name,
+            server_hello(version, &[7; 8], 0xc009, 0, &[]),
+            &["no TLS that is safe", "1.2 or 1.3"],
+        );
+    }
+}
+
+#[test]
+fn a_downgrade_a_weak_cipher_and_compression_are_refused() {
+    let hello = |random: &[u8; 8], cipher, compression, extensions: &[u8]| {
+        server_hello(0x0303, random, cipher, compression, extensions)
+    };
+    refused_raw(
+        "downgrade",
+        hello(b"DOWNGRD\x01", ECDHE_ECDSA_AES128_GCM, 0, &[]),
+        &["rules of TLS", "Downgrade"],
+    );
+    refused_raw("downgrade to 1.1", hello(b"DOWNGRD\x00", ECDHE_ECDSA_AES128_GCM, 0, &[]), &["rules of TLS"]);
+    for (name, cipher) in [("RC4", 0x0005), ("no cipher at all", 0x0000), ("CBC", 0xc009), ("RSA", 0x009c)] {
+        refused_raw(name, hello(&[7; 8], cipher, 0, &[]), &["rules of TLS", "Cipher"]);
+    }
+    refused_raw(
+        "compression",
+        hello(&[7; 8], ECDHE_ECDSA_AES128_GCM, 1, &[]),
+        &["rules of TLS", "Compression"],
+    );
+    let alpn = [0, 16, 0, 5, 0, 3, 2, b'h', b'2'];
+    refused_raw("ALPN", hello(&[7; 8], ECDHE_ECDSA_AES128_GCM, 0, &alpn), &["rules of TLS", "Protocol"]);
+    let unasked = [0x33, 0x33, 0, 0];
+    refused_raw(
+        "extension",
+        hello(&[7; 8], ECDHE_ECDSA_AES128_GCM, 0, &unasked),
+        &["rules of TLS", "Extension"],
+    );
+}
+
+#[test]
+fn what_is_no_tls_is_refused_with_a_hint_at_the_port() {
+    for (name, bytes) in [
+        ("HTTP", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec()),
+        ("SSH", b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()),
+        ("SMTP", b"220 mail.example ESMTP\r\n".to_vec()),
+        ("zeros", vec![0; 64]),
+        ("ones", vec![0xff; 64]),
+        ("an empty record", record(22, 0x0303, b"")),
+        ("a record that is too long", record(22, 0x0303, &[7; 0x4801])),
+        ("a record of an unknown kind", record(99, 0x0303, b"x")),
+        ("a message of garbage", record(22, 0x0303, &handshake_message(2, b"garbage"))),
+    ] {
+        refused_raw(name, bytes, &["no TLS", "https port"]);
+    }
+}
+
+#[test]
+fn a_message_out_of_order_is_refused() {
+    let words = ["out of order"];
+    refused_raw("HelloRequest", record(22, 0x0303, &handshake_message(0, b"")), &words);
+    refused_raw("Certificate", record(22, 0x0303, &handshake_message(11, &[0, 0, 0])), &words);
+    refused_raw("ServerHelloDone", record(22, 0x0303, &handshake_message(14, b"")), &words);
+    refused_raw("application data", record(23, 0x0303, b"HTTP/1.1 200 OK\r\n\r\n"), &words);
+}
+
+#[test]
+fn an_alert_of_any_kind_ends_the_handshake_and_is_named() {
+    for number in (10..=255).filter(|number| *number != 0) {
+        let name = format!("{:?}", AlertDescription::from(number));
+        refused_raw(&name, record(21, 0x0303, &[2, number]), &["alert", &name]);
+    }
+    refused_raw("a warning", record(21, 0x0303, &[1, 112]), &["TLS"]);
+    // Its kind of a close.
+    let server = Hostile::plain(vec![vec![Read(5), Raw(record(21, 0x0303, &[1, 0]))]]);
+    let outcome = Client::new(&server.https_url()).login().expect(CD_ERR_CONNECTION_LOST);
+    assert_eq!(outcome.attempts, 0);
+}
+
+#[test]
+fn bytes_past_tls_in_an_answer_are_refused() {
+    for version in [&TLS12, &TLS13] {
+        let hello_request = record(22, 0x0303, &handshake_message(0, b""));
+        for bytes in [hello_request, record(23, 0x0303, &[7; 64]), b"HTTP/1.1 200 OK\r\n\r\n".to_vec()] {
+            let config = good_server_but(&[version], |config| config.send_tls13_tickets = 0);
+            let server = Hostile::tls(config, vec![vec![Request, Raw(bytes)]]);
+            let outcome = Client::new(&server.url()).login();
+            assert_refused("past TLS", &outcome, 1, &["TLS"]);
+            assert_eq!(server.wait_until_over(1)[0].requests, 1);
+        }
+    }
+}
+
+// ---- what a network does to a handshake
+
+/// Settings whose handshake has the same length each time, and the CA file for them.
+fn of_constant_length(version: &'static rustls::SupportedProtocolVersion) -> (ServerConfig, String) {
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let shown = Shown { chain: vec![leaf("localhost").self_signed(&key).unwrap().der().clone()], key };
+    let mut config = shown.config(&[version]);
+    config.send_tls13_tickets = 0;
+    (config, shown.pem_file())
+}
+
+#[test]
+fn a_handshake_that_is_cut_after_any_byte_is_a_lost_connection() {
+    thread::scope(|scope| {
+        for (version, end) in
+            [(&TLS12, Step::Cut), (&TLS12, Step::Reset), (&TLS13, Step::Cut), (&TLS13, Step::Reset)]
+        {
+            scope.spawn(move || {
+                let (config, ca_file) = of_constant_length(version);
+                let config = Arc::new(config);
+                let mut ends = Vec::new();
+                loop {
+                    let cut = CutAfter { bytes: ends.len(), end: Box::new(end.clone()) };
+                    let server =
+                        Hostile::tls(Arc::clone(&config), vec![vec![cut, Handshake, Request, send(GOOD)]]);
+                    let client = Client::new(&server.url()).ca_file(&ca_file);
+                    let outcome = client.login();
+                    drop(client);
+                    let seen = server.wait_until_over(1);
+                    if !seen[0].cut {
+                        break; // more bytes than a handshake has
+                    }
+                    assert_eq!(seen[0].received, b"");
+                    ends.push(outcome);
+                }
+                // After the last byte of the handshake the request may be under way.
+                ends.pop();
+                assert!(ends.len() > 400, "{} bytes", ends.len());
+                for (bytes, outcome) in ends.iter().enumerate() {
+                    let what = format!("{version:?}, {end:?} after {bytes} bytes: {outcome:?}");
+                    assert_eq!(outcome.code, CD_ERR_CONNECTION_LOST as i32, "{what}");
+                    assert_eq!((outcome.attempts, outcome.http_status), (0, 0), "{what}");
+                    assert!(outcome.message.contains("in the TLS handshake"), "{what}");
+                }
+            });
+        }
+    });
+}
+
+/// Passes records on, but for the message of this number, whose content is garbled: a message of a handshake in
+/// plain, or a record of any other kind.
+struct Garbler {
+    message: usize,
+    seen: usize,
+    unread: Vec<u8>,
+    encrypted: bool,
+}
+
+impl Garbler {
+    fn pass(&mut self, part: &[u8]) -> Vec<u8> {
+        self.unread.extend_from_slice(part);
+        let mut passed = Vec::new();
+        while self.unread.len() >= 5 {
+            let length = 5 + usize::from(u16::from_be_bytes([self.unread[3], self.unread[4]]));
+            if self.unread.len() < length {
+                break;
+            }
+            let mut record: Vec<u8> = self.unread.drain(..length).collect();
+            let in_plain = record[0] == 22 && !self.encrypted;
+            self.encrypted |= record[0] == 20;
+            let mut rest = &mut record[5..];
+            while !rest.is_empty() {
+                let header = if in_plain { 4 } else { 0 };
+                let length = if in_plain {
+                    header + u32::from_be_bytes([0, rest[1], rest[2], rest[3]]) as usize
+                } else {
+                    rest.len()
+                };
+                let (message, after) = rest.split_at_mut(length);
+                if self.seen == self.message {
+                    // The length stays, or the client would wait for more.
+                    let from = if length > header { header } else { 0 };
+                    let to = if length > header { length } else { 1 };
+                    message[from..to].iter_mut().for_each(|byte| *byte ^= 0x55);
+                }
+                self.seen += 1;
+                rest = after;
+            }
+            passed.extend(record);
+        }
+        passed
+    }
+}
+
+#[test]
+fn garbage_in_place_of_any_message_of_a_handshake_is_refused() {
+    // TLS 1.2: ServerHello, Certificate, ServerKeyExchange, ServerHelloDone, ChangeCipherSpec, Finished.
+    // TLS 1.3: ServerHello, ChangeCipherSpec, and what is encrypted.
+    for (version, least) in [(&TLS12, 6), (&TLS13, 3)] {
+        let mut message = 0;
+        loop {
+            let config = good_server_but(&[version], |config| config.send_tls13_tickets = 0);
+            let server = Hostile::tls(config, vec![serve(GOOD)]);
+            let relay = Relay::changing(server.address(), move || {
+                let mut garbler = Garbler { message, seen: 0, unread: Vec::new(), encrypted: false };
+                move |part: &[u8]| garbler.pass(part)
+            });
+            let client = Client::new(&format!("https://localhost:{}", relay.port()));
+            let outcome = client.login();
+            drop(client);
+            let seen = server.wait_until_over(1);
+            // The first record after the handshake is the answer.
+            if seen[0].requests > 0 {
+                assert_refused("the answer", &outcome, 1, &["could not be decrypted"]);
+                break;
+            }
+            assert_refused(&format!("message {message} of {version:?}"), &outcome, 0, &["TLS"]);
+            assert_eq!(seen[0].received, b"");
+            message += 1;
+        }
+        assert!(message >= least, "{message} messages of {version:?}");
+    }
+}
