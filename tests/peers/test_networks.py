@@ -93,7 +93,6 @@ class Lookup(NetworkTest):
         settings = {"timeout_ms": 600, "connect_timeout_ms": 600}
         self.assert_ends(", looking up the host name", proxy="http://unknown.peers.test", **settings)
 
-    @unittest.expectedFailure  # says that it is connecting
     def test_the_lookup_for_a_socks_proxy_is_called_one(self):
         proxy = f"socks5://127.0.0.1:{self.world.microsocks}"
         self.assert_ends(", looking up the host name", proxy=proxy, connect_timeout_ms=600)
@@ -104,7 +103,6 @@ class Lookup(NetworkTest):
         with self.world.probe(command=command, **settings) as library:
             self.assert_login(library.login())
 
-    @unittest.expectedFailure  # asks the resolver
     def test_localhost_is_never_looked_up_for_a_socks_proxy_either(self):
         command, _ = self.mute("198.51.100.9 localhost\n")
         settings = {"base_url": self.world.service.url("localhost"), "ca_file": self.world.ecdsa.root}

@@ -183,7 +183,6 @@ class Environment(world.Test):
             world.run("openssl", "rehash", folder)
             self.assert_login(library.login())
 
-    @unittest.expectedFailure  # only the folder is looked at
     def test_a_certificate_of_a_folder_that_is_replaced_in_place_is_trusted_no_longer(self):
         folder = self.folder(self.world.ecdsa.root)
         with self.world.probe({"SSL_CERT_DIR": folder}, base_url=self.world.close_each.url()) as library:
