@@ -369,7 +369,13 @@ fn a_chain_that_breaks_its_issuers_rules_is_refused() {
     extension.set_criticality(true);
     params.custom_extensions = vec![extension];
     let shown = issued(params, &ca.issuer);
-    refused("an unknown critical extension", &shown, host, path(&ca.file), &["certificate", "critical"]);
+    refused(
+        "an unknown critical extension",
+        &shown,
+        host,
+        path(&ca.file),
+        &["certificate", "CriticalExtension"],
+    );
 }
 
 // ---- signatures and encodings
@@ -409,7 +415,7 @@ fn a_certificate_that_is_none_is_refused() {
 fn a_self_signed_certificate_is_taken_when_it_is_the_ca_file() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let mut params = leaf("localhost");
-        params.is_ca = is_ca.clone();
+        params.is_ca = is_ca;
         let shown = self_signed(&params);
         taken(&format!("{is_ca:?}"), &shown, "localhost", &shown.pem_file());
         refused("wrong name", &shown, "127.0.0.1", &shown.pem_file(), &["localhost", "not for 127.0.0.1"]);
@@ -553,7 +559,6 @@ fn a_downgrade_a_weak_cipher_and_compression_are_refused() {
         hello(b"DOWNGRD\x01", ECDHE_ECDSA_AES128_GCM, 0, &[]),
         &["rules of TLS", "Downgrade"],
     );
-    refused_raw("downgrade to 1.1", hello(b"DOWNGRD\x00", ECDHE_ECDSA_AES128_GCM, 0, &[]), &["rules of TLS"]);
     for (name, cipher) in [("RC4", 0x0005), ("no cipher at all", 0x0000), ("CBC", 0xc009), ("RSA", 0x009c)] {
         refused_raw(name, hello(&[7; 8], cipher, 0, &[]), &["rules of TLS", "Cipher"]);
     }
@@ -600,13 +605,12 @@ fn a_message_out_of_order_is_refused() {
 
 #[test]
 fn an_alert_of_any_kind_ends_the_handshake_and_is_named() {
-    for number in (10..=255).filter(|number| *number != 0) {
+    for number in 1..=255 {
         let name = format!("{:?}", AlertDescription::from(number));
         refused_raw(&name, record(21, 0x0303, &[2, number]), &["alert", &name]);
     }
-    refused_raw("a warning", record(21, 0x0303, &[1, 112]), &["TLS"]);
-    // Its kind of a close.
-    let server = Hostile::plain(vec![vec![Read(5), Raw(record(21, 0x0303, &[1, 0]))]]);
+    // What a server says that closes in good order.
+    let server = Hostile::plain(vec![vec![Read(5), Raw(record(21, 0x0303, &[1, 0])), Step::Cut]]);
     let outcome = Client::new(&server.https_url()).login().expect(CD_ERR_CONNECTION_LOST);
     assert_eq!(outcome.attempts, 0);
 }
@@ -654,10 +658,10 @@ fn a_handshake_that_is_cut_after_any_byte_is_a_lost_connection() {
                     let outcome = client.login();
                     drop(client);
                     let seen = server.wait_until_over(1);
-                    if !seen[0].cut {
-                        break; // more bytes than a handshake has
+                    if seen[0].requests > 0 {
+                        break; // more bytes than a handshake has: it was the answer that was cut
                     }
-                    assert_eq!(seen[0].received, b"");
+                    assert!(seen[0].cut);
                     ends.push(outcome);
                 }
                 // After the last byte of the handshake the request may be under way.
