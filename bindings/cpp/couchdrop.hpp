@@ -17,8 +17,9 @@
  * Header only, over the C interface of couchdrop.h: link with what `pkg-config --libs couchdrop`
  * says. Needs exceptions.
  *
- * Strings in are UTF-8 of at most 64 KiB; one with a NUL in it is refused with
- * CD_ERR_INVALID_UTF8, since C would read it as a shorter one. What is passed on is a copy that is
+ * Strings in (Text) are UTF-8 of at most 64 KiB; one with a NUL in it is refused with
+ * CD_ERR_INVALID_UTF8, since C would read it as a shorter one. A null `const char *`, such as
+ * std::getenv() gives, is refused with CD_ERR_NULL_ARGUMENT. What is passed on is a copy that is
  * wiped; the caller's own string stays the caller's to wipe (cd_secure_zero()).
  *
  * Durations in are of any std::chrono type. They are counted in milliseconds, a fraction rounded
@@ -34,6 +35,15 @@
 #ifndef COUCHDROP_HPP
 #define COUCHDROP_HPP
 
+#if defined(_MSVC_LANG) // where __cplusplus may say 199711L, whatever the standard
+#define COUCHDROP_STANDARD _MSVC_LANG
+#else
+#define COUCHDROP_STANDARD __cplusplus
+#endif
+#if COUCHDROP_STANDARD < 201703L
+#error "couchdrop.hpp needs C++17 or later: compile with -std=c++17, or use couchdrop.h."
+#else
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -48,7 +58,7 @@
 #include <type_traits>
 #include <utility>
 
-#if __cplusplus >= 202002L
+#if COUCHDROP_STANDARD >= 202002L
 #include <version>
 #endif
 #if defined(__cpp_lib_jthread)
@@ -169,13 +179,48 @@ class COUCHDROP_VISIBLE Error : public std::exception {
     detail::Sentence sentence_;
 };
 
+/**
+ * A string as an argument: made from a `const char *`, which may be null, a std::string, a
+ * std::string_view, or what else turns into one. Refers to the caller's string, which must live as
+ * long as the call.
+ */
+class Text {
+  public:
+    /** Empty, which is not null. */
+    Text() noexcept = default;
+
+    Text(const char *text) noexcept
+        : view_(text != nullptr ? std::string_view(text) : std::string_view()) {}
+
+    template <class S, std::enable_if_t<std::is_convertible_v<const S &, std::string_view> &&
+                                            !std::is_convertible_v<const S &, const char *>,
+                                        int> = 0>
+    Text(const S &text) : Text(static_cast<std::string_view>(text), NotNull()) {}
+
+    /** Whether it was made from a null pointer. */
+    bool is_null() const noexcept { return view_.data() == nullptr; }
+
+    /** The characters; none where it is null. */
+    std::string_view view() const noexcept { return view_; }
+
+  private:
+    struct NotNull {};
+    // A view of nothing may have no address either.
+    Text(std::string_view text, NotNull) noexcept : view_(text.data() != nullptr ? text : "") {}
+
+    std::string_view view_ = ""; // without an address where it is null
+};
+
 namespace detail {
 
-/** A string on its way to C: a copy that ends in a NUL and is wiped. */
+/** A string on its way to C: a copy that ends in a NUL and is wiped; NULL for a null one. */
 class Argument {
   public:
     /** `with_nul` says that the string holds a NUL. */
-    Argument(std::string_view text, Sentence with_nul) noexcept : size_(text.size()) {
+    Argument(Text argument, Sentence with_nul) noexcept : size_(argument.view().size()) {
+        if (argument.is_null())
+            return;
+        const std::string_view text = argument.view();
         if (text.find('\0') != std::string_view::npos) {
             error_ = Error(CD_ERR_INVALID_UTF8, with_nul);
             return;
@@ -195,7 +240,7 @@ class Argument {
             cd_secure_zero(copy_.get(), size_);
     }
 
-    /** CD_OK, or why there is no copy. */
+    /** CD_OK, or why the string can't be passed on. */
     const Error &error() const noexcept { return error_; }
     const char *c_str() const noexcept { return copy_.get(); }
 
@@ -352,10 +397,10 @@ std::basic_ostream<Char, Traits> &operator<<(std::basic_ostream<Char, Traits> &,
 
 /** Who logs in. Refers to the caller's strings, which must live as long as the call. */
 struct Credentials {
-    std::string_view username;
-    std::string_view password;
-    /** Names the program or system that logs in; empty = none. */
-    std::string_view system = {};
+    Text username;
+    Text password;
+    /** Names the program or system that logs in; empty or null = none. */
+    Text system = {};
 };
 
 /** A secret isn't printed. */
@@ -406,11 +451,11 @@ class Options {
      * Where the service is: `https://HOST[:PORT][/PREFIX]`. Plain `http` is taken for loopback
      * addresses alone. Throws CD_ERR_INVALID_URL or CD_ERR_INSECURE_URL.
      */
-    Options &base_url(std::string_view url) & {
+    Options &base_url(Text url) & {
         return set_text(cd_options_set_base_url,
                         detail::Argument(url, {"The base URL holds a NUL."}));
     }
-    Options base_url(std::string_view url) && { return std::move(base_url(url)); }
+    Options base_url(Text url) && { return std::move(base_url(url)); }
 
     /** How a login is encoded; automatic where nothing is set. */
     Options &body_format(BodyFormat format) & {
@@ -467,14 +512,17 @@ class Options {
 
     /**
      * The proxy: `[http://][USER:PASSWORD@]HOST[:PORT]`, or the same with `socks5://` (names looked
-     * up here) or `socks5h://` (by the proxy); where nothing is set, the environment decides.
-     * Throws CD_ERR_INVALID_URL, or CD_ERR_INSECURE_URL where the base URL is plain http.
+     * up here) or `socks5h://` (by the proxy); where nothing is set, the environment decides. For
+     * none there is no_proxy(): null is refused. Throws CD_ERR_INVALID_URL, or CD_ERR_INSECURE_URL
+     * where the base URL is plain http.
      */
-    Options &proxy(std::string_view url) & {
+    Options &proxy(Text url) & {
+        if (url.is_null()) // which C takes for none
+            throw Error(CD_ERR_NULL_ARGUMENT, detail::Sentence{"The proxy URL must not be null."});
         return set_text(cd_options_set_proxy,
                         detail::Argument(url, {"The proxy URL holds a NUL."}));
     }
-    Options proxy(std::string_view url) && { return std::move(proxy(url)); }
+    Options proxy(Text url) && { return std::move(proxy(url)); }
 
     /** No proxy, whatever the environment says. */
     Options &no_proxy() & { return set(cd_options_set_proxy, static_cast<const char *>(nullptr)); }
@@ -484,18 +532,18 @@ class Options {
      * A file of CA certificates (PEM) that are trusted in place of the system's, read at once.
      * Throws CD_ERR_CA_FILE.
      */
-    Options &ca_file(std::string_view path) & {
+    Options &ca_file(Text path) & {
         return set_text(cd_options_set_ca_file,
                         detail::Argument(path, {"The path of the CA file holds a NUL."}));
     }
-    Options ca_file(std::string_view path) && { return std::move(ca_file(path)); }
+    Options ca_file(Text path) && { return std::move(ca_file(path)); }
 
     /** What stands before the library's own name in the User-Agent header, such as "acme/2.1". */
-    Options &user_agent(std::string_view product) & {
+    Options &user_agent(Text product) & {
         return set_text(cd_options_set_user_agent,
                         detail::Argument(product, {"The user agent holds a NUL."}));
     }
-    Options user_agent(std::string_view product) && { return std::move(user_agent(product)); }
+    Options user_agent(Text product) && { return std::move(user_agent(product)); }
 
     /** How large the body of an answer may be: 1024 to 16777216 bytes. */
     Options &max_response_bytes(std::size_t bytes) & {
@@ -693,8 +741,7 @@ inline Result<Token> try_authenticate(const Credentials &credentials, const Opti
 }
 
 /** Logs in to the real service with the defaults; for the rest as the other try_authenticate(). */
-inline Result<Token> try_authenticate(std::string_view username, std::string_view password,
-                                      std::string_view system = {}) noexcept {
+inline Result<Token> try_authenticate(Text username, Text password, Text system = {}) noexcept {
     return detail::log_in(nullptr, nullptr, {}, {username, password, system});
 }
 
@@ -710,8 +757,7 @@ inline Token authenticate(const Credentials &credentials, const Options &options
 }
 
 /** Logs in to the real service with the defaults; for the rest as the other authenticate(). */
-inline Token authenticate(std::string_view username, std::string_view password,
-                          std::string_view system = {}) {
+inline Token authenticate(Text username, Text password, Text system = {}) {
     return try_authenticate(username, password, system).value();
 }
 
@@ -776,5 +822,8 @@ inline void connect(const Options &options, std::stop_token stop, Timeout timeou
 } // namespace couchdrop
 
 #undef COUCHDROP_VISIBLE
+
+#endif // C++17
+#undef COUCHDROP_STANDARD
 
 #endif // COUCHDROP_HPP

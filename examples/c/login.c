@@ -7,7 +7,7 @@
  * Optional: COUCHDROP_BASE_URL and COUCHDROP_FILES_URL (another server than the real ones) and
  * COUCHDROP_CA_FILE (certificates to trust in place of the system's). Ctrl-C stops a waiting login.
  */
-#define _POSIX_C_SOURCE 200809L /* sigaction, besides plain C */
+#define _POSIX_C_SOURCE 200809L /* sigaction and open_memstream, besides plain C */
 
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +23,12 @@ static cd_cancel *interrupted;
 static void on_interrupt(int signal_number) {
     (void)signal_number;
     cd_cancel_trigger(interrupted);
+}
+
+/* An optional setting: NULL where it is unset or empty. */
+static const char *setting(const char *name) {
+    const char *value = getenv(name);
+    return value != NULL && *value != '\0' ? value : NULL;
 }
 
 /* Prints all that is known about a failed call, and releases the error. */
@@ -43,8 +49,8 @@ static cd_token *login(const cd_cancel *cancel) {
     /* Never from the command line: other users of the machine can read that. */
     const char *username = getenv("COUCHDROP_USERNAME");
     const char *password = getenv("COUCHDROP_PASSWORD");
-    const char *base_url = getenv("COUCHDROP_BASE_URL");
-    const char *ca_file = getenv("COUCHDROP_CA_FILE");
+    const char *base_url = setting("COUCHDROP_BASE_URL");
+    const char *ca_file = setting("COUCHDROP_CA_FILE");
     cd_options *options = cd_options_new();
     cd_token *token = NULL;
     cd_error *error = NULL;
@@ -52,20 +58,23 @@ static cd_token *login(const cd_cancel *cancel) {
     /* Each call ends in CD_OK or fills in `error`; the login is not tried after a bad setting. */
     if ((base_url != NULL && cd_options_set_base_url(options, base_url, &error) != CD_OK) ||
         (ca_file != NULL && cd_options_set_ca_file(options, ca_file, &error) != CD_OK) ||
-        cd_options_set_user_agent(options, "login-example/1.0", &error) != CD_OK ||
-        cd_authenticate_with(options, cancel, 0, username, password, NULL, &token, &error) != CD_OK)
+        cd_authenticate_with(options, cancel, 0, username, password, "login-example", &token,
+                             &error) != CD_OK)
         report(error);
 
     cd_options_free(options); /* closes the connection; keep options for further logins */
     return token;
 }
 
-/* Sends the token in the header that the service reads it from. The answer, JSON, goes to stdout.
+/* Sends the token in the header that the service reads it from; prints the answer, which is JSON.
  */
 static int list_root_folder(const cd_token *token) {
-    const char *files_url = getenv("COUCHDROP_FILES_URL");
-    const char *ca_file = getenv("COUCHDROP_CA_FILE");
+    const char *files_url = setting("COUCHDROP_FILES_URL");
+    const char *ca_file = setting("COUCHDROP_CA_FILE");
     char url[1024];
+    char *answer = NULL;
+    size_t answer_size = 0;
+    FILE *body = open_memstream(&answer, &answer_size); /* which curl writes to */
     size_t size = sizeof COUCHDROP_TOKEN_HEADER ": " + cd_token_len(token);
     char *header = malloc(size);
     struct curl_slist *headers = NULL;
@@ -82,20 +91,23 @@ static int list_root_folder(const cd_token *token) {
 
     if ((size_t)snprintf(url, sizeof url, "%s/file/ls?path=/", files_url) >= sizeof url) {
         status = CURLE_URL_MALFORMAT;
-    } else if (curl != NULL && headers != NULL) {
+    } else if (curl != NULL && headers != NULL && body != NULL) {
         /* Redirects stay off, which is the default: they would carry the token elsewhere. */
         curl_easy_setopt(curl, CURLOPT_URL, url);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
         curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+        curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
         curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
         curl_easy_setopt(curl, CURLOPT_TIMEOUT, 30L);
         if (ca_file != NULL)
             curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
-        printf("files in /: ");
         status = curl_easy_perform(curl);
-        printf("\n");
     }
-    if (status != CURLE_OK)
+    if (body != NULL && fclose(body) != 0 && status == CURLE_OK)
+        status = CURLE_OUT_OF_MEMORY;
+    if (status == CURLE_OK)
+        printf("files in /: %s\n", answer);
+    else
         fprintf(stderr, "listing failed: %s\n", curl_easy_strerror(status));
 
     curl_easy_cleanup(curl);
@@ -103,6 +115,7 @@ static int list_root_folder(const cd_token *token) {
         cd_secure_zero(headers->data, strlen(headers->data));
     curl_slist_free_all(headers);
     free(header);
+    free(answer);
     return status == CURLE_OK;
 }
 

@@ -7,7 +7,9 @@
 // COUCHDROP_CA_FILE (certificates to trust in place of the system's). Ctrl-C stops a waiting login.
 
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
 #include <memory>
 #include <new>
@@ -26,29 +28,26 @@ extern "C" void on_interrupt(int) {
     interrupted.trigger();
 }
 
-// Never from the command line: other users of the machine can read that.
-std::string environment(const char *name, const char *otherwise = "") {
+// An optional setting: null where it is unset or empty.
+const char *setting(const char *name) {
     const char *value = std::getenv(name);
-    return value != nullptr ? value : otherwise;
+    return value != nullptr && *value != '\0' ? value : nullptr;
 }
 
 couchdrop::Token login() {
-    const std::string username = environment("COUCHDROP_USERNAME");
-    std::string password = environment("COUCHDROP_PASSWORD");
-    const std::string base_url = environment("COUCHDROP_BASE_URL");
-    const std::string ca_file = environment("COUCHDROP_CA_FILE");
-
     // Each setter throws when its argument is bad. Keep the options for further logins: they keep
     // the connection.
-    auto options = couchdrop::Options().user_agent("login-example/1.0");
-    if (!base_url.empty())
+    couchdrop::Options options;
+    if (const char *base_url = setting("COUCHDROP_BASE_URL"))
         options.base_url(base_url);
-    if (!ca_file.empty())
+    if (const char *ca_file = setting("COUCHDROP_CA_FILE"))
         options.ca_file(ca_file);
 
-    auto result = couchdrop::try_authenticate({username, password}, options, interrupted);
-    cd_secure_zero(password.data(), password.size()); // a copy of it is the caller's to wipe
-    return std::move(result).value();                 // throws what the login failed with
+    // Never from the command line: other users of the machine can read that. And not copied, so
+    // that there is nothing to wipe; a variable that is not set is refused.
+    return couchdrop::authenticate(
+        {std::getenv("COUCHDROP_USERNAME"), std::getenv("COUCHDROP_PASSWORD"), "login-example"},
+        options, interrupted);
 }
 
 // Prints all that is known about a failed call.
@@ -62,11 +61,32 @@ void report(const couchdrop::Error &error) {
         std::cerr << "  try again in: " << wait->count() << " s\n";
 }
 
-// Sends the token in the header that the service reads it from. The answer, JSON, goes to stdout.
+// What libcurl needs as long as it is used.
+struct Curl {
+    Curl() { curl_global_init(CURL_GLOBAL_DEFAULT); }
+    ~Curl() { curl_global_cleanup(); }
+    Curl(const Curl &) = delete;
+    Curl &operator=(const Curl &) = delete;
+};
+
+// Called by libcurl, through which no exception may pass: 0 makes the request fail.
+extern "C" std::size_t append(char *data, std::size_t, std::size_t size, void *text) {
+    try {
+        static_cast<std::string *>(text)->append(data, size);
+        return size;
+    } catch (const std::exception &) {
+        return 0;
+    }
+}
+
+// Sends the token in the header that the service reads it from; prints the answer, which is JSON.
 void list_root_folder(const couchdrop::Token &token) {
+    const Curl libcurl;
+    const char *files_url = setting("COUCHDROP_FILES_URL");
     const std::string url =
-        environment("COUCHDROP_FILES_URL", "https://fileio.couchdrop.io") + "/file/ls?path=/";
-    const std::string ca_file = environment("COUCHDROP_CA_FILE");
+        std::string(files_url != nullptr ? files_url : "https://fileio.couchdrop.io") +
+        "/file/ls?path=/";
+    std::string answer;
 
     std::string header = COUCHDROP_TOKEN_HEADER ": ";
     header.reserve(header.size() + token.size()); // so that it stays in one place, to be wiped
@@ -89,13 +109,14 @@ void list_root_folder(const couchdrop::Token &token) {
     curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
     curl_easy_setopt(curl.get(), CURLOPT_FAILONERROR, 1L);
     curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT, 30L);
-    if (!ca_file.empty())
-        curl_easy_setopt(curl.get(), CURLOPT_CAINFO, ca_file.c_str());
-    std::cout << "files in /: " << std::flush;
+    if (const char *ca_file = setting("COUCHDROP_CA_FILE"))
+        curl_easy_setopt(curl.get(), CURLOPT_CAINFO, ca_file);
+    curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, append);
+    curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &answer);
     const CURLcode status = curl_easy_perform(curl.get());
-    std::cout << std::endl;
     if (status != CURLE_OK)
-        throw std::runtime_error(curl_easy_strerror(status));
+        throw std::runtime_error(std::string("listing failed: ") + curl_easy_strerror(status));
+    std::cout << "files in /: " << answer << '\n';
 }
 
 } // namespace
@@ -109,14 +130,12 @@ int main() {
         // A token is a secret: show no more of it than tells two apart.
         std::cout << "logged in: token " << token.view().substr(0, 4) << "... (" << token.size()
                   << " characters)\n";
-        curl_global_init(CURL_GLOBAL_DEFAULT);
         list_root_folder(token);
-        curl_global_cleanup();
     } catch (const couchdrop::Error &error) {
         report(error);
         return EXIT_FAILURE;
     } catch (const std::exception &error) {
-        std::cerr << "listing failed: " << error.what() << '\n';
+        std::cerr << error.what() << '\n';
         return EXIT_FAILURE;
     }
 }

@@ -9,38 +9,55 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
+	"time"
 
 	"libcouchdrop.invalid/couchdrop"
 )
 
 func main() {
-	// Ctrl-C stops a login that waits, and a request.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, describe(err))
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
-	for _, name := range []string{"COUCHDROP_USERNAME", "COUCHDROP_PASSWORD"} {
-		if os.Getenv(name) == "" {
-			return errors.New("set " + name)
-		}
+func run() error {
+	// Ctrl-C stops a login that waits, and a request.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	token, err := login(ctx)
+	if err != nil {
+		return errors.New(describe(err))
 	}
+	defer token.Wipe()
+	// A token is a secret: show no more of it than tells two apart.
+	value := token.Value()
+	fmt.Printf("logged in: token %.4s... (%d characters)\n", value, len(value))
+
+	answer, err := list(ctx, token)
+	if err != nil {
+		return fmt.Errorf("listing failed: %w", err)
+	}
+	fmt.Printf("files in /: %s\n", answer)
+	return nil
+}
+
+func login(ctx context.Context) (*couchdrop.Token, error) {
+	// Never from the command line: other users of the machine can read that.
 	credentials := couchdrop.Credentials{
 		Username: os.Getenv("COUCHDROP_USERNAME"),
 		Password: couchdrop.NewSecret(os.Getenv("COUCHDROP_PASSWORD")),
-		System:   "go-example",
+		System:   "login-example",
 	}
+	defer credentials.Password.Wipe()
 	var options []couchdrop.Option
 	if url := os.Getenv("COUCHDROP_BASE_URL"); url != "" {
 		options = append(options, couchdrop.WithBaseURL(url))
@@ -48,51 +65,33 @@ func run(ctx context.Context) error {
 	if path := os.Getenv("COUCHDROP_CA_FILE"); path != "" {
 		options = append(options, couchdrop.WithCAFile(path))
 	}
-	token, err := couchdrop.Authenticate(ctx, credentials, options...)
-	if err != nil {
-		return err
-	}
-	defer token.Wipe()
-	fmt.Println("logged in: token", token)
-	return list(ctx, token)
+	return couchdrop.Authenticate(ctx, credentials, options...)
 }
 
-// list uses the token: it prints what is in the root folder.
-func list(ctx context.Context, token *couchdrop.Token) error {
+// list sends the token in the header that the service reads it from, and returns the answer, which is JSON.
+func list(ctx context.Context, token *couchdrop.Token) ([]byte, error) {
 	files := os.Getenv("COUCHDROP_FILES_URL")
 	if files == "" {
 		files = "https://fileio.couchdrop.io"
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, files+"/file/ls?path=/", nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	request.Header.Set(couchdrop.TokenHeader, token.Value())
 	client, err := httpClient(os.Getenv("COUCHDROP_CA_FILE"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("listing the root folder: %s", response.Status)
+		return nil, errors.New(response.Status)
 	}
-	var folder struct {
-		Entries []struct {
-			Name string `json:"filename"`
-		} `json:"ls"`
-	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&folder); err != nil {
-		return fmt.Errorf("listing the root folder: %w", err)
-	}
-	fmt.Println("files in /:")
-	for _, entry := range folder.Entries {
-		fmt.Println(" ", entry.Name)
-	}
-	return nil
+	return io.ReadAll(response.Body)
 }
 
 // httpClient trusts a file of CA certificates in place of the system's, where one is named. It follows no redirect:
@@ -111,21 +110,24 @@ func httpClient(caFile string) (*http.Client, error) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
 	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &http.Client{Transport: transport, CheckRedirect: noRedirect}, nil
+	return &http.Client{Transport: transport, CheckRedirect: noRedirect, Timeout: 30 * time.Second}, nil
 }
 
-// describe says what went wrong: the code's name and what else is known.
+// describe says all that is known about a failed login.
 func describe(err error) string {
 	var failure *couchdrop.Error
 	if !errors.As(err, &failure) {
-		return err.Error()
+		return fmt.Sprintf("login failed: %v", err)
 	}
-	text := fmt.Sprintf("%v: %v", failure.Code, failure)
+	text := fmt.Sprintf("login failed: %v: %s", failure.Code, strings.TrimPrefix(failure.Error(), "couchdrop: "))
+	if failure.HTTPStatus != 0 {
+		text += fmt.Sprintf("\n  HTTP status: %d", failure.HTTPStatus)
+	}
 	if failure.ServerMessage != "" {
-		text += fmt.Sprintf(" The service says: %q.", failure.ServerMessage)
+		text += fmt.Sprintf("\n  the server says: %s", failure.ServerMessage)
 	}
 	if failure.HasRetryAfter {
-		text += fmt.Sprintf(" Try again in %v.", failure.RetryAfter)
+		text += fmt.Sprintf("\n  try again in: %d s", failure.RetryAfter/time.Second)
 	}
 	return text
 }

@@ -120,6 +120,13 @@ for compiler in g++ clang++; do
     check_nodiscard $compiler c++ c++17
 done
 
+for compiler in g++ clang++; do
+    has "$compiler" || continue
+    step "couchdrop.hpp as c++14 with $compiler says in one error what it needs" \
+        "errors=\$(printf '#include <couchdrop.hpp>\n' | $compiler -std=c++14 $strict $cflags -x c++ -fsyntax-only - 2>&1 | grep 'error:')
+         echo \"\$errors\"; [ \$(wc -l <<< \"\$errors\") = 1 ] && grep -q 'needs C++17' <<< \"\$errors\""
+done
+
 ### The programs: built here, run further down
 
 runs=()
@@ -158,6 +165,8 @@ for name in arguments cancel results; do
     cpp_program $name g++ "$dynamic" c++17
     cpp_program $name clang++ "$static" c++20 c++2a
 done
+# Where a newer standard chooses another overload.
+cpp_program arguments g++ "$dynamic" c++23 c++2b
 # std::expected came later than the name of the standard.
 if name=$(standard g++ c++23 c++2b) &&
     echo '#include <expected>

@@ -1,6 +1,7 @@
 // What goes in: settings, strings with a NUL, durations beyond any range, and what was moved from.
 #include "check.hpp"
 
+#include <cstdlib>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -15,6 +16,7 @@ using couchdrop::CancelSource;
 using couchdrop::Limits;
 using couchdrop::LogLevel;
 using couchdrop::Options;
+using couchdrop::Text;
 using couchdrop::try_authenticate;
 using couchdrop::try_connect;
 
@@ -172,6 +174,69 @@ void strings_with_a_nul() {
     untouched.timeout(1s);
 }
 
+// What std::getenv() gives for a variable that is not set, as an argument of each kind.
+void null_strings() {
+    const char *const unset = std::getenv("COUCHDROP_NO_SUCH_VARIABLE");
+    const Options options = nowhere();
+    const auto check = [](const couchdrop::Error &error, const char *what) {
+        CHECK_CODE(CD_ERR_NULL_ARGUMENT, error.code());
+        CHECK(strstr(error.what(), what) != nullptr);
+        CHECK(error.attempts() == 0);
+    };
+    check(try_authenticate({unset, "pw"}, options).error(), "username");
+    check(try_authenticate({"ada", unset}, options).error(), "password");
+    check(try_authenticate({"ada", nullptr}, options).error(), "password");
+    check(try_authenticate(unset, "pw").error(), "username");
+    check(try_authenticate("ada", unset).error(), "password");
+    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, authenticate(std::getenv("COUCHDROP_NO_SUCH_VARIABLE"),
+                                                    std::getenv("COUCHDROP_NO_SUCH_VARIABLE")));
+    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw", unset}, options));
+
+    const auto check_setter = [&check](const char *what, auto set) {
+        Options other = nowhere();
+        try {
+            set(other);
+            FAIL("a setter that should throw");
+        } catch (const couchdrop::Error &error) {
+            check(error, what);
+        }
+        // Nothing was changed.
+        CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw"}, other));
+    };
+    check_setter("base URL", [unset](Options &other) { other.base_url(unset); });
+    check_setter("proxy URL", [unset](Options &other) { other.proxy(unset); });
+    check_setter("CA file", [unset](Options &other) { other.ca_file(unset); });
+    check_setter("user agent", [unset](Options &other) { other.user_agent(unset); });
+    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, Options().base_url(unset));
+    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, Options().proxy(nullptr));
+}
+
+// A string type of the caller's own.
+struct Name {
+    operator std::string_view() const { return "ada"; }
+};
+
+static_assert(std::is_nothrow_constructible_v<Text, const char *>);
+static_assert(std::is_convertible_v<char *, Text>);
+static_assert(std::is_convertible_v<std::string, Text>);
+static_assert(std::is_convertible_v<Name, Text>);
+static_assert(!std::is_convertible_v<int, Text> && !std::is_convertible_v<std::string *, Text>);
+static_assert(std::is_aggregate_v<couchdrop::Credentials>);
+
+void texts() {
+    CHECK(Text(static_cast<const char *>(nullptr)).is_null());
+    CHECK(Text(nullptr).view().empty());
+    // Nothing is not null, wherever it lies.
+    CHECK(!Text().is_null() && !Text("").is_null());
+    CHECK(!Text(std::string()).is_null() && !Text(std::string_view()).is_null());
+    char letters[] = "ada";
+    const std::string name = "ada";
+    for (const Text &text :
+         {Text(letters), Text("ada"), Text(name), Text(std::string_view(name)), Text(Name())})
+        CHECK(text.view() == "ada" && !text.is_null());
+    CHECK(Text(name).view().data() == name.data()); // not a copy
+}
+
 void other_strings() {
     const Options options = nowhere();
     CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, authenticate({"", "pw"}, options));
@@ -255,6 +320,8 @@ int main() {
     numbers_out_of_range();
     durations();
     strings_with_a_nul();
+    null_strings();
+    texts();
     other_strings();
     moved_from();
     in_use();

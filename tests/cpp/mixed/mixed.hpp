@@ -7,7 +7,7 @@
 #include <array>
 
 // How the types of the header lie in memory.
-using Layout = std::array<std::size_t, 10>;
+using Layout = std::array<std::size_t, 11>;
 
 struct Standard {
     long version;

@@ -8,9 +8,9 @@ using namespace couchdrop;
 namespace {
 
 Layout layout() {
-    return {sizeof(Error),   sizeof(Token),         sizeof(Result<Token>), sizeof(Result<void>),
-            sizeof(Limits),  sizeof(Options),       sizeof(CancelSource),  sizeof(Credentials),
-            sizeof(Timeout), alignof(Result<Token>)};
+    return {sizeof(Error),   sizeof(Token),          sizeof(Result<Token>), sizeof(Result<void>),
+            sizeof(Limits),  sizeof(Options),        sizeof(CancelSource),  sizeof(Credentials),
+            sizeof(Timeout), alignof(Result<Token>), sizeof(Text)};
 }
 
 Options make_options() {
