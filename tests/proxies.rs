@@ -1,0 +1,514 @@
+//! Proxies: what is said to them, what becomes of their answers, and what they never get to see.
+
+mod hostile;
+
+use std::ffi::{CStr, c_char, c_int};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use couchdrop::failure::cd_code::{self, *};
+use hostile::Step::{Close, Cut, CutAfter, Read, Request};
+use hostile::*;
+
+/// How often `localhost` was looked up: it never is.
+static LOOKUPS_OF_LOCALHOST: AtomicUsize = AtomicUsize::new(0);
+
+/// What every name is here. Nothing listens there but the proxy's far end, which is told of it.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+
+/// Replaces the C library's.
+///
+/// # Safety
+/// As getaddrinfo.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getaddrinfo(
+    node: *const c_char,
+    _service: *const c_char,
+    _hints: *const libc::addrinfo,
+    result: *mut *mut libc::addrinfo,
+) -> c_int {
+    // SAFETY: a name, as the caller promises.
+    let address = match unsafe { CStr::from_ptr(node) }.to_bytes() {
+        b"localhost" => {
+            LOOKUPS_OF_LOCALHOST.fetch_add(1, Ordering::SeqCst);
+            Ipv4Addr::LOCALHOST
+        }
+        b"api.couchdrop.test" => ADDRESS,
+        _ => return libc::EAI_NONAME,
+    };
+    let address = Box::leak(Box::new(libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from(address).to_be() },
+        sin_zero: [0; 8],
+    }));
+    let found = Box::leak(Box::new(libc::addrinfo {
+        ai_flags: 0,
+        ai_family: libc::AF_INET,
+        ai_socktype: libc::SOCK_STREAM,
+        ai_protocol: 0,
+        ai_addrlen: size_of::<libc::sockaddr_in>() as libc::socklen_t,
+        ai_addr: std::ptr::from_mut(address).cast(),
+        ai_canonname: std::ptr::null_mut(),
+        ai_next: std::ptr::null_mut(),
+    }));
+    // SAFETY: may be written to, as the caller promises.
+    unsafe { *result = found };
+    0
+}
+
+/// Replaces the C library's: what ours gave lives on.
+///
+/// # Safety
+/// Any pointer.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn freeaddrinfo(_: *mut libc::addrinfo) {}
+
+/// A base URL that only a proxy can reach.
+const BASE: &str = "https://api.couchdrop.test:8443";
+const AUTHORITY: &str = "api.couchdrop.test:8443";
+const PORT: [u8; 2] = 8443_u16.to_be_bytes();
+
+/// Credentials of a proxy as its URL has them, and as they are.
+const USER_INFO: &str = "prox%79:p%40ss%3Aw%C3%B6rd";
+const PROXY_USER: &str = "proxy";
+const PROXY_PASSWORD: &str = "p@ss:wörd";
+
+/// What neither a message nor a log line may hold.
+fn proxy_secrets() -> [String; 5] {
+    let basic = STANDARD.encode(format!("{PROXY_USER}:{PROXY_PASSWORD}"));
+    ["p@ss".into(), "p%40ss".into(), "wörd".into(), "prox%79".into(), basic]
+}
+
+#[track_caller]
+fn assert_no_proxy_secrets(client: &Client, outcome: &Outcome) {
+    let mut lines = client.log();
+    lines.extend([outcome.message.clone(), outcome.server_message.clone().unwrap_or_default()]);
+    for secret in proxy_secrets() {
+        assert!(!lines.iter().any(|line| line.contains(&secret)), "{secret} stands in {lines:?}");
+    }
+}
+
+fn http(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// A login through a proxy that plays this on its first connection. What it saw comes with the outcome.
+fn login_through(url: impl Fn(u16) -> String, script: Script) -> (Outcome, Vec<u8>, String) {
+    let server = Hostile::plain(vec![script]);
+    let client = Client::new(BASE).proxy(&url(server.port()));
+    let outcome = client.login();
+    assert_no_proxy_secrets(&client, &outcome);
+    drop(client);
+    let seen = server.wait_until_over(1);
+    assert_eq!(seen.len(), 1, "{outcome:?}");
+    assert_eq!(outcome.attempts, 0, "{outcome:?}");
+    (outcome, seen[0].received.clone(), format!("127.0.0.1:{}", server.port()))
+}
+
+#[track_caller]
+fn assert_fails(what: &str, outcome: &Outcome, code: cd_code, status: i32, words: &[&str]) {
+    assert_eq!(outcome.code, code as i32, "{what}: {outcome:?}");
+    assert_eq!(outcome.http_status, status, "{what}: {outcome:?}");
+    for word in words {
+        assert!(outcome.message.contains(word), "{what}: no {word:?} in {:?}", outcome.message);
+    }
+}
+
+// ---- HTTP CONNECT
+
+#[test]
+fn connect_names_the_host_and_carries_credentials_only_if_there_are_some() {
+    let refusal = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+    let (_, seen, _) = login_through(http, whole(refusal));
+    let plain = format!("CONNECT {AUTHORITY} HTTP/1.1\r\nHost: {AUTHORITY}\r\n\r\n");
+    assert_eq!(String::from_utf8(seen).unwrap(), plain);
+
+    let (_, seen, _) = login_through(|port| format!("http://{USER_INFO}@127.0.0.1:{port}"), whole(refusal));
+    let basic = STANDARD.encode(format!("{PROXY_USER}:{PROXY_PASSWORD}"));
+    let head = plain.trim_end();
+    assert_eq!(
+        String::from_utf8(seen).unwrap(),
+        format!("{head}\r\nProxy-Authorization: Basic {basic}\r\n\r\n")
+    );
+}
+
+#[test]
+fn a_refusal_of_connect_is_an_error_of_the_proxy_with_its_status() {
+    for status in [300_u16, 302, 400, 401, 403, 404, 407, 429, 500, 502, 503, 504, 599] {
+        let (outcome, _, address) = login_through(http, whole(json_answer(status, "proxy's own words")));
+        let words = ["refused the tunnel", &status.to_string(), &address];
+        assert_fails("a refusal", &outcome, CD_ERR_PROXY, status.into(), &words);
+        assert_eq!(outcome.server_message, None);
+        assert_eq!(outcome.message.contains("user name and a password"), status == 407);
+    }
+}
+
+#[test]
+fn what_is_no_answer_to_connect_is_an_error_of_the_proxy() {
+    for answer in [
+        &b"garbage\r\n\r\n"[..],
+        b"\x05\x00",
+        b"\0\0\0\0",
+        b"HTTP/2.0 200 OK\r\n\r\n",
+        b"HTTP/1.1 2x0 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+    ] {
+        let (outcome, _, address) = login_through(http, vec![Request, send(answer)]);
+        assert_fails("garbage", &outcome, CD_ERR_PROXY, 0, &["no HTTP", &address]);
+    }
+    for endless in ["HTTP/1.1 103 X\r\n\r\n".repeat(17), format!("HTTP/1.1 200 {}", "x".repeat(70_000))] {
+        let (outcome, ..) = login_through(http, vec![Request, send(endless)]);
+        assert_eq!(outcome.code, CD_ERR_PROXY as i32, "{outcome:?}");
+    }
+}
+
+#[test]
+fn bytes_after_the_head_of_a_connect_are_an_error_of_the_proxy() {
+    for after in ["x", "\r\n", "HTTP/1.1 200 OK\r\n\r\n", "\x16\x03\x03\0\x01"] {
+        let answer = format!("HTTP/1.1 200 OK\r\n\r\n{after}");
+        let (outcome, _, address) = login_through(http, whole(answer));
+        assert_fails(after, &outcome, CD_ERR_PROXY, 200, &["something of its own", &address]);
+    }
+}
+
+#[test]
+fn a_proxy_that_closes_after_any_byte_of_its_answer_is_a_lost_connection() {
+    let answer = "HTTP/1.1 103 X\r\nA: b\r\n\r\nHTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n";
+    for bytes in 0..answer.len() {
+        for end in [Close, Step::Reset] {
+            let cut = if bytes == 0 {
+                vec![Request, end.clone()]
+            } else {
+                vec![Request, CutAfter { bytes, end: Box::new(end.clone()) }, send(answer)]
+            };
+            let (outcome, _, address) = login_through(http, cut);
+            let words = ["waiting for the proxy", &address];
+            assert_fails(&format!("{end:?} after {bytes}"), &outcome, CD_ERR_CONNECTION_LOST, 0, &words);
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_hangs_is_a_timeout_that_names_it() {
+    for (scheme, steps) in [
+        ("http", vec![Request]),
+        ("http", vec![Request, send("HTTP/1.1 200 OK\r\n")]),
+        ("socks5h", vec![Read(3)]),
+        ("socks5h", vec![Read(3), send([5, 0])]),
+    ] {
+        let server = Hostile::plain(vec![steps]);
+        let address = format!("127.0.0.1:{}", server.port());
+        let client = Client::new(BASE).proxy(&format!("{scheme}://{USER_INFO}@{address}"));
+        let outcome = client.login_within(200);
+        assert_fails("a hang", &outcome, CD_ERR_TIMEOUT, 0, &["waiting for the proxy", &address]);
+        assert_no_proxy_secrets(&client, &outcome);
+        let outcome = Client::new(BASE).proxy(&format!("{scheme}://{address}")).connect_timeout(200).login();
+        assert_fails("a hang", &outcome, CD_ERR_TIMEOUT, 0, &["connect timeout", &address]);
+    }
+}
+
+#[test]
+fn a_proxy_that_can_not_be_reached_is_named() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for scheme in ["http", "socks5", "socks5h"] {
+        let client = Client::new(BASE).proxy(&format!("{scheme}://{USER_INFO}@{free}"));
+        let outcome = client.login();
+        assert_fails(scheme, &outcome, CD_ERR_CONNECT, 0, &["the proxy", &free.to_string(), "refused"]);
+        assert_no_proxy_secrets(&client, &outcome);
+
+        let client = Client::new(BASE).proxy(&format!("{scheme}://{USER_INFO}@nobody.test:3128"));
+        let outcome = client.login();
+        assert_fails(scheme, &outcome, CD_ERR_DNS, 0, &["nobody.test", "of the proxy"]);
+        assert_no_proxy_secrets(&client, &outcome);
+    }
+}
+
+// ---- SOCKS5
+
+fn socks(kind: &'static str) -> impl Fn(u16) -> String {
+    move |port| format!("{kind}://127.0.0.1:{port}")
+}
+
+fn socks_with_credentials(port: u16) -> String {
+    format!("socks5h://{USER_INFO}@127.0.0.1:{port}")
+}
+
+/// The request for a tunnel by name.
+fn by_name() -> Vec<u8> {
+    let name = b"api.couchdrop.test";
+    [&[5, 1, 0, 3, name.len() as u8], &name[..], &PORT].concat()
+}
+
+/// A proxy's consent, with an address that it bound.
+const CONSENT: [u8; 10] = [5, 0, 0, 1, 10, 0, 0, 1, 0x1f, 0x90];
+
+#[test]
+fn socks5_sends_an_address_that_was_looked_up_here_and_socks5h_the_name() {
+    let by_address = [&[5, 1, 0, 1], &ADDRESS.octets()[..], &PORT].concat();
+    for (kind, request) in [("socks5", by_address), ("socks5h", by_name())] {
+        let script = vec![Read(3), send([5, 0]), Read(request.len()), send([5, 2, 0, 1, 0, 0, 0, 0, 0, 0])];
+        let (outcome, seen, _) = login_through(socks(kind), script);
+        assert_fails(kind, &outcome, CD_ERR_PROXY, 0, &["not allowed by its rules"]);
+        assert_eq!(seen, [&[5, 1, 0], &request[..]].concat(), "{kind}");
+    }
+}
+
+#[test]
+fn socks5_sends_credentials_as_they_are_when_asked_for_them() {
+    let login = [
+        &[1, PROXY_USER.len() as u8],
+        PROXY_USER.as_bytes(),
+        &[PROXY_PASSWORD.len() as u8],
+        PROXY_PASSWORD.as_bytes(),
+    ]
+    .concat();
+    let script = vec![Read(4), send([5, 2]), Read(login.len()), send([1, 1])];
+    let (outcome, seen, address) = login_through(socks_with_credentials, script);
+    assert_fails("wrong", &outcome, CD_ERR_PROXY, 0, &["refused its user name or password", &address]);
+    assert_eq!(seen, [&[5, 2, 0, 2], &login[..]].concat());
+
+    let script = vec![
+        Read(4),
+        send([5, 2]),
+        Read(login.len()),
+        send([1, 0]),
+        Read(by_name().len()),
+        send([5, 5, 0, 1]),
+    ];
+    let (outcome, seen, _) = login_through(socks_with_credentials, script);
+    assert_fails("taken", &outcome, CD_ERR_PROXY, 0, &["connection refused"]);
+    assert_eq!(seen, [&[5, 2, 0, 2], &login[..], &by_name()].concat());
+
+    // Not asked for, they stay here.
+    let script = vec![Read(4), send([5, 0]), Read(by_name().len()), send([5, 5, 0, 1])];
+    let (_, seen, _) = login_through(socks_with_credentials, script);
+    assert_eq!(seen, [&[5, 2, 0, 2], &by_name()[..]].concat());
+
+    let (outcome, ..) = login_through(socks("socks5h"), vec![Read(3), send([5, 0xff])]);
+    assert_fails("none", &outcome, CD_ERR_PROXY, 0, &["wants a user name and a password"]);
+    let (outcome, ..) = login_through(socks_with_credentials, vec![Read(4), send([5, 0xff])]);
+    assert_fails("others", &outcome, CD_ERR_PROXY, 0, &["takes no user name and password"]);
+}
+
+#[test]
+fn each_refusal_of_socks5_is_an_error_of_the_proxy_with_its_reason() {
+    for reply in 1..=255 {
+        let why = match reply {
+            1 => "general failure",
+            2 => "not allowed by its rules",
+            3 => "network is unreachable",
+            4 => "host is unreachable",
+            5 => "connection refused",
+            6 => "time to live",
+            7 => "command",
+            8 => "kind of address",
+            _ => "unknown",
+        };
+        let script =
+            vec![Read(3), send([5, 0]), Read(by_name().len()), send([5, reply, 0, 1, 0, 0, 0, 0, 0, 0])];
+        let (outcome, _, address) = login_through(socks("socks5h"), script);
+        assert_fails("reply", &outcome, CD_ERR_PROXY, 0, &[why, &format!("reply {reply}"), &address]);
+    }
+}
+
+#[test]
+fn what_is_no_socks5_is_an_error_of_the_proxy() {
+    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[4, 90], &[0, 0], &[5, 1], &[5, 2], &[1, 0]] {
+        let (outcome, _, address) = login_through(socks("socks5h"), vec![Read(3), send(answer)]);
+        assert_fails("its choice", &outcome, CD_ERR_PROXY, 0, &["The proxy", &address]);
+    }
+    for answer in [&[4, 0, 0, 1][..], &[5, 0, 0, 2], &[5, 0, 0, 0], b"HTTP"] {
+        let script = vec![Read(3), send([5, 0]), Read(by_name().len()), send(answer)];
+        let (outcome, ..) = login_through(socks("socks5h"), script);
+        assert_fails("its reply", &outcome, CD_ERR_PROXY, 0, &["does not speak SOCKS5"]);
+    }
+}
+
+#[test]
+fn bytes_after_the_reply_of_socks5_are_an_error_of_the_proxy() {
+    let name = [&[5, 0, 0, 3, 1, b'x'], &PORT[..]].concat();
+    let v6 = [&[5, 0, 0, 4], &[0; 16][..], &PORT].concat();
+    for reply in [CONSENT.to_vec(), name, v6] {
+        let script = vec![Read(3), send([5, 0]), Read(by_name().len()), send([&reply[..], b"\x16"].concat())];
+        let (outcome, _, address) = login_through(socks("socks5h"), script);
+        assert_fails("more", &outcome, CD_ERR_PROXY, 0, &["something of its own", &address]);
+    }
+}
+
+#[test]
+fn a_socks5_proxy_that_closes_after_any_byte_is_a_lost_connection() {
+    let login = 3 + PROXY_USER.len() + PROXY_PASSWORD.len();
+    for end in [Cut, Step::Reset] {
+        for bytes in 0..2 + 2 + CONSENT.len() {
+            let ending = if bytes == 0 {
+                vec![Read(4), end.clone()]
+            } else {
+                vec![
+                    CutAfter { bytes, end: Box::new(end.clone()) },
+                    Read(4),
+                    send([5, 2]),
+                    Read(login),
+                    send([1, 0]),
+                    Read(by_name().len()),
+                    send(CONSENT),
+                ]
+            };
+            let (outcome, _, address) = login_through(socks_with_credentials, ending);
+            let what = format!("{end:?} after {bytes}");
+            assert_fails(&what, &outcome, CD_ERR_CONNECTION_LOST, 0, &["waiting for the proxy", &address]);
+        }
+    }
+}
+
+// ---- tunnels
+
+fn read_head(client: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(read_exactly(client, 1)?);
+    }
+    Ok(head)
+}
+
+fn read_exactly(client: &mut TcpStream, count: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    client.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A proxy for HTTP CONNECT that answers with this.
+fn http_proxy(target: SocketAddr, answer: &str) -> Relay {
+    let answer = answer.to_owned();
+    Relay::greeting(target, move |client| {
+        let head = read_head(client)?;
+        client.write_all(answer.as_bytes())?;
+        Ok(head)
+    })
+}
+
+/// A SOCKS5 proxy that asks for nothing, and answers with this.
+fn socks_proxy(target: SocketAddr, reply: Vec<u8>) -> Relay {
+    Relay::greeting(target, move |client| {
+        let mut said = read_exactly(client, 2)?;
+        said.extend(read_exactly(client, said[1].into())?);
+        client.write_all(&[5, 0])?;
+        let request = read_exactly(client, 4)?;
+        let address = match request[3] {
+            1 => read_exactly(client, 4)?,
+            4 => read_exactly(client, 16)?,
+            _ => {
+                let length = read_exactly(client, 1)?;
+                let name = read_exactly(client, length[0].into())?;
+                [length, name].concat()
+            }
+        };
+        said.extend([request, address, read_exactly(client, 2)?].concat());
+        client.write_all(&reply)?;
+        Ok(said)
+    })
+}
+
+/// Two logins through the proxy use one tunnel, in which it sees nothing but TLS.
+#[track_caller]
+fn assert_tunnels(what: &str, host: &str, scheme: &str, proxy: impl Fn(SocketAddr) -> Relay) {
+    let server = Hostile::tls(good_server(), vec![serve(GOOD)]);
+    let relay = proxy(server.address());
+    let client = Client::new(&format!("https://{host}:{}", server.port()))
+        .proxy(&format!("{scheme}://{USER_INFO}@127.0.0.1:{}", relay.port()));
+    for _ in 0..2 {
+        let outcome = client.login();
+        assert_eq!(outcome.code, CD_OK as i32, "{what}: {outcome:?}");
+        assert_eq!(outcome.token.as_deref(), Some(TOKEN));
+        assert_no_proxy_secrets(&client, &outcome);
+    }
+    let connections = server.connections();
+    assert_eq!(connections.len(), 1, "{what}");
+    assert_eq!(connections[0].requests, 2, "{what}");
+    assert_eq!(connections[0].server_name.as_deref(), Some(host), "{what}");
+    let sent = relay.sent();
+    assert_eq!(sent.len(), 1, "{what}");
+    let seen = String::from_utf8_lossy(&sent[0]);
+    assert!(sent[0].windows(3).any(|window| window == [23, 3, 3]), "{what}: no TLS was seen");
+    for secret in ["hunter2", "ada.l", "/authenticate", TOKEN] {
+        assert!(!seen.contains(secret), "{what}: the proxy saw {secret}");
+    }
+}
+
+#[test]
+fn any_success_of_connect_makes_a_tunnel_and_interim_answers_are_passed_over() {
+    for answer in [
+        "HTTP/1.1 200 Connection established\r\n\r\n".to_owned(),
+        "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(), // means nothing here: RFC 9110, 9.3.6
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+        "HTTP/1.1 201 X\r\n\r\n".to_owned(),
+        "HTTP/1.1 204 X\r\n\r\n".to_owned(),
+        "HTTP/1.1 299 X\r\n\r\n".to_owned(),
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n".to_owned(),
+        format!("{}HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 103 X\r\nA: b\r\n\r\n".repeat(16)),
+    ] {
+        assert_tunnels(&answer, "api.couchdrop.test", "http", |target| http_proxy(target, &answer));
+    }
+}
+
+#[test]
+fn socks5_makes_a_tunnel_whatever_address_it_bound() {
+    let v6 = [&[5, 0, 0, 4], &[0; 16][..], &PORT].concat();
+    let name = [&[5, 0, 0, 3, 255], &[b'x'; 255][..], &PORT].concat();
+    let empty = [&[5, 0, 0, 3, 0], &PORT[..]].concat();
+    for reply in [CONSENT.to_vec(), v6, name, empty] {
+        for scheme in ["socks5", "socks5h"] {
+            let what = format!("{scheme}, {reply:?}");
+            assert_tunnels(&what, "api.couchdrop.test", scheme, |target| socks_proxy(target, reply.clone()));
+        }
+    }
+}
+
+#[test]
+fn loopback_goes_through_a_proxy_that_was_set_by_hand() {
+    assert_tunnels("localhost", "localhost", "http", |target| http_proxy(target, "HTTP/1.1 200 OK\r\n\r\n"));
+    assert_tunnels("localhost", "localhost", "socks5h", |target| socks_proxy(target, CONSENT.to_vec()));
+}
+
+#[test]
+fn localhost_is_not_looked_up_for_socks5_either() {
+    assert_tunnels("localhost", "localhost", "socks5", |target| socks_proxy(target, CONSENT.to_vec()));
+    assert_eq!(LOOKUPS_OF_LOCALHOST.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_handshake_through_a_tunnel_is_refused_and_lost_as_any_other() {
+    let server = Hostile::plain(vec![vec![Read(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")]]);
+    let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");
+    let outcome = Client::new(BASE).proxy(&http(relay.port())).login();
+    assert_fails("no TLS", &outcome, CD_ERR_TLS, 0, &["no TLS"]);
+    assert_eq!(outcome.attempts, 0);
+
+    let server = Hostile::plain(vec![vec![Read(5), Cut]]);
+    let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");
+    let outcome = Client::new(BASE).proxy(&http(relay.port())).login();
+    assert_fails("cut", &outcome, CD_ERR_CONNECTION_LOST, 0, &["in the TLS handshake"]);
+    assert_eq!(outcome.attempts, 0);
+}
+
+#[test]
+fn many_logins_at_once_each_have_a_tunnel_of_their_own() {
+    const LOGINS: usize = 8;
+    let server = Hostile::tls(good_server(), vec![vec![Request, Step::Gate("go"), send(GOOD)]]);
+    let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");
+    let client = Client::new(&server.url()).proxy(&http(relay.port()));
+    thread::scope(|scope| {
+        for _ in 0..LOGINS {
+            scope.spawn(|| client.login().expect(CD_OK));
+        }
+        server.wait(|seen| seen.iter().filter(|seen| seen.requests == 1).count() == LOGINS);
+        server.open_gate("go");
+    });
+    assert_eq!(relay.sent().len(), LOGINS);
+}
