@@ -1478,7 +1478,7 @@ impl Bits {
             if self.count % 8 == 0 {
                 self.bytes.push(0);
             }
-            *self.bytes.last_mut().unwrap() |= ((bits >> bit & 1) as u8) << (self.count % 8);
+            *self.bytes.last_mut().unwrap() |= (((bits >> bit) & 1) as u8) << (self.count % 8);
             self.count += 1;
         }
     }
@@ -1498,7 +1498,7 @@ fn gzip(text: &str) -> Vec<u8> {
     for byte in text.bytes() {
         crc ^= u32::from(byte);
         for _ in 0..8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
         }
     }
     [
