@@ -6,6 +6,7 @@ mod hostile;
 use std::ffi::{CStr, c_char, c_int};
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
@@ -19,6 +20,7 @@ use rcgen::{
     PKCS_ED25519, SanType, date_time_ymd,
 };
 use rustls::crypto::ring::{default_provider, sign::any_supported_type};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
@@ -392,6 +394,38 @@ fn a_signature_that_is_wrong_is_refused() {
     let mut shown = issued(leaf("localhost"), &ca.issuer);
     shown.key = KeyPair::generate().unwrap();
     refused("another key", &shown, "localhost", path(&ca.file), &["certificate", "key is another"]);
+}
+
+/// A certificate for localhost whose authority has this RSA key and signs so, and the authority's file: by openssl,
+/// since what makes the others refuses to.
+fn weakly_issued(bits: &str, digest: &str) -> (Shown, String) {
+    let openssl = |arguments: &[&str]| {
+        let done = Command::new("openssl").args(arguments).output().expect("the program openssl");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    let key = KeyPair::generate().unwrap();
+    let own_key = file("weak.key", key.serialize_pem());
+    let [ca, ca_key, leaf] = ["weak-ca.pem", "weak-ca.key", "weak.pem"].map(|name| file(name, ""));
+    let (ca, ca_key) = (path(&ca), path(&ca_key));
+    let rsa = format!("rsa:{bits}");
+    openssl(&["req", "-x509", "-newkey", &rsa, "-nodes", "-subj", "/CN=Weak", "-out", ca, "-keyout", ca_key]);
+    let subject = ["req", "-x509", "-new", "-subj", "/CN=x", "-addext", "subjectAltName=DNS:localhost"];
+    let rest = ["-addext", "basicConstraints=CA:FALSE", "-key", path(&own_key), "-CA", ca, "-CAkey", ca_key];
+    openssl(&[&subject[..], &rest, &[&format!("-{digest}"), "-out", path(&leaf)]].concat());
+    let certificate = CertificateDer::from_pem_file(&leaf).unwrap();
+    (Shown { chain: vec![certificate], key }, ca.to_owned())
+}
+
+#[test]
+fn a_signature_by_a_weak_key_or_digest_is_refused() {
+    let (shown, ca_file) = weakly_issued("2048", "sha256");
+    taken("what is strong enough", &shown, "localhost", &ca_file);
+    for (bits, digest, words) in
+        [("1024", "sha256", "signature"), ("2048", "sha1", "not safe"), ("2048", "md5", "not safe")]
+    {
+        let (shown, ca_file) = weakly_issued(bits, digest);
+        refused(&format!("{bits} bits, {digest}"), &shown, "localhost", &ca_file, &["certificate", words]);
+    }
 }
 
 #[test]
