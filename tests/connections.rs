@@ -1,6 +1,7 @@
 //! Connections: when one is used again, when it must not be, and who may use it.
 
 mod hostile;
+mod resolver;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -51,33 +52,10 @@ unsafe extern "C" fn getaddrinfo(
     LOOKUPS.fetch_add(1, Ordering::SeqCst);
     // SAFETY: a name, as the caller promises.
     assert_eq!(unsafe { CStr::from_ptr(node) }, c"api.couchdrop.test");
-    let address = Box::leak(Box::new(libc::sockaddr_in {
-        sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: 0,
-        sin_addr: libc::in_addr { s_addr: u32::from(Ipv4Addr::LOCALHOST).to_be() },
-        sin_zero: [0; 8],
-    }));
-    let found = Box::leak(Box::new(libc::addrinfo {
-        ai_flags: 0,
-        ai_family: libc::AF_INET,
-        ai_socktype: libc::SOCK_STREAM,
-        ai_protocol: 0,
-        ai_addrlen: size_of::<libc::sockaddr_in>() as libc::socklen_t,
-        ai_addr: std::ptr::from_mut(address).cast(),
-        ai_canonname: std::ptr::null_mut(),
-        ai_next: std::ptr::null_mut(),
-    }));
     // SAFETY: may be written to, as the caller promises.
-    unsafe { *result = found };
+    unsafe { *result = resolver::list(&[Ipv4Addr::LOCALHOST]) };
     0
 }
-
-/// Replaces the C library's: what ours gave lives on.
-///
-/// # Safety
-/// Any pointer.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn freeaddrinfo(_: *mut libc::addrinfo) {}
 
 #[test]
 fn a_warm_login_uses_the_connection_that_is_there_and_looks_no_name_up() {

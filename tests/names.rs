@@ -1,6 +1,8 @@
 //! Names and addresses: lookups that hang, fail or are shared, and addresses that do not answer. The C library's
 //! `getaddrinfo` is replaced in this test's program by one that does as it is told.
 
+mod resolver;
+
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -91,35 +93,10 @@ unsafe extern "C" fn getaddrinfo(
     guard.get_or_insert_default().inside -= 1;
     CHANGED.notify_all();
     let Told::Addresses(addresses) = told else { return libc::EAI_NONAME };
-    let mut head: *mut libc::addrinfo = std::ptr::null_mut();
-    for address in addresses.into_iter().rev() {
-        let socket = Box::leak(Box::new(libc::sockaddr_in {
-            sin_family: libc::AF_INET as libc::sa_family_t,
-            sin_port: 0,
-            sin_addr: libc::in_addr { s_addr: u32::from(address).to_be() },
-            sin_zero: [0; 8],
-        }));
-        head = Box::leak(Box::new(libc::addrinfo {
-            ai_flags: 0,
-            ai_family: libc::AF_INET,
-            ai_socktype: libc::SOCK_STREAM,
-            ai_protocol: 0,
-            ai_addrlen: size_of::<libc::sockaddr_in>() as libc::socklen_t,
-            ai_addr: std::ptr::from_mut(socket).cast(),
-            ai_canonname: std::ptr::null_mut(),
-            ai_next: head,
-        }));
-    }
-    unsafe { *result = head };
+    // SAFETY: may be written to, as the caller promises.
+    unsafe { *result = resolver::list(&addresses) };
     0
 }
-
-/// Replaces the C library's: what ours gave lives on.
-///
-/// # Safety
-/// Any pointer.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn freeaddrinfo(_: *mut libc::addrinfo) {}
 
 // ---- logins
 

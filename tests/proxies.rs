@@ -1,6 +1,7 @@
 //! Proxies: what is said to them, what becomes of their answers, and what they never get to see.
 
 mod hostile;
+mod resolver;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io::{self, Read as _, Write as _};
@@ -40,33 +41,10 @@ unsafe extern "C" fn getaddrinfo(
         b"api.couchdrop.test" => ADDRESS,
         _ => return libc::EAI_NONAME,
     };
-    let address = Box::leak(Box::new(libc::sockaddr_in {
-        sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: 0,
-        sin_addr: libc::in_addr { s_addr: u32::from(address).to_be() },
-        sin_zero: [0; 8],
-    }));
-    let found = Box::leak(Box::new(libc::addrinfo {
-        ai_flags: 0,
-        ai_family: libc::AF_INET,
-        ai_socktype: libc::SOCK_STREAM,
-        ai_protocol: 0,
-        ai_addrlen: size_of::<libc::sockaddr_in>() as libc::socklen_t,
-        ai_addr: std::ptr::from_mut(address).cast(),
-        ai_canonname: std::ptr::null_mut(),
-        ai_next: std::ptr::null_mut(),
-    }));
     // SAFETY: may be written to, as the caller promises.
-    unsafe { *result = found };
+    unsafe { *result = resolver::list(&[address]) };
     0
 }
-
-/// Replaces the C library's: what ours gave lives on.
-///
-/// # Safety
-/// Any pointer.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn freeaddrinfo(_: *mut libc::addrinfo) {}
 
 /// A base URL that only a proxy can reach.
 const BASE: &str = "https://api.couchdrop.test:8443";
