@@ -158,12 +158,20 @@ impl Service {
                 }
             };
             let retry_after = report.retry_after.and_then(|seconds| u64::try_from(seconds).ok());
-            let Some(wait) =
-                backoff.next(call.remaining(), retry_after.map(Duration::from_secs), call.chance)
-            else {
+            let asked = || match retry_after {
+                Some(seconds) => format!(" (the service asks for {seconds} s)"),
+                None => String::new(),
+            };
+            let wait = backoff.next(call.remaining(), retry_after.map(Duration::from_secs), call.chance);
+            let Some(wait) = wait else {
+                call.log(Level::Warn, || {
+                    format!("giving up, for want of retries or of time{}: {}", asked(), report.failure)
+                });
                 return Err(report);
             };
-            call.log(Level::Warn, || format!("trying again in {} ms: {}", wait.as_millis(), report.failure));
+            call.log(Level::Warn, || {
+                format!("trying again in {} ms{}: {}", wait.as_millis(), asked(), report.failure)
+            });
             call.enter(Phase::BackOff);
             last = Some(report);
             if let Err(failure) = crate::wire::wait::pause(call, wait) {

@@ -277,6 +277,7 @@ impl Wire {
         };
         call.enter(Phase::Lookup);
         let started = call.clock.now();
+        call.log(Level::Debug, || format!("looking up {name}"));
         let known = self.last_good.get();
         let patience = (!known.is_empty()).then(|| PATIENCE.min(self.route.connect_timeout / 4));
         let why = match shared(call.process).lookups.resolve(call, name, patience) {

@@ -168,7 +168,11 @@ fn connect(
         listen(call, connection)?;
     };
     if !(200..300).contains(&status) {
-        let hint = if status == 407 { ": it wants a user name and a password" } else { "" };
+        let hint = match (status, &proxy.credentials) {
+            (407, None) => ": it wants a user name and a password",
+            (407, Some(_)) => ": it does not take this user name and password",
+            _ => "",
+        };
         return Err(refused(proxy, format!("refused the tunnel with status {status}{hint}"), status));
     }
     connection.consume(length);

@@ -148,6 +148,14 @@ fn help(state: &Mutex<State>) {
                 state.helpers -= 1;
                 return;
             };
+            // Its place among those under way and this one: all who waited have gone.
+            let here = state.under_way.get(&lookup.name).is_some_and(|current| Arc::ptr_eq(current, &lookup));
+            if Arc::strong_count(&lookup) == 1 + usize::from(here) {
+                if here {
+                    state.under_way.remove(&lookup.name);
+                }
+                continue;
+            }
             lookup.taken.store(true, Ordering::Relaxed);
             lookup
         };
