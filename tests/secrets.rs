@@ -36,6 +36,7 @@ fn read_line(from: &mut ChildStdout) -> String {
 impl Server {
     fn start() -> Server {
         let program: PathBuf = std::env::current_exe().unwrap().parent().unwrap().join("../stand_in");
+        #[allow(clippy::zombie_processes)] // Drop waits for it
         let mut process = Command::new(&program)
             .arg("--until-eof")
             .stdin(Stdio::piped())

@@ -26,9 +26,11 @@ export PKG_CONFIG_PATH=$STAGE/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 PEERS_WORK=$(mktemp -d)
 trap 'rm -rf "$PEERS_WORK"' EXIT
 chmod 755 "$PEERS_WORK" # for peers that run as nobody
+# Beside the probe, since other users may not see this folder.
+install -m 755 "$STAGE/lib/libcouchdrop.so.1" "$PEERS_WORK/libcouchdrop.so.1"
 # shellcheck disable=SC2046
 gcc -std=gnu11 -g -O1 -Wall -Wextra -Wshadow -Wconversion -Werror -o "$PEERS_WORK/probe" tests/peers/probe.c \
-    $(pkg-config --cflags --libs couchdrop) "-Wl,-rpath,$STAGE/lib"
+    $(pkg-config --cflags --libs couchdrop) "-Wl,-rpath,$PEERS_WORK"
 # Built now: there is no network inside.
 scripts/with-stand-in true
 
