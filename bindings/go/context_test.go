@@ -349,7 +349,7 @@ func threads(t *testing.T) int {
 	t.Helper()
 	status, err := os.Open("/proc/self/status")
 	if err != nil {
-		t.Skip("this system does not tell how many threads there are")
+		lacking(t, "this system does not tell how many threads there are")
 	}
 	defer status.Close()
 	for lines := bufio.NewScanner(status); lines.Scan(); {
@@ -369,7 +369,7 @@ func descriptors(t *testing.T) int {
 	t.Helper()
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skip("this system does not tell which descriptors are open")
+		lacking(t, "this system does not tell which descriptors are open")
 	}
 	return len(open)
 }

@@ -180,10 +180,10 @@ func TestTheSystemsLibraryIsFoundByPkgConfig(t *testing.T) {
 	stage, err := filepath.Abs("../../target/stage/lib")
 	must(t, err)
 	if _, err := os.Stat(filepath.Join(stage, "pkgconfig", "couchdrop.pc")); err != nil {
-		t.Skip("no library is staged in the project's target folder (`make lib`)")
+		lacking(t, "no library is staged in the project's target folder (`make lib`)")
 	}
 	if _, err := exec.LookPath("pkg-config"); err != nil {
-		t.Skip("there is no pkg-config")
+		lacking(t, "there is no pkg-config")
 	}
 	user := newOutside(t)
 	here, err := filepath.Abs(".")
