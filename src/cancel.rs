@@ -117,12 +117,7 @@ pub type SharedCancel = Arc<Cancel>;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn readable(descriptor: RawFd) -> bool {
-        let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
-        // SAFETY: one pollfd.
-        unsafe { libc::poll(&mut poll, 1, 0) == 1 }
-    }
+    use crate::wake::tests::readable;
 
     #[test]
     fn a_trigger_wakes_those_who_wait_and_those_who_come_later() {

@@ -91,10 +91,10 @@ fn errno() -> *mut libc::c_int {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn readable(descriptor: RawFd) -> bool {
+    pub(crate) fn readable(descriptor: RawFd) -> bool {
         let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
         // SAFETY: one pollfd.
         unsafe { libc::poll(&mut poll, 1, 0) == 1 }
