@@ -54,6 +54,15 @@ test: setup ## Run everything that must hold
 test-%: setup
 	@scripts/test $*
 
+.PHONY: packages
+packages: ## Make and check what is published; takes minutes and tools of its own
+	@scripts/setup packages
+	@scripts/packages
+
+packages-%:
+	@scripts/setup packages
+	@scripts/packages $*
+
 .PHONY: lib
 lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build what ships and stage it in target/stage
 	@$(MAKE) --no-print-directory install \
