@@ -95,6 +95,10 @@ header: ## Generate include/couchdrop.h from the Rust sources
 	@scripts/header
 
 # Not after `lib`: so that `sudo make install` runs no compiler as root.
+.PHONY: abi
+abi: lib ## Write abi/libcouchdrop.abi anew after an addition to the ABI
+	@scripts/abi abi/libcouchdrop.abi
+
 .PHONY: install
 install: ## Install under PREFIX what `make lib` built
 	@test -e '$(ARCHIVE)' || { echo 'nothing to install yet: run `make lib` first' >&2; exit 1; }
