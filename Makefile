@@ -9,6 +9,7 @@ PYTHON ?= python3
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -34,7 +35,7 @@ help: ## Show this list
 	@echo
 	@echo '  make test-STEP      Run one step of the tests: $(sort $(notdir $(wildcard scripts/test.d/*)))'
 	@echo
-	@echo 'Settings for install: PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
+	@echo 'Settings for install: PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) MANDIR=$(MANDIR) DESTDIR=$(DESTDIR)'
 
 .PHONY: setup
 setup: ## Install what building and testing need and this machine lacks
@@ -66,7 +67,7 @@ packages-%:
 .PHONY: lib
 lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build what ships and stage it in target/stage
 	@$(MAKE) --no-print-directory install \
-	  PREFIX='$(STAGE)' LIBDIR='$(STAGE)/lib' INCLUDEDIR='$(STAGE)/include' DESTDIR=
+	  PREFIX='$(STAGE)' LIBDIR='$(STAGE)/lib' INCLUDEDIR='$(STAGE)/include' MANDIR='$(STAGE)/share/man' DESTDIR=
 	@scripts/go-archive '$(ARCHIVE)'
 
 # Cargo knows best whether there is anything to do. Shared and static library come from one build, without
@@ -94,20 +95,22 @@ $(ARCHIVE): $(LIB)/release/libcouchdrop.a scripts/prune-archive $(wildcard abi/e
 header: ## Generate include/couchdrop.h from the Rust sources
 	@scripts/header
 
-# Not after `lib`: so that `sudo make install` runs no compiler as root.
 .PHONY: abi
 abi: lib ## Write abi/libcouchdrop.abi anew after an addition to the ABI
 	@scripts/abi abi/libcouchdrop.abi
 
+# Not after `lib`: so that `sudo make install` runs no compiler as root.
 .PHONY: install
 install: ## Install under PREFIX what `make lib` built
 	@test -e '$(ARCHIVE)' || { echo 'nothing to install yet: run `make lib` first' >&2; exit 1; }
-	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' ABI='$(ABI)' \
+	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
+	  DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' ABI='$(ABI)' \
 	  scripts/install '$(SHARED)' '$(ARCHIVE)' '$(LINKED)'
 
 .PHONY: uninstall
 uninstall: ## Remove what `make install` put there
-	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' ABI='$(ABI)' \
+	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
+	  DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' ABI='$(ABI)' \
 	  scripts/uninstall
 
 .PHONY: fmt
