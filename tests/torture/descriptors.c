@@ -1,0 +1,108 @@
+/*
+ * A process with no descriptors left: at every number that remains, a login succeeds or says so
+ * (9003), by its deadline, and leaves none of them behind.
+ */
+#include "resolver.h"
+
+#include <sys/resource.h>
+
+/* Lets the process have that many descriptors more than are open. */
+static void leave(int count) {
+    struct rlimit limit;
+    need(getrlimit(RLIMIT_NOFILE, &limit) == 0, "getrlimit");
+    limit.rlim_cur = count < 0 ? limit.rlim_max : (rlim_t)(open_descriptors() + count);
+    need(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
+}
+
+/* Takes the free numbers below the highest that is open, so that a limit leaves what it says. */
+static void fill_gaps(void) {
+    int number;
+    for (number = 1023; fcntl(number, F_GETFD) < 0; number--)
+        ;
+    while (--number > STDERR_FILENO)
+        if (fcntl(number, F_GETFD) < 0)
+            need(dup2(STDERR_FILENO, number) == number, "dup2");
+}
+
+/* What a login ends with, by what is left; none is lost, and once there are enough again all is well. */
+static void exhausted(const char *what, cd_options *(*make)(void), int with_cancel, int warm) {
+    int left, succeeded = 0, refused = 0;
+    for (left = 0; left < 12; left++) {
+        cd_options *options = make();
+        cd_cancel *cancel = with_cancel ? cd_cancel_new() : NULL;
+        int before = open_descriptors(), after;
+        cd_code code;
+        CHECK_CODE(CD_OK, cd_options_set_max_retries(options, 1, NULL));
+        if (warm)
+            CHECK_CODE(CD_OK, log_in_as(options, cancel, 0, "ada@example.com"));
+        leave(left);
+        code = log_in_as(options, cancel, 10000, "ada@example.com");
+        CHECK(cd_connect(options, cancel, 10000, NULL) == code);
+        leave(-1);
+        if (code != CD_OK && code != CD_ERR_RESOURCES)
+            fprintf(stderr, "%s with %d left: ", what, left);
+        CHECK_CODE(CD_OK, code == CD_ERR_RESOURCES ? CD_OK : code);
+        CHECK(!succeeded || code == CD_OK);
+        succeeded += code == CD_OK;
+        refused += code == CD_ERR_RESOURCES;
+        CHECK_CODE(CD_OK, log_in_as(options, cancel, 0, "ada@example.com"));
+        cd_options_free(options);
+        cd_cancel_free(cancel);
+        after = open_descriptors();
+        CHECK(after == before);
+    }
+    printf("%s: enough with %d descriptors\n", what, refused);
+    CHECK(succeeded > 0);
+    CHECK(warm || refused > 0);
+}
+
+/* Many threads that share too few. */
+static cd_options *shared;
+static int results[2];
+
+static void *run_logins(void *argument) {
+    cd_cancel *cancel = cd_cancel_new();
+    int i;
+    (void)argument;
+    for (i = 0; i < 30; i++) {
+        cd_code code = log_in_as(shared, i % 2 ? cancel : NULL, 20000, "ada@example.com");
+        CHECK_CODE(CD_OK, code == CD_ERR_RESOURCES ? CD_OK : code);
+        __atomic_add_fetch(&results[code == CD_OK], 1, __ATOMIC_RELAXED);
+    }
+    cd_cancel_free(cancel);
+    return NULL;
+}
+
+static void shared_by_threads(void) {
+    pthread_t threads[8];
+    int i, before = open_descriptors();
+    shared = named_options();
+    CHECK_CODE(CD_OK, cd_options_set_max_retries(shared, 0, NULL));
+    leave(6);
+    for (i = 0; i < 8; i++)
+        need(pthread_create(&threads[i], NULL, run_logins, NULL) == 0, "pthread_create");
+    for (i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    leave(-1);
+    printf("8 threads with 6 descriptors: %d logins, %d without\n", results[1], results[0]);
+    CHECK(results[0] > 0 && results[1] > 0);
+    CHECK_CODE(CD_OK, log_in(shared));
+    cd_options_free(shared);
+    CHECK(open_descriptors() == before);
+}
+
+int main(void) {
+    int i;
+    resolver_start();
+    give_up_after(60);
+    fill_gaps();
+    for (i = 0; i < times(); i++) {
+        exhausted("a name", named_options, 0, 0);
+        exhausted("a name, with a cancel handle", named_options, 1, 0);
+        exhausted("localhost", stand_in_options, 0, 0);
+        exhausted("localhost, with a cancel handle", stand_in_options, 1, 0);
+        exhausted("a warm login", named_options, 1, 1);
+    }
+    shared_by_threads();
+    return checks_result();
+}

@@ -1,0 +1,126 @@
+/*
+ * What the programs of this folder share, beside the checks and the scripted server of tests/c: a
+ * resolver and descriptors that a test controls, chance that can be repeated, and how long to go on.
+ *
+ * The functions that stand in for the C library's are found before it, by the shared library too.
+ */
+#ifndef TORTURE_H
+#define TORTURE_H
+
+#include "server.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define need(done, what) server_need((done), (what))
+
+/** How often the longer variant does what the short one does once: TORTURE_TIMES, 1 by default. */
+static inline int times(void) {
+    const char *times = getenv("TORTURE_TIMES");
+    return times != NULL && atoi(times) > 0 ? atoi(times) : 1;
+}
+
+/** What hangs ends the program by SIGALRM, after that many seconds for each of times(). */
+static inline void give_up_after(unsigned seconds) {
+    alarm(seconds * (unsigned)times() * (unsigned)(1 + slack_ms() / 5000));
+}
+
+/* ---- chance */
+
+static uint64_t chance_state;
+
+/** Starts where TORTURE_SEED says, or anew; says where, so that a failure can be had again. */
+static inline void chance_start(void) {
+    const char *seed = getenv("TORTURE_SEED");
+    chance_state = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
+    printf("TORTURE_SEED=%llu\n", (unsigned long long)chance_state);
+    fflush(stdout);
+}
+
+/** SplitMix64. */
+static inline uint64_t chance(void) {
+    uint64_t z = __atomic_add_fetch(&chance_state, 0x9e3779b97f4a7c15u, __ATOMIC_RELAXED);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* ---- descriptors */
+
+/** How many descriptors are open. */
+static inline int open_descriptors(void) {
+    DIR *folder = opendir("/proc/self/fd");
+    int count = -1; /* opendir's own */
+    need(folder != NULL, "/proc/self/fd");
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count - 2; /* . and .. */
+}
+
+/** How many threads this process has. */
+static inline int running_threads(void) {
+    DIR *folder = opendir("/proc/self/task");
+    int count = -2;
+    need(folder != NULL, "/proc/self/task");
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+/**
+ * How many descriptors are open once no other thread is left: one that looks a name up holds one for
+ * a moment longer than the login that waited for it.
+ */
+static inline int settled_descriptors(void) {
+    int64_t until = now_ms() + 10000 + slack_ms();
+    while (running_threads() > 1 && now_ms() < until)
+        sched_yield();
+    return open_descriptors();
+}
+
+/* ---- options and logins */
+
+/** A name that only resolver.h knows, and the stand-in's certificate. */
+#define NAME "api.couchdrop.test"
+
+/** As stand_in_options(), but for a name that has to be looked up. */
+static inline cd_options *named_options(void) {
+    cd_options *options = stand_in_options();
+    const char *port = strrchr(environment("COUCHDROP_BASE_URL"), ':');
+    char url[60];
+    snprintf(url, sizeof url, "https://" NAME "%s", port);
+    CHECK_CODE(CD_OK, cd_options_set_base_url(options, url, NULL));
+    CHECK_CODE(CD_OK, cd_options_set_proxy(options, NULL, NULL));
+    return options;
+}
+
+/** Logs in; what came must fit the code. */
+static inline cd_code log_in_as(const cd_options *options, const cd_cancel *cancel,
+                                uint32_t timeout_ms, const char *username) {
+    cd_token *token = NULL;
+    cd_error *error = NULL;
+    cd_code code = cd_authenticate_with(options, cancel, timeout_ms, username, PASSWORD, "torture",
+                                        &token, &error);
+    CHECK((token != NULL) == (code == CD_OK));
+    CHECK((error == NULL) == (code == CD_OK));
+    CHECK(cd_error_code(error) == code);
+    cd_token_free(token);
+    cd_error_free(error);
+    return code;
+}
+
+static inline cd_code log_in(const cd_options *options) {
+    return log_in_as(options, NULL, 0, "ada@example.com");
+}
+
+#endif
