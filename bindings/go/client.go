@@ -26,8 +26,8 @@ type Credentials struct {
 	System string
 }
 
-// Client logs in, and keeps connections for the next login. Any number of goroutines may use it. Close it when it is
-// not needed any more.
+// Client logs in, and keeps connections for the next login. [NewClient] makes it. Any number of goroutines may use it.
+// Close it when it is not needed any more; one that was forgotten is closed when it is garbage.
 type Client struct {
 	settings
 	// One element for each call that runs.
@@ -117,6 +117,9 @@ func (c *Client) Connect(ctx context.Context) error {
 // Close stops the calls that are under way, waits for them to return and closes the connections. Those calls, and later
 // ones, end with an error that is [ErrClosed] and [ErrCancelled]. It returns nil; closing again does nothing.
 func (c *Client) Close() error {
+	if c.turns == nil {
+		return nil // Not made by NewClient: there is nothing to close.
+	}
 	c.close.Do(func() {
 		close(c.closed)
 		// Whoever has all the turns is alone.

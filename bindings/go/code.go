@@ -28,7 +28,7 @@ const (
 	// CodeUnavailable: the service has no capacity (503).
 	CodeUnavailable Code = C.CD_ERR_UNAVAILABLE
 
-	// CodeNullArgument: an argument of the C library is missing. This package does not cause it.
+	// CodeNullArgument: something that must be there is nil, or a [Client] was not made by [NewClient].
 	CodeNullArgument Code = C.CD_ERR_NULL_ARGUMENT
 	// CodeInvalidUTF8: a string is not valid UTF-8, or holds a NUL.
 	CodeInvalidUTF8 Code = C.CD_ERR_INVALID_UTF8
@@ -75,34 +75,35 @@ const (
 	CodeResources Code = C.CD_ERR_RESOURCES
 )
 
-// The errors for [errors.Is], one for each [Code]. What a call returns is an [*Error], which tells more.
+// The errors for [errors.Is], one for each [Code], where more is said. What a call returns is an [*Error], which has the
+// details.
 var (
-	ErrHTTPStatus        error = codeError(CodeHTTPStatus)
-	ErrTwoFactorRequired error = codeError(CodeTwoFactorRequired)
-	ErrAccessDenied      error = codeError(CodeAccessDenied)
-	ErrRateLimited       error = codeError(CodeRateLimited)
-	ErrServer            error = codeError(CodeServer)
-	ErrUnavailable       error = codeError(CodeUnavailable)
-	ErrNullArgument      error = codeError(CodeNullArgument)
-	ErrInvalidUTF8       error = codeError(CodeInvalidUTF8)
-	ErrEmptyArgument     error = codeError(CodeEmptyArgument)
-	ErrOutOfRange        error = codeError(CodeOutOfRange)
-	ErrInvalidURL        error = codeError(CodeInvalidURL)
-	ErrInsecureURL       error = codeError(CodeInsecureURL)
-	ErrCAFile            error = codeError(CodeCAFile)
-	ErrOptionsInUse      error = codeError(CodeOptionsInUse)
-	ErrDNS               error = codeError(CodeDNS)
-	ErrConnect           error = codeError(CodeConnect)
-	ErrProxy             error = codeError(CodeProxy)
-	ErrTLS               error = codeError(CodeTLS)
-	ErrTimeout           error = codeError(CodeTimeout)
-	ErrConnectionLost    error = codeError(CodeConnectionLost)
-	ErrMalformedResponse error = codeError(CodeMalformedResponse)
-	ErrResponseTooLarge  error = codeError(CodeResponseTooLarge)
-	ErrCancelled         error = codeError(CodeCancelled)
-	ErrPanic             error = codeError(CodePanic)
-	ErrInternal          error = codeError(CodeInternal)
-	ErrResources         error = codeError(CodeResources)
+	ErrHTTPStatus        error = codeError(CodeHTTPStatus)        // a status that has no code of its own
+	ErrTwoFactorRequired error = codeError(CodeTwoFactorRequired) // 401: the account needs two-factor authentication
+	ErrAccessDenied      error = codeError(CodeAccessDenied)      // 403: wrong user name or password, or an unconfirmed account
+	ErrRateLimited       error = codeError(CodeRateLimited)       // 429: too many requests; see RetryAfter
+	ErrServer            error = codeError(CodeServer)            // 500, 502, 504: the service failed
+	ErrUnavailable       error = codeError(CodeUnavailable)       // 503: the service has no capacity
+	ErrNullArgument      error = codeError(CodeNullArgument)      // something is nil, or not made by its New function
+	ErrInvalidUTF8       error = codeError(CodeInvalidUTF8)       // a string that is not valid UTF-8, or holds a NUL
+	ErrEmptyArgument     error = codeError(CodeEmptyArgument)     // a string that must not be empty
+	ErrOutOfRange        error = codeError(CodeOutOfRange)        // a number, a duration or a length
+	ErrInvalidURL        error = codeError(CodeInvalidURL)        // no URL, or one with a part that it must not have
+	ErrInsecureURL       error = codeError(CodeInsecureURL)       // plain http to a host that is not loopback
+	ErrCAFile            error = codeError(CodeCAFile)            // a CA file that can't be used
+	ErrOptionsInUse      error = codeError(CodeOptionsInUse)      // not caused by this package
+	ErrDNS               error = codeError(CodeDNS)               // a name could not be resolved
+	ErrConnect           error = codeError(CodeConnect)           // no address lets itself be connected to
+	ErrProxy             error = codeError(CodeProxy)             // the proxy refused, or its variable can't be used
+	ErrTLS               error = codeError(CodeTLS)               // the certificate or the handshake
+	ErrTimeout           error = codeError(CodeTimeout)           // the deadline, or the connect timeout
+	ErrConnectionLost    error = codeError(CodeConnectionLost)    // the connection ended before the answer was whole
+	ErrMalformedResponse error = codeError(CodeMalformedResponse) // an answer that is not this API's
+	ErrResponseTooLarge  error = codeError(CodeResponseTooLarge)  // an answer beyond the limit
+	ErrCancelled         error = codeError(CodeCancelled)         // stopped by its context or by Client.Close
+	ErrPanic             error = codeError(CodePanic)             // a defect in the library, caught at its boundary
+	ErrInternal          error = codeError(CodeInternal)          // a state that the library did not expect
+	ErrResources         error = codeError(CodeResources)         // no descriptors or threads left
 )
 
 // String returns the name of the code in the C library, for instance "CD_ERR_TIMEOUT", which is the same in every

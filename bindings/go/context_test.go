@@ -3,13 +3,13 @@
 package couchdrop
 
 import (
-	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -170,7 +170,7 @@ func TestAContextOfAnotherKindStopsALogin(t *testing.T) {
 func TestAThousandLoginsHoldABoundedNumberOfThreads(t *testing.T) {
 	url, requests := silentServer(t)
 	client := newClient(t, WithBaseURL(url))
-	before := threads(t)
+	before, goroutines := status(t, "Threads"), runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	const logins = 1000
@@ -185,7 +185,8 @@ func TestAThousandLoginsHoldABoundedNumberOfThreads(t *testing.T) {
 		mustCome(t, requests)
 	}
 	// Beside the logins there are the threads of Go itself.
-	if during, most := threads(t), before+defaultMaxConcurrent+runtime.GOMAXPROCS(0)+10; during > most {
+	during, most := status(t, "Threads"), before+defaultMaxConcurrent+runtime.GOMAXPROCS(0)+10
+	if during > most {
 		t.Errorf("%d threads, want at most %d", during, most)
 	}
 	start := time.Now()
@@ -195,10 +196,11 @@ func TestAThousandLoginsHoldABoundedNumberOfThreads(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("all stopped after %v; %d threads", time.Since(start), threads(t))
+	t.Logf("all stopped after %v; %d threads before, %d during, %d after", time.Since(start), before, during, status(t, "Threads"))
 	if len(requests) != 0 {
 		t.Error("more logins were under way than may be")
 	}
+	waitFor(t, "goroutines are left", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
 
 func TestWaitingForATurnCountsAgainstTheTime(t *testing.T) {
@@ -287,6 +289,61 @@ func TestCloseStopsWhatIsUnderWay(t *testing.T) {
 	}
 }
 
+func TestCloseAmidLoginsOfManyGoroutines(t *testing.T) {
+	client := newClient(t, WithBaseURL(service.http), WithMaxConcurrent(4))
+	goroutines := runtime.NumGoroutine()
+	loggedIn := make(chan struct{}, 100000)
+	var group sync.WaitGroup
+	for i := 0; i < 20; i++ {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for {
+				_, err := client.Authenticate(context.Background(), account("ada"))
+				if errors.Is(err, ErrClosed) {
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				loggedIn <- struct{}{}
+			}
+		}()
+	}
+	for i := 0; i < 100; i++ {
+		mustCome(t, loggedIn)
+	}
+	for i := 0; i < 3; i++ {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			if err := client.Close(); err != nil {
+				t.Error(err)
+			}
+			// Whoever's Close has returned finds it closed.
+			if len(client.turns) != cap(client.turns) {
+				t.Error("Close returned amid calls")
+			}
+		}()
+	}
+	group.Wait()
+	waitFor(t, "goroutines are left", func() bool { return runtime.NumGoroutine() <= goroutines })
+}
+
+func TestAClientThatNobodyMadeSaysSo(t *testing.T) {
+	var client Client
+	if _, err := client.Authenticate(context.Background(), account("ada")); !errors.Is(err, ErrNullArgument) {
+		t.Error(err)
+	}
+	if err := client.Connect(context.Background()); !errors.Is(err, ErrNullArgument) {
+		t.Error(err)
+	}
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCancelledLoginsLeaveNothingBehind(t *testing.T) {
 	url, requests := silentServer(t)
 	before := descriptors(t)
@@ -345,24 +402,18 @@ func TestAForgottenClientIsReleased(t *testing.T) {
 	waitFor(t, "its descriptors are left", func() bool { return descriptors(t) <= before })
 }
 
-func threads(t *testing.T) int {
+// status returns a number that the system tells of this process: its Threads, or kB of memory.
+func status(t *testing.T, name string) int {
 	t.Helper()
-	status, err := os.Open("/proc/self/status")
+	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		lacking(t, "this system does not tell how many threads there are")
+		lacking(t, "this system does not tell how a process is")
 	}
-	defer status.Close()
-	for lines := bufio.NewScanner(status); lines.Scan(); {
-		if name, value, _ := strings.Cut(lines.Text(), ":"); name == "Threads" {
-			count, err := strconv.Atoi(strings.TrimSpace(value))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return count
-		}
-	}
-	t.Fatal("no number of threads")
-	return 0
+	_, value, _ := strings.Cut(string(text), "\n"+name+":")
+	number := 0
+	_, err = fmt.Sscan(value, &number)
+	must(t, err)
+	return number
 }
 
 func descriptors(t *testing.T) int {

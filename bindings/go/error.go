@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// ErrClosed, for [errors.Is], is why a call on a client that is closed, or that is being closed, was cancelled.
+// ErrClosed is why a call on a client that is closed, or that is being closed, was cancelled: for [errors.Is].
 var ErrClosed = errors.New("couchdrop: the client is closed")
 
 // Error says what went wrong in one call. It holds no password, token or user name, and does not change: any number

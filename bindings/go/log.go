@@ -40,13 +40,17 @@ const (
 )
 
 // WithLogger has log told what happens, one line without secrets at a time; what is above maxLevel is not even made.
-// A level that is none of the four is [ErrOutOfRange].
+// A level that is none of the four is [ErrOutOfRange], a function that is nil [ErrNullArgument]. Of several loggers the
+// last one counts.
 //
 // log runs in the goroutines whose calls it is told of, perhaps in several at once, and never after their calls have
 // returned. It must not close the client, and must not end its goroutine (runtime.Goexit, testing.T.FailNow). If it
 // panics, a call of the client that is under way panics with the same value, once the library has done its part.
 func WithLogger(maxLevel LogLevel, log func(level LogLevel, message string)) Option {
 	return func(s *settings) error {
+		if log == nil {
+			return invalid(CodeNullArgument, "The logger is nil")
+		}
 		sink := &logSink{log: log}
 		handle := cgo.NewHandle(sink)
 		err := run(func(failure **C.cd_error) C.cd_code {

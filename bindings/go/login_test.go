@@ -185,6 +185,7 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		"nobody at once":            {WithMaxConcurrent(0), ErrOutOfRange},
 		"too many at once":          {WithMaxConcurrent(1001), ErrOutOfRange},
 		"an unknown log level":      {WithLogger(5, func(LogLevel, string) {}), ErrOutOfRange},
+		"a logger that is nil":      {WithLogger(LogInfo, nil), ErrNullArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, err := NewClient(test.option)

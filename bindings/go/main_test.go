@@ -102,6 +102,13 @@ func account(name string) Credentials {
 	return Credentials{Username: name + "@example.com", Password: NewSecret(password), System: "go test"}
 }
 
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // silentServer accepts connections and never answers. It tells of each that has sent the head of a request.
 func silentServer(t testing.TB) (url string, requests <-chan struct{}) {
 	t.Helper()

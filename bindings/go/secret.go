@@ -3,6 +3,7 @@
 package couchdrop
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -13,9 +14,11 @@ import (
 const redacted = "[redacted]"
 
 // Secret is a password. It shows itself as "[redacted]" under every verb of package fmt, in JSON, text and log/slog;
-// nothing of it is shown either where it is a field of another struct, exported or not.
+// nothing of it is shown either where it is a field of another struct, exported or not, nor by printers that find
+// their way by reflection. It can be read from JSON, YAML and the like (UnmarshalText).
 //
-// The zero Secret is empty. A copy stands for the same secret. Any number of goroutines may use it.
+// The zero Secret is empty. A copy stands for the same secret, and is equal to it; two that were made apart are not
+// equal, whatever they hold. Any number of goroutines may use it.
 type Secret struct{ masked }
 
 // NewSecret returns a secret with a copy of the text. The text itself, which Go can't wipe, is still the caller's: where
@@ -24,6 +27,16 @@ func NewSecret(text string) Secret { return Secret{masked{hide([]byte(text))}} }
 
 // NewSecretBytes returns a secret with a copy of the bytes, which the caller may then wipe.
 func NewSecretBytes(text []byte) Secret { return Secret{masked{hide(append([]byte(nil), text...))}} }
+
+// UnmarshalText makes s a secret with a copy of the text, so that a configuration may hold it. It refuses
+// "[redacted]", which is what a secret was written as and no password.
+func (s *Secret) UnmarshalText(text []byte) error {
+	if string(text) == redacted {
+		return errors.New("couchdrop: a secret was written as " + redacted + " and can't be read back")
+	}
+	*s = NewSecretBytes(text)
+	return nil
+}
 
 // Wipe overwrites the secret, also for its copies. It is empty then: a login with it gives [ErrEmptyArgument]. A login
 // that has begun goes on.
@@ -48,19 +61,19 @@ func (t *Token) Value() string {
 func (t *Token) Wipe() { t.wipe() }
 
 // masked is a secret that shows itself nowhere. Package fmt can't call methods of a field that is not exported, and
-// shows what is in it instead. That is a pointer to a pointer: one alone it follows, for a verb that doesn't fit a
-// pointer, %s for instance.
+// shows what is in it instead.
 type masked struct{ hidden *hidden }
 
-// hidden is where the secret lies.
+// hidden is where the secret lies: in a closure, since that is what no printer looks into. There are some that
+// follow every pointer and call no method, as testify's do for two values that differ.
 type hidden struct {
 	mutex sync.RWMutex
-	text  *[]byte
+	text  func() []byte
 }
 
 // hide takes over the text: nobody else may keep it.
 func hide(text []byte) *hidden {
-	h := &hidden{text: &text}
+	h := &hidden{text: func() []byte { return text }}
 	runtime.SetFinalizer(h, (*hidden).wipe)
 	return h
 }
@@ -68,10 +81,11 @@ func hide(text []byte) *hidden {
 func (h *hidden) wipe() {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	for i := range *h.text {
-		(*h.text)[i] = 0
+	text := h.text()
+	for i := range text {
+		text[i] = 0
 	}
-	*h.text = nil
+	h.text = func() []byte { return nil }
 }
 
 func (m masked) wipe() {
@@ -88,7 +102,7 @@ func (m masked) read(f func(text []byte)) {
 	}
 	m.hidden.mutex.RLock()
 	defer m.hidden.mutex.RUnlock()
-	f(*m.hidden.text)
+	f(m.hidden.text())
 }
 
 // String returns "[redacted]".

@@ -45,7 +45,8 @@ func holders() map[string]interface{} {
 		"Secret": secret, "*Secret": &secret, "Token": *token, "*Token": token, "Credentials": login, "*Credentials": &login,
 		"config": c, "*config": &c, "[]Secret": c.List, "map": c.Map, "[]*Token": []*Token{token},
 		"map keys": map[Secret]int{secret: 1}, "struct of pointers": struct{ c *config }{&c},
-		"reflect.Value": reflect.ValueOf(c).Field(1), "func": token.Value,
+		"reflect.Value": reflect.ValueOf(c).Field(1), "func": token.Value, "*Transport": &Transport{credentials: login, token: token},
+		"a panic's value": fmt.Errorf("config %+v", c),
 	}
 }
 
@@ -130,6 +131,71 @@ func TestNoEncodingShowsASecret(t *testing.T) {
 	}
 }
 
+// reach calls f with all texts that reflection leads to, fields that are not exported included.
+func reach(value reflect.Value, f func(text string)) {
+	switch value.Kind() {
+	case reflect.String:
+		f(value.String())
+	case reflect.Pointer, reflect.Interface:
+		reach(value.Elem(), f)
+	case reflect.Struct:
+		for i := 0; i < value.NumField(); i++ {
+			reach(value.Field(i), f)
+		}
+	case reflect.Slice, reflect.Array:
+		if value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Uint8 {
+			f(string(value.Bytes()))
+			return
+		}
+		for i := 0; i < value.Len(); i++ {
+			reach(value.Index(i), f)
+		}
+	case reflect.Map:
+		for _, key := range value.MapKeys() {
+			reach(key, f)
+			reach(value.MapIndex(key), f)
+		}
+	}
+}
+
+func TestNoPointerLeadsToASecret(t *testing.T) {
+	for name, value := range holders() {
+		reach(reflect.ValueOf(value), func(text string) {
+			if shows(text) {
+				t.Errorf("%s: reflection leads to %q", name, text)
+			}
+		})
+	}
+	open, found := struct{ any interface{} }{&[]map[string][]byte{{"": []byte(hush)}}}, false
+	reach(reflect.ValueOf(open), func(text string) { found = found || shows(text) })
+	if !found {
+		t.Error("reach does not reach what lies open")
+	}
+}
+
+func TestASecretIsReadFromAConfiguration(t *testing.T) {
+	var login Credentials
+	must(t, json.Unmarshal([]byte(`{"Username":"ada","Password":"`+hush+`"}`), &login))
+	login.Password.read(func(text []byte) {
+		if string(text) != hush {
+			t.Error("the secret is another")
+		}
+	})
+	// What was masked must not become a password.
+	masked, err := json.Marshal(login)
+	must(t, err)
+	if err := json.Unmarshal(masked, &login); err == nil {
+		t.Error("a masked secret was read back")
+	}
+}
+
+func TestSecretsAreEqualToTheirCopiesAlone(t *testing.T) {
+	secret := NewSecret(hush)
+	if copied := secret; copied != secret || !reflect.DeepEqual(copied, secret) || secret == NewSecret(hush) {
+		t.Error("equal are others")
+	}
+}
+
 func TestAWipedSecretIsOverwritten(t *testing.T) {
 	source := []byte(hush)
 	secret := NewSecretBytes(source)
@@ -144,7 +210,7 @@ func TestAWipedSecretIsOverwritten(t *testing.T) {
 		t.Error("the token's value is another")
 	}
 	for _, m := range []masked{secret.masked, token.masked} {
-		text := *m.hidden.text
+		text := m.hidden.text()
 		m.wipe()
 		if strings.Trim(string(text), "\x00") != "" {
 			t.Errorf("%q", text)
@@ -161,7 +227,7 @@ func TestAForgottenTokenIsOverwritten(t *testing.T) {
 	left := make(chan string, 1)
 	token := &Token{masked{hide([]byte(hush))}}
 	// What a finalizer's object refers to is finalized after it.
-	runtime.SetFinalizer(&(*token.hidden.text)[0], func(first *byte) { left <- string([]byte{*first}) })
+	runtime.SetFinalizer(&token.hidden.text()[0], func(first *byte) { left <- string([]byte{*first}) })
 	runtime.KeepAlive(token)
 	token = nil
 	waitFor(t, "the token is not released", func() bool { return len(left) == 1 })

@@ -11,7 +11,7 @@ import (
 func (masked) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // WithSlog passes what happens on to a logger of log/slog, as [WithLogger] does. Which levels are wanted is asked once,
-// when the client is made.
+// when the client is made. A logger that is nil is [ErrNullArgument].
 func WithSlog(logger *slog.Logger) Option {
 	levels := map[LogLevel]slog.Level{
 		LogError: slog.LevelError,
@@ -20,6 +20,9 @@ func WithSlog(logger *slog.Logger) Option {
 		LogDebug: slog.LevelDebug,
 	}
 	return func(s *settings) error {
+		if logger == nil {
+			return invalid(CodeNullArgument, "The logger is nil")
+		}
 		for level := LogDebug; level >= LogError; level-- {
 			if logger.Enabled(context.Background(), levels[level]) {
 				return WithLogger(level, func(level LogLevel, message string) {

@@ -5,6 +5,7 @@ package couchdrop
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -46,6 +47,9 @@ func TestSlogIsToldWhatHappens(t *testing.T) {
 	}
 	if strings.Contains(told, token.Value()) || strings.Contains(told, password) {
 		t.Error("the log shows a secret")
+	}
+	if _, err := NewClient(WithSlog(nil)); !errors.Is(err, ErrNullArgument) {
+		t.Error(err)
 	}
 	// Nothing is made that the logger does not want.
 	client := newClient(t, WithSlog(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))))

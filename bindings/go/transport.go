@@ -38,10 +38,12 @@ const settled = time.Minute
 // strings in memory. Else the answer is returned as it is, and the next request logs in.
 //
 // The token goes to the listed origins alone. A redirect to another one takes no token along, not even one that the
-// request had before.
+// request had before; neither does a redirect that leads back from there, since another host would then choose what is
+// done with the token. [http.Response.Request] is the request as it was given, without the token.
 //
 // A request whose login fails gives that [*Error], for [errors.As]. A login that was refused ([ErrAccessDenied],
 // [ErrTwoFactorRequired]) is not tried again for a minute: requests fail with its error, so that no account is locked.
+// After a login that the service answered with a Retry-After this holds for as long as that says, at most a minute.
 //
 // A login takes at most the client's timeout; a request waits for it until its own context ends. When nobody waits for
 // a login any more, it is stopped. Any number of goroutines may use a Transport.
@@ -56,9 +58,9 @@ type Transport struct {
 	token  *Token
 	since  time.Time
 	flight *flight
-	// The last login that the service refused.
-	refusal   error
-	refusedAt time.Time
+	// Why the last login failed, and until when no other is tried.
+	refusal      error
+	refusedUntil time.Time
 }
 
 // flight is a login under way, for all who wait for it.
@@ -79,7 +81,8 @@ type flight struct {
 // https://fileio.couchdrop.io. Something that is no origin is [ErrInvalidURL]; plain http to a host that is not loopback
 // is [ErrInsecureURL].
 //
-// Neither client nor base belongs to the transport: close the client when the transport is not used any more.
+// Neither client, credentials nor base belong to the transport: close the client and wipe the password when the
+// transport is not used any more.
 func NewTransport(client *Client, credentials Credentials, base http.RoundTripper, origins ...string) (*Transport, error) {
 	if client == nil {
 		client = sharedClient()
@@ -101,9 +104,10 @@ func NewTransport(client *Client, credentials Credentials, base http.RoundTrippe
 	return t, nil
 }
 
-// RoundTrip sends one request, with the token where its URL is of a listed origin.
+// RoundTrip sends one request, with the token where its URL is of a listed origin. It blocks while a login is under
+// way. Its error is the base's, or the login's [*Error].
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if request.URL == nil || !t.origins[originOf(request.URL)] {
+	if !t.mayHaveToken(request) {
 		return t.base.RoundTrip(withoutToken(request))
 	}
 	token, err := t.current(request.Context())
@@ -113,7 +117,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	response, err := t.base.RoundTrip(withToken(request, token, request.Body))
+	response, err := t.send(request, token, request.Body)
 	if err != nil || response.StatusCode != http.StatusUnauthorized && response.StatusCode != http.StatusForbidden {
 		return response, err
 	}
@@ -132,7 +136,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return t.base.RoundTrip(withToken(request, token, body))
+	return t.send(request, token, body)
 }
 
 // CloseIdleConnections closes those of the base, for [http.Client.CloseIdleConnections].
@@ -164,7 +168,7 @@ func (t *Transport) current(ctx context.Context) (*Token, error) {
 		t.mutex.Unlock()
 		return token, nil
 	}
-	if t.refusal != nil && t.now().Sub(t.refusedAt) < settled {
+	if t.refusal != nil && t.now().Before(t.refusedUntil) {
 		defer t.mutex.Unlock()
 		return nil, t.refusal
 	}
@@ -205,12 +209,22 @@ func (t *Transport) land(landed *flight) {
 		return // Everybody has left, and perhaps another login is under way.
 	}
 	t.flight = nil
-	t.refusal = nil
-	switch {
-	case landed.err == nil:
+	if landed.err == nil {
 		t.token, t.since = landed.token, t.now()
-	case errors.Is(landed.err, ErrAccessDenied), errors.Is(landed.err, ErrTwoFactorRequired):
-		t.refusal, t.refusedAt = landed.err, t.now()
+	}
+	t.refusal, t.refusedUntil = landed.err, t.now().Add(pauseAfter(landed.err))
+}
+
+// pauseAfter is how long no other login is tried after one that failed with this error.
+func pauseAfter(err error) time.Duration {
+	var failure *Error
+	switch {
+	case !errors.As(err, &failure):
+		return 0
+	case failure.Code == CodeAccessDenied, failure.Code == CodeTwoFactorRequired, failure.RetryAfter > settled:
+		return settled
+	default:
+		return failure.RetryAfter
 	}
 }
 
@@ -225,26 +239,52 @@ func (t *Transport) leave(left *flight) {
 	}
 }
 
-// withToken returns the request with token and body; the request itself must stay as it is.
-func withToken(request *http.Request, token *Token, body io.ReadCloser) *http.Request {
+// mayHaveToken reports whether the request's origin is listed, and that of each request from which redirects led here.
+func (t *Transport) mayHaveToken(request *http.Request) bool {
+	for request != nil && request.URL != nil && t.origins[originOf(request.URL)] {
+		if request.Response == nil {
+			return true
+		}
+		request = request.Response.Request
+	}
+	return false
+}
+
+// send sends the request with token and body. The request itself must stay as it is. It is also what the answer names,
+// so that whoever shows an answer's request shows no token.
+func (t *Transport) send(request *http.Request, token *Token, body io.ReadCloser) (*http.Response, error) {
 	sent := request.Clone(request.Context())
 	if sent.Header == nil {
 		sent.Header = make(http.Header)
 	}
+	deleteToken(sent.Header)
 	sent.Header.Set(TokenHeader, token.Value())
 	sent.Body = body
-	return sent
+	response, err := t.base.RoundTrip(sent)
+	if response != nil {
+		response.Request = request
+	}
+	return response, err
 }
 
 // withoutToken returns the request without a token that a redirect has brought along: http.Client passes on to any host
 // a header that its user has set.
 func withoutToken(request *http.Request) *http.Request {
-	if request.Response == nil || request.Header.Get(TokenHeader) == "" {
+	if request.Response == nil {
 		return request
 	}
 	sent := request.Clone(request.Context())
-	sent.Header.Del(TokenHeader)
+	deleteToken(sent.Header)
 	return sent
+}
+
+// deleteToken also finds a token in a spelling that the methods of http.Header don't know.
+func deleteToken(header http.Header) {
+	for name := range header {
+		if strings.EqualFold(name, TokenHeader) {
+			delete(header, name)
+		}
+	}
 }
 
 // bodyAgain returns the request's body from its start, and whether it can be had.

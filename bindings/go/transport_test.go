@@ -28,6 +28,8 @@ type fakeService struct {
 	answer, login func(http.ResponseWriter, *http.Request)
 	// No token is good.
 	forbidden bool
+	// Where all requests are redirected to; "" = nowhere.
+	forward string
 }
 
 func newFakeService(t *testing.T) *fakeService {
@@ -58,6 +60,8 @@ func (s *fakeService) serve(w http.ResponseWriter, r *http.Request) {
 	good, answer := r.Header.Get("token") == s.current() && !s.forbidden, s.answer
 	s.mutex.Unlock()
 	switch {
+	case s.forward != "":
+		http.Redirect(w, r, s.forward, http.StatusTemporaryRedirect)
 	case !good:
 		http.Error(w, `{"error":"Access denied"}`, http.StatusForbidden)
 	case answer != nil:
@@ -173,6 +177,76 @@ func TestARedirectTakesNoTokenToAnotherHost(t *testing.T) {
 	}
 	if tokens, _, _ := service.seen(); tokens != "token-1 token-1 token-1 token-1" {
 		t.Errorf("%q", tokens)
+	}
+}
+
+func TestARedirectBackFromAnotherHostTakesNoToken(t *testing.T) {
+	service, stranger := newFakeService(t), newFakeService(t)
+	stranger.forward = service.URL + "/file/delete"
+	u := newUser(t, service)
+	service.set(func() {
+		service.answer = func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/there" {
+				http.Redirect(w, r, stranger.URL, http.StatusTemporaryRedirect)
+			}
+		}
+	})
+	for _, start := range []string{stranger.URL, service.URL + "/there"} {
+		request, err := http.NewRequest("POST", start, strings.NewReader("a"))
+		must(t, err)
+		request.Header.Set("token", "the user's own")
+		response, err := u.Client.Do(request)
+		must(t, err)
+		response.Body.Close()
+		if response.StatusCode != 403 || response.Request.URL.Path != "/file/delete" {
+			t.Errorf("from %s: %d of %s", start, response.StatusCode, response.Request.URL)
+		}
+	}
+	if tokens, _, logins := service.seen(); tokens != " token-1 " || logins != 1 {
+		t.Errorf("%q, %d logins", tokens, logins)
+	}
+}
+
+func TestATokenInAnotherSpellingGoesNowhere(t *testing.T) {
+	service, stranger := newFakeService(t), newFakeService(t)
+	u := newUser(t, service)
+	service.set(func() {
+		service.answer = func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, stranger.URL, http.StatusTemporaryRedirect)
+		}
+	})
+	request, err := http.NewRequest("POST", service.URL, strings.NewReader("a"))
+	must(t, err)
+	request.Header["toKen"] = []string{"the user's own"}
+	response, err := u.Client.Do(request)
+	must(t, err)
+	response.Body.Close()
+	if tokens, _, _ := service.seen(); tokens != "token-1" {
+		t.Errorf("the service got %q", tokens)
+	}
+	if tokens, bodies, _ := stranger.seen(); tokens != "" || bodies != "a" {
+		t.Errorf("the stranger got %q %q", tokens, bodies)
+	}
+}
+
+func TestAnAnswersRequestShowsNoToken(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	for i := 0; i < 2; i++ {
+		request, err := http.NewRequest("POST", service.URL, strings.NewReader("a"))
+		must(t, err)
+		response, err := u.Client.Do(request)
+		must(t, err)
+		response.Body.Close()
+		if response.StatusCode != 200 || response.Request != request || len(request.Header) != 0 {
+			t.Errorf("%d, %v", response.StatusCode, response.Request.Header)
+		}
+		// Also where it was sent again.
+		service.expire()
+		u.skip(settled)
+	}
+	if tokens, _, _ := service.seen(); tokens != "token-1 token-1 token-102" {
+		t.Error(tokens)
 	}
 }
 
@@ -435,8 +509,26 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 	if _, _, logins := service.seen(); logins != 3 {
 		t.Errorf("%d logins", logins)
 	}
-	service.set(func() { service.login = nil })
 	u.skip(settled)
+	// So is a service that asks for patience, but not for longer than this.
+	for patience, pause := range map[string]time.Duration{"3600": settled, "40": 40 * time.Second} {
+		header := patience
+		service.set(func() {
+			service.login = func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", header)
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+		})
+		_, _, before := service.seen()
+		fail(ErrRateLimited)
+		u.skip(pause / 2)
+		fail(ErrRateLimited)
+		if _, _, logins := service.seen(); logins != before+1 {
+			t.Errorf("Retry-After: %s: %d logins", patience, logins-before)
+		}
+		u.skip(pause / 2)
+	}
+	service.set(func() { service.login = nil })
 	if status := u.post(t, service.URL, "b"); status != 200 {
 		t.Error(status)
 	}

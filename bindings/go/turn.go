@@ -28,6 +28,9 @@ type turn struct {
 
 // begin waits for a turn, for at most the timeout where the context has no deadline.
 func (c *Client) begin(ctx context.Context, timeout time.Duration) (*turn, error) {
+	if c.turns == nil {
+		return nil, invalid(CodeNullArgument, "The client was not made by NewClient")
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, ended(err, "The context had ended before the call began")
 	}
