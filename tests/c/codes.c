@@ -1,40 +1,16 @@
 /* Codes have names and sentences, any integer is taken, and header and library are one version. */
 #include "check.h"
 
+#include "codes.h"
+
 static const struct {
     int32_t code;
     const char *name;
     int32_t retryable;
 } codes[] = {
-#define CODE(code, retryable)                                                                      \
-    { code, #code, retryable }
-    CODE(CD_OK, 0),
-    CODE(CD_ERR_HTTP_STATUS, 0),
-    CODE(CD_ERR_TWO_FACTOR_REQUIRED, 0),
-    CODE(CD_ERR_ACCESS_DENIED, 0),
-    CODE(CD_ERR_RATE_LIMITED, 1),
-    CODE(CD_ERR_SERVER, 1),
-    CODE(CD_ERR_UNAVAILABLE, 1),
-    CODE(CD_ERR_NULL_ARGUMENT, 0),
-    CODE(CD_ERR_INVALID_UTF8, 0),
-    CODE(CD_ERR_EMPTY_ARGUMENT, 0),
-    CODE(CD_ERR_OUT_OF_RANGE, 0),
-    CODE(CD_ERR_INVALID_URL, 0),
-    CODE(CD_ERR_INSECURE_URL, 0),
-    CODE(CD_ERR_CA_FILE, 0),
-    CODE(CD_ERR_OPTIONS_IN_USE, 0),
-    CODE(CD_ERR_DNS, 1),
-    CODE(CD_ERR_CONNECT, 1),
-    CODE(CD_ERR_PROXY, 0),
-    CODE(CD_ERR_TLS, 0),
-    CODE(CD_ERR_TIMEOUT, 1),
-    CODE(CD_ERR_CONNECTION_LOST, 1),
-    CODE(CD_ERR_MALFORMED_RESPONSE, 0),
-    CODE(CD_ERR_RESPONSE_TOO_LARGE, 0),
-    CODE(CD_ERR_CANCELLED, 0),
-    CODE(CD_ERR_PANIC, 0),
-    CODE(CD_ERR_INTERNAL, 0),
-    CODE(CD_ERR_RESOURCES, 1),
+#define ROW(code, retryable) {code, #code, retryable},
+    CODES(ROW)
+#undef ROW
 };
 static const int32_t unknown[] = {-1, 1, 200, 1401 - 1000, 1402, 2000, 9999, INT32_MIN, INT32_MAX};
 
@@ -51,6 +27,7 @@ int main(void) {
     unsigned major = 0, minor = 0, patch = 0;
 
     for (i = 0; i < COUNT(codes); i++) {
+        CHECK(is_listed((enum cd_code)codes[i].code));
         CHECK_TEXT(codes[i].name, cd_code_name(codes[i].code));
         CHECK(is_sentence(cd_code_message(codes[i].code)));
         CHECK(cd_code_is_retryable(codes[i].code) == codes[i].retryable);

@@ -161,7 +161,7 @@ cpp_program() {
         skip "$title, which does not know that standard"
     fi
 }
-for name in arguments cancel results; do
+for name in arguments cancel header results; do
     cpp_program $name g++ "$dynamic" c++17
     cpp_program $name clang++ "$static" c++20 c++2a
 done

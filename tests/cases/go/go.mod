@@ -1,0 +1,7 @@
+module libcouchdrop.invalid/cases
+
+go 1.19
+
+require libcouchdrop.invalid/couchdrop v0.0.0
+
+replace libcouchdrop.invalid/couchdrop => ../../../bindings/go

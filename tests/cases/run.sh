@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Holds that C, C++, Python and Go agree: run.sh [OPTION...]
+#
+# Each runs the cases of cases.json with the staged library (STAGE, target/stage where it is not set) against the
+# stand-in, which must run around this: scripts/with-stand-in tests/cases/run.sh. The options are run.py's.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+: "${COUCHDROP_BASE_URL:?is not set: run scripts/with-stand-in tests/cases/run.sh}"
+STAGE=${STAGE:-$PWD/target/stage}
+PYTHON=${PYTHON:-python3}
+export PKG_CONFIG_PATH=$STAGE/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+export COUCHDROP_LIBRARY=$STAGE/lib/libcouchdrop.so.1 PYTHONPATH=$PWD/bindings/python PYTHONDONTWRITEBYTECODE=1
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+flags="-O1 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror $(pkg-config --cflags couchdrop)"
+libs="$(pkg-config --libs couchdrop) -Wl,-rpath,$STAGE/lib"
+# shellcheck disable=SC2086
+{
+    gcc -std=c99 $flags -o "$work/c" tests/cases/runner.c $libs
+    g++ -std=c++17 $flags -pthread -o "$work/cpp" tests/cases/runner.cpp $libs &
+}
+# Into a folder of its own, since Go looks at its own sources only: it has to link again.
+(cd tests/cases/go && go vet . && go build -o "$work/go" .)
+wait $!
+
+"$PYTHON" tests/cases/run.py c="$work/c" cpp="$work/cpp" python="$PYTHON tests/cases/runner.py" go="$work/go" "$@"
