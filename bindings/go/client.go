@@ -17,10 +17,12 @@ import (
 // TokenHeader is the name of the request header that carries a token.
 const TokenHeader = C.COUCHDROP_TOKEN_HEADER
 
-// Credentials are what a login needs. All texts are UTF-8 of at most 64 KiB without a NUL.
+// Credentials are what a login needs. All texts are UTF-8 of at most 64 KiB without a NUL: others are
+// [ErrInvalidUTF8] or [ErrOutOfRange], and nothing is sent. No call keeps them.
 type Credentials struct {
-	// Username and Password must not be empty.
+	// Username must not be empty ([ErrEmptyArgument]).
 	Username string
+	// Password must not be empty or wiped ([ErrEmptyArgument]). [NewSecret] makes it; it is the caller's to wipe.
 	Password Secret
 	// System names the program or system that logs in; "" = none.
 	System string
@@ -63,8 +65,9 @@ func NewClient(options ...Option) (*Client, error) {
 	return client, nil
 }
 
-// Authenticate logs in, and returns the token or an [*Error]. It blocks until the login has succeeded or failed, or ctx
-// has ended.
+// Authenticate logs in, and returns the token, which is the caller's to wipe, or an [*Error]. It blocks until the login
+// has succeeded or failed, or ctx has ended: until the deadline of ctx at the latest, or without one for as long as
+// [WithTimeout] says, and never for more than an hour. Any number of goroutines may call it.
 func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*Token, error) {
 	turn, err := c.begin(ctx, c.timeout)
 	if err != nil {
@@ -102,7 +105,7 @@ func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*To
 
 // Connect makes the connection now, so that the next login needs one round trip, and sends nothing. Where that fails,
 // its [*Error] tells why this machine can't reach the service: name, proxy, TLS. Without a deadline of ctx it takes at
-// most the connect timeout ([WithConnectTimeout]). It does not retry.
+// most the connect timeout ([WithConnectTimeout]). It does not retry. Any number of goroutines may call it.
 func (c *Client) Connect(ctx context.Context) error {
 	turn, err := c.begin(ctx, c.connectTimeout)
 	if err != nil {
@@ -115,7 +118,8 @@ func (c *Client) Connect(ctx context.Context) error {
 }
 
 // Close stops the calls that are under way, waits for them to return and closes the connections. Those calls, and later
-// ones, end with an error that is [ErrClosed] and [ErrCancelled]. It returns nil; closing again does nothing.
+// ones, end with an error that is [ErrClosed] and [ErrCancelled]. It returns nil; closing again does nothing. Any
+// goroutine may call it, but no logger of the client.
 func (c *Client) Close() error {
 	if c.turns == nil {
 		return nil // Not made by NewClient: there is nothing to close.
@@ -158,7 +162,7 @@ func sharedClient() *Client {
 	return shared
 }
 
-// Authenticate logs in, and returns the token or an [*Error]. Without options all calls share one client with the
+// Authenticate logs in as [Client.Authenticate] does. Without options all calls share one client with the
 // defaults, and so its connections and its limit of 64 calls at once. With options each call makes a client of its own
 // and closes it: a program that logs in more than once makes one with [NewClient].
 func Authenticate(ctx context.Context, credentials Credentials, options ...Option) (*Token, error) {

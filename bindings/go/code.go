@@ -120,4 +120,5 @@ func (c Code) Retryable() bool { return C.cd_code_is_retryable(C.int32_t(c)) != 
 // codeError is what an [*Error] with this code is, for errors.Is.
 type codeError Code
 
+// Error returns one English sentence about the code.
 func (c codeError) Error() string { return "couchdrop: " + Code(c).Message() }

@@ -30,13 +30,14 @@
 //
 // # Errors
 //
-// Every error of this package is an [*Error] for [errors.As]. For [errors.Is] there is one value for each [Code]:
-// [ErrAccessDenied], [ErrTimeout] and so on.
+// Every error of a call is an [*Error] for [errors.As]. For [errors.Is] there is one value for each [Code]:
+// [ErrAccessDenied], [ErrTimeout] and so on. An error with a code of 2xxx means that nothing was sent.
 //
 // # Secrets
 //
 // A [Secret] and a [Token] show themselves in no format, log, JSON or debug output, also as a field of another struct.
-// No error holds them. Both are wiped from memory by their method Wipe, at the latest when they are garbage.
+// No error holds them. Both are wiped from memory by their method Wipe, at the latest when they are garbage; what
+// [Token.Value] returns is a string, which Go can't wipe.
 //
 // # Threads
 //

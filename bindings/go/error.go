@@ -38,7 +38,7 @@ type Error struct {
 	cause   error
 }
 
-// Error returns what went wrong in one or two sentences. It does not quote the service: see ServerMessage.
+// Error returns what went wrong in one or two English sentences. It does not quote the service: see ServerMessage.
 func (e *Error) Error() string { return "couchdrop: " + e.message }
 
 // Is reports whether target stands for this error's code: [ErrAccessDenied] and the like.

@@ -49,7 +49,7 @@ func sources(t *testing.T) []*ast.File {
 	t.Helper()
 	packages, err := parser.ParseDir(token.NewFileSet(), ".", func(file fs.FileInfo) bool {
 		return !strings.HasSuffix(file.Name(), "_test.go")
-	}, 0)
+	}, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // Option is a setting of a client, for [NewClient] and [Authenticate]. Where one is bad these return an [*Error] that
-// says why.
+// says why. It may be used for any number of clients; of two that set the same the later one counts.
 type Option func(*settings) error
 
 // settings is a client in the making.
