@@ -1,0 +1,16 @@
+"""Logs in with the library's Python package, from tasks of asyncio."""
+
+import contender
+import couchdrop
+
+
+def open_handle(base_url, ca_file):
+    client = couchdrop.Client(base_url=base_url, ca_file=ca_file)
+
+    async def log_in():
+        return (await client.authenticate_async(contender.USERNAME, contender.PASSWORD)).value
+
+    return log_in
+
+
+contender.main_asyncio(open_handle)
