@@ -19,6 +19,7 @@ function(_couchdrop_locate)
   get_filename_component(libdir "${libdir}" REALPATH)
   set(_couchdrop_libdir "${libdir}" PARENT_SCOPE)
   if(NOT EXISTS "${libdir}/pkgconfig/couchdrop.pc")
+    unset(_couchdrop_version PARENT_SCOPE)
     return()
   endif()
 

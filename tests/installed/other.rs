@@ -1,0 +1,7 @@
+//! Another library written in Rust, of whatever compiler: it brings a std of its own into the program.
+
+#[unsafe(no_mangle)]
+pub extern "C" fn other() -> i32 {
+    std::panic::set_hook(Box::new(|_| {}));
+    std::panic::catch_unwind(|| panic!("caught")).is_err() as i32
+}
