@@ -10,7 +10,9 @@ def open_handle(base_url, ca_file):
         session.verify = ca_file
 
     def log_in():
-        answer = session.post(base_url + "/authenticate", data=contender.FORM, timeout=30, allow_redirects=False)
+        answer = session.post(
+            base_url + "/authenticate", data=contender.FORM, timeout=30, allow_redirects=False
+        )
         answer.raise_for_status()
         return answer.json()["token"]
 

@@ -1,0 +1,166 @@
+"""Who is measured: small programs that a user would write, and the library under each of its languages."""
+
+import functools
+import os
+import shutil
+import sys
+
+from . import places
+from .commands import output, run
+
+OURS = "libcouchdrop"
+FLOOR = "floor"
+LIBCURL = "libcurl"
+CURL = "curl"
+OURS_GO, NETHTTP = "libcouchdrop, Go", "net/http"
+OURS_PYTHON, REQUESTS, HTTPX, URLLIB = "libcouchdrop, Python", "requests", "httpx", "urllib"
+IMPORT_CTYPES = "import ctypes"
+OURS_ASYNCIO, HTTPX_ASYNCIO = "libcouchdrop, asyncio", "httpx, asyncio"
+
+# How each is named to readers.
+TITLES = {
+    OURS: "libcouchdrop, C",
+    FLOOR: "floor (rustls by hand)",
+    LIBCURL: "libcurl + jansson",
+    CURL: "curl program",
+    NETHTTP: "Go net/http",
+    REQUESTS: "Python requests",
+    HTTPX: "Python httpx",
+    URLLIB: "Python urllib",
+    IMPORT_CTYPES: "Python import ctypes alone",
+    HTTPX_ASYNCIO: "Python httpx, asyncio",
+}
+
+
+def title(name):
+    return TITLES.get(name, name)
+
+
+def is_ours(name):
+    return name.startswith(OURS)
+
+
+def _c(source, target, *flags):
+    source = os.path.join(places.BENCHES, source)
+    run(
+        *["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"],
+        *["-o", os.path.join(places.BUILT, target), source, *flags],
+    )
+
+
+def _couchdrop_flags():
+    return [
+        f"-I{places.STAGE}/include",
+        f"-L{places.STAGE}/lib",
+        "-lcouchdrop",
+        f"-Wl,-rpath,{places.STAGE}/lib",
+    ]
+
+
+def build_counted():
+    """What is needed to count the costs of a login of the library."""
+    os.makedirs(places.BUILT, exist_ok=True)
+    _c("contenders/couchdrop.c", "couchdrop", *_couchdrop_flags())
+    _c("tools/allocations.c", "allocations.so", "-shared", "-fPIC")
+
+
+def _build_floor():
+    cargo = os.environ.get("CARGO", "cargo")
+    folder = os.path.join(places.BENCHES, "floor")
+    built = os.path.join(places.BUILT, "floor-target")
+    run(
+        *[cargo, "build", "--quiet", "--release", "--locked", "--target-dir", built], cwd=folder, timeout=1800
+    )
+    shutil.copy(os.path.join(built, "release", "floor"), os.path.join(places.BUILT, "floor"))
+
+
+def _build_go():
+    folder = os.path.join(places.BENCHES, "contenders", "go")
+    for name in ("couchdrop", "nethttp"):
+        run(
+            *["go", "build", "-o", os.path.join(places.BUILT, f"go-{name}"), f"./{name}"],
+            cwd=folder,
+            timeout=1800,
+        )
+
+
+@functools.lru_cache(maxsize=None)
+def python():
+    """The Python of the virtual environment with what is compared."""
+    return os.path.join(output(os.path.join(places.ROOT, "scripts", "tools"), "bench"), "python")
+
+
+def _build_python():
+    """Has the package as if it were installed from its wheel: the library beside it, and compiled."""
+    interpreter = python()
+    packages = output(interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
+    package = os.path.join(packages, "couchdrop")
+    shutil.rmtree(package, ignore_errors=True)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(os.path.join(places.ROOT, "bindings", "python", "couchdrop"), package, ignore=ignored)
+    shutil.copy(places.LIBRARY, os.path.join(package, "libcouchdrop.so.1"))
+    scripts = os.path.join(places.BUILT, "python")
+    shutil.rmtree(scripts, ignore_errors=True)
+    shutil.copytree(os.path.join(places.BENCHES, "contenders", "python"), scripts, ignore=ignored)
+    run(interpreter, "-m", "compileall", "-q", package, scripts)
+
+
+def build():
+    """Builds all, from the library that is staged."""
+    build_counted()
+    for source, flags in (
+        ("contenders/libcurl.c", ["-lcurl", "-ljansson"]),
+        ("tools/launch.c", []),
+        ("tools/load.c", []),
+        ("tools/growth.c", _couchdrop_flags()),
+        ("tools/connect.c", _couchdrop_flags()),
+    ):
+        _c(source, os.path.basename(source)[: -len(".c")], *flags)
+    print("building the floor", file=sys.stderr)
+    _build_floor()
+    print("building in Go", file=sys.stderr)
+    _build_go()
+    _build_python()
+
+
+def _script(name):
+    return [python(), os.path.join(places.BUILT, "python", f"{name}.py")]
+
+
+def command(name, base_url, ca_file):
+    """The command of a contender, but for the number of logins (and threads)."""
+    if name == CURL:
+        form = [
+            f"--data-urlencode={field}"
+            for field in ("username=ada@example.com", "password=correct horse battery staple")
+        ]
+        trust = [] if ca_file == "-" else ["--cacert", ca_file]
+        return [
+            shutil.which("curl"),
+            "--silent",
+            "--show-error",
+            "--fail",
+            *trust,
+            *form,
+            f"{base_url}/authenticate",
+        ]
+    program = {
+        OURS: [os.path.join(places.BUILT, "couchdrop")],
+        FLOOR: [os.path.join(places.BUILT, "floor")],
+        LIBCURL: [os.path.join(places.BUILT, "libcurl")],
+        OURS_GO: [os.path.join(places.BUILT, "go-couchdrop")],
+        NETHTTP: [os.path.join(places.BUILT, "go-nethttp")],
+    }.get(name)
+    if program is None:
+        program = _script(
+            {
+                OURS_PYTHON: "with_couchdrop",
+                REQUESTS: "with_requests",
+                HTTPX: "with_httpx",
+                URLLIB: "with_urllib",
+                OURS_ASYNCIO: "with_couchdrop_asyncio",
+                HTTPX_ASYNCIO: "with_httpx_asyncio",
+                IMPORT_CTYPES: "import_ctypes",
+            }[name]
+        )
+    return [*program, base_url, ca_file]

@@ -1,0 +1,15 @@
+"""What is measured, each a module with `measure(service)`, which returns figures that JSON can hold."""
+
+from . import cold, counts, growth, library, many, network, store, warm
+
+# In the order of the report.
+ALL = {
+    "cold": cold,
+    "warm": warm,
+    "counts": counts,
+    "many": many,
+    "growth": growth,
+    "network": network,
+    "library": library,
+    "store": store,
+}

@@ -1,0 +1,37 @@
+"""cold: from the start of a process to its token, over TLS."""
+
+from ..contenders import (
+    CURL,
+    FLOOR,
+    HTTPX,
+    IMPORT_CTYPES,
+    LIBCURL,
+    NETHTTP,
+    OURS,
+    OURS_GO,
+    OURS_PYTHON,
+    REQUESTS,
+    URLLIB,
+    command,
+)
+from ..costs import launch, launch_without_login
+from ..rounds import interleave
+
+COMPILED = (OURS, FLOOR, LIBCURL, CURL, OURS_GO, NETHTTP)
+PYTHON = (OURS_PYTHON, URLLIB, REQUESTS, HTTPX)
+
+
+def measure(service):
+    def case(name, kind):
+        whole = command(name, service.url(kind), service.ca_file(kind))
+        whole += [] if name == CURL else ["1"]
+        return lambda: launch(whole)
+
+    figures = {}
+    for kind in service.chains:
+        compiled = {name: case(name, kind) for name in COMPILED}
+        interpreted = {name: case(name, kind) for name in PYTHON}
+        ctypes = command(IMPORT_CTYPES, "", "")
+        interpreted[IMPORT_CTYPES] = lambda: launch_without_login(ctypes)
+        figures[kind] = {**interleave(61, compiled), **interleave(21, interpreted)}
+    return figures

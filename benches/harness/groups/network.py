@@ -1,0 +1,29 @@
+"""network: a server far away; what a login takes in round trips."""
+
+import json
+import subprocess
+import sys
+
+from .. import places
+from ..commands import output
+
+
+def _isolated():
+    """What runs a command with a network and a mount table of its own, as far as this machine lets it."""
+    for options in ([], ["--map-root-user"]):
+        command = ["unshare", "--net", "--mount", *options]
+        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            return command
+    return None
+
+
+def measure(_service):
+    isolated = _isolated()
+    if isolated is None:
+        return {"skipped": "this machine lets nobody have a network of their own (unshare --net --mount)"}
+    try:
+        with open("/dev/net/tun", "rb"):
+            pass
+    except OSError as error:
+        return {"skipped": f"no TUN devices: {error}"}
+    return json.loads(output(*isolated, sys.executable, "-m", "harness.far.measure", cwd=places.BENCHES))

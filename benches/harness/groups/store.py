@@ -1,0 +1,43 @@
+"""store: the first login with the system's trust store, and what part of it that store is."""
+
+import os
+
+from ..contenders import FLOOR, HTTPX, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS, URLLIB, command
+from ..costs import instructions, launch
+from ..rounds import interleave
+from .. import places
+
+DEBIANS = "/etc/ssl/certs/ca-certificates.crt"
+
+# These take the store as the system's from the environment; the others are given it by name.
+FROM_ENVIRONMENT = (OURS, OURS_GO, OURS_PYTHON, NETHTTP)
+
+
+def measure(service):
+    store = os.path.join(places.BUILT, "store.pem")
+    with open(store, "w", encoding="utf-8") as file:
+        for path in (DEBIANS, service.ca_file("ecdsa")):
+            with open(path, encoding="utf-8") as part:
+                file.write(part.read())
+    with open(store, encoding="utf-8") as file:
+        roots = file.read().count("BEGIN CERTIFICATE")
+
+    def whole(name, ca_file):
+        return [*command(name, service.url("ecdsa"), ca_file), "1"]
+
+    def case(name):
+        if name in FROM_ENVIRONMENT:
+            return lambda: launch(whole(name, "-"), {"SSL_CERT_FILE": store})
+        return lambda: launch(whole(name, store))
+
+    names = (OURS, FLOOR, LIBCURL, OURS_GO, NETHTTP, OURS_PYTHON, URLLIB, REQUESTS, HTTPX)
+    cases = {name: case(name) for name in names}
+    # The same login with one root, beside it.
+    cases["one root"] = lambda: launch(whole(OURS, service.ca_file("ecdsa")))
+    with_store = instructions(whole(OURS, "-")[:-1], 1, {"SSL_CERT_FILE": store})
+    with_one = instructions(whole(OURS, service.ca_file("ecdsa"))[:-1], 1)
+    return {
+        "roots": roots,
+        "logins": interleave(21, cases),
+        "instructions": {"store": with_store, "one root": with_one},
+    }

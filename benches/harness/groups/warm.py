@@ -1,0 +1,30 @@
+"""warm: the first and the next logins on one handle, one after another."""
+
+from ..contenders import FLOOR, HTTPX, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS, URLLIB, command
+from ..costs import timed
+from ..rounds import interleave
+
+# How many logins in each round.
+CONTENDERS = {
+    **dict.fromkeys((OURS, FLOOR, LIBCURL, OURS_GO, NETHTTP), 1000),
+    **dict.fromkeys((OURS_PYTHON, REQUESTS, HTTPX, URLLIB), 150),
+}
+
+SERVERS = {
+    "HTTP": (None, "length"),
+    "HTTP, chunked": (None, "chunked"),
+    "HTTPS": ("rsa", "length"),
+    "HTTPS, chunked": ("rsa", "chunked"),
+}
+
+
+def measure(service):
+    figures = {}
+    for server, (kind, framing) in SERVERS.items():
+
+        def case(name, logins):
+            whole = [*command(name, service.url(kind, framing), service.ca_file(kind)), str(logins), "1"]
+            return lambda: timed(whole)
+
+        figures[server] = interleave(11, {name: case(name, logins) for name, logins in CONTENDERS.items()})
+    return figures

@@ -1,0 +1,400 @@
+"""Writes what was measured for readers: a document, and charts."""
+
+import os
+
+from . import chart, goals, places
+from .contenders import CURL, FLOOR, IMPORT_CTYPES, LIBCURL, OURS, is_ours, title
+from .rounds import median, ratio, spread
+
+KINDS = {"rsa": "RSA", "ecdsa": "ECDSA"}
+
+
+def _number(value):
+    """Three digits that count."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _spread(values, factor=1.0):
+    low, high = spread(values)
+    return f"{_number(median(values) * factor)} ({_number(low * factor)}–{_number(high * factor)})"
+
+
+def _table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _row(name, values, unit, factor=1.0):
+    low, high = (end * factor for end in spread(values))
+    value = median(values) * factor
+    return chart.Row(title(name), value, low, high, f"{_number(value)} {unit}", is_ours(name))
+
+
+def _panel(heading, figures, metric, unit, factor=1.0, largest_first=False):
+    rows = [_row(name, by_metric[metric], unit, factor) for name, by_metric in figures.items()]
+    rows.sort(key=lambda row: -row.value if largest_first else row.value)
+    return chart.Panel(heading, rows)
+
+
+def _verdict(reached):
+    return {True: "reached", False: "**not reached**", None: "not measured"}[reached]
+
+
+def _goals(groups):
+    rows = goals.judge(groups)
+    reached = sum(row[2] is True for row in rows)
+    head = ["goal", "figure", ""]
+    lines = [f"{reached} of {len(rows)} goals reached.", ""]
+    lines += ["| " + " | ".join(head) + " |", "| --- | --- | --- |"]
+    lines += [f"| {goal} | {figure} | {_verdict(is_reached)} |" for goal, figure, is_reached in rows]
+    return "\n".join(lines)
+
+
+def _cold(figures):
+    picture = chart.write(
+        *["cold", "From the start of a process to its token"],
+        [_panel("process start to token over TLS (ECDSA), ms", figures["ecdsa"], "wall", "ms")],
+    )
+    head = [
+        "",
+        *(f"{what}, {KINDS[kind]}" for kind in figures for what in ("wall ms", "CPU ms")),
+        "peak memory, MB",
+        "of libcurl, wall",
+    ]
+    rows = []
+    for name, one in figures["ecdsa"].items():
+        cells = [title(name)]
+        for by_name in figures.values():
+            cells += [_spread(by_name[name]["wall"]), _spread(by_name[name]["cpu"])]
+        cells.append(_number(median(one["resident"]) * 1024 / 1e6))
+        # Measured in the same rounds, or not compared.
+        same = len(one["wall"]) == len(figures["ecdsa"][LIBCURL]["wall"])
+        cells.append(_number(ratio(one["wall"], figures["ecdsa"][LIBCURL]["wall"])) if same else "")
+        rows.append(cells)
+    return f"""## Cold: process start to token
+
+One process, one login over TLS 1.3, nothing kept from before. The chains are of three certificates each.
+
+{picture}
+
+{_table(head, rows)}
+"""
+
+
+def _warm(figures):
+    picture = chart.write(
+        *["warm", "Processor time of a warm login"],
+        [
+            _panel(f"CPU of a login, {server}, µs", figures[server], "cpu", "µs")
+            for server in ("HTTP", "HTTPS")
+        ],
+    )
+    text = [
+        "## Warm: the next logins on one handle",
+        "",
+        "One after another on a kept connection; urllib keeps none. CPU is the process's own, user and system. The first "
+        "login is counted from the call, with the process started and the handle made.",
+        "",
+        picture,
+    ]
+    for server, by_name in figures.items():
+        head = [server, "first, µs", "p50, µs", "p99, µs", "CPU, µs", "CPU of libcurl's"]
+        rows = [
+            [
+                title(name),
+                *(_spread(one[metric]) for metric in ("first", "p50", "p99", "cpu")),
+                _number(ratio(one["cpu"], by_name[LIBCURL]["cpu"])),
+            ]
+            for name, one in by_name.items()
+        ]
+        text += ["", _table(head, rows)]
+    return "\n".join(text) + "\n"
+
+
+def _counts(figures):
+    def panel(heading, value, server="HTTPS"):
+        rows = [
+            chart.Row(title(name), value(one), None, None, f"{value(one):,.0f}", is_ours(name))
+            for name, one in figures[server].items()
+        ]
+        return chart.Panel(heading, rows)
+
+    picture = chart.write(
+        *["counts", "Instructions, allocations and system calls of a warm login over HTTPS"],
+        [
+            panel("instructions of a warm login over HTTPS", lambda one: one["instructions"]),
+            panel("heap allocations", lambda one: one["allocations"]),
+            panel("bytes allocated", lambda one: one["bytes"]),
+            panel("system calls", lambda one: sum(one["calls"].values())),
+        ],
+    )
+    head = ["", "", "instructions", "of libcurl's", "allocations", "bytes", "system calls"]
+    rows = [
+        [
+            *[server, title(name), f"{one['instructions']:,.0f}"],
+            f"{one['instructions'] / by_name[LIBCURL]['instructions']:.3f}",
+            *[f"{one['allocations']:.1f}", f"{one['bytes']:,.0f}"],
+            ", ".join(f"{count:.1f} {call}" for call, count in sorted(one["calls"].items())),
+        ]
+        for server, by_name in figures.items()
+        for name, one in by_name.items()
+    ]
+    return f"""## Counts of a warm login
+
+What does not vary with the machine's load: instructions in user space (callgrind), calls of malloc, calloc and realloc
+(a preloaded counter), system calls (strace), each as the difference of {550} and {50} logins. One allocation of each is
+the program's own copy of the token. `make test` checks the library's against [benches/counts.txt](../benches/counts.txt).
+
+{picture}
+
+{_table(head, rows)}
+"""
+
+
+def _many(figures):
+    panels = []
+    for threads, by_name in figures["threads"].items():
+        heading = f"logins a second over HTTPS, {threads} thread{'s' if threads != '1' else ''}"
+        panels.append(_panel(heading, by_name, "throughput", "", largest_first=True))
+    picture = chart.write("threads", "Logins a second over HTTPS by the number of threads", panels)
+    head = ["threads", "", "logins a second", "of libcurl's", "p50, µs", "p99, µs", "CPU, µs"]
+    rows = [
+        [
+            *[threads, title(name), _spread(one["throughput"])],
+            _number(ratio(one["throughput"], by_name[LIBCURL]["throughput"])),
+            *(_spread(one[metric]) for metric in ("p50", "p99", "cpu")),
+        ]
+        for threads, by_name in figures["threads"].items()
+        for name, one in by_name.items()
+    ]
+    head_of_many = ["1,000 at a time", "logins a second", "p50, ms", "p99, ms", "CPU, µs"]
+    rows_of_many = [
+        [
+            title(name),
+            _spread(one["throughput"]),
+            _spread(one["p50"], 1e-3),
+            _spread(one["p99"], 1e-3),
+            _spread(one["cpu"]),
+        ]
+        for by_name in (figures["goroutines"], figures["tasks"])
+        for name, one in by_name.items()
+    ]
+    return f"""## Many at a time
+
+Threads on one handle over HTTPS, each with its connection warm: the floor and libcurl have a connection of its own for
+each thread, net/http as many as it likes. The server runs on the same machine and takes its part of the processor.
+
+{picture}
+
+{_table(head, rows)}
+
+1,000 goroutines and 1,000 tasks of asyncio: the library makes at most 64 logins at a time, and has the others wait, so
+that its p50 holds the waiting. net/http opens 1,000 connections; httpx is told to keep 64.
+
+{_table(head_of_many, rows_of_many)}
+"""
+
+
+def _growth(figures):
+    counted = figures["instructions"]
+    rows = [[f"{one['logins']:,}", f"{one['resident']:,}", f"{one['heap']:,}"] for one in figures["memory"]]
+    return f"""## Growth
+
+Instructions of a login over HTTPS, the mean of 100 before the one that is named: {counted["thousandth"]:,.0f} at the
+thousandth, {counted["last"]:,.0f} at number {counted["logins"]:,}.
+
+{_table(["after login", "resident, KiB", "heap in use, bytes"], rows)}
+"""
+
+
+def _network(figures):
+    if "skipped" in figures:
+        return f"## Round trips\n\nNot measured: {figures['skipped']}.\n"
+    trip = figures["round trip"]["first"]
+    known, looked_up = figures["known.peers.test"], figures["looked-up.peers.test"]
+
+    def in_trips(values):
+        return [value / one for value, one in zip(values, trip)]
+
+    rows = [
+        [
+            title(name),
+            *(
+                f"{median(in_trips(values)):.2f}"
+                for values in (known[name]["first"], looked_up[name]["first"], looked_up[name]["p50"])
+            ),
+        ]
+        for name in known
+    ]
+
+    def panel(heading, figures_of, metric):
+        rows = []
+        for name, one in figures_of.items():
+            values = in_trips(one[metric])
+            rows.append(
+                chart.Row(title(name), median(values), None, None, f"{median(values):.2f}", is_ours(name))
+            )
+        return chart.Panel(heading, rows)
+
+    picture = chart.write(
+        *["round-trips", "Round trips of a login"],
+        [
+            panel("round trips of the first login, the name looked up", looked_up, "first"),
+            panel("round trips of the next", looked_up, "p50"),
+        ],
+    )
+    added = [
+        [
+            title(name),
+            _number(
+                median([(held - plain) / 1e3 for held, plain in zip(one["first"], looked_up[name]["first"])])
+            ),
+        ]
+        for name, one in figures["black-hole.peers.test"].items()
+    ]
+    connect = figures["cd_connect"]
+    return f"""## Round trips
+
+A server in another network, {_number(median(trip) / 1e3)} ms away (there and back, as a TCP connection measures it). Figures are
+times over that, so that what is above a whole number is work.
+
+{picture}
+
+{_table(["", "first, address known", "first, name looked up", "next"], rows)}
+
+`cd_connect` takes {median(in_trips(connect["connect"])):.2f}, the login after it {median(in_trips(connect["login"])):.2f}.
+
+Where the name's IPv6 address is a black hole, the first login takes longer by:
+
+{_table(["", "ms"], added)}
+"""
+
+
+def _library(figures):
+    loading = figures["loading"]
+    load_rows = [
+        [name, _spread(one["load"], 1e-3), _number(median(one["resident"]))] for name, one in loading.items()
+    ]
+    memory = figures["memory"]
+    picture = chart.write(
+        *["memory", "Memory of a process with one login over TLS"],
+        [
+            _panel(
+                "largest resident set of a process with one login over TLS, MB",
+                memory,
+                "resident",
+                "MB",
+                1024 / 1e6,
+            )
+        ],
+    )
+    wheel = figures["wheel"]
+    wheel = f"{wheel['bytes'] / 1e6:.2f} MB (`{wheel['name']}`)" if wheel else "not built"
+    nothing = figures["imports"]["nothing"]
+    imports = [
+        [
+            f"`import {name}`" if name != "nothing" else "Python alone",
+            _spread(one["wall"]),
+            _spread(one["cpu"]),
+            _number(ratio(one["cpu"], nothing["cpu"])),
+        ]
+        for name, one in figures["imports"].items()
+    ]
+    return f"""## The library
+
+| | |
+| --- | ---: |
+| `libcouchdrop.so`, stripped | {figures["bytes"] / 1e6:.2f} MB |
+| exported functions | {figures["exports"]} |
+| crates linked | {len(figures["crates"])} |
+| Python wheel | {wheel} |
+
+What `dlopen` takes, with all that the library itself needs:
+
+{_table(["", "ms", "resident, KiB"], load_rows)}
+
+{picture}
+
+Importing the Python package:
+
+{_table(["", "wall ms", "CPU ms", "of Python alone, CPU"], imports)}
+"""
+
+
+def _store(figures):
+    logins = dict(figures["logins"])
+    one_root = logins.pop("one root")
+    counted = figures["instructions"]
+    rows = [
+        [
+            title(name),
+            _spread(one["wall"]),
+            _spread(one["cpu"]),
+            _number(ratio(one["cpu"], logins[LIBCURL]["cpu"])),
+        ]
+        for name, one in logins.items()
+    ]
+    part = 1 - ratio(one_root["cpu"], logins[OURS]["cpu"])
+    part_of_instructions = 1 - counted["one root"] / counted["store"]
+    return f"""## The system's trust store
+
+The first login of a process that trusts Debian's {figures["roots"] - 1} roots and the private one, over TLS (ECDSA).
+
+{_table(["", "wall ms", "CPU ms", "of libcurl's CPU"], rows)}
+
+With one root libcouchdrop takes {_spread(one_root["cpu"])} ms of CPU: the store is {100 * part:.0f} % of the first login's CPU,
+and {100 * part_of_instructions:.0f} % of its instructions ({counted["store"]:,} with it, {counted["one root"]:,} with one root).
+"""
+
+
+SECTIONS = {
+    "cold": _cold,
+    "warm": _warm,
+    "counts": _counts,
+    "many": _many,
+    "growth": _growth,
+    "network": _network,
+    "library": _library,
+    "store": _store,
+}
+
+OPENING = """# Performance
+
+What a login costs beside what a user would write instead of the library. This page and its charts are written by
+
+    make bench                       # all; about a quarter of an hour
+    make bench BENCH=cold,warm       # some groups, into target/bench/performance.md
+    make bench BENCH_LONG=1          # with a million logins in "growth"
+
+Everybody logs in to the same nginx with a fixed answer, by the name `localhost`, with a private root, an RSA and an ECDSA
+chain. Measurements take turns; figures are medians, with the tenth and ninetieth percentile in brackets, and ratios are
+medians of the ratios in each round. The environment of what is measured is empty. Wall and CPU times are good for
+comparing within this page alone.
+
+The **floor** is what a login costs at least: [HTTP written by hand](../benches/floor/src/main.rs) over the same rustls and
+ring, built alike, without deadline, cancelling, retries, pool, wiping or a check that can fail. The other programs are in
+[benches/contenders](../benches/contenders).
+"""
+
+
+def _machine(results):
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return f"Measured on {results['date']} on {machine['processor']}, {machine['kernel']}, {machine['C library']}, with {versions}.\n"
+
+
+def write(results, is_complete):
+    """Writes the document, and returns its goals."""
+    measured = results["groups"]
+    judged = _goals(measured)
+    if not is_complete:
+        places.CHARTS = os.path.join(places.BUILT, "performance")
+    sections = [SECTIONS[name](measured[name]) for name in SECTIONS if name in measured]
+    text = "\n".join([OPENING, _machine(results), "## Goals\n", judged + "\n", *sections])
+    document = places.DOCUMENT if is_complete else os.path.join(places.BUILT, "performance.md")
+    os.makedirs(os.path.dirname(document), exist_ok=True)
+    with open(document, "w", encoding="utf-8") as file:
+        file.write(text)
+    return f"{judged}\n\nwritten to {os.path.relpath(document, places.ROOT)}"

@@ -1,0 +1,44 @@
+"""Measures a login beside what a user would write instead of the library: `make bench`.
+
+Writes docs/performance.md and its charts when all groups were measured; of some alone (BENCH=cold,warm) it writes
+target/bench/performance.md. BENCH_LONG=1 logs in a million times for the group "growth".
+"""
+
+import datetime
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+
+from harness import contenders, groups, machine, places, report
+from harness.service import Service
+
+
+def main():
+    # So that the servers end, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    wanted = [name for name in os.environ.get("BENCH", "").replace(",", " ").split() if name] or list(
+        groups.ALL
+    )
+    unknown = set(wanted) - set(groups.ALL)
+    if unknown:
+        sys.exit(f"bench: no group {', '.join(sorted(unknown))}; there are: {', '.join(groups.ALL)}")
+    contenders.build()
+    results = {"machine": machine.describe(), "date": datetime.date.today().isoformat(), "groups": {}}
+    with tempfile.TemporaryDirectory() as work, Service(work) as service:
+        for name, group in groups.ALL.items():
+            if name in wanted:
+                print(f"measuring {group.__doc__.splitlines()[0]}", file=sys.stderr, flush=True)
+                start = time.monotonic()
+                results["groups"][name] = group.measure(service)
+                print(f"  {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+                # What was measured is not lost where a later group fails.
+                with open(os.path.join(places.BUILT, "results.json"), "w", encoding="utf-8") as file:
+                    json.dump(results, file, indent=1)
+    print(report.write(results, is_complete=len(wanted) == len(groups.ALL)))
+
+
+if __name__ == "__main__":
+    main()
