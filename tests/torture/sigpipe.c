@@ -1,0 +1,52 @@
+/*
+ * SIGPIPE keeps its default, which kills, while TLS connections are reset or closed after every byte
+ * that goes to the server or comes from it. A login that was cut says so, and sends nothing twice.
+ */
+#include "relay.h"
+
+/* One login on a new connection. */
+static cd_code log_in_through(const relay *r) {
+    cd_options *options = relay_options(r);
+    cd_code code = log_in(options);
+    cd_options_free(options);
+    return code;
+}
+
+int main(void) {
+    static const char *const hows[] = {"reset", "closed"}, *const directions[] = {"to", "from"};
+    long whole[2], step = times() > 1 ? 1 : 7;
+    int how, direction, cuts = 0;
+    relay r;
+    signal(SIGPIPE, SIG_DFL);
+    give_up_after(120);
+    relay_start(&r);
+    CHECK_CODE(CD_OK, log_in_through(&r));
+    relay_stop(&r);
+    whole[TO_SERVER] = r.passed[TO_SERVER];
+    whole[TO_CLIENT] = r.passed[TO_CLIENT];
+    for (how = RESET; how <= CLOSE; how++) {
+        for (direction = TO_SERVER; direction <= TO_CLIENT; direction++) {
+            long after, succeeded = 0;
+            for (after = 0; after < whole[direction]; after += after == 0 ? 1 : step) {
+                cd_code code;
+                relay_start(&r);
+                r.how = (enum cut)how;
+                r.direction = (enum direction)direction;
+                r.after = after;
+                code = log_in_through(&r);
+                relay_stop(&r);
+                cuts++;
+                succeeded += code == CD_OK;
+                if (code == CD_ERR_CONNECTION_LOST || (code == CD_OK && direction == TO_CLIENT))
+                    continue;
+                fprintf(stderr, "%s after %ld of %ld bytes %s the server: %s\n", hows[how], after,
+                        whole[direction], directions[direction], cd_code_name(code));
+                checks_failed++;
+            }
+            /* The last bytes of an answer may be a session ticket or close_notify, not the token. */
+            CHECK(succeeded * step < whole[direction] / 2);
+        }
+    }
+    printf("%d cuts of %ld bytes to and %ld from the server\n", cuts, whole[0], whole[1]);
+    return checks_result();
+}

@@ -1,0 +1,124 @@
+/*
+ * pthread_cancel() of a thread that logs in (of the deferred type: the other one allows no call of
+ * a library), amid each phase: it takes effect after the login, whose
+ * result the thread still sees; nothing is lost, and the next login is as good as ever.
+ */
+#include "resolver.h"
+
+enum phase { LOOKUP, CONNECT, HANDSHAKE, ANSWER, BACK_OFF, PHASES };
+static const char *const phase_names[PHASES] = {"the lookup", "connecting", "the handshake",
+                                                "waiting for the answer", "the back-off"};
+
+/* What the logger is told when a phase has begun. */
+static const char *const begins[PHASES] = {"looking up", "connecting to", "connected to",
+                                           "TLS handshake with", "trying again in"};
+
+typedef struct {
+    enum phase phase;
+    cd_options *options;
+    const cd_cancel *cancel;
+    const char *username;
+    sem_t reached, go_on;
+    cd_code code;
+    int was_cancellable, went_on;
+} login;
+
+/* Waits in each phase's beginning until the thread was cancelled; sem_wait() is a point of it, too. */
+static void at_phase(void *user_data, int32_t level, const char *message) {
+    login *l = (login *)user_data;
+    (void)level;
+    if (strncmp(message, begins[l->phase], strlen(begins[l->phase])) != 0)
+        return;
+    sem_post(&l->reached);
+    while (sem_wait(&l->go_on) != 0)
+        ;
+    sem_post(&l->go_on); /* a phase may begin more than once */
+}
+
+static void *run_login(void *argument) {
+    login *l = (login *)argument;
+    int state;
+    l->code = log_in_as(l->options, l->cancel, 10000, l->username);
+    /* The library put the thread's own state back. */
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+    l->was_cancellable = state == PTHREAD_CANCEL_ENABLE;
+    pthread_testcancel();
+    l->went_on = 1;
+    return NULL;
+}
+
+/* Cancelled in `phase`, the login goes on to `expected`; `trigger` stops it there. */
+static void in_phase(enum phase phase, int trigger, cd_options *(*make)(void),
+                     const char *username, cd_code expected) {
+    cd_cancel *cancel = cd_cancel_new();
+    login l;
+    pthread_t thread;
+    void *result = NULL;
+    int before = settled_descriptors(), failed = checks_failed;
+    memset(&l, 0, sizeof l);
+    l.phase = phase;
+    l.options = make();
+    l.cancel = cancel;
+    l.username = username;
+    l.code = CD_ERR_INTERNAL;
+    need(sem_init(&l.reached, 0, 0) == 0 && sem_init(&l.go_on, 0, 0) == 0, "sem_init");
+    CHECK_CODE(CD_OK, cd_options_set_max_retries(l.options, 2, NULL));
+    CHECK_CODE(CD_OK, cd_options_set_logger(l.options, at_phase, &l, CD_LOG_DEBUG, NULL));
+    need(pthread_create(&thread, NULL, run_login, &l) == 0, "pthread_create");
+    sem_wait(&l.reached);
+    need(pthread_cancel(thread) == 0, "pthread_cancel");
+    if (trigger)
+        cd_cancel_trigger(cancel);
+    sem_post(&l.go_on);
+    pthread_join(thread, &result);
+
+    CHECK(result == PTHREAD_CANCELED);
+    CHECK(!l.went_on);
+    CHECK_CODE(trigger ? CD_ERR_CANCELLED : expected, l.code);
+    CHECK(l.was_cancellable);
+    CHECK_CODE(expected, log_in_as(l.options, NULL, 10000, username));
+    cd_options_free(l.options);
+    cd_cancel_free(cancel);
+    CHECK(settled_descriptors() == before);
+    sem_destroy(&l.reached);
+    sem_destroy(&l.go_on);
+    if (checks_failed != failed)
+        fprintf(stderr, "... when cancelled in %s%s\n", phase_names[phase],
+                trigger ? ", and triggered" : "");
+}
+
+/* A lookup that takes its time is waited for, and not left behind half done. */
+static void amid_a_lookup(void) {
+    login l;
+    pthread_t thread;
+    void *result = NULL;
+    memset(&l, 0, sizeof l);
+    l.options = named_options();
+    l.username = "ada@example.com";
+    resolver_hang(1);
+    while (sem_trywait(&resolver_asked) == 0)
+        ;
+    need(pthread_create(&thread, NULL, run_login, &l) == 0, "pthread_create");
+    sem_wait(&resolver_asked);
+    need(pthread_cancel(thread) == 0, "pthread_cancel");
+    resolver_hang(0);
+    pthread_join(thread, &result);
+    CHECK_CODE(CD_OK, l.code);
+    CHECK(result == PTHREAD_CANCELED && !l.went_on);
+    cd_options_free(l.options);
+}
+
+int main(void) {
+    int round, phase, trigger;
+    resolver_start();
+    give_up_after(60);
+    for (round = 0; round < times(); round++) {
+        for (trigger = 0; trigger < 2; trigger++) {
+            for (phase = LOOKUP; phase < BACK_OFF; phase++)
+                in_phase((enum phase)phase, trigger, named_options, "ada@example.com", CD_OK);
+            in_phase(BACK_OFF, trigger, named_options, "down@example.com", CD_ERR_UNAVAILABLE);
+        }
+        amid_a_lookup();
+    }
+    return checks_result();
+}
