@@ -64,6 +64,20 @@ packages-%:
 	@scripts/setup packages
 	@scripts/packages $*
 
+.PHONY: torture
+torture: setup ## Try what may break it, for hours: figures go to docs/reliability.md
+	@scripts/setup torture
+	@scripts/torture
+
+torture-%: setup
+	@scripts/setup torture
+	@scripts/torture $*
+
+.PHONY: coverage mutants reproducible
+coverage: torture-coverage ## Measure which lines of src/ the tests reach
+mutants: torture-mutants ## Break src/login and src/wire in small ways and see the tests notice; takes hours
+reproducible: torture-reproducible ## Build twice in two folders and compare the bytes
+
 .PHONY: lib
 lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build what ships and stage it in target/stage
 	@$(MAKE) --no-print-directory install \
