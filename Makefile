@@ -90,7 +90,7 @@ lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build what ships and stage it in target/s
 FORCE:
 
 $(SHARED): FORCE
-	@RUSTFLAGS="$${RUSTFLAGS:-} --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo --remap-path-prefix=$(CURDIR)=/libcouchdrop" \
+	@RUSTFLAGS="$${RUSTFLAGS:-} $$(scripts/remap)" \
 	  $(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked --target-dir '$(LIB)'
 
 $(LIB)/release/libcouchdrop.a: $(SHARED) ;
