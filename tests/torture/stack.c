@@ -136,9 +136,9 @@ static void fail(void *unused) {
 
 int main(void) {
     static const char *const usernames[] = {"ada@example.com",    "json@example.com",
-                                            "nobody@example.com", "busy@example.com",
+                                            "nobody@example.com", "moved@example.com",
                                             "down@example.com",   "broken@example.com",
-                                            "portal@example.com", "moved@example.com",
+                                            "portal@example.com",
                                             "twofactor@example.com"};
     size_t i, most = 0, taken;
     resolver_start();
