@@ -78,6 +78,16 @@ coverage: torture-coverage ## Measure which lines of src/ the tests reach
 mutants: torture-mutants ## Break src/login and src/wire in small ways and see the tests notice; takes hours
 reproducible: torture-reproducible ## Build twice in two folders and compare the bytes
 
+.PHONY: bench
+bench: setup ## Measure a login beside what a user would write instead: BENCH=cold,warm or all, BENCH_LONG=1 for a million
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory lib
+	@$(PYTHON) benches/run.py
+
+.PHONY: counts
+counts: setup lib ## Write benches/counts.txt anew: what a warm login costs, which `make test` checks
+	@$(PYTHON) benches/counts.py --write
+
 .PHONY: lib
 lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build what ships and stage it in target/stage
 	@$(MAKE) --no-print-directory install \

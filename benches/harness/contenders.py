@@ -84,7 +84,7 @@ def _build_go():
         )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def python():
     """The Python of the virtual environment with what is compared."""
     return os.path.join(output(os.path.join(places.ROOT, "scripts", "tools"), "bench"), "python")
@@ -98,7 +98,9 @@ def _build_python():
     shutil.rmtree(package, ignore_errors=True)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(os.path.join(places.ROOT, "bindings", "python", "couchdrop"), package, ignore=ignored)
-    shutil.copy(places.LIBRARY, os.path.join(package, "libcouchdrop.so.1"))
+    beside = os.path.join(package, "_lib")
+    os.makedirs(beside, exist_ok=True)
+    shutil.copy(places.LIBRARY, os.path.join(beside, "libcouchdrop.so.1"))
     scripts = os.path.join(places.BUILT, "python")
     shutil.rmtree(scripts, ignore_errors=True)
     shutil.copytree(os.path.join(places.BENCHES, "contenders", "python"), scripts, ignore=ignored)

@@ -1,6 +1,6 @@
 """What the library must reach, beside what it has reached."""
 
-from .contenders import FLOOR, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS, IMPORT_CTYPES
+from .contenders import FLOOR, IMPORT_CTYPES, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS
 from .rounds import median, ratio
 
 SENDS = ("send", "sendto", "sendmsg", "sendmmsg", "write", "writev", "pwrite64", "pwritev")

@@ -3,7 +3,8 @@
 import os
 
 from . import chart, goals, places
-from .contenders import CURL, FLOOR, IMPORT_CTYPES, LIBCURL, OURS, is_ours, title
+from .contenders import LIBCURL, OURS, is_ours, title
+from .costs import FEW, MANY
 from .rounds import median, ratio, spread
 
 KINDS = {"rsa": "RSA", "ecdsa": "ECDSA"}
@@ -94,8 +95,8 @@ def _warm(figures):
     text = [
         "## Warm: the next logins on one handle",
         "",
-        "One after another on a kept connection; urllib keeps none. CPU is the process's own, user and system. The first "
-        "login is counted from the call, with the process started and the handle made.",
+        "One after another on a kept connection; urllib keeps none. CPU is the process's own, user and system.",
+        "The first login is counted from the call, with the process started and the handle made.",
         "",
         picture,
     ]
@@ -144,7 +145,7 @@ def _counts(figures):
     return f"""## Counts of a warm login
 
 What does not vary with the machine's load: instructions in user space (callgrind), calls of malloc, calloc and realloc
-(a preloaded counter), system calls (strace), each as the difference of {550} and {50} logins. One allocation of each is
+(a preloaded counter), system calls (strace), each as the difference of {MANY} and {FEW} logins. One allocation of each is
 the program's own copy of the token. `make test` checks the library's against [benches/counts.txt](../benches/counts.txt).
 
 {picture}

@@ -31,7 +31,6 @@ def measure(service):
     for kind in service.chains:
         compiled = {name: case(name, kind) for name in COMPILED}
         interpreted = {name: case(name, kind) for name in PYTHON}
-        ctypes = command(IMPORT_CTYPES, "", "")
-        interpreted[IMPORT_CTYPES] = lambda: launch_without_login(ctypes)
+        interpreted[IMPORT_CTYPES] = lambda: launch_without_login(command(IMPORT_CTYPES, "", ""))
         figures[kind] = {**interleave(61, compiled), **interleave(21, interpreted)}
     return figures

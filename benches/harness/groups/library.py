@@ -5,7 +5,7 @@ import os
 
 from .. import places
 from ..commands import output
-from ..contenders import FLOOR, LIBCURL, OURS, OURS_GO, NETHTTP, command, python
+from ..contenders import FLOOR, LIBCURL, NETHTTP, OURS, OURS_GO, command, python
 from ..costs import launch, launch_without_login, tool
 from ..rounds import interleave
 

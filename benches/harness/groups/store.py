@@ -2,10 +2,10 @@
 
 import os
 
+from .. import places
 from ..contenders import FLOOR, HTTPX, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS, URLLIB, command
 from ..costs import instructions, launch
 from ..rounds import interleave
-from .. import places
 
 DEBIANS = "/etc/ssl/certs/ca-certificates.crt"
 

@@ -18,13 +18,13 @@ SERVERS = {
 }
 
 
+def _measure(service, kind, framing):
+    def case(name, logins):
+        whole = [*command(name, service.url(kind, framing), service.ca_file(kind)), str(logins), "1"]
+        return lambda: timed(whole)
+
+    return interleave(11, {name: case(name, logins) for name, logins in CONTENDERS.items()})
+
+
 def measure(service):
-    figures = {}
-    for server, (kind, framing) in SERVERS.items():
-
-        def case(name, logins):
-            whole = [*command(name, service.url(kind, framing), service.ca_file(kind)), str(logins), "1"]
-            return lambda: timed(whole)
-
-        figures[server] = interleave(11, {name: case(name, logins) for name, logins in CONTENDERS.items()})
-    return figures
+    return {server: _measure(service, *which) for server, which in SERVERS.items()}

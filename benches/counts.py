@@ -1,0 +1,86 @@
+"""Checks instructions and heap allocations of a warm login against benches/counts.txt: `make test-counts`.
+
+With --write it writes that file anew: `make counts`. The library is the staged one, as it ships.
+"""
+
+import os
+import platform
+import signal
+import sys
+import tempfile
+
+from harness import contenders, machine, places
+from harness.costs import FEW, MANY, allocations_of_a_login, instructions_of_a_login
+from harness.service import Service
+
+COMMITTED = os.path.join(places.BENCHES, "counts.txt")
+
+MARGIN = 0.10
+# Another compiler writes other instructions: between 1.85 and 1.96 they differ by less than this. It allocates alike.
+OTHER_COMPILER = 0.25
+
+HEADING = f"""\
+# What a warm login costs: instructions in user space and heap allocations, counted by callgrind and a preloaded
+# counter as the difference of {MANY} and {FEW} logins. `make test` allows {MARGIN:.0%} more, and for the instructions of
+# another rustc {OTHER_COMPILER:.0%}. Written by `make counts`: commit it with the change that moved a figure, and say why it did.
+"""
+
+
+def measure():
+    figures = {}
+    with tempfile.TemporaryDirectory() as work, Service(work) as service:
+        for scheme, kind in (("HTTP", None), ("HTTPS", "rsa")):
+            command = contenders.command(contenders.OURS, service.url(kind), service.ca_file(kind))
+            figures[f"{scheme} instructions"] = round(instructions_of_a_login(command))
+            figures[f"{scheme} allocations"] = round(allocations_of_a_login(command)[0])
+    return figures
+
+
+def read():
+    """The committed figures, and what they were made with."""
+    with open(COMMITTED, encoding="utf-8") as file:
+        lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
+    made_with = lines[0]
+    return made_with, {name: int(value) for name, value in (line.rsplit(" ", 1) for line in lines[1:])}
+
+
+def made_with():
+    return f"rustc {machine.rustc_version()} {platform.machine()}"
+
+
+def compare(committed, measured, margins):
+    """Prints each figure; returns whether all are within their margins."""
+    good = True
+    for name, before in committed.items():
+        now, margin = measured[name], margins[name.split(" ")[1]]
+        change = now / before - 1
+        verdict = ""
+        if change > margin:
+            good = False
+            verdict = f"  TOO MUCH: at most {margin:+.0%}"
+        elif change < -MARGIN:
+            verdict = "  less than committed: run `make counts` and commit it"
+        print(f"{name:18} {before:8,} -> {now:8,}  {change:+7.2%}{verdict}")
+    return good
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    contenders.build_counted()
+    if sys.argv[1:] == ["--write"]:
+        figures = measure()
+        lines = [made_with(), *(f"{name} {value}" for name, value in figures.items())]
+        with open(COMMITTED, "w", encoding="utf-8") as file:
+            file.write(HEADING + "\n".join(lines) + "\n")
+        print("\n".join(lines))
+        return 0
+    compiler, committed = read()
+    margins = {"instructions": MARGIN, "allocations": MARGIN}
+    if compiler != made_with():
+        print(f"the figures are of {compiler}, this is {made_with()}: instructions may differ by {OTHER_COMPILER:.0%}")
+        margins["instructions"] = OTHER_COMPILER
+    return 0 if compare(committed, measure(), margins) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
