@@ -1,8 +1,8 @@
 """Shows that no language can be left behind: planted.py
 
-Plants what could be forgotten in copies of couchdrop.h (a code, a function, an option, a named number, another
-argument type), and sees that the check of each language that it concerns fails, and names it; with the header as it
-is, all succeed. C needs no check of its own, but for the codes: the header is its interface.
+Plants in copies of couchdrop.h what could be forgotten (a code, a function, an option, a named number, a changed
+type of an argument), and sees that the check of each language that it concerns fails, and says so; with the
+header as it is, all succeed. C needs no check of its own, but for the codes: the header is its interface.
 """
 
 import concurrent.futures
@@ -51,7 +51,7 @@ PLANTED = {
         lambda text: added(
             text,
             "void cd_options_free(",
-            "COUCHDROP_NODISCARD\ncd_code cd_options_set_planted(cd_options *options, uint32_t count, cd_error **error);\n",
+            "cd_code cd_options_set_planted(cd_options *options, uint32_t count, cd_error **error);\n",
         ),
         "cd_options_set_planted",
         ("cpp names", "python", "go"),
@@ -61,7 +61,11 @@ PLANTED = {
         "CD_BODY_PLANTED",
         ("cpp names", "python", "go"),
     ),
-    "another argument type": (retyped, "cd_options_set_timeout_ms|_Ctype_int32_t", ("cpp types", "python", "go types")),
+    "another argument type": (
+        retyped,
+        "cd_options_set_timeout_ms|_Ctype_int32_t",
+        ("cpp types", "python", "go types"),
+    ),
 }
 
 
@@ -74,11 +78,23 @@ class Checks:
         subprocess.run(["go", "test", "-c", "-o", self._go_test, "."], cwd=GO, check=True)
 
     def commands(self, folder):
-        compile_only = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-I", folder, "-I", os.path.join(ROOT, "bindings", "cpp")]
+        compile_only = [
+            "-fsyntax-only",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-I",
+            folder,
+            "-I",
+            os.path.join(ROOT, "bindings", "cpp"),
+        ]
         tests = os.path.join(ROOT, "tests")
         return {
             "c": (["gcc", "-std=c99", *compile_only, os.path.join(tests, "c", "codes.c")], ROOT),
-            "cpp types": (["g++", "-std=c++17", *compile_only, os.path.join(tests, "cpp", "header.cpp")], ROOT),
+            "cpp types": (
+                ["g++", "-std=c++17", *compile_only, os.path.join(tests, "cpp", "header.cpp")],
+                ROOT,
+            ),
             "cpp names": ([sys.executable, os.path.join(tests, "cpp", "header.py")], ROOT),
             "python": ([sys.executable, "-m", "unittest", "tests.test_header"], PYTHON),
             "go": ([self._go_test, "-test.run", TESTS], GO),

@@ -4,171 +4,14 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import re
-import resource
 import shlex
 import sys
 import tempfile
-import urllib.parse
 
-from server import Server, text, to_bytes
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-HEADER = os.path.join(ROOT, "include", "couchdrop.h")
-
-# What a case says of the account and the options where it says nothing.
-LOGIN = {"username": "ada@example.com", "password": "correct horse battery staple"}
-OPTIONS = {"backoff_ms": "0 0"}
-FIELDS = ("code", "token", "http_status", "server_message", "retry_after", "attempts", "sent")
-KEYS = {
-    *("name", "server", "path", "username", "password", "system", "options", "connect", "times", "call_timeout_ms"),
-    *("cancel", "set_late", "no_descriptors", "connections", "expect", "except"),
-}
-BODY_FORMATS = {"auto": 0, "form": 1, "json": 2}
-# Longer than any case takes on a machine that is busy.
-LONGEST = 30
-
-
-class Runner:
-    """A program that runs cases, one after the other, in one language."""
-
-    def __init__(self, language, command, environment):
-        # Before a dash: `c-musl` is C.
-        self.label, self.language = language, language.split("-")[0]
-        self._command = command
-        self._environment = environment
-        self._process = None
-
-    async def tell(self, lines):
-        if self._process is None:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                env=self._environment,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                limit=1 << 20,
-            )
-        self._process.stdin.write("".join(line + "\n" for line in lines).encode())
-        with contextlib.suppress(ConnectionError):
-            await self._process.stdin.drain()
-
-    async def outcome(self):
-        """What it says of the case; a sentence where it says nothing in time."""
-        try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), LONGEST)
-        except asyncio.TimeoutError:
-            await self.stop(kill=True)
-            return f"the program said nothing for {LONGEST} s"
-        if not line.endswith(b"\n"):
-            return f"the program ended with {await self.stop()}"
-        return json.loads(line)
-
-    async def stop(self, *, kill=False):
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        if kill:
-            process.kill()
-        process.stdin.close()
-        return await process.wait()
-
-    @contextlib.contextmanager
-    def no_descriptors(self):
-        """Lets the program open no more descriptors than it has."""
-        pid = self._process.pid
-        taken = set(map(int, os.listdir(f"/proc/{pid}/fd")))
-        lowest = next(number for number in range(3, 1 << 16) if number not in taken)
-        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, before[1]))
-        try:
-            yield
-        finally:
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-
-
-class Cases:
-    """The case file, and what its cases share while they run."""
-
-    def __init__(self, folder, proxy):
-        with open(os.path.join(HERE, "cases.json"), encoding="utf-8") as file:
-            content = json.load(file)
-        self.all = content["cases"]
-        with open(HEADER, encoding="utf-8") as file:
-            self.codes = {
-                name: int(value) for name, value in re.findall(r"^ +(CD_\w+) = (\d+),", file.read(), re.MULTILINE)
-            }
-        self.unprovoked = content["unprovoked"]
-        for name, lines in content["files"].items():
-            with open(os.path.join(folder, name), "w", encoding="ascii") as file:
-                file.write("\n".join(lines))
-        self.names = {
-            "{files}": folder,
-            "{ca}": os.environ["COUCHDROP_CA_FILE"],
-            "{stand_in}": os.environ["COUCHDROP_BASE_URL"],
-            "{stand_in_http}": os.environ["COUCHDROP_HTTP_URL"],
-        }
-        self.environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.lower().endswith("_proxy") and not name.startswith("SSL_CERT_")
-        }
-        # Where a case sets no proxy and no CA file it meets these, not those of the machine.
-        self.environment["HTTPS_PROXY"] = f"http://127.0.0.1:{proxy.port}"
-        self.environment["SSL_CERT_FILE"] = os.path.join(folder, "other-ca.pem")
-
-    def problems(self):
-        """What is wrong with the file itself."""
-        for case in self.all:
-            odd = [*(set(case) - KEYS), *(set(case["expect"]) - set(FIELDS))]
-            yield from (f"{case['name']}: there is no {name!r}" for name in odd)
-        names = [case["name"] for case in self.all]
-        yield from (f"{name!r} is there twice" for name in sorted(set(names)) if names.count(name) > 1)
-        codes = set(self.codes)
-        expected = {case["expect"]["code"] for case in self.all}
-        yield from (f"{code} has no case, and no reason" for code in sorted(codes - expected - set(self.unprovoked)))
-        yield from (f"{code} is in no header" for code in sorted((expected | set(self.unprovoked)) - codes))
-        yield from (f"{code} has a case and a reason for none" for code in sorted(expected & set(self.unprovoked)))
-
-
-def lines_of(case, names):
-    """A case as a runner takes it."""
-    settings = {**OPTIONS, **case.get("options", {}), **LOGIN}
-    settings.update({name: case[name] for name in ("username", "password", "system") if name in case})
-    if case.get("server") == "stand-in":
-        settings = {"base_url": "{stand_in}", "ca_file": "{ca}", **settings}
-    elif "server" in case:
-        settings = {"base_url": "{server}", **settings}
-    for name in ("call_timeout_ms", "times", "cancel"):
-        if name in case:
-            settings[name] = case[name]
-    settings.update({name: None for name in ("connect", "set_late") if case.get(name)})
-    for name, value in settings.items():
-        value = BODY_FORMATS.get(value, value) if name == "body_format" else value
-        if value is None:
-            yield name
-            continue
-        value = text(value) if isinstance(value, (str, list, dict)) else str(value)
-        for placeholder, its in names.items():
-            value = value.replace(placeholder, its)
-        yield f"{name} {urllib.parse.quote(to_bytes(value), safe=' /:')}"
-    yield "run"
-
-
-def expectation(case, language):
-    """What a case expects in a language; None where it is not for it."""
-    expected = {**dict.fromkeys(FIELDS), **case["expect"]}
-    other = case.get("except", {}).get(language, {})
-    if isinstance(other, str):
-        return None
-    scripted = isinstance(case.get("server"), list)
-    if scripted and expected["sent"] is None:
-        expected["sent"] = []
-    if expected["code"] != "CD_OK" and "attempts" not in case["expect"]:
-        expected["attempts"] = sum(name in ("form", "json") for name in expected["sent"] or [])
-    expected.update((field, value) for field, value in other.items() if field != "why")
-    return expected
+from case_file import FIELDS, LOGIN, Cases, expectation, lines_of
+from program import LONGEST, Runner
+from server import Server, text
 
 
 def wrong_requests(case, server):
@@ -219,11 +62,10 @@ async def run_case(case, runner, cases):
     answers = case.get("server", "stand-in")
     async with Server(answers if isinstance(answers, list) else []) as server:
         names = {**cases.names, "{server}": f"http://127.0.0.1:{server.port}", "{port}": str(server.port)}
-        lines = list(lines_of(case, names))
-        *settings, run = lines
-        await runner.tell(settings)
-        with runner.no_descriptors() if case.get("no_descriptors") else contextlib.nullcontext():
-            await runner.tell([run])
+        async with contextlib.AsyncExitStack() as stack:
+            if case.get("no_descriptors"):
+                await stack.enter_async_context(runner.no_descriptors())
+            await runner.tell(lines_of(case, names))
             if case.get("cancel") == "waiting":
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(server.asked.wait(), LONGEST)
@@ -253,7 +95,7 @@ async def run_language(runner, cases):
 
 
 def disagreements(cases, results):
-    """Where languages differ in what no case says: the message, and whether the same call may succeed later."""
+    """Where languages differ in what no case says: the message, and whether to try again may help."""
     for case in cases.all:
         # What a binding refuses or stops itself it says in its own words.
         its_own = cases.codes[case["expect"]["code"]] // 1000 in (2, 5)

@@ -44,9 +44,7 @@ OPTIONS = {
 
 def run(case):
     """Returns the token, or None where the case is one of a connection alone."""
-    options = {
-        keyword: read(case.pop(name)) for name, (keyword, read) in OPTIONS.items() if name in case
-    }
+    options = {keyword: read(case.pop(name)) for name, (keyword, read) in OPTIONS.items() if name in case}
     times = int(case.pop("times", 1))
     connects = case.pop("connect", "") is None
     cancel = case.pop("cancel", None)

@@ -32,7 +32,7 @@ def response(answer):
 class Server:
     """One for each run of a case. Use it as an asynchronous context manager.
 
-    `answers` are played in turn, one for each request, the last of them again and again; none at all: the port
+    `answers` are played in turn, one for each request, the last of them again and again; without any the port
     is taken, but nobody listens there.
     """
 
@@ -87,7 +87,9 @@ class Server:
         if first.isalpha():
             head = (first + await reader.readuntil(b"\r\n\r\n")).decode()
             line, *fields = head.split("\r\n")[:-2]
-            fields = {name.lower(): value.strip() for name, value in (field.split(":", 1) for field in fields)}
+            fields = {
+                name.lower(): value.strip() for name, value in (field.split(":", 1) for field in fields)
+            }
             body = await reader.readexactly(int(fields.get("content-length", 0)))
             self.requests.append(Request(line, fields, body))
         else:

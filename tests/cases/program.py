@@ -1,0 +1,70 @@
+"""A runner while it runs."""
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+
+# Longer than any case takes on a machine that is busy.
+LONGEST = 60
+
+
+class Runner:
+    """A program that runs cases, one after the other, in one language."""
+
+    def __init__(self, language, command, environment):
+        # Before a dash: `c-musl` is C.
+        self.label, self.language = language, language.split("-")[0]
+        self._command = command
+        self._environment = environment
+        self._process = None
+
+    async def tell(self, lines):
+        if self._process is None:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env=self._environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=1 << 20,
+            )
+        self._process.stdin.write("".join(line + "\n" for line in lines).encode())
+        with contextlib.suppress(ConnectionError):
+            await self._process.stdin.drain()
+
+    async def outcome(self):
+        """What it says of the case; a sentence where it says nothing in time."""
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), LONGEST)
+        except asyncio.TimeoutError:
+            await self.stop(kill=True)
+            return f"the program said nothing for {LONGEST} s"
+        if not line.endswith(b"\n"):
+            return f"the program ended with {await self.stop()}"
+        return json.loads(line)
+
+    async def stop(self, *, kill=False):
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if kill:
+            process.kill()
+        process.stdin.close()
+        return await process.wait()
+
+    @contextlib.asynccontextmanager
+    async def no_descriptors(self):
+        """Lets the program open no more descriptors than it has."""
+        # One that has only just been started still opens some. This is refused.
+        await self.tell(["max_retries 11", "run"])
+        await self.outcome()
+        pid = self._process.pid
+        taken = set(map(int, os.listdir(f"/proc/{pid}/fd")))
+        lowest = next(number for number in range(3, 1 << 16) if number not in taken)
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, before[1]))
+        try:
+            yield
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
