@@ -38,6 +38,11 @@ impl Unusable {
         Unusable { why: format!("{what} can't be read: {error}"), resources }
     }
 
+    /// Whether the same file may be read another time.
+    pub fn is_for_want_of_resources(&self) -> bool {
+        self.resources
+    }
+
     /// The failure that this is, as `kind` unless the process is to blame; `what` names the file's part in it.
     pub fn into_failure(self, what: &str, kind: fn(Why) -> Failure) -> Failure {
         let why = format!("{what}{}", self.why).into();

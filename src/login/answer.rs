@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::failure::Failure;
 use crate::secret::Secret;
@@ -90,7 +90,7 @@ fn json_unescaped(text: &str) -> Secret {
         // Two of \uXXXX make one character beyond U+FFFF.
         let length = [12, 6, 2].into_iter().find_map(|length| {
             let escape = escape.get(..length)?;
-            let value = serde_json::from_str::<String>(&format!("\"{escape}\"")).ok()?;
+            let value = json_string(&format!("\"{escape}\""))?;
             let whole = length != 12 || value.chars().count() == 1;
             whole.then(|| {
                 plain.extend(value.as_bytes());
@@ -105,6 +105,14 @@ fn json_unescaped(text: &str) -> Secret {
     }
     plain.extend(rest.as_bytes());
     plain
+}
+
+/// The value of one string as it stands in JSON.
+fn json_string(text: &str) -> Option<String> {
+    let mut value = None;
+    let mut json = serde_json::Deserializer::from_str(text);
+    Value(&mut ErrorMember { words: &mut value }).deserialize(&mut json).and_then(|()| json.end()).ok()?;
+    value
 }
 
 /// A text with %-escapes undone, and `+` as a space where `plus` says so.
@@ -134,8 +142,36 @@ fn percent_decoded(text: &[u8], plus: bool) -> Secret {
 /// Reads a body that is one JSON object and nothing else.
 fn read_object<'a, M: Members>(body: &'a [u8], members: &'a mut M) -> serde_json::Result<()> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    json.deserialize_map(Object(members))?;
+    json.deserialize_any(Object(members))?;
     json.end()
+}
+
+/// What a visitor makes of the values that are neither string, array nor object.
+///
+/// Each is named, and `deserialize_any` asks for nothing: what serde says of a value of another type than expected
+/// would bring a printer of floating-point numbers, 20 kB, into a library that prints none.
+macro_rules! for_scalars {
+    ($visitor:ident, $result:expr) => {
+        fn visit_unit<E: Error>($visitor) -> Result<(), E> {
+            $result
+        }
+        fn visit_bool<E: Error>($visitor, _: bool) -> Result<(), E> {
+            $result
+        }
+        fn visit_i64<E: Error>($visitor, _: i64) -> Result<(), E> {
+            $result
+        }
+        fn visit_u64<E: Error>($visitor, _: u64) -> Result<(), E> {
+            $result
+        }
+        fn visit_f64<E: Error>($visitor, _: f64) -> Result<(), E> {
+            $result
+        }
+    };
+}
+
+fn no_object<E: Error>() -> Result<(), E> {
+    Err(E::custom("no object"))
 }
 
 /// Which members of an object are of interest, and where their values go.
@@ -152,6 +188,16 @@ impl<'de, M: Members> Visitor<'de> for Object<'_, M> {
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("an object")
+    }
+
+    for_scalars!(self, no_object());
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        no_object()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
+        no_object()
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -208,35 +254,21 @@ impl<'de, M: Members> Visitor<'de> for Value<'_, M> {
         Ok(())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
+    for_scalars!(self, {
+        self.0.other();
+        Ok(())
+    });
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
         self.0.other();
         Ok(())
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        self.visit_unit()
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        self.visit_unit()
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        self.visit_unit()
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.visit_unit()
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        self.visit_unit()
-    }
-
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        self.visit_unit()
+        self.0.other();
+        Ok(())
     }
 }
 

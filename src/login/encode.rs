@@ -17,12 +17,36 @@ pub fn form(credentials: &Credentials) -> Secret {
     body
 }
 
-/// One value as it stands in a form.
+/// One value as it stands in a form. A run of plain bytes is copied as a whole: a library's pieces cost three times as
+/// much.
 pub fn form_value(value: &str, to: &mut Secret) {
-    for piece in form_urlencoded::byte_serialize(value.as_bytes()) {
-        to.extend(piece.as_bytes());
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut rest = value.as_bytes();
+    loop {
+        let plain = rest.iter().position(|byte| !PLAIN[usize::from(*byte)]).unwrap_or(rest.len());
+        let (run, other) = rest.split_at(plain);
+        to.extend(run);
+        match other {
+            [] => return,
+            [b' ', ..] => to.push(b'+'),
+            [byte, ..] => {
+                to.extend(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+            }
+        }
+        rest = other.get(1..).unwrap_or_default();
     }
 }
+
+/// Which bytes stand for themselves in a form.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        plain[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'*' | b'-' | b'.' | b'_');
+        byte += 1;
+    }
+    plain
+};
 
 /// `application/json` (RFC 8259).
 pub fn json(credentials: &Credentials) -> Secret {

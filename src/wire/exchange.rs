@@ -1,6 +1,8 @@
 //! One request out and one answer in, over one connection: the strict reader. What it does not take as it stands is
 //! read by ureq, and only a connection whose answer it took may serve another login.
 
+use memchr::{memchr, memchr_iter};
+
 use crate::call::Call;
 use crate::failure::{Failure, Phase};
 use crate::secret::Secret;
@@ -255,7 +257,7 @@ pub fn too_large_a_body(limit: usize) -> Broken {
 fn end_of_head(input: &[u8], at: &mut usize) -> Option<usize> {
     loop {
         let rest = input.get(*at..)?;
-        let Some(newline) = rest.iter().position(|byte| *byte == b'\n') else {
+        let Some(newline) = memchr(b'\n', rest) else {
             *at = input.len();
             return None;
         };
@@ -307,21 +309,21 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
     let (mut length, mut chunked) = (None, false);
     let (mut retry_after, mut date) = (None, None);
     for field in response.headers.iter() {
-        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+        let is = |name: &str| same(field.name.as_bytes(), name.as_bytes());
         match field.name.len() {
-            14 if is("content-length") => {
+            14 if is("Content-Length") => {
                 unclear |= length.is_some();
                 length = plain_number(field.value);
                 unclear |= length.is_none();
             }
-            17 if is("transfer-encoding") => {
-                unclear |= chunked || !field.value.eq_ignore_ascii_case(b"chunked");
+            17 if is("Transfer-Encoding") => {
+                unclear |= chunked || !same(field.value, b"chunked");
                 chunked = true;
             }
-            10 if is("connection") => unclear |= !field.value.eq_ignore_ascii_case(b"keep-alive"),
-            7 if is("upgrade") => unclear = true,
-            11 if is("retry-after") => retry_after = retry_after.or(Some(field.value)),
-            4 if is("date") => date = date.or(Some(field.value)),
+            10 if is("Connection") => unclear |= !same(field.value, b"keep-alive"),
+            7 if is("Upgrade") => unclear = true,
+            11 if is("Retry-After") => retry_after = retry_after.or(Some(field.value)),
+            4 if is("Date") => date = date.or(Some(field.value)),
             _ => {}
         }
     }
@@ -333,6 +335,11 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
         _ => Framing::Unclear,
     };
     Ok(Parsed::Head(Head { status, framing, retry_after: RetryAfter::new(retry_after, date) }))
+}
+
+/// Whether two words are the same but for their case. The usual spelling is told at a glance.
+fn same(word: &[u8], usual: &[u8]) -> bool {
+    word == usual || word.eq_ignore_ascii_case(usual)
 }
 
 /// The status in the first line of a head, whatever stands in the others.
@@ -347,16 +354,16 @@ fn status_of(head: &[u8]) -> Option<u16> {
 }
 
 fn has_bare_newline(head: &[u8]) -> bool {
-    let mut before = 0;
-    head.iter().any(|byte| std::mem::replace(&mut before, *byte) != b'\r' && *byte == b'\n')
+    memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
 }
 
 /// Digits alone, and a number that 64 bits hold; what is larger than memory can address is the largest.
 fn plain_number(text: &[u8]) -> Option<usize> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number: u64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let first = text.first().map(|_| 0u64);
+    let number = text.iter().try_fold(first?, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })?;
     Some(usize::try_from(number).unwrap_or(usize::MAX))
 }
 

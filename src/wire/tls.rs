@@ -11,9 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::{CryptoProvider, KeyProvider};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::SigningKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
 };
@@ -142,16 +143,28 @@ fn from_environment(file: Option<&Path>, directories: &[PathBuf]) -> Result<Root
     let mut missing = None;
     let mut read = 0;
     for directory in directories {
-        match certificates_in(directory) {
-            Ok(paths) => {
-                read += 1;
-                // As OpenSSL, which looks a certificate up when it is wanted: one that can't be read is not there.
-                paths
-                    .iter()
-                    .filter_map(|path| CaFile::read_leniently(path).ok())
-                    .for_each(|(file, _)| add(file));
+        let paths = match certificates_in(directory) {
+            Ok(paths) => paths,
+            Err(error) => {
+                let unusable = Unusable::reading(directory.display(), &error);
+                if unusable.is_for_want_of_resources() {
+                    return Err(unusable.into_failure("SSL_CERT_DIR: ", Failure::Tls));
+                }
+                missing = Some(unusable);
+                continue;
             }
-            Err(error) => missing = Some(Unusable::reading(directory.display(), &error)),
+        };
+        read += 1;
+        for path in paths {
+            match CaFile::read_leniently(&path) {
+                Ok((file, _)) => add(file),
+                // Without it the store would lack a root, and be kept like that.
+                Err(unusable) if unusable.is_for_want_of_resources() => {
+                    return Err(unusable.into_failure("SSL_CERT_DIR: ", Failure::Tls));
+                }
+                // As OpenSSL, which looks a certificate up when it is wanted: one that can't be read is not there.
+                Err(_) => {}
+            }
         }
     }
     match missing {
@@ -263,7 +276,8 @@ impl Tls {
 }
 
 fn client_config(roots: Arc<Roots>) -> Result<Arc<ClientConfig>, Failure> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider =
+        Arc::new(CryptoProvider { key_provider: &NoKeys, ..rustls::crypto::ring::default_provider() });
     let failed = |why: &dyn fmt::Display| Failure::Internal(format!("TLS can't be set up: {why}").into());
     let verifier = Verifier::new(roots, Arc::clone(&provider)).map_err(|error| failed(&error))?;
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -275,6 +289,16 @@ fn client_config(roots: Arc<Roots>) -> Result<Arc<ClientConfig>, Failure> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     Ok(Arc::new(config))
+}
+
+/// Nobody here has a private key to sign with: so the code that would isn't there either.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("a login has no private key".into()))
+    }
 }
 
 /// webpki's verdict, with two things of our own: a server's self-signed certificate is taken when it is, byte for
