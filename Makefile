@@ -92,7 +92,7 @@ counts: setup lib ## Write benches/counts.txt anew: what a warm login costs, whi
 lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build what ships and stage it in target/stage
 	@$(MAKE) --no-print-directory install \
 	  PREFIX='$(STAGE)' LIBDIR='$(STAGE)/lib' INCLUDEDIR='$(STAGE)/include' MANDIR='$(STAGE)/share/man' DESTDIR=
-	@scripts/go-archive '$(ARCHIVE)'
+	@scripts/go-archive '$(ARCHIVE)' > /dev/null
 
 # Cargo knows best whether there is anything to do. Shared and static library come from one build, without
 # the rlib: beside that, cargo drops LTO without a word. No path of this machine stays in it.
@@ -118,6 +118,10 @@ $(ARCHIVE): $(LIB)/release/libcouchdrop.a scripts/prune-archive $(wildcard abi/e
 .PHONY: header
 header: ## Generate include/couchdrop.h from the Rust sources
 	@scripts/header
+.PHONY: go-release
+go-release: lib ## Fill the Go module with all static libraries there are, as a release holds it
+	@scripts/go-release
+
 
 .PHONY: abi
 abi: lib ## Write abi/libcouchdrop.abi anew after an addition to the ABI
@@ -147,4 +151,4 @@ fresh-machine: ## Try demo and test in a new Debian: SUITE=bookworm or trixie; n
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	@rm -rf target bindings/go/lib/*/libcouchdrop.a
+	@rm -rf target bindings/go/lib/*/libcouchdrop.a bindings/go/THIRD-PARTY

@@ -60,16 +60,21 @@ func sources(t *testing.T) []*ast.File {
 	return files
 }
 
-func TestTheHeaderIsTheProjects(t *testing.T) {
-	original, err := os.ReadFile("../../include/couchdrop.h")
-	if os.IsNotExist(err) {
-		lacking(t, "this module stands alone, without the project that it came from")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(original) != header(t) {
-		t.Error("couchdrop.h differs from include/couchdrop.h: copy it")
+// A module must hold what it needs: it has copies.
+func TestHeaderAndLicencesAreTheProjects(t *testing.T) {
+	for copied, original := range map[string]string{
+		"couchdrop.h": "../../include/couchdrop.h", "LICENSE-APACHE": "../../LICENSE-APACHE", "LICENSE-MIT": "../../LICENSE-MIT",
+	} {
+		want, err := os.ReadFile(original)
+		if os.IsNotExist(err) {
+			lacking(t, "this module stands alone, without the project that it came from")
+		}
+		must(t, err)
+		got, err := os.ReadFile(copied)
+		must(t, err)
+		if string(got) != string(want) {
+			t.Errorf("%s differs from %s: copy it", copied, original)
+		}
 	}
 }
 
