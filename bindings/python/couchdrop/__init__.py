@@ -10,8 +10,8 @@
 goes wrong raises a `CouchdropError` of a class that says what.
 """
 
-from ._abi import TOKEN_HEADER, Code
-from ._client import ENVIRONMENT, Client, ClientOptions, authenticate, authenticate_async
+from ._abi import TOKEN_HEADER
+from ._client import ENVIRONMENT, Client, authenticate, authenticate_async
 from ._errors import (
     AccessDenied,
     ArgumentError,
@@ -74,7 +74,30 @@ __all__ = [
     "library_version",
 ]
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._code import Code
+    from ._options import ClientOptions
+else:
+
+    def __getattr__(name):
+        """What is seldom needed and takes long to import."""
+        if name == "Code":
+            from ._code import Code as value
+        elif name == "ClientOptions":
+            from ._options import ClientOptions as value
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value.__module__ = __name__
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
+
+
 # So that a traceback says couchdrop.AccessDenied.
 for _name in __all__:
-    if isinstance(globals()[_name], type):
-        globals()[_name].__module__ = __name__
+    _value = globals().get(_name)
+    if isinstance(_value, type):
+        _value.__module__ = __name__

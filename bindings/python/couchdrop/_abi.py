@@ -6,12 +6,21 @@ Objects that the library makes are `Handle`s: each releases itself with its last
 from __future__ import annotations
 
 import ctypes
-import enum
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_void_p
-from functools import partial
-from typing import Any
 
 from . import _library
+
+# As `typing` has it, which takes longer to import than all of this package.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from functools import partial
+    from typing import Any
+else:
+    # The type alone: what else is in functools takes as long to import as ctypes.
+    try:
+        from _functools import partial
+    except ImportError:
+        from functools import partial
 
 library, library_path = _library.load()
 
@@ -111,50 +120,41 @@ _release_with(Token, library.cd_token_free)
 _release_with(Error, library.cd_error_free)
 
 
-class Code(enum.IntEnum):
-    """What a call ended with. `CouchdropError.code` may also be a number that is not here: codes grow."""
+# The codes; users have them as `couchdrop.Code`.
+CD_OK = 0
+CD_ERR_HTTP_STATUS = 1400
+CD_ERR_TWO_FACTOR_REQUIRED = 1401
+CD_ERR_ACCESS_DENIED = 1403
+CD_ERR_RATE_LIMITED = 1429
+CD_ERR_SERVER = 1500
+CD_ERR_UNAVAILABLE = 1503
+CD_ERR_NULL_ARGUMENT = 2001
+CD_ERR_INVALID_UTF8 = 2002
+CD_ERR_EMPTY_ARGUMENT = 2003
+CD_ERR_OUT_OF_RANGE = 2004
+CD_ERR_INVALID_URL = 2005
+CD_ERR_INSECURE_URL = 2006
+CD_ERR_CA_FILE = 2007
+CD_ERR_OPTIONS_IN_USE = 2008
+CD_ERR_DNS = 3001
+CD_ERR_CONNECT = 3002
+CD_ERR_PROXY = 3003
+CD_ERR_TLS = 3004
+CD_ERR_TIMEOUT = 3005
+CD_ERR_CONNECTION_LOST = 3006
+CD_ERR_MALFORMED_RESPONSE = 4001
+CD_ERR_RESPONSE_TOO_LARGE = 4002
+CD_ERR_CANCELLED = 5001
+CD_ERR_PANIC = 9001
+CD_ERR_INTERNAL = 9002
+CD_ERR_RESOURCES = 9003
 
-    CD_OK = 0
-    CD_ERR_HTTP_STATUS = 1400
-    CD_ERR_TWO_FACTOR_REQUIRED = 1401
-    CD_ERR_ACCESS_DENIED = 1403
-    CD_ERR_RATE_LIMITED = 1429
-    CD_ERR_SERVER = 1500
-    CD_ERR_UNAVAILABLE = 1503
-    CD_ERR_NULL_ARGUMENT = 2001
-    CD_ERR_INVALID_UTF8 = 2002
-    CD_ERR_EMPTY_ARGUMENT = 2003
-    CD_ERR_OUT_OF_RANGE = 2004
-    CD_ERR_INVALID_URL = 2005
-    CD_ERR_INSECURE_URL = 2006
-    CD_ERR_CA_FILE = 2007
-    CD_ERR_OPTIONS_IN_USE = 2008
-    CD_ERR_DNS = 3001
-    CD_ERR_CONNECT = 3002
-    CD_ERR_PROXY = 3003
-    CD_ERR_TLS = 3004
-    CD_ERR_TIMEOUT = 3005
-    CD_ERR_CONNECTION_LOST = 3006
-    CD_ERR_MALFORMED_RESPONSE = 4001
-    CD_ERR_RESPONSE_TOO_LARGE = 4002
-    CD_ERR_CANCELLED = 5001
-    CD_ERR_PANIC = 9001
-    CD_ERR_INTERNAL = 9002
-    CD_ERR_RESOURCES = 9003
-
-
-class BodyFormat(enum.IntEnum):
-    CD_BODY_AUTO = 0
-    CD_BODY_FORM = 1
-    CD_BODY_JSON = 2
-
-
-class LogLevel(enum.IntEnum):
-    CD_LOG_ERROR = 1
-    CD_LOG_WARN = 2
-    CD_LOG_INFO = 3
-    CD_LOG_DEBUG = 4
-
-
-# The other macros of the header.
+# The macros of the header.
+CD_BODY_AUTO = 0
+CD_BODY_FORM = 1
+CD_BODY_JSON = 2
+CD_LOG_ERROR = 1
+CD_LOG_WARN = 2
+CD_LOG_INFO = 3
+CD_LOG_DEBUG = 4
 TOKEN_HEADER = "token"

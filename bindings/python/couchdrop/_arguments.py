@@ -7,17 +7,20 @@ number that does not fit.
 from __future__ import annotations
 
 import ctypes
-from functools import partial
-from typing import Any, Callable
 
-from ._abi import Code, library
+from . import _abi
+from ._abi import library
 from ._errors import ArgumentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LONGEST_TIMEOUT = 3600.0
 
 
 def _not_for_c(message: str) -> ArgumentError:
-    return ArgumentError(message, code=Code.CD_ERR_INVALID_UTF8)
+    return ArgumentError(message, code=_abi.CD_ERR_INVALID_UTF8)
 
 
 class Text:
@@ -30,20 +33,25 @@ class Text:
 
     def __init__(self, name: str, value: object) -> None:
         self._buffer: Any = None
-        self._problem: Callable[[], Exception] | None = None
+        self._problem: Exception | None = None
         if not isinstance(value, str):
-            self._problem = partial(TypeError, f"{name} must be str, not {type(value).__name__}")
+            self._problem = TypeError(f"{name} must be str, not {type(value).__name__}")
         elif "\0" in value:
-            self._problem = partial(_not_for_c, f"{name} holds a NUL character")
+            self._problem = _not_for_c(f"{name} holds a NUL character")
         else:
             try:
                 self._buffer = ctypes.create_string_buffer(str.encode(value, "utf-8"))
             except UnicodeEncodeError:
-                self._problem = partial(_not_for_c, f"{name} can't be UTF-8: it holds a lone surrogate")
+                self._problem = _not_for_c(f"{name} can't be UTF-8: it holds a lone surrogate")
 
     def check(self) -> None:
-        if self._problem is not None:
-            raise self._problem()
+        problem, self._problem = self._problem, None
+        try:
+            if problem is not None:
+                raise problem
+        finally:
+            # Its traceback leads back to here.
+            del problem
 
     @property
     def pointer(self) -> Any:
@@ -93,7 +101,7 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
     if not (0 < value <= LONGEST_TIMEOUT or (zero and value == 0)):
         raise ArgumentError(
             f"{name} must be {'0' if zero else 'above 0'} to {LONGEST_TIMEOUT:.0f} seconds",
-            code=Code.CD_ERR_OUT_OF_RANGE,
+            code=_abi.CD_ERR_OUT_OF_RANGE,
         )
     return float(value)
 
@@ -108,5 +116,5 @@ def integer(name: str, value: object, kind: type[ctypes.c_uint32 | ctypes.c_size
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be int, not {type(value).__name__}")
     if kind(value).value != value:
-        raise ArgumentError(f"{name} is out of range", code=Code.CD_ERR_OUT_OF_RANGE)
+        raise ArgumentError(f"{name} is out of range", code=_abi.CD_ERR_OUT_OF_RANGE)
     return value

@@ -11,26 +11,22 @@ callback raises; a generator waits inside of its `try`.
 from __future__ import annotations
 
 import ctypes
-import logging
-import threading
-from collections.abc import Generator
-from functools import partial
-from typing import Any, Callable, NoReturn, Union
 
 from . import _abi, _process
-from ._abi import Cancel, CheckFunction, Error, LogFunction, LogLevel, Options, library
-from ._arguments import Credentials, milliseconds
+from ._abi import CheckFunction, Error, library
+from ._arguments import milliseconds
 from ._errors import exception_from
-from ._token import Token, token_from
+from ._token import token_from
 
-Logger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Any, Callable, NoReturn
 
-LEVELS: dict[int, int] = {
-    LogLevel.CD_LOG_ERROR: logging.ERROR,
-    LogLevel.CD_LOG_WARN: logging.WARNING,
-    LogLevel.CD_LOG_INFO: logging.INFO,
-    LogLevel.CD_LOG_DEBUG: logging.DEBUG,
-}
+    from ._abi import Cancel, Options
+    from ._arguments import Credentials
+    from ._log import Logger
+    from ._token import Token
 
 
 class Call:
@@ -94,17 +90,21 @@ class Call:
             calls.leave(self._cancel)
 
     def _run_with_logger(self, run: Callable[..., int], function: Any, arguments: tuple[Any, ...]) -> int:
+        from functools import partial
+
+        from ._log import this_thread
+
         lines = self._guarded(self._log_lines())
-        outer = _this_thread.log
+        outer = this_thread.log
         try:
             next(lines)
             # Sends the generator one argument after the other, and runs no Python code on the way.
-            _this_thread.log = partial(max, key=lines.send)
+            this_thread.log = partial(max, key=lines.send)
             return run(function, arguments)
         finally:
             self._over = True
             next(lines, None)
-            _this_thread.log = outer
+            this_thread.log = outer
 
     def _guarded(self, work: Generator[int, Any, None]) -> Generator[int, Any, None]:
         """Does some work; what it raises stops the call, and is kept."""
@@ -115,11 +115,11 @@ class Call:
                 return
             except BaseException as raised:
                 self._raised = raised
+                self.stop()
         except BaseException as raised:
-            # Of a second signal; before Python 3.11 its handler runs in the middle of the line above.
+            # Of a second signal: its handler runs in the middle of the lines above, perhaps before the call was
+            # stopped. Then it ends when the library asks next.
             self._raised = raised
-        if self._raised is not None:
-            self.stop()
         while not self._over:
             yield 1
 
@@ -130,6 +130,8 @@ class Call:
 
     def _log_lines(self) -> Generator[int, Any, None]:
         """Takes the arguments of a `LogFunction` one by one."""
+        from ._log import write
+
         assert self._logger is not None
         while True:
             yield 0
@@ -137,7 +139,7 @@ class Call:
                 return
             level = yield 0
             message = yield 0
-            self._logger.log(LEVELS.get(level, logging.DEBUG), "%s", message.decode("utf-8", "replace"))
+            write(self._logger, level, message)
 
     def _raise(self) -> NoReturn:
         raised = self._raised
@@ -175,21 +177,3 @@ class Login:
 
     def abandon(self) -> None:
         self._credentials.wipe()
-
-
-class _ThisThread(threading.local):
-    # Takes the lines of the call that runs on this thread.
-    log: Callable[..., int] | None = None
-
-
-_this_thread = _ThisThread()
-
-
-class _LogOnThisThread:
-    # A function that looks up what it calls, without Python code: `getattr(_this_thread, "log", self)`.
-    __call__ = property(partial(getattr, _this_thread, "log"))
-
-
-_log_on_this_thread: Any = _LogOnThisThread()
-# The logger of all options: the library calls it on the thread that logs in.
-log_function = LogFunction(_log_on_this_thread)

@@ -3,55 +3,44 @@
 from __future__ import annotations
 
 import ctypes
-import enum
 import os
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Union
 
-from ._abi import BodyFormat, Code, Error, Options, library
+from . import _abi
+from ._abi import Error, library
 from ._arguments import Credentials, Text, integer, milliseconds, seconds
-from ._call import LEVELS, Call, Logger, Login, log_function
+from ._call import Call, Login
 from ._errors import ArgumentError, exception_from
-from ._token import Token
-from ._workers import Workers
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final, Literal
+
     from typing_extensions import Self, Unpack
+
+    from ._abi import Options
+    from ._log import Logger
+    from ._options import ClientOptions, Proxy
+    from ._token import Token
+    from ._workers import Workers
 
 DEFAULT_TIMEOUT = 30.0
 
 
-class _Environment(enum.Enum):
-    ENVIRONMENT = "environment"
+class Environment:
+    """The type of `ENVIRONMENT` alone."""
 
     def __repr__(self) -> str:
         return "couchdrop.ENVIRONMENT"
 
+    def __reduce__(self) -> str:
+        # There is one, also after a copy.
+        return "ENVIRONMENT"
+
 
 #: For a client's proxy: what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
-ENVIRONMENT: Final = _Environment.ENVIRONMENT
+ENVIRONMENT: Final = Environment()
 
-Proxy = Union[str, None, Literal[_Environment.ENVIRONMENT]]
-
-_BODY_FORMATS = {
-    "auto": BodyFormat.CD_BODY_AUTO,
-    "form": BodyFormat.CD_BODY_FORM,
-    "json": BodyFormat.CD_BODY_JSON,
-}
-
-
-class ClientOptions(TypedDict, total=False):
-    """The keywords of `Client`, but for the time that a login may take."""
-
-    base_url: str | None
-    ca_file: str | os.PathLike[str] | None
-    proxy: Proxy
-    body_format: Literal["auto", "form", "json"]
-    connect_timeout: float | None
-    max_retries: int | None
-    backoff: tuple[float, float] | None
-    user_agent: str | None
-    max_response_bytes: int | None
-    logger: Logger | None
+_BODY_FORMATS = {"auto": _abi.CD_BODY_AUTO, "form": _abi.CD_BODY_FORM, "json": _abi.CD_BODY_JSON}
 
 
 class Client:
@@ -93,10 +82,11 @@ class Client:
         logger: Logger | None = None,
     ) -> None:
         # It may hold a password: see `Text`.
-        proxy_url = proxy if proxy is None or proxy is ENVIRONMENT else Text("proxy", proxy)
+        proxy_url = proxy if proxy is None or isinstance(proxy, Environment) else Text("proxy", proxy)
         del proxy
         self._timeout = seconds("timeout", timeout)
-        self._workers = Workers()
+        # By process: threads don't follow into a child of fork.
+        self._workers: dict[int, Workers] = {}
         self._logger: Logger | None = None
         self._options: Options | None = library.cd_options_new()
         if base_url is not None:
@@ -183,10 +173,11 @@ class Client:
         return Login(Call(self._open(), self._logger), credentials)
 
     def _own_workers(self) -> Workers:
-        # Threads don't follow into a child of fork.
-        if self._workers.process != os.getpid():
-            self._workers = Workers()
-        return self._workers
+        from ._workers import Workers
+
+        process = os.getpid()
+        # Threads that ask at the same moment all get the one that came first.
+        return self._workers.get(process) or self._workers.setdefault(process, Workers())
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else seconds("timeout", timeout)
@@ -210,16 +201,18 @@ class Client:
             text.wipe()
 
     def _set_logger(self, logger: Logger) -> None:
-        enabled = [level for level, name in LEVELS.items() if logger.isEnabledFor(name)]
-        if enabled:
-            self._set(library.cd_options_set_logger, log_function, None, max(enabled))
+        from ._log import highest_level, log_function
+
+        level = highest_level(logger)
+        if level:
+            self._set(library.cd_options_set_logger, log_function, None, level)
             self._logger = logger
 
 
-def _body_format(name: str) -> BodyFormat:
+def _body_format(name: str) -> int:
     if name not in _BODY_FORMATS:
         raise ArgumentError(
-            f"body_format must be one of {', '.join(_BODY_FORMATS)}", code=Code.CD_ERR_OUT_OF_RANGE
+            f"body_format must be one of {', '.join(_BODY_FORMATS)}", code=_abi.CD_ERR_OUT_OF_RANGE
         )
     return _BODY_FORMATS[name]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from . import _abi
+from ._abi import library
 
-from ._abi import Code, Error, library
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class CouchdropError(Exception):
@@ -19,7 +22,7 @@ class CouchdropError(Exception):
     """
 
     # The code of an exception of this class that somebody makes without one.
-    _default_code: ClassVar[int] = Code.CD_ERR_INTERNAL
+    _default_code: ClassVar[int] = _abi.CD_ERR_INTERNAL
 
     code: int
     http_status: int | None
@@ -59,156 +62,156 @@ class CouchdropError(Exception):
 class AuthenticationError(CouchdropError):
     """The service refused the account or its password: trying again does not help."""
 
-    _default_code = Code.CD_ERR_ACCESS_DENIED
+    _default_code = _abi.CD_ERR_ACCESS_DENIED
 
 
 class AccessDenied(AuthenticationError):
     """Wrong user name or password, or an account that is not confirmed."""
 
-    _default_code = Code.CD_ERR_ACCESS_DENIED
+    _default_code = _abi.CD_ERR_ACCESS_DENIED
 
 
 class TwoFactorRequired(AuthenticationError):
     """The account needs two-factor authentication, which the API has no way for."""
 
-    _default_code = Code.CD_ERR_TWO_FACTOR_REQUIRED
+    _default_code = _abi.CD_ERR_TWO_FACTOR_REQUIRED
 
 
 class RateLimited(CouchdropError):
     """Too many requests, also after retries. `retry_after` says how many seconds to wait, where known."""
 
-    _default_code = Code.CD_ERR_RATE_LIMITED
+    _default_code = _abi.CD_ERR_RATE_LIMITED
 
 
 class ServerError(CouchdropError):
     """The service failed, also after retries."""
 
-    _default_code = Code.CD_ERR_SERVER
+    _default_code = _abi.CD_ERR_SERVER
 
 
 class Unavailable(CouchdropError):
     """The service has no capacity, also after retries."""
 
-    _default_code = Code.CD_ERR_UNAVAILABLE
+    _default_code = _abi.CD_ERR_UNAVAILABLE
 
 
 class UnexpectedStatus(CouchdropError):
     """The service answered with a status that has no class of its own, a redirect for instance."""
 
-    _default_code = Code.CD_ERR_HTTP_STATUS
+    _default_code = _abi.CD_ERR_HTTP_STATUS
 
 
 class TransportError(CouchdropError):
     """The network, or what it was told to do: no answer came."""
 
-    _default_code = Code.CD_ERR_CONNECT
+    _default_code = _abi.CD_ERR_CONNECT
 
 
 class DnsError(TransportError):
     """A host name could not be resolved."""
 
-    _default_code = Code.CD_ERR_DNS
+    _default_code = _abi.CD_ERR_DNS
 
 
 class ConnectError(TransportError):
     """No connection could be made to any of the host's addresses."""
 
-    _default_code = Code.CD_ERR_CONNECT
+    _default_code = _abi.CD_ERR_CONNECT
 
 
 class ProxyError(TransportError):
     """The proxy refused, or a proxy variable of the environment can't be used."""
 
-    _default_code = Code.CD_ERR_PROXY
+    _default_code = _abi.CD_ERR_PROXY
 
 
 class TLSError(TransportError):
     """TLS refused: the message says what was wrong, for instance with the server's certificate."""
 
-    _default_code = Code.CD_ERR_TLS
+    _default_code = _abi.CD_ERR_TLS
 
 
 class Timeout(TransportError, TimeoutError):
     """The time was over, or a connection took longer than the connect timeout."""
 
-    _default_code = Code.CD_ERR_TIMEOUT
+    _default_code = _abi.CD_ERR_TIMEOUT
 
 
 class ConnectionLost(TransportError):
     """The connection ended before the answer was whole."""
 
-    _default_code = Code.CD_ERR_CONNECTION_LOST
+    _default_code = _abi.CD_ERR_CONNECTION_LOST
 
 
 class ResponseError(CouchdropError):
     """An answer that makes no sense."""
 
-    _default_code = Code.CD_ERR_MALFORMED_RESPONSE
+    _default_code = _abi.CD_ERR_MALFORMED_RESPONSE
 
 
 class MalformedResponse(ResponseError):
     """The answer is not one of this API, or holds no usable token; behind a captive portal for instance."""
 
-    _default_code = Code.CD_ERR_MALFORMED_RESPONSE
+    _default_code = _abi.CD_ERR_MALFORMED_RESPONSE
 
 
 class ResponseTooLarge(ResponseError):
     """The answer is larger than the limit."""
 
-    _default_code = Code.CD_ERR_RESPONSE_TOO_LARGE
+    _default_code = _abi.CD_ERR_RESPONSE_TOO_LARGE
 
 
 class ArgumentError(CouchdropError, ValueError):
     """An argument can't be used; nothing was sent. One of a wrong type is a TypeError."""
 
-    _default_code = Code.CD_ERR_OUT_OF_RANGE
+    _default_code = _abi.CD_ERR_OUT_OF_RANGE
 
 
 class Cancelled(CouchdropError):
     """The call was stopped: the interpreter ends."""
 
-    _default_code = Code.CD_ERR_CANCELLED
+    _default_code = _abi.CD_ERR_CANCELLED
 
 
 class InternalError(CouchdropError):
     """A defect in the library."""
 
-    _default_code = Code.CD_ERR_INTERNAL
+    _default_code = _abi.CD_ERR_INTERNAL
 
 
 class ResourcesError(CouchdropError):
     """The process ran out of descriptors, threads or the like."""
 
-    _default_code = Code.CD_ERR_RESOURCES
+    _default_code = _abi.CD_ERR_RESOURCES
 
 
 CLASSES: dict[int, type[CouchdropError]] = {
-    Code.CD_ERR_HTTP_STATUS: UnexpectedStatus,
-    Code.CD_ERR_TWO_FACTOR_REQUIRED: TwoFactorRequired,
-    Code.CD_ERR_ACCESS_DENIED: AccessDenied,
-    Code.CD_ERR_RATE_LIMITED: RateLimited,
-    Code.CD_ERR_SERVER: ServerError,
-    Code.CD_ERR_UNAVAILABLE: Unavailable,
-    Code.CD_ERR_NULL_ARGUMENT: ArgumentError,
-    Code.CD_ERR_INVALID_UTF8: ArgumentError,
-    Code.CD_ERR_EMPTY_ARGUMENT: ArgumentError,
-    Code.CD_ERR_OUT_OF_RANGE: ArgumentError,
-    Code.CD_ERR_INVALID_URL: ArgumentError,
-    Code.CD_ERR_INSECURE_URL: ArgumentError,
-    Code.CD_ERR_CA_FILE: ArgumentError,
-    Code.CD_ERR_OPTIONS_IN_USE: ArgumentError,
-    Code.CD_ERR_DNS: DnsError,
-    Code.CD_ERR_CONNECT: ConnectError,
-    Code.CD_ERR_PROXY: ProxyError,
-    Code.CD_ERR_TLS: TLSError,
-    Code.CD_ERR_TIMEOUT: Timeout,
-    Code.CD_ERR_CONNECTION_LOST: ConnectionLost,
-    Code.CD_ERR_MALFORMED_RESPONSE: MalformedResponse,
-    Code.CD_ERR_RESPONSE_TOO_LARGE: ResponseTooLarge,
-    Code.CD_ERR_CANCELLED: Cancelled,
-    Code.CD_ERR_PANIC: InternalError,
-    Code.CD_ERR_INTERNAL: InternalError,
-    Code.CD_ERR_RESOURCES: ResourcesError,
+    _abi.CD_ERR_HTTP_STATUS: UnexpectedStatus,
+    _abi.CD_ERR_TWO_FACTOR_REQUIRED: TwoFactorRequired,
+    _abi.CD_ERR_ACCESS_DENIED: AccessDenied,
+    _abi.CD_ERR_RATE_LIMITED: RateLimited,
+    _abi.CD_ERR_SERVER: ServerError,
+    _abi.CD_ERR_UNAVAILABLE: Unavailable,
+    _abi.CD_ERR_NULL_ARGUMENT: ArgumentError,
+    _abi.CD_ERR_INVALID_UTF8: ArgumentError,
+    _abi.CD_ERR_EMPTY_ARGUMENT: ArgumentError,
+    _abi.CD_ERR_OUT_OF_RANGE: ArgumentError,
+    _abi.CD_ERR_INVALID_URL: ArgumentError,
+    _abi.CD_ERR_INSECURE_URL: ArgumentError,
+    _abi.CD_ERR_CA_FILE: ArgumentError,
+    _abi.CD_ERR_OPTIONS_IN_USE: ArgumentError,
+    _abi.CD_ERR_DNS: DnsError,
+    _abi.CD_ERR_CONNECT: ConnectError,
+    _abi.CD_ERR_PROXY: ProxyError,
+    _abi.CD_ERR_TLS: TLSError,
+    _abi.CD_ERR_TIMEOUT: Timeout,
+    _abi.CD_ERR_CONNECTION_LOST: ConnectionLost,
+    _abi.CD_ERR_MALFORMED_RESPONSE: MalformedResponse,
+    _abi.CD_ERR_RESPONSE_TOO_LARGE: ResponseTooLarge,
+    _abi.CD_ERR_CANCELLED: Cancelled,
+    _abi.CD_ERR_PANIC: InternalError,
+    _abi.CD_ERR_INTERNAL: InternalError,
+    _abi.CD_ERR_RESOURCES: ResourcesError,
 }
 
 # For codes of a later library, by category: a status that gets one of its own was CD_ERR_HTTP_STATUS before.
@@ -226,7 +229,7 @@ def exception_class(code: int) -> type[CouchdropError]:
     return CLASSES.get(code) or CATEGORIES.get(code // 1000, CouchdropError)
 
 
-def exception_from(error: Error) -> CouchdropError:
+def exception_from(error: _abi.Error) -> CouchdropError:
     """The exception that says what an error object of the library says."""
     code: int = library.cd_error_code(error)
     status: int = library.cd_error_http_status(error)

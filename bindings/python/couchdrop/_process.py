@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
+import sys
+from _thread import allocate_lock
 
 from ._abi import Cancel, library
 from ._errors import Cancelled
@@ -17,30 +18,35 @@ from ._errors import Cancelled
 
 class _Calls:
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = allocate_lock()
+        # Taken by the end while it waits, and given back by the last call that leaves.
+        self._all_left = allocate_lock()
         # By identity: objects of ctypes can't be in a set.
         self._handles: dict[int, Cancel] = {}
         self._ended = False
 
     def enter(self, cancel: Cancel) -> None:
         """Raises Cancelled when the interpreter ends."""
-        with self._changed:
+        with self._lock:
             if self._ended:
                 raise Cancelled("The interpreter ends: no login may start any more.")
             self._handles[id(cancel)] = cancel
 
     def leave(self, cancel: Cancel) -> None:
-        with self._changed:
+        with self._lock:
             self._handles.pop(id(cancel), None)
             if self._ended and not self._handles:
-                self._changed.notify_all()
+                self._all_left.release()
 
     def end(self) -> None:
-        with self._changed:
+        with self._lock:
             self._ended = True
             for cancel in self._handles.values():
                 library.cd_cancel_trigger(cancel)
-            self._changed.wait_for(lambda: not self._handles)
+            if not self._handles:
+                return
+            self._all_left.acquire()
+        self._all_left.acquire()
 
 
 calls = _Calls()
@@ -48,7 +54,9 @@ calls = _Calls()
 
 def on_main_thread() -> bool:
     """Whether this is the thread that runs Python's signal handlers."""
-    return threading.get_ident() == threading.main_thread().ident
+    # Who has not imported it has one thread; to import it here would take longer than all of this package.
+    threading = sys.modules.get("threading")
+    return threading is None or bool(threading.get_ident() == threading.main_thread().ident)
 
 
 def _start_anew() -> None:

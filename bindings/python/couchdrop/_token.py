@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
-from typing import NoReturn
-
 from . import _abi
 from ._abi import TOKEN_HEADER, library
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 class Token:
@@ -65,6 +66,8 @@ class Token:
         mine, others = self._handle, other._handle
         if mine is None or others is None:
             return self is other
+        import hmac
+
         return hmac.compare_digest(library.cd_token_str(mine), library.cd_token_str(others))
 
     def __reduce_ex__(self, _: object) -> NoReturn:

@@ -200,10 +200,10 @@ class Recorder:
         self._server.server_close()
 
 
-def run_python(source, *arguments, **options):
+def run_python(source, *arguments, flags=(), **options):
     """Runs a program in a Python of its own."""
     return subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", textwrap.dedent(source), *arguments],
+        [sys.executable, "-W", "error::ResourceWarning", *flags, "-c", textwrap.dedent(source), *arguments],
         capture_output=True,
         text=True,
         timeout=60,

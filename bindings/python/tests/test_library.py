@@ -1,6 +1,8 @@
 """How the shared library is found, and what is said where it can't be used."""
 
+import copy
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,43 @@ import unittest
 import support
 
 from couchdrop import _library
+
+
+# Each takes as long to import as ctypes, or longer.
+HEAVY = {"asyncio", "collections", "enum", "functools", "hmac", "logging", "re", "threading", "typing"}
+
+
+class Import(unittest.TestCase):
+    def test_it_loads_only_what_a_login_needs(self):
+        with support.Recorder() as recorder:
+            done = support.run_python(
+                """
+                import sys
+                before = set(sys.modules)
+                import couchdrop
+                couchdrop.authenticate("ada", "secret", base_url=sys.argv[1])
+                print(*set(sys.modules) - before)
+                """,
+                recorder.base_url,
+                flags=["-S"],
+            )
+        loaded = set(done.stdout.split())
+        self.assertIn("couchdrop._client", loaded, done.stderr)
+        self.assertEqual(loaded & HEAVY, set())
+
+    def test_what_is_loaded_late_is_there_all_the_same(self):
+        import couchdrop
+
+        self.assertLessEqual(set(couchdrop.__all__), set(dir(couchdrop)))
+        for name in couchdrop.__all__:
+            value = getattr(couchdrop, name)
+            if isinstance(value, type):
+                self.assertEqual(value.__module__, "couchdrop")
+                self.assertIs(pickle.loads(pickle.dumps(value)), value)
+        self.assertIs(pickle.loads(pickle.dumps(couchdrop.ENVIRONMENT)), couchdrop.ENVIRONMENT)
+        self.assertIs(copy.deepcopy(couchdrop.ENVIRONMENT), couchdrop.ENVIRONMENT)
+        with self.assertRaisesRegex(AttributeError, "no attribute 'authenticat'"):
+            _ = couchdrop.authenticat
 
 
 class Library(unittest.TestCase):

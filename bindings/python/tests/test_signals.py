@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -91,6 +92,10 @@ class Signals(unittest.TestCase):
             interrupt(signal.SIGUSR1)
             interrupt(signal.SIGUSR2)
 
+        # What a callback raises would be lost there, and the login go on.
+        lost = []
+        self.addCleanup(setattr, sys, "unraisablehook", sys.unraisablehook)
+        sys.unraisablehook = lost.append
         self.silent.on_request = on_request
         for _ in range(20):
             try:
@@ -99,6 +104,7 @@ class Signals(unittest.TestCase):
             except Unlucky:
                 # The second may come a moment later.
                 pass
+        self.assertEqual([str(problem) for problem in lost], [])
 
     def test_a_handler_that_does_not_raise_lets_the_login_go_on(self):
         handled = threading.Event()
