@@ -1,7 +1,7 @@
 """Measures a login beside what a user would write instead of the library: `make bench`.
 
-Writes docs/performance.md and its charts when all groups were measured; of some alone (BENCH=cold,warm) it writes
-target/bench/performance.md. BENCH_LONG=1 logs in a million times for the group "growth".
+Writes docs/performance.md and its charts when all groups were measured; of some alone (BENCH=cold,warm) it
+writes target/bench/performance.md. BENCH_LONG=1 logs in a million times for the group "growth".
 """
 
 import datetime

@@ -1,12 +1,13 @@
 /*
  * What the contenders in C share: how they are called, and what they print.
  *
- *     PROGRAM BASE_URL CA_FILE LOGINS          logs in so often, one after another; prints the last token
- *     PROGRAM BASE_URL CA_FILE LOGINS THREADS  times it: logs in once, lets each thread warm up, then has each log in
- *                                              so often at the same time; prints what took how long
+ *     PROGRAM BASE_URL CA_FILE LOGINS          logs in so often, one after another; prints the last
+ * token PROGRAM BASE_URL CA_FILE LOGINS THREADS  times it: logs in once, lets each thread warm up,
+ * then has each log in so often at the same time; prints what took how long
  *
- * CA_FILE is "-" where the system's certificates are to be trusted. A contender brings the four functions below.
- * Its handle is made once; a caller is what a thread logs in with, and may be the handle itself.
+ * CA_FILE is "-" where the system's certificates are to be trusted. A contender brings the four
+ * functions below. Its handle is made once; a caller is what a thread logs in with, and may be the
+ * handle itself.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -31,7 +32,9 @@ static int64_t nanoseconds(clockid_t clock) {
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-static void log_in(void *caller) { free(login(caller)); }
+static void log_in(void *caller) {
+    free(login(caller));
+}
 
 struct thread {
     pthread_t id;
@@ -62,7 +65,8 @@ static void time_threads(void *handle, int logins, int count) {
     pthread_barrier_init(&warm, NULL, (unsigned)count + 1);
     pthread_barrier_init(&end, NULL, (unsigned)count + 1);
     for (int i = 0; i < count; i++) {
-        threads[i] = (struct thread){.handle = handle, .logins = logins, .warm = &warm, .end = &end};
+        threads[i] =
+            (struct thread){.handle = handle, .logins = logins, .warm = &warm, .end = &end};
         threads[i].took = calloc((size_t)logins, sizeof *threads[i].took);
         pthread_create(&threads[i].id, NULL, run, &threads[i]);
     }

@@ -18,7 +18,9 @@ static void *open_handle(const char *base_url, const char *ca_file) {
     return options;
 }
 
-static void *open_caller(void *handle) { return handle; }
+static void *open_caller(void *handle) {
+    return handle;
+}
 
 static char *login(void *caller) {
     cd_token *token;
@@ -30,4 +32,6 @@ static char *login(void *caller) {
     return copy;
 }
 
-static void close_all(void *handle) { cd_options_free(handle); }
+static void close_all(void *handle) {
+    cd_options_free(handle);
+}

@@ -1,4 +1,5 @@
-/* libcurl, with jansson to read the answer. Each thread has an easy handle of its own, as libcurl wants it. */
+/* libcurl, with jansson to read the answer. Each thread has an easy handle of its own, as libcurl
+ * wants it. */
 #include "contender.h"
 
 #include <curl/curl.h>
@@ -50,7 +51,8 @@ static void *open_caller(void *from) {
 
 static char *login(void *from) {
     struct caller *caller = from;
-    char *username = curl_easy_escape(caller->curl, USERNAME, 0), *password = curl_easy_escape(caller->curl, PASSWORD, 0);
+    char *username = curl_easy_escape(caller->curl, USERNAME, 0),
+         *password = curl_easy_escape(caller->curl, PASSWORD, 0);
     char *body;
     if (asprintf(&body, "username=%s&password=%s", username, password) < 0)
         abort();
@@ -61,7 +63,9 @@ static char *login(void *from) {
     free(body);
     long status = 0;
     curl_easy_getinfo(caller->curl, CURLINFO_RESPONSE_CODE, &status);
-    json_t *answer = code == CURLE_OK && status == 200 ? json_loadb(caller->answer, caller->size, 0, NULL) : NULL;
+    json_t *answer = code == CURLE_OK && status == 200
+                         ? json_loadb(caller->answer, caller->size, 0, NULL)
+                         : NULL;
     const char *token = json_string_value(json_object_get(answer, "token"));
     if (token == NULL) {
         fprintf(stderr, "libcurl: %s, status %ld\n", curl_easy_strerror(code), status);

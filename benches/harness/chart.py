@@ -1,4 +1,4 @@
-"""Charts of bars as SVG: one colour for the library, grey for all else, both legible on white and on black."""
+"""Charts of bars as SVG: one colour for the library, grey for all else, legible on white and on black."""
 
 import collections
 import os
@@ -7,20 +7,23 @@ from xml.sax.saxutils import escape
 from . import places
 
 # Each has a contrast of 4.5 or more with white and with black.
-GREY, OURS, FAINT = "#767676", "#0a7cc4", "#8a8a8a"
+GREY, OURS = "#767676", "#0079c1"
 LABEL, BARS, VALUE, ROW, HEADING, GAP = 190, 400, 150, 20, 28, 12
 
 Panel = collections.namedtuple("Panel", "heading rows")
-# `low` and `high` are the ends of a line across the end of the bar; None: no line. `text` is what stands beside it.
+# `low` and `high` are the ends of a line across the end of the bar, None for no line; `text` stands beside it.
 Row = collections.namedtuple("Row", "label value low high text is_ours")
 
 
 def _text(x, y, text, anchor="start", fill=GREY, weight="normal"):
-    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" fill="{fill}" font-weight="{weight}">{escape(text)}</text>'
+    style = f'text-anchor="{anchor}" fill="{fill}" font-weight="{weight}"'
+    return f'<text x="{x:.0f}" y="{y:.0f}" {style}>{escape(text)}</text>'
 
 
-def _line(x1, x2, y):
-    return f'<path d="M{x1:.1f} {y:.1f}H{x2:.1f}M{x1:.1f} {y - 3:.1f}v6M{x2:.1f} {y - 3:.1f}v6" stroke="{FAINT}" fill="none"/>'
+def _line(low, end, high, y, fill):
+    """From `low` to `high`, across the end of a bar."""
+    inside, outside = f"M{low:.1f} {y - 3:.1f}v6v-3H{end:.1f}", f"M{end:.1f} {y:.1f}H{high:.1f}v-3v6"
+    return f'<path d="{inside}" stroke="#fff" fill="none"/><path d="{outside}" stroke="{fill}" fill="none"/>'
 
 
 def _panel(panel, y):
@@ -36,7 +39,8 @@ def _panel(panel, y):
         parts.append(f'<rect x="{LABEL}" y="{y + 3}" width="{length:.1f}" height="{ROW - 6}" fill="{fill}"/>')
         end = length
         if row.low is not None:
-            parts.append(_line(LABEL + row.low * scale, LABEL + row.high * scale, y + ROW / 2))
+            ends = (LABEL + x for x in (row.low * scale, length, row.high * scale))
+            parts.append(_line(*ends, y + ROW / 2, fill))
             end = max(length, row.high * scale)
         parts.append(_text(LABEL + end + 6, y + 14, row.text, fill=fill, weight=weight))
         y += ROW
@@ -51,8 +55,8 @@ def write(name, title, panels):
         parts += more
     width = LABEL + BARS + VALUE
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y}" width="{width}" height="{y}" role="img"',
-        f'  font-family="system-ui, sans-serif" font-size="13"><title>{escape(title)}</title>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y}" width="{width}" height="{y}"',
+        f'  role="img" font-family="system-ui, sans-serif" font-size="13"><title>{escape(title)}</title>',
         *parts,
         "</svg>",
     ]

@@ -132,20 +132,11 @@ def _script(name):
 def command(name, base_url, ca_file):
     """The command of a contender, but for the number of logins (and threads)."""
     if name == CURL:
-        form = [
-            f"--data-urlencode={field}"
-            for field in ("username=ada@example.com", "password=correct horse battery staple")
-        ]
         trust = [] if ca_file == "-" else ["--cacert", ca_file]
-        return [
-            shutil.which("curl"),
-            "--silent",
-            "--show-error",
-            "--fail",
-            *trust,
-            *form,
-            f"{base_url}/authenticate",
-        ]
+        form = ["--data-urlencode", "username=ada@example.com"]
+        form += ["--data-urlencode", "password=correct horse battery staple"]
+        quiet = ["--silent", "--show-error", "--fail"]
+        return [shutil.which("curl"), *quiet, *trust, *form, f"{base_url}/authenticate"]
     program = {
         OURS: [os.path.join(places.BUILT, "couchdrop")],
         FLOOR: [os.path.join(places.BUILT, "floor")],

@@ -1,5 +1,7 @@
-"""What a login costs: one way to measure each kind of cost. The environment of what is measured is empty but for
-what is said here."""
+"""What a login costs: one way to measure each kind of cost.
+
+The environment of what is measured is empty but for what is said here.
+"""
 
 import os
 import re
@@ -38,7 +40,10 @@ def percentile(ordered, part):
 
 
 def timed(command, env=None):
-    """Many logins in one process, on as many threads as its last argument says. Microseconds; logins a second."""
+    """Many logins in one process, on as many threads as its last argument says.
+
+    Microseconds; logins a second.
+    """
     lines = run(*command, env=env or {})[0].split("\n")
     said = dict(line.split(" ") for line in lines if " " in line)
     took = sorted(int(line) for line in lines if line.isdigit())

@@ -95,7 +95,7 @@ def _warm(figures):
     text = [
         "## Warm: the next logins on one handle",
         "",
-        "One after another on a kept connection; urllib keeps none. CPU is the process's own, user and system.",
+        "One after another on a kept connection; urllib keeps none. CPU is the process's, user and system.",
         "The first login is counted from the call, with the process started and the handle made.",
         "",
         picture,
@@ -144,9 +144,10 @@ def _counts(figures):
     ]
     return f"""## Counts of a warm login
 
-What does not vary with the machine's load: instructions in user space (callgrind), calls of malloc, calloc and realloc
-(a preloaded counter), system calls (strace), each as the difference of {MANY} and {FEW} logins. One allocation of each is
-the program's own copy of the token. `make test` checks the library's against [benches/counts.txt](../benches/counts.txt).
+What does not vary with the machine's load: instructions in user space (callgrind), calls of malloc, calloc and
+realloc (a preloaded counter), system calls (strace), each as the difference of {MANY} and {FEW} logins. One
+allocation of each is the program's own copy of the token. `make test` checks the library's against
+[benches/counts.txt](../benches/counts.txt).
 
 {picture}
 
@@ -184,15 +185,15 @@ def _many(figures):
     ]
     return f"""## Many at a time
 
-Threads on one handle over HTTPS, each with its connection warm: the floor and libcurl have a connection of its own for
-each thread, net/http as many as it likes. The server runs on the same machine and takes its part of the processor.
+Threads on one handle over HTTPS, with warm connections: the floor and libcurl have one for each thread, net/http
+as many as it likes. The server runs on the same machine and takes its part of the processor.
 
 {picture}
 
 {_table(head, rows)}
 
-1,000 goroutines and 1,000 tasks of asyncio: the library makes at most 64 logins at a time, and has the others wait, so
-that its p50 holds the waiting. net/http opens 1,000 connections; httpx is told to keep 64.
+1,000 goroutines and 1,000 tasks of asyncio: the library makes at most 64 logins at a time and has the others
+wait, which its p50 holds. net/http opens 1,000 connections; httpx is told to keep 64.
 
 {_table(head_of_many, rows_of_many)}
 """
@@ -203,8 +204,8 @@ def _growth(figures):
     rows = [[f"{one['logins']:,}", f"{one['resident']:,}", f"{one['heap']:,}"] for one in figures["memory"]]
     return f"""## Growth
 
-Instructions of a login over HTTPS, the mean of 100 before the one that is named: {counted["thousandth"]:,.0f} at the
-thousandth, {counted["last"]:,.0f} at number {counted["logins"]:,}.
+Instructions of a login over HTTPS, the mean of 100 up to the one that is named: {counted["thousandth"]:,.0f} at
+the thousandth, {counted["last"]:,.0f} at number {counted["logins"]:,}.
 
 {_table(["after login", "resident, KiB", "heap in use, bytes"], rows)}
 """
@@ -255,17 +256,18 @@ def _network(figures):
         ]
         for name, one in figures["black-hole.peers.test"].items()
     ]
-    connect = figures["cd_connect"]
+    ahead, after = (median(in_trips(figures["cd_connect"][part])) for part in ("connect", "login"))
     return f"""## Round trips
 
-A server in another network, {_number(median(trip) / 1e3)} ms away (there and back, as a TCP connection measures it). Figures are
-times over that, so that what is above a whole number is work.
+A server in another network, {_number(median(trip) / 1e3)} ms away (there and back, as a TCP connection measures
+it): two namespaces, joined by TUN devices and a program that holds each packet back. Figures are times over that;
+what is above a whole number is work.
 
 {picture}
 
 {_table(["", "first, address known", "first, name looked up", "next"], rows)}
 
-`cd_connect` takes {median(in_trips(connect["connect"])):.2f}, the login after it {median(in_trips(connect["login"])):.2f}.
+`cd_connect` takes {ahead:.2f}, the login after it {after:.2f}.
 
 Where the name's IPv6 address is a black hole, the first login takes longer by:
 
@@ -341,12 +343,13 @@ def _store(figures):
     part_of_instructions = 1 - counted["one root"] / counted["store"]
     return f"""## The system's trust store
 
-The first login of a process that trusts Debian's {figures["roots"] - 1} roots and the private one, over TLS (ECDSA).
+The first login of a process that trusts Debian's {figures["roots"] - 1} roots and the private one (ECDSA).
 
 {_table(["", "wall ms", "CPU ms", "of libcurl's CPU"], rows)}
 
-With one root libcouchdrop takes {_spread(one_root["cpu"])} ms of CPU: the store is {100 * part:.0f} % of the first login's CPU,
-and {100 * part_of_instructions:.0f} % of its instructions ({counted["store"]:,} with it, {counted["one root"]:,} with one root).
+With one root libcouchdrop takes {_spread(one_root["cpu"])} ms of CPU: the store is {100 * part:.0f} % of the first
+login's CPU, and {100 * part_of_instructions:.0f} % of its instructions ({counted["store"]:,} with it,
+{counted["one root"]:,} with one root).
 """
 
 
@@ -363,27 +366,28 @@ SECTIONS = {
 
 OPENING = """# Performance
 
-What a login costs beside what a user would write instead of the library. This page and its charts are written by
+What a login costs beside what a user would write instead of the library. This page is written by
 
     make bench                       # all; about a quarter of an hour
     make bench BENCH=cold,warm       # some groups, into target/bench/performance.md
     make bench BENCH_LONG=1          # with a million logins in "growth"
 
-Everybody logs in to the same nginx with a fixed answer, by the name `localhost`, with a private root, an RSA and an ECDSA
-chain. Measurements take turns; figures are medians, with the tenth and ninetieth percentile in brackets, and ratios are
-medians of the ratios in each round. The environment of what is measured is empty. Wall and CPU times are good for
-comparing within this page alone.
+Everybody logs in to the same nginx with a fixed answer, by the name `localhost`, with a private root, an RSA and an
+ECDSA chain. Measurements take turns; figures are medians, with the tenth and ninetieth percentile in brackets, and
+ratios are medians of the ratios in each round. The environment of what is measured is empty. Wall and CPU times are
+good for comparing within this page alone.
 
-The **floor** is what a login costs at least: [HTTP written by hand](../benches/floor/src/main.rs) over the same rustls and
-ring, built alike, without deadline, cancelling, retries, pool, wiping or a check that can fail. The other programs are in
-[benches/contenders](../benches/contenders).
+The **floor** is what a login costs at least: [HTTP written by hand](../benches/floor/src/main.rs) over the same
+rustls and ring, built alike, without deadline, cancelling, retries, pool, wiping or a check that can fail. The other
+programs are in [benches/contenders](../benches/contenders).
 """
 
 
 def _machine(results):
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return f"Measured on {results['date']} on {machine['processor']}, {machine['kernel']}, {machine['C library']}, with {versions}.\n"
+    where = ", ".join(machine[what] for what in ("processor", "kernel", "C library"))
+    return f"Measured on {results['date']} on {where}, with {versions}.\n"
 
 
 def write(results, is_complete):

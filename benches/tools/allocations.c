@@ -1,6 +1,6 @@
 /*
- * Counts heap allocations: preloaded, it prints "allocations N bytes N" to descriptor 2 when the process ends.
- * A realloc counts as one of the bytes that it asks for.
+ * Counts heap allocations: preloaded, it prints "allocations N bytes N" to descriptor 2 when the
+ * process ends. A realloc counts as one of the bytes that it asks for.
  */
 #define _GNU_SOURCE
 #include <stdatomic.h>
@@ -39,7 +39,9 @@ void *aligned_alloc(size_t alignment, size_t size) {
     return __libc_memalign(alignment, size);
 }
 
-void *memalign(size_t alignment, size_t size) { return aligned_alloc(alignment, size); }
+void *memalign(size_t alignment, size_t size) {
+    return aligned_alloc(alignment, size);
+}
 
 int posix_memalign(void **block, size_t alignment, size_t size) {
     *block = aligned_alloc(alignment, size);

@@ -1,9 +1,10 @@
 /*
  * Whether a login costs more the more there were before it: growth BASE_URL CA_FILE LOGINS
  *
- * Logs in so often on one handle. Under callgrind, with --instr-atstart=no, it has two windows of 100 logins counted,
- * before the thousandth and before the last, and the counts dumped. Alone it prints at the thousandth login, and at each
- * tenth of the way, what of the process is resident (KiB) and what of its heap is in use (bytes).
+ * Logs in so often on one handle. Under callgrind, with --instr-atstart=no, it has two windows of
+ * 100 logins counted, before the thousandth and before the last, and the counts dumped. Alone it
+ * prints at the thousandth login, and at each tenth of the way, what of the process is resident
+ * (KiB) and what of its heap is in use (bytes).
  */
 #define _GNU_SOURCE
 #include <malloc.h>

@@ -1,9 +1,9 @@
 /*
  * Runs a program and says what it cost: launch OUTPUT PROGRAM ARGUMENT...
  *
- * Its standard output goes to OUTPUT; a line with the nanoseconds from start to end, the microseconds of processor time
- * and the largest resident set in KiB is printed. This process is small, since what a child was before it became the
- * program counts as the child's.
+ * Its standard output goes to OUTPUT; a line with the nanoseconds from start to end, the
+ * microseconds of processor time and the largest resident set in KiB is printed. This process is
+ * small, since what a child was before it became the program counts as the child's.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,7 +18,9 @@ static long long nanoseconds(void) {
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-static long long microseconds(struct timeval time) { return time.tv_sec * 1000000LL + time.tv_usec; }
+static long long microseconds(struct timeval time) {
+    return time.tv_sec * 1000000LL + time.tv_usec;
+}
 
 int main(int count, char **arguments) {
     int status;
@@ -36,6 +38,7 @@ int main(int count, char **arguments) {
     if (child < 0 || wait4(child, &status, 0, &usage) != child)
         return 1;
     long long wall = nanoseconds() - start;
-    printf("%lld %lld %ld\n", wall, microseconds(usage.ru_utime) + microseconds(usage.ru_stime), usage.ru_maxrss);
+    printf("%lld %lld %ld\n", wall, microseconds(usage.ru_utime) + microseconds(usage.ru_stime),
+           usage.ru_maxrss);
     return status != 0;
 }

@@ -1,9 +1,10 @@
 /*
  * What loading the library costs and what it does by itself: load LIBRARY [quiet]
  *
- * Prints the nanoseconds that dlopen took, and what of the process was resident before and after it, in KiB. With
- * "quiet" also how many threads and descriptors there are more once options were made and set: nothing of libcouchdrop
- * may start before the first login. The environment is by then a page that nobody may read: who looks dies.
+ * Prints the nanoseconds that dlopen took, and what of the process was resident before and after
+ * it, in KiB. With "quiet" also how many threads and descriptors there are more once options were
+ * made and set: nothing of libcouchdrop may start before the first login. The environment is by
+ * then a page that nobody may read: who looks dies.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

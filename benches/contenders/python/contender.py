@@ -1,5 +1,7 @@
-"""What the contenders in Python share: they are called as those in C (contender.h). Imports next to nothing, since
-what it takes to start counts."""
+"""What the contenders in Python share: they are called as those in C (contender.h).
+
+Imports next to nothing, since what it takes to start counts.
+"""
 
 import sys
 import time
@@ -10,8 +12,8 @@ FORM = {"username": USERNAME, "password": PASSWORD}
 
 
 def main(open_handle):
-    """Runs a contender: `open_handle` takes the base URL and the file of certificates to trust, None for the system's,
-    and returns a function that logs in and returns the token."""
+    """Runs a contender. `open_handle` takes the base URL and the file of certificates to trust, None for the
+    system's, and returns a function that logs in and returns the token."""
     base_url, ca_file, logins, *count = sys.argv[1:]
     log_in = open_handle(base_url, None if ca_file == "-" else ca_file)
     if count:
@@ -64,7 +66,7 @@ def report(cpu, wall, took):
 
 
 def main_asyncio(open_handle):
-    """As `main`, timed, with tasks in place of threads: what `open_handle` returns is a coroutine function."""
+    """As `main`, timed, with tasks in place of threads: `open_handle` returns a coroutine function."""
     import asyncio
 
     base_url, ca_file, logins, count = sys.argv[1:]

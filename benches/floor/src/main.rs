@@ -166,7 +166,8 @@ fn dechunk(bytes: &mut [u8]) -> Option<&[u8]> {
     let (mut from, mut to) = (0, 0);
     loop {
         let line = bytes[from..].windows(2).position(|two| two == b"\r\n")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&bytes[from..from + line]).unwrap(), 16).unwrap();
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&bytes[from..from + line]).unwrap(), 16).unwrap();
         from += line + 2;
         bytes.get(from..from + size + 2)?;
         if size == 0 {

@@ -1,4 +1,4 @@
-"""The cable between two networks: a TUN device in each, and whatever comes out of one goes into the other a while later.
+"""The cable between two networks: what leaves by a TUN device in one comes out of that in the other, later.
 
     python cable.py PROCESS MILLISECONDS
 

@@ -1,5 +1,7 @@
-"""Measures logins over a network with a delay: runs in a network and a mount table of its own (groups/network.py), and
-prints the figures as JSON."""
+"""Measures logins over a network with a delay, and prints the figures as JSON.
+
+Runs in a network and a mount table of its own: see groups/network.py.
+"""
 
 import contextlib
 import json

@@ -1,4 +1,7 @@
-"""A name server for a handful of names: python names.py ADDRESS NAME=ADDRESS,... ... says "ready" when it answers."""
+"""A name server for a handful of names: python names.py ADDRESS NAME=ADDRESS,...
+
+It says "ready" when it answers.
+"""
 
 import socket
 import struct

@@ -1,4 +1,4 @@
-"""counts: instructions, heap allocations and system calls of a warm login, which don't vary with the machine's load."""
+"""counts: instructions, heap allocations and system calls of a warm login, whatever else the machine does."""
 
 from ..contenders import FLOOR, LIBCURL, OURS, command
 from ..costs import allocations_of_a_login, instructions_of_a_login, system_calls_of_a_login

@@ -1,4 +1,4 @@
-"""growth: whether a login costs more the more there were before it on one handle, and whether memory grows."""
+"""growth: whether a login costs more the more there were before it, and whether memory grows."""
 
 import glob
 import os
