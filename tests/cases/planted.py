@@ -1,7 +1,7 @@
 """Shows that no language can be left behind: planted.py
 
-Plants in copies of couchdrop.h what could be forgotten (a code, a function, an option, a named number, a changed
-type of an argument), and sees that the check of each language that it concerns fails, and says so; with the
+Plants in copies of couchdrop.h what could be forgotten: a code, a function, an option, a named number, a
+changed type of an argument. The check of each language that it concerns has to fail, and to say so; with the
 header as it is, all succeed. C needs no check of its own, but for the codes: the header is its interface.
 """
 
