@@ -1,0 +1,136 @@
+//! Whatever a server answers, the reader takes it or says why not: no panic, no wait without an end, never more than
+//! the limit, and the same however the answer is cut.
+
+use std::sync::LazyLock;
+
+use couchdrop::failure::cd_code::{self, *};
+use couchdrop::login::{Credentials, answer, encode};
+use couchdrop::secret::Secret;
+use couchdrop::url::BaseUrl;
+use couchdrop::wire::exchange::{RequestHead, exchange};
+use couchdrop::wire::{Answer, Broken};
+
+use super::script::{Piece, Script, joined};
+use super::speaker::{self, Ending, Speaker};
+use super::{PASSWORD, body, turns};
+
+pub fn holds(input: &[u8]) {
+    let script = Script::read(input);
+    let (ending, limit) = (Ending::of(script.flags), limit(&script));
+    let pieces = script.into_pieces();
+    let whole = Piece { bytes: joined(&pieces), past_tls: false };
+    let cut = read(pieces, ending, limit);
+    cut.agrees_with(&read(vec![whole], ending, limit));
+    cut.is_sensible(&[]);
+}
+
+/// The limits that a script may choose.
+pub fn limit(script: &Script) -> usize {
+    if script.flag(2) { 64 << 10 } else { 1 << 10 }
+}
+
+/// What became of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Read {
+    pub done: Result<Whole, Failed>,
+    /// The connection may serve the next one.
+    pub kept: bool,
+    limit: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Whole {
+    pub status: u16,
+    pub body: Vec<u8>,
+    pub retry_after: Option<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failed {
+    pub code: cd_code,
+    pub status: u16,
+    before_answer: bool,
+}
+
+/// Sends a request to whom says these pieces.
+pub fn read(pieces: Vec<Piece>, ending: Ending, limit: usize) -> Read {
+    let silent = pieces.is_empty();
+    let (connection, mut speaker) = speaker::connected(pieces, ending);
+    let done = turns::with(&mut speaker, |call| exchange(call, connection, &REQUEST.0, &REQUEST.1, limit));
+    check_request(&speaker, ending);
+    let kept = matches!(&done, Ok(exchanged) if exchanged.connection.is_some());
+    let read = Read::new(done.map(|exchanged| exchanged.answer), kept, limit);
+    if let Err(failed) = &read.done {
+        assert!(!failed.before_answer || silent, "a login would be sent twice: {failed:?}");
+    }
+    read
+}
+
+/// What is asked, always: head and body of a form.
+pub static REQUEST: LazyLock<(RequestHead, Secret)> = LazyLock::new(|| {
+    let base = BaseUrl::parse("http://127.0.0.1:1").expect("a base URL");
+    let head = RequestHead::new(&base, "/authenticate", "application/x-www-form-urlencoded", "fuzzing/1");
+    (head, encode::form(&Credentials { username: "ada", password: PASSWORD, system: None }))
+});
+
+fn check_request(speaker: &Speaker, ending: Ending) {
+    if ending == Ending::Reset {
+        return; // it does not listen
+    }
+    let heard = String::from_utf8_lossy(&speaker.heard);
+    assert!(heard.is_empty() || heard.starts_with("POST /authenticate HTTP/1.1\r\nHost: 127.0.0.1:1\r\n"));
+    assert!(heard.is_empty() || speaker.heard.ends_with(&[b"\r\n\r\n", &REQUEST.1[..]].concat()));
+}
+
+impl Read {
+    pub fn new(done: Result<Answer, Broken>, kept: bool, limit: usize) -> Read {
+        let done = match done {
+            Ok(answer) => Ok(Whole {
+                status: answer.status,
+                body: answer.body.to_vec(),
+                retry_after: answer.retry_after.map(|header| (header.value, header.date)),
+            }),
+            Err(broken) => {
+                assert!(!broken.failure.to_string().contains(super::UNMISTAKABLE));
+                Err(Failed {
+                    code: broken.failure.code(),
+                    status: broken.status,
+                    before_answer: broken.before_answer,
+                })
+            }
+        };
+        Read { done, kept, limit }
+    }
+
+    /// Whether the same bytes, cut otherwise, were read as the same. Of a refusal whose body breaks off or can't be read
+    /// to its end, more or less of it may have been taken by then.
+    pub fn agrees_with(&self, other: &Read) {
+        match (&self.done, &other.done) {
+            (Ok(one), Ok(other)) if one.status != 200 => {
+                assert_eq!((one.status, &one.retry_after), (other.status, &other.retry_after));
+                let (short, long) = if one.body.len() < other.body.len() { (one, other) } else { (other, one) };
+                assert!(long.body.starts_with(&short.body), "{one:?}, {other:?}");
+            }
+            (one, other) => assert_eq!(one, other, "cut otherwise"),
+        }
+    }
+
+    /// What holds for any answer; `others` are codes that it may have beside the usual ones.
+    pub fn is_sensible(&self, others: &[cd_code]) {
+        match &self.done {
+            Ok(whole) => {
+                assert!((100..1000).contains(&whole.status), "{}", whole.status);
+                assert!(whole.body.len() <= self.limit, "{} bytes", whole.body.len());
+                if whole.status == 200 {
+                    body::check_token(answer::token(&whole.body));
+                } else {
+                    body::check_message(&whole.body, PASSWORD);
+                }
+            }
+            Err(failed) => {
+                let usual = [CD_ERR_CONNECTION_LOST, CD_ERR_MALFORMED_RESPONSE, CD_ERR_RESPONSE_TOO_LARGE];
+                assert!(usual.contains(&failed.code) || others.contains(&failed.code), "{failed:?}");
+            }
+        }
+    }
+}

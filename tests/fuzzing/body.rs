@@ -1,0 +1,148 @@
+//! What is taken out of an answer's body is what serde_json's own values say, and the server's words never hold the
+//! password, in whichever encoding.
+
+use std::fmt;
+
+use couchdrop::failure::Failure;
+use couchdrop::failure::cd_code::CD_ERR_MALFORMED_RESPONSE;
+use couchdrop::login::{answer, encode};
+use couchdrop::secret::Secret;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+
+/// A password, a line end, and a body.
+pub fn holds(input: &[u8]) {
+    let at = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
+    let (password, body) = (&input[..at], input.get(at + 1..).unwrap_or_default());
+    let Ok(password) = std::str::from_utf8(password) else { return };
+    if password.is_empty() {
+        return; // refused before a login
+    }
+    let members = serde_json::from_slice::<Members>(body).map(|members| members.0).ok();
+    let token = check_token(answer::token(body));
+    let message = check_message(body, password);
+    match members {
+        Some(members) => {
+            assert_eq!(token, expected_token(&members));
+            if let Some(text) = expected_words(&members) {
+                check_words(text, password, message.as_deref());
+            } else {
+                assert_eq!(message, None);
+            }
+        }
+        // What nobody asked for is skipped, not read: a number or an escape in it may be one that no value can hold.
+        None if token.is_some() => {
+            serde_json::from_slice::<IgnoredAny>(body).expect("a token comes from JSON");
+        }
+        None => {}
+    }
+}
+
+/// What holds for any token; gives it.
+pub fn check_token(token: Result<Secret, Failure>) -> Option<Vec<u8>> {
+    match token {
+        Ok(token) => {
+            assert!((1..=64 << 10).contains(&token.len()));
+            assert!(token.iter().all(u8::is_ascii_graphic));
+            Some(token.to_vec())
+        }
+        Err(failure) => {
+            assert_eq!(failure.code(), CD_ERR_MALFORMED_RESPONSE);
+            None
+        }
+    }
+}
+
+/// What holds for the server's words in any body; gives them.
+pub fn check_message(body: &[u8], password: &str) -> Option<String> {
+    let message = answer::server_message(body, password)?;
+    assert!((1..=1 << 10).contains(&message.len()));
+    assert_eq!(message, message.trim());
+    assert!(!message.chars().any(char::is_control), "{message:?}");
+    for form in forms(password) {
+        assert!(!message.contains(&form), "{message:?} holds {form:?}");
+    }
+    // As whoever shows it may read it.
+    if let Ok(read) = serde_json::from_str::<String>(&format!("\"{message}\"")) {
+        assert!(!read.contains(password), "{message:?} reads as {read:?}");
+    }
+    let one_name = message.replace('&', "%26").replace('=', "%3d");
+    let read: String = form_urlencoded::parse(one_name.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+    // What is no UTF-8 reads as U+FFFD.
+    assert!(password.contains('\u{fffd}') || !read.contains(password), "{message:?} reads as {read:?}");
+    Some(message)
+}
+
+/// The password in each way in which this library and others write it.
+fn forms(password: &str) -> Vec<String> {
+    let text = |write: fn(&str, &mut Secret)| {
+        let mut written = Secret::default();
+        write(password, &mut written);
+        String::from_utf8(written.to_vec()).expect("an encoder writes UTF-8")
+    };
+    let form = text(encode::form_value);
+    let json = text(encode::json_string);
+    let json = json[1..json.len() - 1].to_owned();
+    let ascii = password.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+    let percent = password.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    vec![password.to_owned(), form.replace('+', "%20"), form, json, ascii, percent]
+}
+
+/// The members of an object in their order, those that stand there twice too.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Members, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        json.deserialize_map(All)
+    }
+}
+
+fn expected_token(members: &[(String, Value)]) -> Option<Vec<u8>> {
+    let mut tokens = members.iter().filter(|(name, _)| name == "token").map(|(_, value)| value);
+    let (Some(Value::String(token)), None) = (tokens.next(), tokens.next()) else { return None };
+    let good = (1..=64 << 10).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    good.then(|| token.clone().into_bytes())
+}
+
+fn expected_words(members: &[(String, Value)]) -> Option<&str> {
+    members.iter().filter(|(name, _)| name == "err" || name == "error").find_map(|(_, value)| value.as_str())
+}
+
+/// Whether a message is what it should be of the words that an object holds.
+fn check_words(text: &str, password: &str, message: Option<&str>) {
+    if text.len() > 8 << 10 {
+        return; // only its start is looked at
+    }
+    let turns = |letter: char| matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown: String = text.chars().filter(|letter| !letter.is_control() && !turns(*letter)).collect();
+    let mut end = shown.trim().len().min(1 << 10);
+    while !shown.trim().is_char_boundary(end) {
+        end -= 1;
+    }
+    let shown = shown.trim()[..end].trim_end();
+    match message {
+        Some(message) => assert_eq!(message, shown),
+        // It was nothing, or held the password; where nothing is escaped it can be seen.
+        None if shown.is_empty() || text.contains(['%', '+', '\\']) => {}
+        None => {
+            let visible: String = text.chars().filter(|letter| !letter.is_control() && !turns(*letter)).collect();
+            assert!(text.contains(password) || visible.contains(password), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Whatever comes in place of a TLS handshake, no byte of a request leaves before it is whole, and it ends with a code
+//! that is documented.
+
+use couchdrop::failure::Failure;
+use couchdrop::failure::cd_code::{CD_ERR_CONNECTION_LOST, CD_ERR_TLS};
+use couchdrop::wire::connection::Connection;
+use couchdrop::wire::exchange::exchange;
+use rustls::pki_types::ServerName;
+
+use super::answer::REQUEST;
+use super::script::{Piece, Script};
+use super::speaker::{Ending, Speaker, connected};
+use super::tls::{MATERIAL, NAME};
+use super::turns;
+
+const TOKEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}";
+
+/// Bytes in place of a server, or, where a flag says so, a real server's bytes with some of them changed: three bytes
+/// each for the place of one and what is changed of it, after one for how many are sent at once.
+pub fn holds(input: &[u8]) {
+    let script = Script::read(input);
+    let ending = Ending::of(script.flags);
+    if !script.flag(2) {
+        let (connection, speaker) = connected(script.into_pieces(), ending);
+        assert!(!shake_hands(connection, speaker), "a handshake with nobody");
+        return;
+    }
+    let answer = Piece { bytes: TOKEN.to_vec(), past_tls: false };
+    let (connection, mut speaker) = connected(vec![answer], ending);
+    speaker.tls = Some(MATERIAL.server(script.flag(3)));
+    let (most, changes) = input[1..].split_first().unwrap_or((&0, &[]));
+    speaker.most = if *most == 0 { usize::MAX } else { usize::from(*most) };
+    speaker.distortions = changes
+        .chunks_exact(3)
+        .take(16)
+        .map(|change| (usize::from(change[0]) << 8 | usize::from(change[1]), change[2]))
+        .collect();
+    let honest = speaker.distortions.iter().all(|(_, change)| *change == 0);
+    let done = shake_hands(connection, speaker);
+    assert!(done || !honest, "a handshake with an honest server");
+}
+
+/// Whether a handshake was made; an answer after it was read to its end then.
+fn shake_hands(mut connection: Box<Connection>, mut speaker: Speaker) -> bool {
+    let name = ServerName::try_from(NAME).expect("a name");
+    let done = turns::with(&mut speaker, |call| {
+        connection.start_tls(call, MATERIAL.client.clone(), name)?;
+        // Distorted later on, it may fail in any way but one.
+        if let Ok(exchanged) = exchange(call, connection, &REQUEST.0, &REQUEST.1, 1 << 10) {
+            assert_eq!(&exchanged.answer.body[..], b"{\"token\":\"t\"}");
+        }
+        Ok::<(), Failure>(())
+    });
+    if let Err(failure) = &done {
+        let code = failure.code();
+        assert!(matches!(code, CD_ERR_TLS | CD_ERR_CONNECTION_LOST), "{failure:?}");
+        speaker.listen();
+        assert!(speaker.heard.is_empty() || speaker.tls.is_none(), "data left: {:?}", speaker.heard);
+        check_records(&speaker.came);
+    }
+    done.is_ok()
+}
+
+/// What the client sent is messages of the handshake and alerts, each within a record: no data. Once it has keys, their
+/// records look like those of data, but none is as large as a request.
+fn check_records(mut came: &[u8]) {
+    const LARGEST_FINISHED: usize = 4 + 48 + 1 + 16;
+    while let Some(([kind, 3, _, high, low], rest)) = came.split_first_chunk() {
+        let length = usize::from(*high) << 8 | usize::from(*low);
+        assert!(matches!(kind, 20..=22) || *kind == 23 && length <= LARGEST_FINISHED, "a record of type {kind}");
+        came = rest.get(length..).expect("a whole record");
+    }
+    assert!(came.is_empty(), "no record: {came:?}");
+}

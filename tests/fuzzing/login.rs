@@ -1,0 +1,133 @@
+//! Whatever a server does to a login, it ends with a token or a code that is documented; it is tried no more often than
+//! it may be; and the next login gets its own answer, never a rest of the one before.
+
+use std::cell::LazyCell;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use couchdrop::failure::cd_code::{self, *};
+use couchdrop::failure::{Failure, Report};
+use couchdrop::login::{Credentials, Service};
+use couchdrop::secret::Secret;
+use couchdrop::settings::{BodyFormat, Proxy, Settings};
+use couchdrop::url::BaseUrl;
+
+use super::script::{Piece, Script};
+use super::server::{Request, Server};
+use super::speaker::Ending;
+use super::tls::MATERIAL;
+use super::{PASSWORD, UNMISTAKABLE, turns};
+
+const CREDENTIALS: Credentials = Credentials { username: "ada", password: PASSWORD, system: None };
+const FORM: &[u8] = b"username=ada&password=hunter2+%22%C3%A9%26%25%5C%3D%2B";
+const JSON: &str = "{\"username\":\"ada\",\"password\":\"hunter2 \\\"\u{e9}&%\\\\=+\"}";
+
+const RETRIES: u32 = 2;
+/// The first, once more as JSON, and once more where a kept connection has turned out dead.
+const MOST_REQUESTS: usize = 3 + RETRIES as usize;
+
+const SECOND: &str = "the-second-token";
+
+thread_local! {
+    static LISTENER: LazyCell<Arc<TcpListener>> = LazyCell::new(Server::listen);
+}
+
+pub fn holds(input: &[u8]) {
+    let script = Script::read(input);
+    let (ending, secure) = (Ending::of(script.flags), script.flag(3));
+    let tls: Option<fn() -> rustls::ServerConnection> = match (secure, script.flag(4)) {
+        (false, _) => None,
+        (true, old) if old => Some(|| MATERIAL.server(true)),
+        (true, _) => Some(|| MATERIAL.server(false)),
+    };
+    let format = match script.flags >> 5 & 3 {
+        0 | 1 => BodyFormat::Auto,
+        2 => BodyFormat::Form,
+        _ => BodyFormat::Json,
+    };
+    let limit = super::answer::limit(&script);
+
+    let mut server = LISTENER.with(|listener| Server::new(listener, tls, ending));
+    server.answers = script.answers.into();
+    let service = service(&server, secure, format, limit);
+
+    let (first, attempts) = login(&service, &mut server);
+    assert!(!server.requests.is_empty(), "no request came: {:?}", first.map(drop));
+    check_requests(&server.requests, format);
+    assert_eq!(server.requests.len(), attempts as usize, "requests that came, and attempts");
+    check_first(&first, secure);
+
+    server.blurt();
+    let good = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{{\"token\":\"{SECOND}\"}}",
+        SECOND.len() + 12
+    );
+    server.answers = vec![vec![Piece { bytes: good.into_bytes(), past_tls: false }]; 2].into();
+    let (second, _) = login(&service, &mut server);
+    let second = second.unwrap_or_else(|report| panic!("the second login failed: {report:?}"));
+    assert_eq!(&second[..], SECOND.as_bytes());
+    drop(service);
+}
+
+fn service(server: &Server, secure: bool, format: BodyFormat, limit: usize) -> Service {
+    let scheme = if secure { "https" } else { "http" };
+    let settings = Settings {
+        base: BaseUrl::parse(&format!("{scheme}://{}", server.address())).expect("a base URL"),
+        body_format: format,
+        max_retries: RETRIES,
+        first_backoff: Duration::ZERO,
+        max_backoff: Duration::ZERO,
+        proxy: Proxy::None,
+        ca_file: secure.then(|| Arc::clone(&MATERIAL.trusted)),
+        max_response: limit,
+        ..Settings::default()
+    };
+    Service::new(settings).expect("settings that are good")
+}
+
+fn login(service: &Service, server: &mut Server) -> (Result<Secret, Report>, u32) {
+    turns::with(server, |call| (service.login(call, &CREDENTIALS), call.attempts()))
+}
+
+fn check_requests(requests: &[Request], format: BodyFormat) {
+    assert!(requests.len() <= MOST_REQUESTS, "{} requests", requests.len());
+    for request in requests {
+        assert!(request.head.starts_with("POST /authenticate HTTP/1.1\r\nHost: 127.0.0.1:"), "{request:?}");
+        assert!(!request.head.contains(UNMISTAKABLE));
+        let json = request.head.contains("\r\nContent-Type: application/json\r\n");
+        assert_eq!(request.body, if json { JSON.as_bytes() } else { FORM });
+        assert!(json && format != BodyFormat::Form || !json && format != BodyFormat::Json);
+    }
+    // JSON comes after a form, never the other way round.
+    let json: Vec<bool> = requests.iter().map(|request| request.body == JSON.as_bytes()).collect();
+    assert!(json.is_sorted());
+}
+
+fn check_first(done: &Result<Secret, Report>, secure: bool) {
+    let report = match done {
+        Ok(token) => {
+            assert!((1..=64 << 10).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic));
+            return;
+        }
+        Err(report) => report,
+    };
+    let code = report.failure.code();
+    let expected: &[cd_code] = match &report.failure {
+        Failure::Refused { status } => {
+            assert_eq!(*status, report.http_status);
+            assert!(*status != 200 && (100..1000).contains(status));
+            &[code]
+        }
+        Failure::Tls(_) if secure => &[CD_ERR_TLS],
+        _ => &[CD_ERR_CONNECTION_LOST, CD_ERR_MALFORMED_RESPONSE, CD_ERR_RESPONSE_TOO_LARGE],
+    };
+    assert!(expected.contains(&code), "{report:?}");
+    assert!(report.retry_after.is_none_or(|seconds| seconds >= 0));
+    let message = report.failure.to_string();
+    assert!(!message.contains(UNMISTAKABLE) && message.ends_with('.'), "{message}");
+    if let Some(words) = &report.server_message {
+        assert!(!(200..300).contains(&report.http_status));
+        assert!(!words.contains(PASSWORD) && (1..=1 << 10).contains(&words.len()));
+    }
+}

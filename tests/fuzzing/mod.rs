@@ -1,0 +1,57 @@
+//! What is fuzzed: plain functions that take bytes and panic where a promise is broken. `tests/replay.rs` runs them
+//! over the inputs in `tests/corpus`; `fuzz/` hands them to libFuzzer, which looks for more.
+//!
+//! Nothing in them is left to chance. A call and its peer share one thread (see [`turns`]), so the same bytes always
+//! do the same.
+
+#![allow(dead_code, reason = "each program uses a part of it")]
+
+mod agreement;
+pub mod answer;
+mod body;
+mod ca_file;
+mod handshake;
+mod login;
+mod records;
+pub mod retry_after;
+pub mod script;
+mod server;
+pub mod speaker;
+mod strings;
+mod tls;
+mod tunnel;
+mod turns;
+mod urls;
+
+/// Larger inputs show nothing that smaller ones don't.
+const MOST_BYTES: usize = 64 << 10;
+
+pub struct Target {
+    pub name: &'static str,
+    /// What holds for any input.
+    pub holds: fn(&[u8]),
+}
+
+macro_rules! targets {
+    ($($name:ident)*) => {
+        pub const TARGETS: &[Target] = &[$(Target { name: stringify!($name), holds: $name::holds }),*];
+    };
+}
+
+targets! {
+    agreement answer body ca_file handshake login records retry_after strings tunnel urls
+}
+
+/// Runs one target over one input.
+pub fn run(name: &str, input: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
+    if input.len() <= MOST_BYTES {
+        (target.holds)(input);
+    }
+}
+
+/// Where nothing that holds a secret may show it.
+const PASSWORD: &str = "hunter2 \"\u{e9}&%\\=+";
+
+/// What of [`PASSWORD`] is the same in each encoding.
+const UNMISTAKABLE: &str = "hunter2";

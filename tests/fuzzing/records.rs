@@ -1,0 +1,45 @@
+//! An answer within TLS is read as it would be without, however its records are cut; and what is forged, or goes past
+//! TLS, never passes for a part of it.
+
+use couchdrop::failure::cd_code::CD_ERR_TLS;
+use couchdrop::wire::exchange::exchange;
+use rustls::pki_types::ServerName;
+
+use super::answer::{REQUEST, Read, limit, read};
+use super::script::{Piece, Script};
+use super::speaker::{Ending, connected};
+use super::tls::{MATERIAL, NAME};
+use super::turns;
+
+pub fn holds(input: &[u8]) {
+    let script = Script::read(input);
+    let (ending, limit, old) = (Ending::of(script.flags), limit(&script), script.flag(3));
+    let pieces = script.into_pieces();
+    let honest: Vec<Piece> = pieces.iter().take_while(|piece| !piece.past_tls).cloned().collect();
+    let secure = over_tls(pieces.clone(), ending, limit, old);
+    secure.is_sensible(&[CD_ERR_TLS]);
+
+    let forged = honest.len() < pieces.len();
+    if !forged && ending == Ending::Close {
+        let plain = read(pieces, ending, limit);
+        assert_eq!((secure.done, secure.kept), (plain.done, plain.kept), "within TLS, and without");
+    } else if let Ok(whole) = secure.done {
+        // Where it is cut off, a success must have had its end, and a refusal no more than was said.
+        let plain = read(honest, Ending::Reset, limit);
+        let plain = plain.done.expect("what TLS gave can be read without it");
+        assert_eq!(whole.status, plain.status);
+        assert!(whole.status != 200 || whole == plain, "{whole:?}, {plain:?}");
+    }
+}
+
+fn over_tls(pieces: Vec<Piece>, ending: Ending, limit: usize, old: bool) -> Read {
+    let (mut connection, mut speaker) = connected(pieces, ending);
+    speaker.tls = Some(MATERIAL.server(old));
+    let done = turns::with(&mut speaker, |call| {
+        let name = ServerName::try_from(NAME).expect("a name");
+        connection.start_tls(call, MATERIAL.client.clone(), name).expect("a server that is trusted");
+        exchange(call, connection, &REQUEST.0, &REQUEST.1, limit)
+    });
+    let kept = matches!(&done, Ok(exchanged) if exchanged.connection.is_some());
+    Read::new(done.map(|exchanged| exchanged.answer), kept, limit)
+}

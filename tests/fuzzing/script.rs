@@ -1,0 +1,86 @@
+//! What a peer says, as bytes that people can read and a fuzzer can change: text, with marks that no UTF-8 has.
+//!
+//! | byte | mark |
+//! | --- | --- |
+//! | `ff` | a cut: what follows is sent once the other side waits for more |
+//! | `fe` | the end of an answer |
+//! | `fd n` | what came since the last mark stands here 2 to the power of `n % 16` times |
+//! | `fc` | a cut; what follows goes past TLS |
+//! | `fb x` | the byte `x`, whatever it is |
+//!
+//! The first byte of an input is no part of what is said: its bits choose how it is said.
+
+const MOST_BYTES: usize = 256 << 10;
+const MOST_PIECES: usize = 1 << 10;
+const MOST_ANSWERS: usize = 16;
+
+/// What is sent at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    pub bytes: Vec<u8>,
+    pub past_tls: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub flags: u8,
+    pub answers: Vec<Vec<Piece>>,
+}
+
+impl Script {
+    pub fn read(input: &[u8]) -> Script {
+        let (flags, marked) = input.split_first().map_or((0, input), |(flags, marked)| (*flags, marked));
+        let mut answers = vec![Vec::new()];
+        let mut piece = Piece::default();
+        let (mut from, mut size, mut pieces) = (0, 0, 0);
+        let mut marked = marked.iter().copied();
+        while let Some(byte) = marked.next() {
+            let answer = answers.last_mut().expect("there is one at least");
+            match byte {
+                0xff | 0xfe | 0xfc => {
+                    from = 0;
+                    if !piece.bytes.is_empty() {
+                        answer.push(std::mem::take(&mut piece));
+                        pieces += 1;
+                    }
+                    piece.past_tls = byte == 0xfc;
+                    if byte == 0xfe {
+                        answers.push(Vec::new());
+                    }
+                    if pieces == MOST_PIECES || answers.len() > MOST_ANSWERS {
+                        break;
+                    }
+                }
+                0xfd => {
+                    let times = 1 << (marked.next().unwrap_or(0) % 16);
+                    let part = piece.bytes[from..].to_vec();
+                    let room = (MOST_BYTES - size) / part.len().max(1);
+                    let more = part.repeat(room.min(times - 1));
+                    size += more.len();
+                    piece.bytes.extend(more);
+                    from = piece.bytes.len();
+                }
+                0xfb => piece.bytes.extend(marked.next()),
+                byte => piece.bytes.push(byte),
+            }
+        }
+        if !piece.bytes.is_empty() {
+            answers.last_mut().expect("there is one at least").push(piece);
+        }
+        Script { flags, answers }
+    }
+
+    /// All that is said, where it makes no difference which answer it belongs to.
+    pub fn into_pieces(self) -> Vec<Piece> {
+        self.answers.into_iter().flatten().collect()
+    }
+
+    pub fn flag(&self, bit: u32) -> bool {
+        self.flags >> bit & 1 == 1
+    }
+}
+
+/// All the bytes of some pieces.
+pub fn joined(pieces: &[Piece]) -> Vec<u8> {
+    pieces.iter().flat_map(|piece| &piece.bytes).copied().collect()
+}

@@ -1,0 +1,102 @@
+//! Whatever a proxy answers, it made the tunnel that was asked for, or the call ends with a code that is documented;
+//! and nobody but the proxy sees the credentials.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use couchdrop::failure::Failure;
+use couchdrop::url::{Host, ProxyUrl};
+use couchdrop::wire::proxy::{Target, tunnel};
+
+use super::script::{Script, joined};
+use super::speaker::{Ending, connected};
+use super::turns;
+
+const BASIC: &str = "Proxy-Authorization: Basic YTpodW50ZXIyOng=\r\n"; // a:hunter2:x
+const PORT: u16 = 443;
+
+pub fn holds(input: &[u8]) {
+    let script = Script::read(input);
+    let ending = Ending::of(script.flags);
+    let scheme = ["http", "socks5", "socks5h", "http"][usize::from(script.flags >> 2 & 3)];
+    let credentials = script.flag(4);
+    let hosts = [
+        Host::Name("api.couchdrop.io".into()),
+        Host::Address(Ipv4Addr::new(192, 0, 2, 7).into()),
+        Host::Address(Ipv6Addr::LOCALHOST.into()),
+    ];
+    let host = &hosts[usize::from(script.flags >> 5) % hosts.len()];
+    // An address is what socks5 looked up.
+    let target = match host {
+        Host::Address(address) if scheme == "socks5" => Target::Address(*address),
+        host => Target::Host(host),
+    };
+    let pieces = script.into_pieces();
+    let said = joined(&pieces);
+    let user = if credentials { "a:hunter2%3ax@" } else { "" };
+    let proxy = ProxyUrl::parse("The proxy", &format!("{scheme}://{user}proxy.test:3128")).expect("a proxy");
+
+    let (mut connection, mut speaker) = connected(pieces, ending);
+    let done = turns::with(&mut speaker, |call| tunnel(call, &mut connection, &proxy, target, PORT));
+    speaker.listen();
+    match done {
+        Ok(()) => {
+            assert!(connection.has_nothing());
+            let said = &said[..said.len() - joined(speaker.pieces.make_contiguous()).len()];
+            let expected = match scheme {
+                "http" => {
+                    assert!(said.ends_with(b"\n\r\n") || said.ends_with(b"\n\n"));
+                    asked_http(host, credentials)
+                }
+                _ => asked_socks(host, credentials, said),
+            };
+            assert!(ending == Ending::Reset || speaker.heard == expected, "{:?}", speaker.heard);
+        }
+        Err(failure) => {
+            assert!(matches!(failure, Failure::Proxy { .. } | Failure::Lost { .. }), "{failure:?}");
+            let message = failure.to_string();
+            assert!(!message.contains(super::UNMISTAKABLE) && !message.contains("YTpo"), "{message}");
+        }
+    }
+}
+
+fn asked_http(host: &Host, credentials: bool) -> Vec<u8> {
+    let basic = if credentials { BASIC } else { "" };
+    format!("CONNECT {host}:{PORT} HTTP/1.1\r\nHost: {host}:{PORT}\r\n{basic}\r\n").into_bytes()
+}
+
+/// What was asked of a SOCKS proxy that `said` this, all of which must have been read.
+fn asked_socks(host: &Host, credentials: bool, said: &[u8]) -> Vec<u8> {
+    let mut asked = if credentials { vec![5, 2, 0, 2] } else { vec![5, 1, 0] };
+    let said = match said {
+        [5, 0, rest @ ..] => rest,
+        [5, 2, _, 0, rest @ ..] if credentials => {
+            asked.extend(b"\x01\x01a\x09hunter2:x");
+            rest
+        }
+        other => panic!("no method was agreed on: {other:?}"),
+    };
+    let length = match said {
+        [5, 0, _, 1, ..] => 4 + 4 + 2,
+        [5, 0, _, 4, ..] => 4 + 16 + 2,
+        [5, 0, _, 3, length, ..] => 4 + 1 + usize::from(*length) + 2,
+        other => panic!("no tunnel was made: {other:?}"),
+    };
+    assert_eq!(said.len(), length);
+    asked.extend([5, 1, 0]);
+    match host {
+        Host::Name(name) => {
+            asked.extend([3, name.len() as u8]);
+            asked.extend(name.as_bytes());
+        }
+        Host::Address(IpAddr::V4(address)) => {
+            asked.push(1);
+            asked.extend(address.octets());
+        }
+        Host::Address(IpAddr::V6(address)) => {
+            asked.push(4);
+            asked.extend(address.octets());
+        }
+    }
+    asked.extend(PORT.to_be_bytes());
+    asked
+}

@@ -1,0 +1,355 @@
+//! What must hold for any value, tried with many: what is written an independent parser reads back, times stay in
+//! their bounds, and an answer is read the same however it is cut.
+
+mod fuzzing;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use couchdrop::call::Chance;
+use couchdrop::login::retry::{Backoff, seconds};
+use couchdrop::login::{Credentials, encode};
+use couchdrop::settings::Settings;
+use couchdrop::url::{BaseUrl, ProxyKind, ProxyUrl};
+use fuzzing::answer::{Whole, read};
+use fuzzing::retry_after::days_since_1970;
+use fuzzing::script::Piece;
+use fuzzing::speaker::Ending;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+/// This many cases of each, and nothing written to the tree.
+fn cases(count: u32) -> ProptestConfig {
+    ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Text of any characters that there are, and of those that mean something to a form or to JSON.
+fn text(most: usize) -> impl Strategy<Value = String> {
+    let special = select("&=+%;# \"\\/\u{0}\u{7f}\u{2028}\r\n".chars().collect::<Vec<_>>());
+    vec(prop_oneof![3 => any::<char>(), 1 => special], 0..most).prop_map(String::from_iter)
+}
+
+// ---- encoders
+
+/// Python, which reads what it is given on a line, in hexadecimal, and writes the names and values that it found.
+struct Python {
+    _child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+const READER: &str = r#"
+import json, sys, urllib.parse
+
+def read(kind, text):
+    if kind == "form":
+        return urllib.parse.parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict")
+    if kind == "json":
+        return json.loads(text, object_pairs_hook=list)
+    url = urllib.parse.urlsplit(text)
+    return [("scheme", url.scheme), ("host", url.hostname), ("port", str(url.port)), ("path", url.path)]
+
+for line in sys.stdin:
+    kind, text = line.split(" ")
+    fields = read(kind, bytes.fromhex(text).decode("utf-8"))
+    print(*(name.encode().hex() + "=" + value.encode().hex() for name, value in fields), flush=True)
+"#;
+
+/// None where there is no Python; where nothing may be skipped there has to be one.
+static PYTHON: LazyLock<Option<Mutex<Python>>> = LazyLock::new(|| {
+    let name = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
+    let started = Command::new(&name)
+        .args(["-I", "-c", READER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    match started {
+        Ok(mut child) => {
+            let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+            Some(Mutex::new(Python { _child: child, to, from }))
+        }
+        Err(error) if std::env::var_os("CI").is_none() => {
+            eprintln!("skipped: {} can't be started: {error}", name.display());
+            None
+        }
+        Err(error) => panic!("{} can't be started: {error}", name.display()),
+    }
+});
+
+/// What Python finds in a text.
+fn read_by_python(kind: &str, text: &[u8]) -> Option<Vec<(String, String)>> {
+    let mut python = PYTHON.as_ref()?.lock().expect("a Python that still runs");
+    let hexadecimal: String = text.iter().map(|byte| format!("{byte:02x}")).collect();
+    writeln!(python.to, "{kind} {hexadecimal}").expect("Python reads on");
+    let mut line = String::new();
+    python.from.read_line(&mut line).expect("Python answers");
+    assert!(line.ends_with('\n'), "Python could not read {:?}", String::from_utf8_lossy(text));
+    let plain = |text: &str| {
+        let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        let bytes = digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+        String::from_utf8(bytes).unwrap()
+    };
+    let fields = line.split_whitespace().map(|field| field.split_once('=').unwrap());
+    Some(fields.map(|(name, value)| (plain(name), plain(value))).collect())
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    #[test]
+    fn python_reads_back_what_the_form_and_json_encoders_write(
+        username in text(40), password in text(40), system in option::of(text(20))
+    ) {
+        let credentials =
+            Credentials { username: &username, password: &password, system: system.as_deref() };
+        let mut expected = vec![("username".to_owned(), username.clone()), ("password".into(), password.clone())];
+        expected.extend(system.clone().map(|system| ("system".into(), system)));
+        let form = encode::form(&credentials);
+        prop_assert!(form.is_ascii());
+        for (kind, body) in [("form", form), ("json", encode::json(&credentials))] {
+            if let Some(found) = read_by_python(kind, &body) {
+                prop_assert_eq!(found, &expected[..], "{}", kind);
+            }
+        }
+    }
+}
+
+// ---- Retry-After and back-off
+
+/// A moment from 1970 to 9999: its seconds since then, and how a header writes it.
+#[derive(Clone, Debug)]
+struct Moment {
+    since_1970: i64,
+    written: String,
+}
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const DAYS: [&str; 7] =
+    ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"]; // the first was a Thursday
+
+fn moment() -> impl Strategy<Value = Moment> {
+    (1970..=9999_i64, 1..=12_i64, 1..=31_i64, 0..24_i64, 0..60_i64, 0..60_i64, 0..3)
+        .prop_map(|(year, month, day, hour, minute, second, form)| {
+            let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+            let length = days_since_1970(next.0, next.1, 1) - days_since_1970(year, month, 1);
+            let day = day.min(length);
+            let days = days_since_1970(year, month, day);
+            let (name, month) = (DAYS[(days % 7) as usize], MONTHS[month as usize - 1]);
+            let time = format!("{hour:02}:{minute:02}:{second:02}");
+            let written = match form {
+                0 => format!("{} {month} {day:2} {time} {year}", &name[..3]),
+                // Two digits say which year, from 1970 to 2069.
+                1 if year < 2070 => format!("{name}, {day:02}-{month}-{:02} {time} GMT", year % 100),
+                _ => format!("{}, {day:02} {month} {year} {time} GMT", &name[..3]),
+            };
+            Moment { since_1970: ((days * 24 + hour) * 60 + minute) * 60 + second, written }
+        })
+}
+
+struct Fraction(f64);
+
+impl Chance for Fraction {
+    fn draw(&self, below: Duration) -> Duration {
+        below.mul_f64(self.0).min(below)
+    }
+}
+
+fn milliseconds(most: u64) -> impl Strategy<Value = Duration> {
+    prop_oneof![0..=most, 0..=most.min(5_000)].prop_map(Duration::from_millis)
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    #[test]
+    fn a_retry_after_of_digits_is_that_number_or_none_that_63_bits_hold(
+        number in prop_oneof![any::<u128>(), any::<u64>().prop_map(u128::from), (0..1000_u128)],
+        zeros in 0..4_usize,
+    ) {
+        let text = format!("{}{number}", "0".repeat(zeros));
+        prop_assert_eq!(seconds(text.as_bytes(), None), i64::try_from(number).ok());
+    }
+
+    #[test]
+    fn a_retry_after_of_a_date_is_the_time_from_the_answers_date_and_never_negative(
+        then in moment(), now in moment()
+    ) {
+        let found = seconds(then.written.as_bytes(), Some(now.written.as_bytes()));
+        prop_assert_eq!(found, Some((then.since_1970 - now.since_1970).max(0)));
+    }
+
+    #[test]
+    fn a_later_date_is_never_a_shorter_wait(one in moment(), other in moment(), now in moment()) {
+        let (early, late) = if one.since_1970 <= other.since_1970 { (one, other) } else { (other, one) };
+        let wait = |moment: &Moment| seconds(moment.written.as_bytes(), Some(now.written.as_bytes()));
+        prop_assert!(wait(&early) <= wait(&late));
+    }
+
+    #[test]
+    fn a_back_off_keeps_to_its_window_what_the_service_asks_for_and_the_time_that_is_left(
+        first in milliseconds(3_600_000),
+        more in milliseconds(3_600_000),
+        max_retries in 0..=10_u32,
+        whole in milliseconds(3_600_000),
+        steps in vec((milliseconds(3_600_000), option::of(prop_oneof![milliseconds(10_000), Just(Duration::MAX)])), 12),
+        chance in 0.0..=1.0,
+    ) {
+        let settings =
+            Settings { max_retries, first_backoff: first, max_backoff: first + more, ..Settings::default() };
+        let mut backoff = Backoff::new(&settings, whole);
+        let reserve = Duration::from_secs(1).min(whole / 4);
+        let mut window = first;
+        let mut retries = 0;
+        for (remaining, retry_after) in steps {
+            let asked = retry_after.unwrap_or_default();
+            let fits = asked.checked_add(reserve).is_some_and(|needed| needed <= remaining);
+            let wait = backoff.next(remaining, retry_after, &Fraction(chance));
+            prop_assert_eq!(wait.is_some(), retries < max_retries && fits);
+            retries = (retries + 1).min(max_retries);
+            if let Some(wait) = wait {
+                prop_assert!(wait >= asked && wait - asked <= window.max(asked));
+                prop_assert!(wait + reserve <= remaining);
+            }
+            window = (window * 2).min(first + more);
+        }
+    }
+}
+
+// ---- URLs
+
+fn host() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[A-Za-z0-9_-]{1,20}(\\.[A-Za-z0-9_-]{1,10}){0,3}\\.[a-zA-Z][a-zA-Z0-9-]{0,10}",
+        any::<Ipv4Addr>().prop_map(|address| address.to_string()),
+        any::<Ipv6Addr>().prop_map(|address| format!("[{address}]")),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    #[test]
+    fn a_base_url_is_what_python_reads_and_the_same_when_it_is_printed_and_read_again(
+        scheme in "[hH][tT][tT][pP][sS]",
+        host in host(),
+        port in option::of(1..=u16::MAX),
+        path in "(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9a-fA-F]{2}){0,8}){0,3}",
+    ) {
+        // A name of which the last part begins as a hexadecimal number does is none.
+        prop_assume!(!host.rsplit('.').next().is_some_and(|last| last.to_lowercase().starts_with("0x")));
+        let port_text = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let text = format!("{scheme}://{host}{port_text}{path}");
+        let url = BaseUrl::parse(&text).unwrap_or_else(|failure| panic!("{text}: {failure}"));
+        prop_assert_eq!(url.port, port.unwrap_or(443));
+        prop_assert_eq!(&url.prefix, path.trim_end_matches('/'));
+        let printed = format!("https://{}{}", url.authority(), url.prefix);
+        prop_assert_eq!(BaseUrl::parse(&printed).unwrap(), url.clone());
+        if let Some(found) = read_by_python("url", text.as_bytes()) {
+            let host = url.host.to_string();
+            let host = host.trim_matches(['[', ']']);
+            let port = port.map_or("None".to_owned(), |port| port.to_string());
+            // Python leaves an IPv6 address as it was written.
+            let found_host = found[1].1.parse::<Ipv6Addr>().map_or(found[1].1.clone(), |ip| ip.to_string());
+            let found = [&found[0].1, &found_host, &found[2].1, &found[3].1].map(String::as_str);
+            prop_assert_eq!(found, ["https", host, &port, &path]);
+        }
+    }
+
+    #[test]
+    fn a_proxys_credentials_are_any_bytes_that_were_escaped(
+        kind in select(vec![("http", ProxyKind::Http), ("socks5", ProxyKind::Socks5), ("socks5h", ProxyKind::Socks5h)]),
+        user in vec(any::<u8>(), 0..=255),
+        password in vec(any::<u8>(), 0..=255),
+        host in host(),
+        port in 1..=u16::MAX,
+    ) {
+        prop_assume!(!host.rsplit('.').next().is_some_and(|last| last.to_lowercase().starts_with("0x")));
+        let escaped = |bytes: &[u8]| bytes.iter().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let text = format!("{}://{}:{}@{host}:{port}/", kind.0, escaped(&user), escaped(&password));
+        let proxy = ProxyUrl::parse("The proxy URL", &text).unwrap();
+        prop_assert_eq!((proxy.kind, proxy.port), (kind.1, port));
+        let found = proxy.credentials.as_ref().map(|(user, password)| (user.to_vec(), password.to_vec()));
+        prop_assert_eq!(found, Some((user, password)));
+        prop_assert_eq!(proxy.to_string(), format!("{}://{}:{port}", kind.0, proxy.host));
+    }
+}
+
+// ---- answers
+
+/// An answer that any reader takes, and what it says.
+fn answer() -> impl Strategy<Value = (Vec<u8>, Whole)> {
+    let chunks = vec(vec(any::<u8>(), 1..40), 0..8);
+    (200..600_u16, option::of("[ -~]{0,20}"), chunks, any::<bool>(), 0..3_usize)
+        .prop_filter("has a body", |(status, ..)| !matches!(status, 204 | 304))
+        .prop_map(|(status, retry_after, chunks, chunked, zeros)| {
+            let body = chunks.concat();
+            let mut written = format!("HTTP/1.1 {status} X\r\n").into_bytes();
+            if let Some(value) = &retry_after {
+                written.extend(format!("Retry-After: {value}\r\n").into_bytes());
+            }
+            if chunked {
+                written.extend(b"Transfer-Encoding: chunked\r\n\r\n");
+                for chunk in &chunks {
+                    written.extend(format!("{}{:x}\r\n", "0".repeat(zeros), chunk.len()).into_bytes());
+                    written.extend(chunk);
+                    written.extend(b"\r\n");
+                }
+                written.extend(b"0\r\n\r\n");
+            } else {
+                written.extend(format!("Content-Length: {}\r\n\r\n", body.len()).into_bytes());
+                written.extend(&body);
+            }
+            let retry_after = retry_after.map(|value| (value.trim().as_bytes().to_vec(), None));
+            (written, Whole { status, body, retry_after })
+        })
+}
+
+/// Bytes in pieces, cut at these places.
+fn cut(bytes: &[u8], places: &[Index]) -> Vec<Piece> {
+    let mut ends: Vec<usize> = places.iter().map(|place| place.index(bytes.len() + 1)).collect();
+    ends.push(bytes.len());
+    ends.sort_unstable();
+    let mut from = 0;
+    let pieces = ends.into_iter().map(|end| {
+        let bytes = bytes[from..end].to_vec();
+        from = end;
+        Piece { bytes, past_tls: false }
+    });
+    pieces.filter(|piece| !piece.bytes.is_empty()).collect()
+}
+
+const LIMIT: usize = 64 << 10;
+
+proptest! {
+    #![proptest_config(cases(500))]
+
+    #[test]
+    fn an_answer_is_read_the_same_however_it_is_cut(
+        (written, said) in answer(), places in vec(any::<Index>(), 0..20)
+    ) {
+        let found = read(cut(&written, &places), Ending::Close, LIMIT);
+        prop_assert_eq!(found.done.as_ref(), Ok(&said));
+        prop_assert!(found.kept);
+    }
+
+    #[test]
+    fn an_answer_with_bytes_that_are_wrong_is_read_the_same_however_it_is_cut(
+        (mut written, _) in answer(),
+        changes in vec((any::<Index>(), prop_oneof![any::<u8>(), select(b"\r\n0a;: ".to_vec())], any::<bool>()), 1..4),
+        places in vec(any::<Index>(), 0..20),
+    ) {
+        for (place, byte, insert) in changes {
+            let at = place.index(written.len());
+            if insert { written.insert(at, byte) } else { written[at] = byte }
+        }
+        let whole = read(cut(&written, &[]), Ending::Close, LIMIT);
+        let pieces = read(cut(&written, &places), Ending::Close, LIMIT);
+        whole.agrees_with(&pieces);
+    }
+}
