@@ -426,6 +426,23 @@ fn after_a_byte_of_an_answer_a_login_is_not_sent_again() {
 }
 
 #[test]
+fn after_a_part_of_a_record_a_login_is_not_sent_again() {
+    let record = [&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat();
+    for part in [1, 5, 20] {
+        for end in [Cut, Reset] {
+            let stale =
+                [whole(token("one")), vec![Request, Raw(record[..part].into()), end.clone()]].concat();
+            let server = Hostile::tls(good_server(), vec![stale, serve(token("two"))]);
+            let client = Client::new(&server.url()).retries(4);
+            assert_eq!(client.login().expect_token(), "one");
+            let outcome = client.login().expect(CD_ERR_CONNECTION_LOST);
+            assert_eq!((outcome.attempts, outcome.http_status), (1, 0), "{part} bytes, {end:?}");
+            assert_eq!(requests(&server), [2]);
+        }
+    }
+}
+
+#[test]
 fn a_deadline_on_a_reused_connection_is_no_reason_to_send_again() {
     over_both(vec![[whole(token("one")), vec![Request]].concat(), serve(token("two"))], |server, _| {
         let client = Client::new(&server.url()).timeout(1_000).retries(4);
@@ -485,6 +502,20 @@ fn cd_connect_makes_one_connection_sends_nothing_and_the_next_login_uses_it() {
         assert_eq!(requests(&server), [1]);
         assert_eq!(requests_of_last_login(&client), 1);
     });
+}
+
+#[test]
+fn session_tickets_are_taken_in_and_a_flood_of_them_costs_the_connection() {
+    for (tickets, expected) in [(4, [1].as_slice()), (1_000, &[0, 1])] {
+        let config = good_server_but(&[&TLS13], |config| config.send_tls13_tickets = tickets);
+        let server = Hostile::tls(config, vec![vec![Step::Handshake, Repeat(whole(GOOD))]]);
+        let client = Client::new(&server.url());
+        client.connect().expect(CD_OK);
+        // With the handshake the tickets went out.
+        server.wait_until_arrived(1);
+        client.login().expect(CD_OK);
+        assert_eq!(requests(&server), expected, "{tickets} tickets");
+    }
 }
 
 #[test]
