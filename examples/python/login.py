@@ -2,8 +2,8 @@
 
     COUCHDROP_USERNAME=ada@example.com COUCHDROP_PASSWORD=... python3 login.py
 
-COUCHDROP_BASE_URL, COUCHDROP_FILES_URL and COUCHDROP_CA_FILE say where the service is and which certificates to
-trust, if it is not the real one.
+COUCHDROP_BASE_URL, COUCHDROP_FILES_URL and COUCHDROP_CA_FILE say where the service is and which certificates
+to trust, if it is not the real one.
 """
 
 import http.client
@@ -58,13 +58,14 @@ def list_folder(token: couchdrop.Token) -> str:
     request = urllib.request.Request(f"{FILES_URL}/file/ls?path=/", method="POST", headers=token.headers())
     https = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=CA_FILE))
     with urllib.request.build_opener(https, NoRedirects).open(request, timeout=30) as response:
-        return response.read().decode(errors="replace")
+        answer: bytes = response.read()
+    return answer.decode(errors="replace")
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
     """A redirect would send the token on to another host."""
 
-    def redirect_request(self, *_):
+    def redirect_request(self, *args: object, **keywords: object) -> None:
         return None
 
 

@@ -117,8 +117,8 @@ class Call:
                 self._raised = raised
                 self.stop()
         except BaseException as raised:
-            # Of a second signal: its handler runs in the middle of the lines above, perhaps before the call was
-            # stopped. Then it ends when the library asks next.
+            # Of a second signal: its handler runs in the middle of the lines above, perhaps before the call
+            # was stopped. Then it ends when the library asks next.
             self._raised = raised
         while not self._over:
             yield 1

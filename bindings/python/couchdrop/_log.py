@@ -1,4 +1,4 @@
-"""The way from the library's log to a `logging` logger. Imported with the first logger that is handed over."""
+"""The way from the library's log to a `logging` logger. Imported when a first logger is handed over."""
 
 from __future__ import annotations
 

@@ -156,9 +156,7 @@ class Header(unittest.TestCase):
 
     def test_the_numbers_of_the_macros(self):
         macros = dict(re.findall(r"^#define (\w+) (\S+)$", HEADER, re.MULTILINE))
-        declared = {
-            name: int(value) for name, value in macros.items() if re.match("CD_(BODY|LOG)_", name)
-        }
+        declared = {name: int(value) for name, value in macros.items() if re.match("CD_(BODY|LOG)_", name)}
         self.assertGreater(len(declared), 6)
         self.assertEqual(numbers_of("CD_(BODY|LOG)_"), declared)
         self.assertEqual(_library.ABI_VERSION, int(macros["COUCHDROP_ABI_VERSION"]))

@@ -13,7 +13,6 @@ import support
 
 from couchdrop import _library
 
-
 # Each takes as long to import as ctypes, or longer.
 HEAVY = {"asyncio", "collections", "enum", "functools", "hmac", "logging", "re", "threading", "typing"}
 
