@@ -37,7 +37,7 @@ run_program() {
 }
 export -f run_program
 
-[ $# -gt 0 ] || set -- arguments descriptors exit exit++ faults handover inheritance signals sigpipe stack thread_cancel \
+[ $# -gt 0 ] || set -- arguments descriptors exit exit++ faults handover inheritance secrets signals sigpipe stack thread_cancel \
     thread_exhaustion unload
 programs=()
 for name in "$@"; do

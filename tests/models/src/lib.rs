@@ -1,0 +1,25 @@
+//! The library's own sources, run by a model checker: compiled against a standard library whose locks, atomics and
+//! threads are shuttle's, and a C library whose `poll` is.
+
+extern crate modelled_std as std;
+
+#[path = "../../../src/ca_file.rs"]
+pub mod ca_file;
+#[path = "../../../src/call.rs"]
+pub mod call;
+#[path = "../../../src/cancel.rs"]
+pub mod cancel;
+#[path = "../../../src/failure.rs"]
+pub mod failure;
+#[path = "../../../src/process.rs"]
+pub mod process;
+#[path = "../../../src/secret.rs"]
+pub mod secret;
+#[path = "../../../src/settings.rs"]
+pub mod settings;
+#[path = "../../../src/url.rs"]
+pub mod url;
+#[path = "../../../src/wake.rs"]
+pub mod wake;
+#[path = "../../../src/wire/mod.rs"]
+pub mod wire;

@@ -1,0 +1,19 @@
+//! The standard library, with locks, atomics and threads that a model checker runs in every order that it chooses.
+
+pub use ::std::*;
+
+pub mod sync {
+    pub use ::std::sync::*;
+
+    pub use shuttle::sync::{Mutex, MutexGuard};
+
+    pub mod atomic {
+        pub use shuttle::sync::atomic::*;
+    }
+}
+
+pub mod thread {
+    pub use ::std::thread::*;
+
+    pub use shuttle::thread::{Builder, spawn, yield_now};
+}

@@ -1,0 +1,78 @@
+//! The hand-over between those who wait, those who cancel, and those who come later: no wake-up is ever lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use couchdrop_models::call::Call;
+use couchdrop_models::cancel::Cancel;
+use couchdrop_models::failure::Failure;
+use couchdrop_models::process;
+use couchdrop_models::wire::wait;
+use shuttle::thread;
+
+/// Orders that are tried of each model: `MODEL_RUNS`.
+fn runs() -> usize {
+    std::env::var("MODEL_RUNS").map_or(2_000, |runs| runs.parse().unwrap())
+}
+
+/// Waits for nothing but the cancel handle. Nobody but a trigger ends it: a lost one is a deadlock.
+fn wait_until_cancelled(cancel: &Arc<Cancel>) {
+    let call = Call::new(Duration::from_secs(3600), Some(Arc::clone(cancel)), None);
+    let until = call.until();
+    let ended = wait::wait(&call, &mut [wait::readable(-1)], until);
+    assert!(matches!(ended, Err(Failure::Cancelled)));
+}
+
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn model(waiters: usize, triggers: usize) {
+    let before = open_descriptors();
+    {
+        let cancel = Arc::new(Cancel::default());
+        let threads: Vec<_> = (0..waiters + triggers)
+            .map(|number| {
+                let cancel = Arc::clone(&cancel);
+                thread::spawn(
+                    move || if number < waiters { wait_until_cancelled(&cancel) } else { cancel.trigger() },
+                )
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(cancel.is_triggered());
+    }
+    // Of two that make a descriptor at once, the slower one's is given back.
+    assert_eq!(open_descriptors(), before);
+}
+
+#[test]
+fn a_trigger_wakes_all_who_wait_whenever_it_comes() {
+    for (waiters, triggers) in [(1, 1), (2, 1), (3, 2)] {
+        shuttle::check_random(move || model(waiters, triggers), runs());
+        shuttle::check_pct(move || model(waiters, triggers), runs(), 3);
+    }
+}
+
+#[test]
+fn parent_and_child_wait_on_descriptors_of_their_own() {
+    // Two processes after a fork share no memory; here they do, which is harder: both make theirs at once.
+    shuttle::check_random(
+        || {
+            let cancel = Arc::new(Cancel::default());
+            let own = process::id();
+            let threads: Vec<_> = (0..2)
+                .map(|_| {
+                    let cancel = Arc::clone(&cancel);
+                    thread::spawn(move || cancel.descriptor(own).unwrap())
+                })
+                .collect();
+            let seen: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+            assert_eq!(seen[0], seen[1]);
+            assert_ne!(cancel.descriptor(own + 1).unwrap(), seen[0]);
+        },
+        runs(),
+    );
+}

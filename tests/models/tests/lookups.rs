@@ -1,0 +1,126 @@
+//! Lookups by name, shared by all who wait for the same one, on threads that come and go: everybody gets an answer,
+//! whoever leaves early, and no more threads run than may.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use couchdrop_models::call::Call;
+use couchdrop_models::cancel::Cancel;
+use couchdrop_models::failure::Failure;
+use couchdrop_models::wire::resolve::Lookups;
+use shuttle::thread;
+
+const MOST_HELPERS: usize = 8;
+
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Replaces the C library's: `name-7` is 192.0.2.7, after a while.
+///
+/// # Safety
+/// As getaddrinfo.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getaddrinfo(
+    node: *const c_char,
+    _service: *const c_char,
+    _hints: *const libc::addrinfo,
+    result: *mut *mut libc::addrinfo,
+) -> c_int {
+    let inside = INSIDE.fetch_add(1, Ordering::Relaxed) + 1;
+    assert!(inside <= MOST_HELPERS);
+    ASKED.fetch_add(1, Ordering::Relaxed);
+    thread::yield_now();
+    // SAFETY: a string, as the caller promises.
+    let name = unsafe { CStr::from_ptr(node) }.to_str().unwrap();
+    let last = name.strip_prefix("name-").unwrap().parse().unwrap();
+    let address = Box::leak(Box::new(libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from(Ipv4Addr::new(192, 0, 2, last)).to_be() },
+        sin_zero: [0; 8],
+    }));
+    // SAFETY: may be written to, as the caller promises; freed by `freeaddrinfo`.
+    unsafe {
+        *result = Box::into_raw(Box::new(libc::addrinfo {
+            ai_flags: 0,
+            ai_family: libc::AF_INET,
+            ai_socktype: libc::SOCK_STREAM,
+            ai_protocol: 0,
+            ai_addrlen: size_of::<libc::sockaddr_in>() as libc::socklen_t,
+            ai_addr: std::ptr::from_mut(address).cast(),
+            ai_canonname: std::ptr::null_mut(),
+            ai_next: std::ptr::null_mut(),
+        }));
+    }
+    INSIDE.fetch_sub(1, Ordering::Relaxed);
+    0
+}
+
+/// # Safety
+/// What `getaddrinfo` gave.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn freeaddrinfo(list: *mut libc::addrinfo) {
+    // SAFETY: as there.
+    unsafe {
+        drop(Box::from_raw((*list).ai_addr.cast::<libc::sockaddr_in>()));
+        drop(Box::from_raw(list));
+    }
+}
+
+fn resolve(lookups: &Lookups, number: u8, cancel: Option<Arc<Cancel>>) -> Result<(), Failure> {
+    let call = Call::new(Duration::from_secs(3600), cancel, None);
+    let found = lookups.resolve(&call, &format!("name-{number}"), None)?;
+    assert_eq!(found, Some(vec![IpAddr::from([192, 0, 2, number])]));
+    Ok(())
+}
+
+/// `callers` threads look `names` names up, each by turns; every third one may be cancelled before it has an answer.
+fn model(callers: usize, names: usize) {
+    INSIDE.store(0, Ordering::Relaxed);
+    ASKED.store(0, Ordering::Relaxed);
+    let lookups = Arc::new(Lookups::default());
+    let threads: Vec<_> = (0..callers)
+        .map(|caller| {
+            let lookups = Arc::clone(&lookups);
+            thread::spawn(move || {
+                let number = (caller % names) as u8;
+                if caller % 3 == 2 {
+                    let cancel = Arc::new(Cancel::default());
+                    let triggered = Arc::clone(&cancel);
+                    let other = thread::spawn(move || triggered.trigger());
+                    let ended = resolve(&lookups, number, Some(cancel));
+                    assert!(matches!(ended, Ok(()) | Err(Failure::Cancelled)));
+                    other.join().unwrap();
+                } else {
+                    resolve(&lookups, number, None).unwrap();
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    // Whatever was left behind, the next one is served.
+    resolve(&lookups, 200, None).unwrap();
+    assert!(ASKED.load(Ordering::Relaxed) <= callers + 1);
+}
+
+fn runs() -> usize {
+    std::env::var("MODEL_RUNS").map_or(2_000, |runs| runs.parse().unwrap())
+}
+
+#[test]
+fn everybody_who_waits_for_a_name_gets_an_answer() {
+    for (callers, names) in [(2, 1), (3, 2), (6, 3)] {
+        shuttle::check_random(move || model(callers, names), runs());
+        shuttle::check_pct(move || model(callers, names), runs(), 3);
+    }
+}
+
+#[test]
+fn no_more_threads_look_names_up_than_may() {
+    shuttle::check_random(|| model(12, 12), runs() / 10);
+}

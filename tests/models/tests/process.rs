@@ -1,0 +1,62 @@
+//! What each process makes for itself, without a lock: one value for all its threads, and the parent's left alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use couchdrop_models::process::PerProcess;
+use shuttle::thread;
+
+/// How many there are.
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+struct Value(u64);
+
+impl Value {
+    fn new(id: u64) -> Value {
+        ALIVE.fetch_add(1, Ordering::Relaxed);
+        Value(id)
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn at_once(owner: &Arc<PerProcess<Value>>, id: u64, threads: usize) -> usize {
+    let threads: Vec<_> = (0..threads)
+        .map(|_| {
+            let owner = Arc::clone(owner);
+            thread::spawn(move || {
+                let value = owner.get(id, |parents| {
+                    thread::yield_now();
+                    Value::new(parents.map_or(0, |value| value.0 * 10) + id)
+                });
+                std::ptr::from_ref(value) as usize
+            })
+        })
+        .collect();
+    let seen: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(seen.iter().all(|address| *address == seen[0]));
+    seen[0]
+}
+
+fn model() {
+    ALIVE.store(0, Ordering::Relaxed);
+    let owner = Arc::new(PerProcess::<Value>::new());
+    let parents = at_once(&owner, 1, 2);
+    assert_eq!(ALIVE.load(Ordering::Relaxed), 1, "who came second has dropped his");
+    // In the child: the parent's stays where it is, since its threads may have been amid it.
+    let childs = at_once(&owner, 2, 2);
+    assert_ne!(parents, childs);
+    assert_eq!(ALIVE.load(Ordering::Relaxed), 2);
+    assert_eq!(owner.get(2, |_| unreachable!()).0, 12);
+    // SAFETY: never freed.
+    assert_eq!(unsafe { &*(parents as *const Value) }.0, 1);
+}
+
+#[test]
+fn all_threads_of_a_process_have_the_same_value_in_every_order() {
+    shuttle::check_dfs(model, None);
+}

@@ -1,0 +1,276 @@
+/*
+ * What is left in the memory of a host after logins with the library that ships: an image of the
+ * process, with the stacks of the threads that logged in and of the library's own, holds no copy of
+ * a password or a token, as it is, as a form or as JSON, after a success, a refusal, retries, a
+ * timeout, a cancel and what else ends a login. One copy is found where one is kept on purpose.
+ *
+ * What is looked for stands nowhere in clear: each byte is another one, by MASK.
+ */
+#include "resolver.h"
+
+#define MASK 0x5a
+#define MOST_NEEDLES 12
+#define MOST_BYTES 256
+
+typedef struct {
+    const char *what;
+    size_t size;
+    unsigned char bytes[MOST_BYTES]; /* masked */
+} needle;
+
+static needle needles[MOST_NEEDLES];
+static size_t needle_count;
+
+static needle *new_needle(const char *what) {
+    need(needle_count < MOST_NEEDLES, "room for a needle");
+    needles[needle_count].what = what;
+    needles[needle_count].size = 0;
+    return &needles[needle_count++];
+}
+
+static void add(needle *n, unsigned char byte) {
+    need(n->size < MOST_BYTES, "room in a needle");
+    n->bytes[n->size++] = byte ^ MASK;
+}
+
+/* Passwords of the stand-in's accounts, each byte one higher: of ada and most others, and of one
+ * whose every character is encoded, in a form or in JSON. */
+static const char plain_hidden[] = "dpssfdu!ipstf!cbuufsz!tubqmf";
+static const char odd_hidden[] = "\xd1\xc0\xd1\xb1\xd2\x81\xd1\xbf\xd1\xbc\xd2\x8d!'!211&!,!#r#]!\xc4\xaa";
+static const char wrong_hidden[] = "op!tvdi!qbttxpse!4252";
+
+static void add_encodings(const char *hidden) {
+    static const char hex[] = "0123456789ABCDEF";
+    needle *raw = new_needle("a password"), *form = new_needle("a password in a form"),
+           *json = new_needle("a password in JSON");
+    for (; *hidden != '\0'; hidden++) {
+        unsigned char byte = (unsigned char)((unsigned char)*hidden - 1);
+        add(raw, byte);
+        if (byte == '"' || byte == '\\')
+            add(json, '\\');
+        add(json, byte);
+        if (byte == ' ') {
+            add(form, '+');
+        } else if ((byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+                   (byte >= 'A' && byte <= 'Z')) {
+            add(form, byte);
+        } else {
+            add(form, '%');
+            add(form, (unsigned char)hex[byte >> 4]);
+            add(form, (unsigned char)hex[byte & 15]);
+        }
+    }
+}
+
+/* Tells how often one of the needles stands in this process's memory, and where. */
+static int copies(int tell) {
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[500];
+    int found = 0;
+    need(maps != NULL, "/proc/self/maps");
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long from, until;
+        char rights[5], place[300] = "anonymous";
+        const unsigned char *at;
+        if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %299s", &from, &until, rights, place) < 3 ||
+            rights[0] != 'r' || strncmp(place, "[v", 2) == 0)
+            continue;
+        for (at = (const unsigned char *)from; at < (const unsigned char *)until; at++) {
+            size_t i, size;
+            for (i = 0; i < needle_count; i++) {
+                const needle *n = &needles[i];
+                if ((*at ^ MASK) != n->bytes[0] || n->size > until - (unsigned long)at)
+                    continue;
+                for (size = 1; size < n->size && (at[size] ^ MASK) == n->bytes[size]; size++)
+                    ;
+                if (size < n->size)
+                    continue;
+                found++;
+                if (tell)
+                    fprintf(stderr, "%s at %p, in %s\n", n->what, (const void *)at, place);
+            }
+        }
+    }
+    fclose(maps);
+    return found;
+}
+
+/* The secret in clear; the caller's to wipe and free. */
+static char *reveal(const char *hidden) {
+    size_t size = strlen(hidden) + 1, i;
+    char *text = malloc(size);
+    need(text != NULL, "malloc");
+    for (i = 0; i + 1 < size; i++)
+        text[i] = (char)(hidden[i] - 1);
+    text[size - 1] = '\0';
+    return text;
+}
+
+static void wipe(char *text) {
+    cd_secure_zero(text, strlen(text));
+    free(text);
+}
+
+/* ---- logins, each on a thread that is still there when its memory is looked at */
+
+typedef struct {
+    const char *what, *username, *hidden;
+    cd_code code;
+    int32_t format;
+    uint32_t timeout_ms;
+    int lookup_hangs;
+    int cancelled; /* by another thread, while the answer is waited for */
+    /* set as it runs */
+    cd_options *options;
+    cd_cancel *cancel;
+    cd_token *token;
+    int handshaken;
+    sem_t waiting, ended, looked;
+    pthread_t thread;
+} login;
+
+static void *run_login(void *argument) {
+    login *l = (login *)argument;
+    char *password = reveal(l->hidden);
+    cd_error *error = NULL;
+    CHECK_CODE(l->code, cd_authenticate_with(l->options, l->cancel, l->timeout_ms, l->username,
+                                             password, "torture", &l->token, &error));
+    CHECK(cd_error_code(error) == l->code);
+    wipe(password);
+    cd_error_free(error);
+    sem_post(&l->ended);
+    sem_wait(&l->looked);
+    return NULL;
+}
+
+static void see_handshake(void *user_data, int32_t level, const char *message) {
+    (void)level;
+    if (strncmp(message, "TLS handshake with", 18) == 0)
+        ((login *)user_data)->handshaken = 1;
+}
+
+/* Asked while a login waits; after the handshake that is for its answer. */
+static int32_t see_wait(void *user_data) {
+    login *l = (login *)user_data;
+    if (l->handshaken)
+        sem_post(&l->waiting);
+    return 0;
+}
+
+static void look_at(login *l) {
+    int found;
+    l->options = named_options();
+    l->cancel = cd_cancel_new();
+    CHECK_CODE(CD_OK, cd_options_set_body_format(l->options, l->format, NULL));
+    CHECK_CODE(CD_OK, cd_options_set_max_retries(l->options, 1, NULL));
+    need(sem_init(&l->waiting, 0, 0) == 0 && sem_init(&l->ended, 0, 0) == 0 &&
+             sem_init(&l->looked, 0, 0) == 0,
+         "sem_init");
+    if (l->cancelled) {
+        CHECK_CODE(CD_OK, cd_options_set_logger(l->options, see_handshake, l, CD_LOG_DEBUG, NULL));
+        cd_cancel_set_check(l->cancel, see_wait, l);
+    }
+    if (l->lookup_hangs) {
+        while (sem_trywait(&resolver_asked) == 0)
+            ;
+        resolver_hang(1);
+    }
+    need(pthread_create(&l->thread, NULL, run_login, l) == 0, "pthread_create");
+    if (l->cancelled) {
+        sem_wait(&l->waiting);
+        cd_cancel_trigger(l->cancel);
+    }
+    sem_wait(&l->ended);
+    if (l->lookup_hangs)
+        CHECK(running_threads() > 2); /* the library's is still there, with its stack */
+    if (l->token != NULL) {
+        /* The caller's own copy, which goes with the token: once is as often as it may stand there. */
+        const char *text = cd_token_str(l->token);
+        needle *n = new_needle("a token");
+        while (*text != '\0')
+            add(n, (unsigned char)*text++);
+        found = copies(0);
+        if (found != 1)
+            copies(1);
+        CHECK(found == 1);
+        cd_token_free(l->token);
+    }
+    found = copies(1);
+    if (found != 0)
+        fprintf(stderr, "... with the thread there, after: %s\n", l->what);
+    CHECK(found == 0);
+    if (l->lookup_hangs)
+        resolver_hang(0);
+    sem_post(&l->looked);
+    pthread_join(l->thread, NULL);
+    cd_options_free(l->options);
+    cd_cancel_free(l->cancel);
+    found = copies(1);
+    if (found != 0)
+        fprintf(stderr, "... with all freed, after: %s\n", l->what);
+    CHECK(found == 0);
+    if (l->token != NULL)
+        needle_count--;
+}
+
+#define ADA "ada@example.com"
+#define ODD "\xd0\xb6\xd1\x83\xd0\xba@example.com"
+
+int main(void) {
+    static const login logins[] = {
+        {.what = "success", .username = ADA, .hidden = plain_hidden},
+        {.what = "success as JSON", .username = ADA, .hidden = plain_hidden, .format = CD_BODY_JSON},
+        {.what = "form, then JSON", .username = "json@example.com", .hidden = plain_hidden},
+        {.what = "odd, as a form", .username = ODD, .hidden = odd_hidden},
+        {.what = "odd, as JSON", .username = ODD, .hidden = odd_hidden, .format = CD_BODY_JSON},
+        {.what = "refusal", .username = ADA, .hidden = wrong_hidden, .code = CD_ERR_ACCESS_DENIED},
+        {.what = "retries",
+         .username = "down@example.com",
+         .hidden = plain_hidden,
+         .code = CD_ERR_UNAVAILABLE},
+        {.what = "a page",
+         .username = "portal@example.com",
+         .hidden = plain_hidden,
+         .code = CD_ERR_MALFORMED_RESPONSE},
+        {.what = "a redirect",
+         .username = "moved@example.com",
+         .hidden = plain_hidden,
+         .code = CD_ERR_HTTP_STATUS},
+        {.what = "timeout",
+         .username = "slow@example.com",
+         .hidden = plain_hidden,
+         .code = CD_ERR_TIMEOUT,
+         .timeout_ms = 200},
+        {.what = "timeout of a lookup",
+         .username = ADA,
+         .hidden = plain_hidden,
+         .code = CD_ERR_TIMEOUT,
+         .timeout_ms = 200,
+         .lookup_hangs = 1},
+        {.what = "cancel",
+         .username = "slow@example.com",
+         .hidden = plain_hidden,
+         .code = CD_ERR_CANCELLED,
+         .cancelled = 1},
+    };
+    size_t i;
+    char *kept;
+    int round;
+    resolver_start();
+    give_up_after(60);
+    add_encodings(plain_hidden);
+    add_encodings(odd_hidden);
+    add_encodings(wrong_hidden);
+    CHECK(copies(1) == 0);
+    kept = reveal(odd_hidden);
+    CHECK(copies(0) == 1); /* what is there is found */
+    wipe(kept);
+    CHECK(copies(1) == 0);
+    for (round = 0; round < times(); round++)
+        for (i = 0; i < sizeof logins / sizeof logins[0]; i++) {
+            login l = logins[i];
+            look_at(&l);
+        }
+    printf("%zu ways in which a login ends, %d copies left\n", i, copies(0));
+    return checks_result();
+}
