@@ -84,6 +84,10 @@ bench: setup ## Measure a login beside what a user would write instead: BENCH=co
 	@$(MAKE) --no-print-directory lib
 	@$(PYTHON) benches/run.py
 
+.PHONY: profile
+profile: setup ## Say by function and by line where a warm login spends its instructions
+	@$(PYTHON) benches/profile.py
+
 .PHONY: counts
 counts: setup lib ## Write benches/counts.txt anew: what a warm login costs, which `make test` checks
 	@$(PYTHON) benches/counts.py --write
