@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import shutil
 import sys
 
@@ -64,9 +65,19 @@ def build_counted():
     _c("tools/allocations.c", "allocations.so", "-shared", "-fPIC")
 
 
+def _versions(lock):
+    """Of the TLS library and what it computes with."""
+    with open(lock, encoding="utf-8") as file:
+        found = re.findall(r'^name = "(rustls|ring)"\nversion = "(.*)"$', file.read(), re.MULTILINE)
+    return dict(found)
+
+
 def _build_floor():
     cargo = os.environ.get("CARGO", "cargo")
     folder = os.path.join(places.BENCHES, "floor")
+    own, the_librarys = (_versions(os.path.join(where, "Cargo.lock")) for where in (folder, places.ROOT))
+    if own != the_librarys:
+        raise RuntimeError(f"benches/floor/Cargo.lock has {own}, the library {the_librarys}: cargo update -p")
     built = os.path.join(places.BUILT, "floor-target")
     run(
         *[cargo, "build", "--quiet", "--release", "--locked", "--target-dir", built], cwd=folder, timeout=1800
