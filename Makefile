@@ -85,7 +85,7 @@ bench: setup ## Measure a login beside what a user would write instead: BENCH=co
 	@$(PYTHON) benches/run.py
 
 .PHONY: profile
-profile: setup ## Say by function and by line where a warm login spends its instructions
+profile: setup lib ## Say by function and by line where a warm login spends its instructions
 	@$(PYTHON) benches/profile.py
 
 .PHONY: counts
