@@ -1,8 +1,9 @@
 /*
  * What is left in the memory of a host after logins with the library that ships: an image of the
- * process, with the stacks of the threads that logged in and of the library's own, holds no copy of
- * a password or a token, as it is, as a form or as JSON, after a success, a refusal, retries, a
- * timeout, a cancel and what else ends a login. One copy is found where one is kept on purpose.
+ * process, with the stacks of the threads that logged in and of the library's own, holds not even 16
+ * bytes in a row of a password or a token, as it is, as a form or as JSON, after a success, a
+ * refusal, retries, a timeout, a cancel and what else ends a login. One copy is found where one is
+ * kept on purpose.
  *
  * What is looked for stands nowhere in clear: each byte is another one, by MASK.
  */
@@ -62,12 +63,31 @@ static void add_encodings(const char *hidden) {
     }
 }
 
-/* Tells how often one of the needles stands in this process's memory, and where. */
+/* So many bytes in a row are a copy. */
+#define FRAGMENT 16
+
+/* How many bytes at `at`, of the `most` that may be read, are some part of the needle. */
+static size_t longest_part(const needle *n, const unsigned char *at, size_t most) {
+    size_t longest = 0, from, size;
+    for (from = 0; from + FRAGMENT <= n->size; from++) {
+        for (size = 0; size < most && from + size < n->size && (at[size] ^ MASK) == n->bytes[from + size];
+             size++)
+            ;
+        longest = size > longest ? size : longest;
+    }
+    return longest;
+}
+
+/* Tells how often a part of one of the needles stands in this process's memory, and where. */
 static int copies(int tell) {
     FILE *maps = fopen("/proc/self/maps", "r");
-    char line[500];
+    char line[500], begins[256] = {0};
     int found = 0;
+    size_t i, k;
     need(maps != NULL, "/proc/self/maps");
+    for (i = 0; i < needle_count; i++)
+        for (k = 0; k + FRAGMENT <= needles[i].size; k++)
+            begins[needles[i].bytes[k]] = 1;
     while (fgets(line, sizeof line, maps) != NULL) {
         unsigned long from, until;
         char rights[5], place[300] = "anonymous";
@@ -76,18 +96,18 @@ static int copies(int tell) {
             rights[0] != 'r' || strncmp(place, "[v", 2) == 0)
             continue;
         for (at = (const unsigned char *)from; at < (const unsigned char *)until; at++) {
-            size_t i, size;
+            if (!begins[*at ^ MASK])
+                continue;
             for (i = 0; i < needle_count; i++) {
-                const needle *n = &needles[i];
-                if ((*at ^ MASK) != n->bytes[0] || n->size > until - (unsigned long)at)
-                    continue;
-                for (size = 1; size < n->size && (at[size] ^ MASK) == n->bytes[size]; size++)
-                    ;
-                if (size < n->size)
+                size_t size = longest_part(&needles[i], at, until - (unsigned long)at);
+                if (size < FRAGMENT)
                     continue;
                 found++;
                 if (tell)
-                    fprintf(stderr, "%s at %p, in %s\n", n->what, (const void *)at, place);
+                    fprintf(stderr, "%zu bytes of %s at %p, in %s\n", size, needles[i].what,
+                            (const void *)at, place);
+                at += size - 1;
+                break;
             }
         }
     }
