@@ -11,8 +11,14 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// The names that the server certificate is valid for.
+use crate::proxy::SERVICE;
+
+/// The names that the server certificate is valid for, beside the service's own.
 const NAMES: [&str; 4] = ["localhost", "127.0.0.1", "::1", "api.couchdrop.test"];
+
+fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().chain(SERVICE)
+}
 
 pub(crate) struct Certificate {
     /// What clients must trust, as PEM.
@@ -23,12 +29,12 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     pub fn new() -> Result<Self, Error> {
-        let mut ca = params("Couchdrop stand-in CA", &[])?;
+        let mut ca = params("Couchdrop stand-in CA", [])?;
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
 
-        let mut server = params("Couchdrop stand-in", &NAMES)?;
+        let mut server = params("Couchdrop stand-in", names())?;
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         // Clients that are strict about RFC 5280 (Python 3.13) refuse a certificate without it.
@@ -48,9 +54,11 @@ impl Certificate {
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-fn params(common_name: &str, names: &[&str]) -> Result<CertificateParams, rcgen::Error> {
-    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let mut params = CertificateParams::new(names)?;
+fn params(
+    common_name: &str,
+    names: impl IntoIterator<Item = &'static str>,
+) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(names.into_iter().map(str::to_owned).collect::<Vec<_>>())?;
     params.distinguished_name.push(DnType::CommonName, common_name);
     let now = OffsetDateTime::now_utc();
     params.not_before = now - Duration::days(1);

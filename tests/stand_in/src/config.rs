@@ -16,6 +16,7 @@ pub struct Config {
     pub(crate) http_port: u16,
     pub(crate) https_port: u16,
     pub(crate) directory: Option<PathBuf>,
+    pub(crate) as_service: bool,
 }
 
 impl Config {
@@ -40,6 +41,13 @@ impl Config {
     /// Without this it is a new private directory, removed at the end.
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
+        self
+    }
+
+    /// Starts a third server, a proxy that leads to the HTTPS server by the names of the service,
+    /// `api.couchdrop.io` and `fileio.couchdrop.io`, and refuses all others: see [`StandIn::proxy_url`].
+    pub fn as_service(mut self) -> Self {
+        self.as_service = true;
         self
     }
 

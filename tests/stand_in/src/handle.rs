@@ -16,14 +16,16 @@ use tokio_rustls::TlsAcceptor;
 use crate::Config;
 use crate::api::Api;
 use crate::certificate::Certificate;
+use crate::proxy::Proxy;
 use crate::record::{Connections, Record, Recorded};
 use crate::server::{Listeners, Server};
 
-/// Both servers, running. Dropping it stops them, closes all connections and frees the ports, and returns when
+/// The servers, running. Dropping it stops them, closes all connections and frees the ports, and returns when
 /// that is done. May be shared between threads.
 pub struct StandIn {
     http_url: String,
     https_url: String,
+    proxy_url: Option<String>,
     ca_pem: String,
     ca_file: PathBuf,
     record: Arc<Record>,
@@ -46,6 +48,7 @@ impl StandIn {
     pub(crate) fn with(config: &Config) -> io::Result<Self> {
         let http = Listeners::bind(config.http_port)?;
         let https = Listeners::bind(config.https_port)?;
+        let proxy = if config.as_service { Some(Listeners::bind(0)?) } else { None };
         let certificate = Certificate::new().map_err(io::Error::other)?;
         let (directory, ca_file) = write_ca(config.directory.as_deref(), &certificate.ca_pem)?;
 
@@ -54,6 +57,7 @@ impl StandIn {
         let (stop, stopped) = oneshot::channel();
         let http_url = format!("http://127.0.0.1:{}", http.port);
         let https_url = format!("https://localhost:{}", https.port);
+        let proxy_url = proxy.as_ref().map(|proxy| format!("http://127.0.0.1:{}", proxy.port));
         let plain =
             Server { api: Arc::<Api>::default(), record: record.clone(), close: close.clone(), tls: None };
         let secure = Server { tls: Some(TlsAcceptor::from(certificate.tls)), ..plain.clone() };
@@ -61,6 +65,9 @@ impl StandIn {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         {
             let _entered = runtime.enter();
+            if let Some(proxy) = proxy {
+                Proxy { service: secure.clone() }.spawn(proxy)?;
+            }
             plain.spawn(http)?;
             secure.spawn(https)?;
         }
@@ -71,6 +78,7 @@ impl StandIn {
         Ok(Self {
             http_url,
             https_url,
+            proxy_url,
             ca_pem: certificate.ca_pem,
             ca_file,
             record,
@@ -86,10 +94,16 @@ impl StandIn {
         &self.http_url
     }
 
-    /// `https://localhost:PORT`, without a slash at its end. The certificate is valid for `127.0.0.1`, `::1` and
-    /// `api.couchdrop.test` too.
+    /// `https://localhost:PORT`, without a slash at its end. The certificate is valid for `127.0.0.1`, `::1`,
+    /// `api.couchdrop.test` and the names of the service too.
     pub fn https_url(&self) -> &str {
         &self.https_url
+    }
+
+    /// `http://127.0.0.1:PORT` of the proxy, for `HTTPS_PROXY`; `None` without [`Config::as_service`]. It takes
+    /// `CONNECT` to `api.couchdrop.io:443` and `fileio.couchdrop.io:443` alone. Both end here: nothing is ever sent on.
+    pub fn proxy_url(&self) -> Option<&str> {
+        self.proxy_url.as_deref()
     }
 
     /// The file with the certificate of the authority that signed the server's, as PEM.
@@ -139,6 +153,7 @@ impl fmt::Debug for StandIn {
         f.debug_struct("StandIn")
             .field("http_url", &self.http_url)
             .field("https_url", &self.https_url)
+            .field("proxy_url", &self.proxy_url)
             .field("ca_file", &self.ca_file)
             .finish_non_exhaustive()
     }

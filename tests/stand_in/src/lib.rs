@@ -35,6 +35,7 @@ mod certificate;
 mod config;
 mod handle;
 mod login;
+mod proxy;
 mod record;
 mod server;
 
@@ -45,3 +46,8 @@ pub use handle::StandIn;
 pub use hyper::HeaderMap;
 pub use login::Encoding;
 pub use record::{Connections, Count, Recorded};
+
+/// Has the code in the README compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -4,14 +4,14 @@
 
 mod arguments;
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use rustix::process::{Pid, Signal, kill_process};
-use stand_in::{ACCOUNTS, Config, StandIn};
+use stand_in::{ACCOUNTS, Account, Config, StandIn};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -43,7 +43,11 @@ fn perform(arguments: Arguments) -> io::Result<u8> {
             Ok(0)
         }
         Mode::Serve { until_eof } => runtime.block_on(serve(arguments.config, until_eof)),
-        Mode::Run { command, arguments: rest } => runtime.block_on(run(arguments.config, &command, &rest)),
+        Mode::Run { command, arguments: rest, account } => {
+            let mut command = Command::new(command);
+            command.args(rest);
+            runtime.block_on(run(arguments.config, command, account))
+        }
     }
 }
 
@@ -69,7 +73,11 @@ fn announce(stand_in: &StandIn) -> io::Result<()> {
     writeln!(out, "https {}", stand_in.https_url())?;
     writeln!(out, "http {}", stand_in.http_url())?;
     // A path need not be UTF-8.
-    out.write_all(&[b"ca ", stand_in.ca_file().as_os_str().as_bytes(), b"\n\n"].concat())?;
+    out.write_all(&[b"ca ", stand_in.ca_file().as_os_str().as_bytes(), b"\n"].concat())?;
+    if let Some(url) = stand_in.proxy_url() {
+        writeln!(out, "proxy {url}")?;
+    }
+    writeln!(out)?;
     writeln!(out, "{:23}{:30}answer", "user name", "password")?;
     for account in ACCOUNTS {
         writeln!(out, "{:23}{:30}{}", account.username, account.password, account.answer)?;
@@ -89,24 +97,28 @@ async fn end_of_input() {
 }
 
 /// Runs the command with the stand-in in its environment; its exit status, as a shell gives it.
-async fn run(config: Config, command: &OsString, arguments: &[OsString]) -> io::Result<u8> {
+async fn run(config: Config, mut command: Command, account: Option<&Account>) -> io::Result<u8> {
     // A terminal sends these two to the command as well: what they mean is the command's to decide.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let stand_in = config.start()?;
-    let spawned = Command::new(command)
-        .args(arguments)
+    command
         .env("COUCHDROP_BASE_URL", stand_in.https_url())
         .env("COUCHDROP_FILES_URL", stand_in.https_url())
         .env("COUCHDROP_HTTP_URL", stand_in.http_url())
-        .env("COUCHDROP_CA_FILE", stand_in.ca_file())
-        .spawn();
-    let mut child = match spawned {
+        .env("COUCHDROP_CA_FILE", stand_in.ca_file());
+    if let Some(url) = stand_in.proxy_url() {
+        lead_here(&mut command, url, stand_in.ca_file());
+    }
+    if let Some(account) = account {
+        command.env("COUCHDROP_USERNAME", account.username).env("COUCHDROP_PASSWORD", account.password);
+    }
+    let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("stand_in: cannot run {}: {error}", command.to_string_lossy());
+            eprintln!("stand_in: cannot run {}: {error}", command.as_std().get_program().to_string_lossy());
             return Ok(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 });
         }
     };
@@ -122,6 +134,24 @@ async fn run(config: Config, command: &OsString, arguments: &[OsString]) -> io::
         if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
             kill_process(pid, passed_on)?;
         }
+    }
+}
+
+/// Has the command go through the proxy, and trust what is behind it, by the variables that programs go by.
+fn lead_here(command: &mut Command, proxy_url: &str, ca_file: &Path) {
+    for name in ["HTTPS_PROXY", "https_proxy"] {
+        command.env(name, proxy_url);
+    }
+    // Most programs would ask a proxy even for this machine, which the other addresses are on.
+    for name in ["NO_PROXY", "no_proxy"] {
+        command.env(name, "localhost,127.0.0.1,::1");
+    }
+    for name in ["ALL_PROXY", "all_proxy", "SSL_CERT_DIR"] {
+        command.env_remove(name);
+    }
+    // The second is curl's, the third that of requests.
+    for name in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"] {
+        command.env(name, ca_file);
     }
 }
 

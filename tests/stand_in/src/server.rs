@@ -49,6 +49,34 @@ impl Listeners {
             }
         }
     }
+
+    /// Hands every connection to `serve`, until the runtime ends.
+    pub fn spawn<F, S>(self, serve: F) -> io::Result<()>
+    where
+        F: Fn(TcpStream) -> S + Clone + Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        for socket in self.sockets {
+            tokio::spawn(accept(TcpListener::from_std(socket)?, serve.clone()));
+        }
+        Ok(())
+    }
+}
+
+async fn accept<S>(listener: TcpListener, serve: impl Fn(TcpStream) -> S)
+where
+    S: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                let _ = socket.set_nodelay(true);
+                tokio::spawn(serve(socket));
+            }
+            // Out of descriptors, most likely: it stays so until a connection ends.
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
+    }
 }
 
 /// One server, for all its sockets.
@@ -64,30 +92,15 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves until the runtime ends.
-    pub fn spawn(&self, listeners: Listeners) -> io::Result<()> {
-        for socket in listeners.sockets {
-            tokio::spawn(self.clone().accept(TcpListener::from_std(socket)?));
-        }
-        Ok(())
+    pub fn spawn(self, listeners: Listeners) -> io::Result<()> {
+        listeners.spawn(move |socket| self.clone().connection(socket))
     }
 
-    async fn accept(self, listener: TcpListener) {
-        loop {
-            match listener.accept().await {
-                Ok((socket, _)) => {
-                    // In this order: a connection in the record then never misses the call to close.
-                    let closing = self.close.subscribe();
-                    let open = self.record.accepted(self.tls.is_some());
-                    tokio::spawn(self.clone().connection(socket, closing, open));
-                }
-                // Out of descriptors, most likely: it stays so until a connection ends.
-                Err(_) => sleep(Duration::from_millis(20)).await,
-            }
-        }
-    }
-
-    async fn connection(self, socket: TcpStream, mut closing: watch::Receiver<()>, open: OpenConnection) {
-        let _ = socket.set_nodelay(true);
+    /// One connection, which may also come through a tunnel.
+    pub async fn connection(self, socket: impl AsyncRead + AsyncWrite + Unpin) {
+        // In this order: a connection in the record then never misses the call to close.
+        let mut closing = self.close.subscribe();
+        let open = self.record.accepted(self.tls.is_some());
         match &self.tls {
             None => self.serve(socket, &mut closing, &open).await,
             Some(tls) => {

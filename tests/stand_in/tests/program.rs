@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use common::{client_trusting, log_in_by_form};
+use common::{client_trusting, client_trusting_through, log_in_by_form, log_in_by_json};
 use stand_in::{ACCOUNTS, PASSWORD};
 
 fn program(arguments: &[&str]) -> Command {
@@ -104,6 +104,72 @@ fn a_login_as_the_environment_says() {
 }
 
 #[test]
+fn run_as_service_leads_the_command_here_and_to_no_other_proxy() {
+    let script = r#"env | grep -iE '_proxy=|^SSL_|_BUNDLE=' | LC_ALL=C sort; echo "$COUCHDROP_CA_FILE""#;
+    let before = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"];
+    let before =
+        before.iter().chain(&["SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"]);
+    let mut command = program(&["run", "--as-service", "sh", "-c", script]);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .envs(before.map(|name| (name, "mine")));
+    let out = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let lines: Vec<&str> = out.lines().collect();
+    let (ca, variables) = lines.split_last().unwrap();
+    let proxy = variables.iter().find_map(|line| line.strip_prefix("HTTPS_PROXY=")).unwrap();
+    assert!(proxy.starts_with("http://127.0.0.1:"), "{out}");
+    let near = "localhost,127.0.0.1,::1";
+    let expected = [
+        format!("CURL_CA_BUNDLE={ca}"),
+        format!("HTTPS_PROXY={proxy}"),
+        format!("NO_PROXY={near}"),
+        format!("REQUESTS_CA_BUNDLE={ca}"),
+        format!("SSL_CERT_FILE={ca}"),
+        format!("https_proxy={proxy}"),
+        format!("no_proxy={near}"),
+    ];
+    assert_eq!(variables, expected);
+}
+
+#[test]
+fn run_as_service_lets_a_client_log_in_by_the_service_s_name() {
+    let this = std::env::current_exe().unwrap();
+    let test = ["--exact", "a_login_through_the_proxy", "--ignored"];
+    let run = ["run", "--as-service", "--account", "json", this.to_str().unwrap()];
+    let (status, out, err) = output(&[&run[..], &test].concat());
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(out.contains("1 passed"), "{out}");
+}
+
+#[test]
+#[ignore = "run by run_as_service_lets_a_client_log_in_by_the_service_s_name"]
+fn a_login_through_the_proxy() {
+    let environment = |name| std::env::var(name).unwrap();
+    let pem = std::fs::read_to_string(environment("SSL_CERT_FILE")).unwrap();
+    let client = client_trusting_through(&pem, &environment("HTTPS_PROXY"));
+    let (username, password) = (environment("COUCHDROP_USERNAME"), environment("COUCHDROP_PASSWORD"));
+    assert_eq!(username, "json@example.com");
+    log_in_by_json(&client, "https://api.couchdrop.io", &username, &password).token();
+}
+
+#[test]
+fn it_says_where_its_proxy_is() {
+    let mut command = program(&["--as-service", "--until-eof"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let input = child.stdin.take();
+    let [_, _, ca, proxy] = {
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        ["https ", "http ", "ca ", "proxy "]
+            .map(|key| lines.next().unwrap().unwrap().strip_prefix(key).expect(key).to_owned())
+    };
+    let client = client_trusting_through(&std::fs::read_to_string(ca).unwrap(), &proxy);
+    log_in_by_form(&client, "https://api.couchdrop.io", "ada@example.com", PASSWORD).token();
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn run_tells_a_signal_as_a_shell_does_and_passes_one_on() {
     assert_eq!(output(&["run", "sh", "-c", "kill -s KILL $$"]).0, Some(128 + 9));
 
@@ -137,6 +203,11 @@ fn bad_arguments_get_a_sentence_and_status_2() {
         (&["--bogus"], "--bogus"),
         (&["serve"], "serve"),
         (&["run"], "run needs a command"),
+        (&["--as-service", "run", "--port", "0"], "run needs a command"),
+        (&["run", "--bogus", "true"], "--bogus"),
+        (&["run", "--account", "nobody", "true"], "there is no account \"nobody\""),
+        (&["--account", "ada"], "--account needs run"),
+        (&["run", "--until-eof", "true"], "--until-eof does not go with run"),
         (&["--until-eof", "run", "true"], "--until-eof does not go with run"),
     ] {
         let (status, out, err) = output(arguments);
@@ -163,7 +234,7 @@ fn what_cannot_be_had_gets_a_sentence_and_status_1() {
 fn help_names_every_option() {
     let (status, out, _) = output(&["--help"]);
     assert_eq!(status, Some(0));
-    for option in ["--port", "--https-port", "--dir", "--until-eof", "run COMMAND"] {
+    for option in ["--as-service", "--account", "--port", "--https-port", "--dir", "--until-eof", "run"] {
         assert!(out.contains(option), "{out}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stand_in::StandIn;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, http::Response};
+use ureq::{Agent, Body, Proxy, http::Response};
 
 pub const SOON: Duration = Duration::from_secs(10);
 
@@ -15,12 +15,20 @@ pub fn client(stand_in: &StandIn) -> Agent {
 }
 
 pub fn client_trusting(ca_pem: &str) -> Agent {
+    agent(ca_pem, None)
+}
+
+pub fn client_trusting_through(ca_pem: &str, proxy_url: &str) -> Agent {
+    agent(ca_pem, Some(Proxy::new(proxy_url).unwrap()))
+}
+
+fn agent(ca_pem: &str, proxy: Option<Proxy>) -> Agent {
     let root = Certificate::from_pem(ca_pem.as_bytes()).unwrap();
     Agent::config_builder()
         .tls_config(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build())
         .http_status_as_error(false)
         .max_redirects(0)
-        .proxy(None)
+        .proxy(proxy)
         .timeout_global(Some(SOON))
         .build()
         .new_agent()
