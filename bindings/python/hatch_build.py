@@ -1,10 +1,10 @@
-"""What hatchling can't know: the platform of a wheel that carries the shared library.
+"""What hatchling can't know: the library that a wheel carries, and the platform that this makes it for.
 
-A wheel carries what lies in couchdrop/_lib. It is tagged for this machine, or as COUCHDROP_WHEEL_PLATFORM
-says (``manylinux_2_17_x86_64``). Without a library it is for any platform, and takes the system's library.
+COUCHDROP_WHEEL_LIBRARY names a folder; what is in it becomes couchdrop/_lib. The wheel is tagged for this
+machine, or as COUCHDROP_WHEEL_PLATFORM says (``manylinux_2_17_x86_64``). Without a folder the wheel is for any
+platform, and takes the system's library.
 """
 
-import glob
 import os
 import sysconfig
 
@@ -13,8 +13,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 class CarryLibrary(BuildHookInterface):
     def initialize(self, version, build_data):
-        if glob.glob(os.path.join(self.root, "couchdrop", "_lib", "*couchdrop*")):
-            platform = os.environ.get("COUCHDROP_WHEEL_PLATFORM") or sysconfig.get_platform()
-            build_data["pure_python"] = False
-            # Any Python 3: ctypes needs no ABI of it.
-            build_data["tag"] = f"py3-none-{platform.replace('-', '_').replace('.', '_')}"
+        folder = os.environ.get("COUCHDROP_WHEEL_LIBRARY")
+        if not folder:
+            return
+        build_data["force_include"][folder] = "couchdrop/_lib"
+        platform = os.environ.get("COUCHDROP_WHEEL_PLATFORM") or sysconfig.get_platform()
+        build_data["pure_python"] = False
+        # Any Python 3: ctypes needs no ABI of it.
+        build_data["tag"] = f"py3-none-{platform.replace('-', '_').replace('.', '_')}"

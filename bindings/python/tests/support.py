@@ -15,11 +15,13 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(os.path.dirname(PACKAGE))
 HEADER = os.path.join(ROOT, "include", "couchdrop.h")
 
-os.environ.setdefault("COUCHDROP_LIBRARY", os.path.join(ROOT, "target", "stage", "lib", "libcouchdrop.so.1"))
-# Programs that a test starts may have another folder.
-os.environ["COUCHDROP_LIBRARY"] = os.path.abspath(os.environ["COUCHDROP_LIBRARY"])
-os.environ["PYTHONPATH"] = PACKAGE
-sys.path.insert(0, PACKAGE)
+# With COUCHDROP_TEST_INSTALLED set, the package is the one that this Python has, with the library that it finds.
+if "COUCHDROP_TEST_INSTALLED" not in os.environ:
+    os.environ.setdefault("COUCHDROP_LIBRARY", os.path.join(ROOT, "target", "stage", "lib", "libcouchdrop.so.1"))
+    # Programs that a test starts may have another folder.
+    os.environ["COUCHDROP_LIBRARY"] = os.path.abspath(os.environ["COUCHDROP_LIBRARY"])
+    os.environ["PYTHONPATH"] = PACKAGE
+    sys.path.insert(0, PACKAGE)
 
 import couchdrop as couchdrop  # noqa: E402
 
