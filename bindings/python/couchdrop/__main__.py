@@ -10,6 +10,7 @@ import argparse
 import getpass
 import importlib
 import sys
+import warnings
 
 import couchdrop
 
@@ -106,7 +107,12 @@ def _password(options: argparse.Namespace) -> str:
     if options.keyring:
         return _password_from_keyring(options.username)
     try:
-        return getpass.getpass(f"Password of {options.username}: ")
+        with warnings.catch_warnings():
+            # Without a terminal it would show what is typed.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(f"Password of {options.username}: ")
+    except getpass.GetPassWarning:
+        raise NoPassword("there is no terminal to ask for the password on: see --password-stdin") from None
     except EOFError:
         raise NoPassword("no password was given") from None
 

@@ -80,6 +80,13 @@ class Program(unittest.TestCase):
         self.assertNotIn(PASSWORD.encode(), shown)
         self.assertRegex(shown.decode().replace("\r\n", "\n").splitlines(True)[-1], TOKEN)
 
+    def test_without_a_terminal_no_password_is_asked_for(self):
+        # In a session of its own it has no terminal, whatever this test has.
+        done = self.run_program("login", "ada@example.com", input=b"", start_new_session=True)
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn(b"no terminal to ask for the password on: see --password-stdin", done.stderr)
+        self.assertNotIn(b"Warning", done.stderr)
+
     def test_the_password_from_a_keyring(self):
         with tempfile.TemporaryDirectory() as folder:
             with open(os.path.join(folder, "keyring.py"), "w", encoding="utf-8") as file:
