@@ -64,7 +64,15 @@ def build():
     """The contender with a library that has symbols."""
     target = os.path.join(places.BUILT, "profile-target")
     run(
-        *[os.environ.get("CARGO", "cargo"), "rustc", "--quiet", "--release", "--lib", "--crate-type", "cdylib"],
+        *[
+            os.environ.get("CARGO", "cargo"),
+            "rustc",
+            "--quiet",
+            "--release",
+            "--lib",
+            "--crate-type",
+            "cdylib",
+        ],
         *["--locked", "--target-dir", target],
         cwd=places.ROOT,
         env={**os.environ, "CARGO_PROFILE_RELEASE_STRIP": "none", "CARGO_PROFILE_RELEASE_DEBUG": "1"},

@@ -9,7 +9,7 @@ import sys
 from . import places
 from .commands import output, run
 
-OURS = "libcouchdrop"
+OURS, OURS_ARCHIVE = "libcouchdrop", "libcouchdrop, archive"
 FLOOR = "floor"
 LIBCURL = "libcurl"
 CURL = "curl"
@@ -21,6 +21,7 @@ OURS_ASYNCIO, HTTPX_ASYNCIO = "libcouchdrop, asyncio", "httpx, asyncio"
 # How each is named to readers.
 TITLES = {
     OURS: "libcouchdrop, C",
+    OURS_ARCHIVE: "libcouchdrop, C, archive",
     FLOOR: "floor (rustls by hand)",
     LIBCURL: "libcurl + jansson",
     CURL: "curl program",
@@ -49,19 +50,30 @@ def _c(source, target, *flags):
     )
 
 
-def _couchdrop_flags():
-    return [
-        f"-I{places.STAGE}/include",
-        f"-L{places.STAGE}/lib",
-        "-lcouchdrop",
-        f"-Wl,-rpath,{places.STAGE}/lib",
-    ]
+def _shared_flags():
+    """For a program that finds the library at once, as it finds one that is installed: the loader would look through a
+    run path, in each of its folders for other processors, for the C library too."""
+    by_path = os.path.join(places.BUILT, "by-path.so")
+    exports = output("nm", "-D", "--defined-only", places.LIBRARY).split("\n")
+    source = os.path.join(places.BUILT, "by-path.c")
+    with open(source, "w", encoding="utf-8") as file:
+        file.writelines(f"void {line.split()[-1]}(void) {{}}\n" for line in exports)
+    run("gcc", "-shared", "-fPIC", f"-Wl,-soname,{places.LIBRARY}", "-o", by_path, source)
+    return [f"-I{places.STAGE}/include", by_path]
+
+
+def _archive_flags():
+    """For a program that carries the library."""
+    pkg_config = {**os.environ, "PKG_CONFIG_PATH": os.path.join(places.STAGE, "lib", "pkgconfig")}
+    needed = output("pkg-config", "--static", "--libs-only-l", "couchdrop", env=pkg_config).split()
+    needed.remove("-lcouchdrop")
+    return [f"-I{places.STAGE}/include", os.path.join(places.STAGE, "lib", "libcouchdrop.a"), *needed]
 
 
 def build_counted():
     """What is needed to count the costs of a login of the library."""
     os.makedirs(places.BUILT, exist_ok=True)
-    _c("contenders/couchdrop.c", "couchdrop", *_couchdrop_flags())
+    _c("contenders/couchdrop.c", "couchdrop", *_shared_flags())
     _c("tools/allocations.c", "allocations.so", "-shared", "-fPIC")
 
 
@@ -121,12 +133,13 @@ def _build_python():
 def build():
     """Builds all, from the library that is staged."""
     build_counted()
+    _c("contenders/couchdrop.c", "couchdrop-archive", *_archive_flags())
     for source, flags in (
         ("contenders/libcurl.c", ["-lcurl", "-ljansson"]),
         ("tools/launch.c", []),
         ("tools/load.c", []),
-        ("tools/growth.c", _couchdrop_flags()),
-        ("tools/connect.c", _couchdrop_flags()),
+        ("tools/growth.c", _shared_flags()),
+        ("tools/connect.c", _shared_flags()),
     ):
         _c(source, os.path.basename(source)[: -len(".c")], *flags)
     print("building the floor", file=sys.stderr)
@@ -150,6 +163,7 @@ def command(name, base_url, ca_file):
         return [shutil.which("curl"), *quiet, *trust, *form, f"{base_url}/authenticate"]
     program = {
         OURS: [os.path.join(places.BUILT, "couchdrop")],
+        OURS_ARCHIVE: [os.path.join(places.BUILT, "couchdrop-archive")],
         FLOOR: [os.path.join(places.BUILT, "floor")],
         LIBCURL: [os.path.join(places.BUILT, "libcurl")],
         OURS_GO: [os.path.join(places.BUILT, "go-couchdrop")],

@@ -8,6 +8,7 @@ from ..contenders import (
     LIBCURL,
     NETHTTP,
     OURS,
+    OURS_ARCHIVE,
     OURS_GO,
     OURS_PYTHON,
     REQUESTS,
@@ -17,7 +18,7 @@ from ..contenders import (
 from ..costs import launch, launch_without_login
 from ..rounds import interleave
 
-COMPILED = (OURS, FLOOR, LIBCURL, CURL, OURS_GO, NETHTTP)
+COMPILED = (OURS, OURS_ARCHIVE, FLOOR, LIBCURL, CURL, OURS_GO, NETHTTP)
 PYTHON = (OURS_PYTHON, URLLIB, REQUESTS, HTTPX)
 
 
