@@ -64,6 +64,9 @@ packages-%:
 	@scripts/setup packages
 	@scripts/packages $*
 
+.PHONY: sbom
+sbom: packages-sbom ## List the crates in the library, as CycloneDX
+
 .PHONY: torture
 torture: setup ## Try what may break it, for hours: figures go to docs/reliability.md
 	@scripts/setup torture
@@ -77,6 +80,14 @@ torture-%: setup
 coverage: torture-coverage ## Measure which lines of src/ the tests reach
 mutants: torture-mutants ## Break src/login and src/wire in small ways and see the tests notice; takes hours
 reproducible: torture-reproducible ## Build twice in two folders and compare the bytes
+
+.PHONY: fuzz
+fuzz: setup ## Look for inputs that break it: FUZZ_SECONDS=60 for each target
+	@scripts/fuzz
+
+.PHONY: corpus
+corpus: setup ## Make tests/corpus anew of all that fuzzing has found here
+	@FUZZ_MERGE=1 scripts/fuzz
 
 .PHONY: bench
 bench: setup ## Measure a login beside what a user would write instead: BENCH=cold,warm or all, BENCH_LONG=1 for a million
@@ -119,13 +130,13 @@ $(LINKED): $(LIB)/release/libcouchdrop.a
 $(ARCHIVE): $(LIB)/release/libcouchdrop.a scripts/prune-archive $(wildcard abi/exports.txt)
 	@scripts/prune-archive $< '$(SHARED)' $@
 
-.PHONY: header
-header: ## Generate include/couchdrop.h from the Rust sources
-	@scripts/header
 .PHONY: go-release
 go-release: lib ## Fill the Go module with all static libraries there are, as a release holds it
 	@scripts/go-release
 
+.PHONY: header
+header: ## Generate include/couchdrop.h from the Rust sources
+	@scripts/header
 
 .PHONY: abi
 abi: lib ## Write abi/libcouchdrop.abi anew after an addition to the ABI
@@ -144,6 +155,10 @@ uninstall: ## Remove what `make install` put there
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
 	  DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' ABI='$(ABI)' \
 	  scripts/uninstall
+
+.PHONY: figures
+figures: lib ## Write the figures in the documentation anew, from where they were measured or are set
+	@scripts/with-stand-in $(PYTHON) tests/docs/run.py --figures
 
 .PHONY: fmt
 fmt: ## Format all sources

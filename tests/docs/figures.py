@@ -1,0 +1,131 @@
+"""Figures: each number with a unit is promised by the interfaces in the same words, or taken from where it was measured
+or is set, by a comment that says from where (docs/WRITING.md)."""
+
+import re
+
+from page import ROOT, Problem
+
+_FIGURE = re.compile(r"<!-- figure: (.*?) -->(.*?)<!-- end -->", re.S)
+_TABLE = re.compile(r"(<!-- table: (\w+)\n(.*?)-->\n)(.*?)(<!-- end -->)", re.S)
+_UNIT = r"(?:[nµm]s|s|seconds?|minutes?|hours?|days?|KiB|MiB|GiB|kB|KB|MB|GB|%|instructions|allocations|crates)"
+_NUMBER = re.compile(rf"(?<![\w.,/-])(\d[\d,]*(?:\.\d+)?)[ \u00a0]?({_UNIT})(?![\w/])")
+# Where figures come from: the commands that measure write all of it.
+MEASURED = {"performance": "docs/performance.md", "reliability": "docs/reliability.md"}
+
+
+def check(page, project):
+    """Every figure is what its source says."""
+    if page.name in MEASURED.values() or page.name in ("CHANGELOG.md", "docs/WRITING.md"):
+        return
+    # Blocks show markers, and are no place for them.
+    prose = page.prose
+    for match in [*_FIGURE.finditer(prose), *_TABLE.finditer(prose)]:
+        line = page.line_of(match.start())
+        try:
+            new = _renewed(match)
+        except Problem as problem:
+            page.complain(line, str(problem))
+        else:
+            if new != match[0]:
+                page.complain(line, f"is stale, `make figures` renews it: {new}")
+    for match in re.finditer(r"<!-- (figure|table): ", prose):
+        if not (_FIGURE if match[1] == "figure" else _TABLE).match(prose, match.start()):
+            page.complain(page.line_of(match.start()), "a figure without its end")
+    own = _TABLE.sub(_blank, _FIGURE.sub(_blank, prose))
+    own = re.sub(r"<!--.*?-->", _blank, own, flags=re.S)
+    # Code in the text is not words about it.
+    for match in _NUMBER.finditer(re.sub(r"(`+)(.+?)\1", _blank, own)):
+        if not re.search(rf"(?<![\w.,]){re.escape(match[1])} ?{match[2]}\b", project.promises):
+            page.complain(page.line_of(match.start()), f"where does {match[0]} come from? (docs/WRITING.md, Figures)")
+
+
+def renew(page):
+    """The text of a page with all figures as their sources have them."""
+    text = page.text
+    for pattern in (_FIGURE, _TABLE):
+        # Not those that blocks show.
+        shown = {match[0] for match in pattern.finditer(page.prose)}
+        text = pattern.sub(lambda match: _renewed(match) if match[0] in shown else match[0], text)
+    return text
+
+
+def _blank(match):
+    return re.sub(r"\S", " ", match[0])
+
+
+def _renewed(match):
+    if match.re is _FIGURE:
+        return f"<!-- figure: {match[1]} -->{_source(match[1])}<!-- end -->"
+    return match[1] + _table(match[2], match[3]) + match[5]
+
+
+def _source(key):
+    """What `performance / Cold / libcouchdrop / wall` or `src/settings.rs / (\\d+) retries` leads to."""
+    name, *rest = (part.strip() for part in key.split(" / "))
+    if name in MEASURED:
+        return _cell(name, *rest)
+    pattern = " / ".join(rest)
+    if not (ROOT / name).is_file():
+        raise Problem(f"there is no {name}")
+    found = re.findall(pattern, (ROOT / name).read_text(encoding="utf-8"), re.M)
+    if len(found) != 1 or not isinstance(found[0], str):
+        raise Problem(f"{pattern} is {len(found)} times in {name}, or has not one group")
+    return found[0]
+
+
+def _table(name, rules):
+    """Columns and rows as the rules say: `rows: label = row; …`, and for each column `head: heading / column`."""
+    rows, columns = [], []
+    for line in filter(None, map(str.strip, rules.split("\n"))):
+        head, _, rule = line.partition(": ")
+        if head == "rows":
+            rows = [[part.strip() for part in row.split("=")] for row in rule.split(";")]
+        else:
+            columns.append((head, [part.strip() for part in rule.split(" / ")]))
+    lines = ["| | " + " | ".join(head for head, _ in columns) + " |", "| --- |" + " ---: |" * len(columns)]
+    for label, *row in rows:
+        cells = []
+        for _, (*headings, column) in columns:
+            cells.append(_cell(name, *headings, (row or [label])[0], column))
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(name, *path):
+    """A cell: heading, [first cell of the table's head,] beginning of the row, beginning of the column. In the table of
+    reliability.md the heading is the step and the column `figure`; `measured` alone is the machine and the date."""
+    text = (ROOT / MEASURED[name]).read_text(encoding="utf-8") if (ROOT / MEASURED[name]).exists() else ""
+    if name == "performance" and path == ("measured",):
+        found = re.findall(r"^Measured on (.*)\.$", text, re.M)
+        if len(found) != 1:
+            raise Problem(f"{MEASURED[name]} does not say where and when it was measured")
+        return found[0]
+    key = " / ".join(path)
+    if name == "reliability":
+        step, what, column = path if len(path) == 3 else (*path, "figure")
+        tables = [table for table in _tables(text) if table[0][:2] == ["step", "what"]]
+        row = f"{step} {what}"
+    elif len(path) in (3, 4):
+        heading, *first, row, column = path
+        sections = [part for part in re.split(r"^(?=#+ )", text, flags=re.M) if re.match(rf"#+ {re.escape(heading)}", part)]
+        tables = [table for section in sections for table in _tables(section)]
+        tables = [table for table in tables if not first or table[0][0] == first[0]]
+    else:
+        raise Problem(f"{key}: needs a heading, a row and a column")
+    found = []
+    for head, *rows in tables:
+        places = [place for place, cell in enumerate(head) if cell.startswith(column)]
+        for cells in rows:
+            if " ".join(filter(None, cells)).startswith(row):
+                found += [cells[place] for place in places]
+    if len(found) != 1:
+        raise Problem(f"{key} is {len(found)} times in {MEASURED[name]}")
+    # The median, without the spread behind it.
+    return re.sub(r" \([^()]*–[^()]*\)$", "", found[0])
+
+
+def _tables(text):
+    """The tables of a text, as lists of rows of cells; the line below the head is left out."""
+    for block in re.findall(r"(?:^\|[^\n]*\n)+", text + "\n", re.M):
+        rows = [[cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in block.strip().split("\n")]
+        yield [rows[0], *rows[2:]]

@@ -1,0 +1,19 @@
+// What a fragment in the documentation may use. It is compiled at the mark, and never run.
+#include <chrono>
+#include <couchdrop.hpp>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <utility>
+// INCLUDES
+
+using namespace std::chrono_literals;
+
+int fragment(const std::string &username, const std::string &password, couchdrop::Options options,
+             couchdrop::CancelSource cancel, couchdrop::Token token, const couchdrop::Error &error) {
+    {
+        // FRAGMENT
+    }
+    return 0;
+}

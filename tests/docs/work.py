@@ -1,0 +1,97 @@
+"""Running programs, and where what they need is."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from page import ROOT
+from project import Project
+
+_SECONDS = 120
+
+
+@dataclass
+class Ended:
+    status: int
+    output: str
+
+
+def run(command, cwd=None, env=None):
+    """Runs a program to its end, with what it writes to both outputs as one text."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            status = process.wait()
+        output.seek(0)
+        return Ended(status, output.read().decode(errors="replace").strip())
+
+
+class World:
+    """Where the library, the stand-in and what was built in other runs are."""
+
+    def __init__(self):
+        self.stand_in = os.environ["COUCHDROP_STAND_IN"]
+        self.stage = ROOT / "target/stage"
+        self.cache = ROOT / "target/docs/blocks"
+        self.cache.mkdir(parents=True, exist_ok=True)
+        self._scratch = tempfile.TemporaryDirectory()
+        self.scratch = Path(self._scratch.name)
+        # What the library was given for another purpose would lead blocks to other places than a reader's.
+        ours = ("COUCHDROP_", "MAKE", "MFLAGS", "STAGE", "PREFIX", "DESTDIR", "LD_LIBRARY_PATH", "PKG_CONFIG_PATH", "CARGO_MAKEFLAGS")
+        self.plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        # As it is for whoever has the library installed.
+        self.project = {
+            **self.plain,
+            "PKG_CONFIG_PATH": str(self.stage / "lib/pkgconfig"),
+            "COUCHDROP_LIBRARY": str(self.stage / "lib/libcouchdrop.so.1"),
+            "PYTHONPATH": str(ROOT / "bindings/python"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "GOFLAGS": "-mod=mod",
+            "GOPROXY": "off",
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+        }
+        self.reader = {**self.project, "LD_LIBRARY_PATH": str(self.stage / "lib")}
+        os.environ["COUCHDROP_LIBRARY"] = self.project["COUCHDROP_LIBRARY"]
+        sys.dont_write_bytecode = True
+        self.facts = Project(self.stand_in, self.project)
+
+    def close(self):
+        # What no page has had for some time.
+        old = sorted(self.cache.iterdir(), key=lambda folder: folder.stat().st_mtime)[:-500]
+        for folder in old:
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
+        self._scratch.cleanup()
+
+    @cached_property
+    def password(self):
+        text = (ROOT / "tests/stand_in/src/accounts.rs").read_text(encoding="utf-8")
+        return text.split('PASSWORD: &str = "')[1].split('"')[0]
+
+    @cached_property
+    def headers(self):
+        return [path.read_text(encoding="utf-8") for path in sorted((self.stage / "include").iterdir())]
+
+    @cached_property
+    def go(self):
+        """What tells one state of the Go package and its archive from another."""
+        files = [path for path in (ROOT / "bindings/go").rglob("*") if path.is_file() and path.suffix != ".md"]
+        return [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(files)]
