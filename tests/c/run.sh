@@ -5,6 +5,9 @@
 # (STAGE, target/stage where it is not set) against the stand-in, linked dynamically and statically, and under
 # valgrind. The stand-in must run around it: scripts/with-stand-in tests/c/run.sh
 #
+# VALGRIND names the tools of valgrind that the programs run under (memcheck); with more than one, those that are linked
+# statically or built by clang run under memcheck too.
+#
 # One line a step, and a count at the end. A compiler, standard or tool that is not here is skipped, which is
 # said; with CI set a missing tool counts as failed.
 set -euo pipefail
@@ -204,16 +207,24 @@ fi
 for run in "${runs[@]}"; do
     step "${run%%$'\t'*}" "${run#*$'\t'}"
 done
+# under TOOL NAME COMMAND
+under() {
+    local options
+    case $1 in
+        # What a child leaves behind of its parent's is no leak.
+        memcheck) case $2 in c/fork*) options=--leak-check=no ;; *) options='--leak-check=full --errors-for-leak-kinds=definite' ;; esac ;;
+        *) options="--suppressions=$PWD/tests/c/valgrind.supp" ;;
+    esac
+    step "$2, under $1" "CHECK_SLACK_MS=10000 valgrind --quiet --tool=$1 --error-exitcode=99 $options $3"
+}
 if has valgrind; then
+    read -ra tools <<< "${VALGRIND:-memcheck}"
     for run in "${runs[@]}"; do
-        name=${run%%$'\t'*} options='--leak-check=full --errors-for-leak-kinds=definite'
+        name=${run%%$'\t'*} command=${run#*$'\t'}
         case $name in
-            *static | *clang*) continue ;;
-            # What a child leaves behind of its parent's is no leak.
-            c/fork) options='--leak-check=no' ;;
+            *static | *clang*) [ ${#tools[@]} = 1 ] || under memcheck "$name" "$command" ;;
+            *) for tool in "${tools[@]}"; do under "$tool" "$name" "$command"; done ;;
         esac
-        step "$name, under valgrind" \
-            "CHECK_SLACK_MS=10000 valgrind --quiet --error-exitcode=99 $options ${run#*$'\t'}"
     done
 fi
 run_steps 4
