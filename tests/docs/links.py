@@ -17,5 +17,6 @@ def check(page, pages):
         if name.startswith("../") or not (name == page.name or (ROOT / name).exists()):
             page.complain(line, f"links to {target}, which is not there")
         elif anchor and name.endswith(".md"):
-            if anchor not in (pages.get(name) or Page.read(name)).anchors:
+            other = page if name == page.name else pages.get(name) or Page.read(name)
+            if anchor not in other.anchors:
                 page.complain(line, f"links to {target}, but {name} has no such heading")
