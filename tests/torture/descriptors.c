@@ -24,7 +24,8 @@ static void fill_gaps(void) {
             need(dup2(STDERR_FILENO, number) == number, "dup2");
 }
 
-/* What a login ends with, by what is left; none is lost, and once there are enough again all is well. */
+/* What a login ends with, by what is left; none is lost, and once there are enough again all is
+ * well. */
 static void exhausted(const char *what, cd_options *(*make)(void), int with_cancel, int warm) {
     int left, succeeded = 0, refused = 0;
     for (left = 0; left < 12; left++) {

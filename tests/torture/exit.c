@@ -5,6 +5,7 @@
 #include "resolver.h"
 
 /* Runs `end` in a child, which has to exit with 0, by itself. */
+static int children;
 static void in_child(const char *what, void (*end)(void)) {
     int status = 0;
     pid_t child = fork();
@@ -19,6 +20,7 @@ static void in_child(const char *what, void (*end)(void)) {
     if (status != 0)
         fprintf(stderr, "%s: status %#x\n", what, (unsigned)status);
     CHECK(status == 0);
+    children++;
 }
 
 static cd_options *kept;
@@ -170,5 +172,6 @@ int main(void) {
         logins_before = (int)(chance() % 20);
         in_child("amid logins", amid_logins);
     }
+    printf("%d processes ended amid something\n", children);
     return checks_result();
 }

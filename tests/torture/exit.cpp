@@ -5,9 +5,7 @@
 
 // Logs in where it is made and where it ends; options that are older than itself outlive it.
 struct Session {
-    explicit Session(const char *named) : what(named) {
-        log_in("made");
-    }
+    explicit Session(const char *named) : what(named) { log_in("made"); }
     ~Session() {
         log_in("ends");
         // main() has returned: only so can the status still tell.

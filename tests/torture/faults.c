@@ -43,9 +43,9 @@ enum call {
 };
 
 static const char *const call_names[CALLS] = {
-    "poll",    "recv",  "send",           "connect",     "socket", "setsockopt", "getsockopt",
-    "fcntl",   "eventfd", "open",         "opendir",     "read",   "statx",      "close",
-    "mmap",    "madvise", "getrandom",    "pthread_create", "getaddrinfo"};
+    "poll",  "recv",    "send",      "connect",        "socket",     "setsockopt", "getsockopt",
+    "fcntl", "eventfd", "open",      "opendir",        "read",       "statx",      "close",
+    "mmap",  "madvise", "getrandom", "pthread_create", "getaddrinfo"};
 
 /* The fault of this process. */
 static struct {
@@ -347,7 +347,8 @@ static int with_fault(size_t index, enum trust trust, int nth, int lasting) {
             fprintf(stderr, "the next login ends as %s: ", cd_code_name(code));
             checks_failed++;
         }
-        /* Without getrandom() there is /dev/urandom, which stays open for the crates that read it. */
+        /* Without getrandom() there is /dev/urandom, which stays open for the crates that read it.
+         */
         if (settled_descriptors() != before + (faults[index].kind == FOR_EVER ? 2 : 0)) {
             fprintf(stderr, "%d descriptors in place of %d: ", open_descriptors(), before);
             checks_failed++;
@@ -359,7 +360,8 @@ static int with_fault(size_t index, enum trust trust, int nth, int lasting) {
         return WEXITSTATUS(status);
     fprintf(stderr, "with %s, call %d of %s%s fails by %d (%s)", trust_names[trust], nth,
             call_names[faults[index].call], lasting ? " and all later ones" : "",
-            faults[index].error, faults[index].error > 0 ? strerror(faults[index].error) : "lookup");
+            faults[index].error,
+            faults[index].error > 0 ? strerror(faults[index].error) : "lookup");
     if (WIFSIGNALED(status))
         fprintf(stderr, ", which ends by %s", strsignal(WTERMSIG(status)));
     fprintf(stderr, "\n");
@@ -368,22 +370,19 @@ static int with_fault(size_t index, enum trust trust, int nth, int lasting) {
 }
 
 /* A CA that nobody uses, for a directory with more certificates than one. */
-static const char nobody[] =
-    "-----BEGIN CERTIFICATE-----\n"
-    "MIIBejCCAR+gAwIBAgIUUO3qH/oOqo1vMLDQO0KgQKXqXZYwCgYIKoZIzj0EAwIw\n"
-    "ETEPMA0GA1UEAwwGbm9ib2R5MCAXDTI2MTEyNTAzMzIzNVoYDzIxMjYxMTAxMDMz\n"
-    "MjM1WjARMQ8wDQYDVQQDDAZub2JvZHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\n"
-    "AAShIwwGi2co0la+HhTelCMgo5FQScYu+wXVEMcuyLZvIdqUdYjbryZLPp5WLOrh\n"
-    "iKosgHjKknXCCjv3xyCcNvfzo1MwUTAdBgNVHQ4EFgQUop60Su2K5iFAEZqw/x0B\n"
-    "DKovJP8wHwYDVR0jBBgwFoAUop60Su2K5iFAEZqw/x0BDKovJP8wDwYDVR0TAQH/\n"
-    "BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEA9vtUuwyXEc33iQpDj3QqMhPB3ZOi\n"
-    "5VLh0Nidmo2XKvoCIQDhWArbvWAJRCdR3L1RvkmeOFgheY3nJ8avZQBr52ps4w==\n"
-    "-----END CERTIFICATE-----\n";
+static const char nobody[] = "-----BEGIN CERTIFICATE-----\n"
+                             "MIIBejCCAR+gAwIBAgIUUO3qH/oOqo1vMLDQO0KgQKXqXZYwCgYIKoZIzj0EAwIw\n"
+                             "ETEPMA0GA1UEAwwGbm9ib2R5MCAXDTI2MTEyNTAzMzIzNVoYDzIxMjYxMTAxMDMz\n"
+                             "MjM1WjARMQ8wDQYDVQQDDAZub2JvZHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\n"
+                             "AAShIwwGi2co0la+HhTelCMgo5FQScYu+wXVEMcuyLZvIdqUdYjbryZLPp5WLOrh\n"
+                             "iKosgHjKknXCCjv3xyCcNvfzo1MwUTAdBgNVHQ4EFgQUop60Su2K5iFAEZqw/x0B\n"
+                             "DKovJP8wHwYDVR0jBBgwFoAUop60Su2K5iFAEZqw/x0BDKovJP8wDwYDVR0TAQH/\n"
+                             "BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEA9vtUuwyXEc33iQpDj3QqMhPB3ZOi\n"
+                             "5VLh0Nidmo2XKvoCIQDhWArbvWAJRCdR3L1RvkmeOFgheY3nJ8avZQBr52ps4w==\n"
+                             "-----END CERTIFICATE-----\n";
 
 /* A folder with the stand-in's CA and another, under names that OpenSSL would look at. */
-static struct {
-    char folder[32], files[2][48];
-} cert_dir = {"/tmp/torture-XXXXXX", {"", ""}};
+static struct { char folder[32], files[2][48]; } cert_dir = {"/tmp/torture-XXXXXX", {"", ""}};
 
 static void make_cert_dir(void) {
     char text[8192];
@@ -422,7 +421,8 @@ int main(void) {
             for (lasting = faults[i].kind == FOR_EVER;
                  lasting <= (faults[i].kind == FOR_EVER || faults[i].kind == RESOURCE); lasting++) {
                 int nth = 0, most = faults[i].kind == FOR_EVER ? 1 : 1000;
-                while (nth < most && with_fault(i, (enum trust)trust, nth + 1, lasting) != NOT_REACHED)
+                while (nth < most &&
+                       with_fault(i, (enum trust)trust, nth + 1, lasting) != NOT_REACHED)
                     nth++;
                 CHECK(nth < 1000);
                 tried[faults[i].call] += nth;
@@ -435,7 +435,7 @@ int main(void) {
         if (tried[i] == 0)
             check_failed(__FILE__, __LINE__, "never called: ", call_names[i]);
     }
-    printf("%d faults in all\n", sum);
+    printf("\n%d faults in all\n", sum);
     remove_cert_dir();
     return checks_result();
 }

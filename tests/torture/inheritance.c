@@ -69,7 +69,8 @@ int main(int count, char **arguments) {
     for (descriptor = 3; descriptor < 1024; descriptor++)
         close(descriptor);
     for (i = 0; i < 4; i++)
-        need(pthread_create(&threads[i], NULL, log_in_again_and_again, NULL) == 0, "pthread_create");
+        need(pthread_create(&threads[i], NULL, log_in_again_and_again, NULL) == 0,
+             "pthread_create");
     for (i = 0; i < 200 * times(); i++) {
         int status = 0;
         pid_t child = start(i);

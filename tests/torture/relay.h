@@ -29,8 +29,7 @@ static inline int relay_connect(void) {
     address.sin_family = AF_INET;
     address.sin_port = htons((uint16_t)atoi(port + 1));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    need(connection >= 0 &&
-             connect(connection, (struct sockaddr *)&address, sizeof address) == 0,
+    need(connection >= 0 && connect(connection, (struct sockaddr *)&address, sizeof address) == 0,
          "the stand-in");
     return connection;
 }

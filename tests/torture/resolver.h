@@ -36,7 +36,7 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     struct {
         struct addrinfo entry;
         struct sockaddr_in address;
-    } *found;
+    } * found;
     int descriptor = open("/etc/hosts", O_RDONLY | O_CLOEXEC);
     (void)service, (void)hints;
     if (descriptor < 0)

@@ -1,7 +1,7 @@
 /*
  * What is left in the memory of a host after logins with the library that ships: an image of the
- * process, with the stacks of the threads that logged in and of the library's own, holds not even 16
- * bytes in a row of a password or a token, as it is, as a form or as JSON, after a success, a
+ * process, with the stacks of the threads that logged in and of the library's own, holds not even
+ * 16 bytes in a row of a password or a token, as it is, as a form or as JSON, after a success, a
  * refusal, retries, a timeout, a cancel and what else ends a login. One copy is found where one is
  * kept on purpose.
  *
@@ -37,7 +37,8 @@ static void add(needle *n, unsigned char byte) {
 /* Passwords of the stand-in's accounts, each byte one higher: of ada and most others, and of one
  * whose every character is encoded, in a form or in JSON. */
 static const char plain_hidden[] = "dpssfdu!ipstf!cbuufsz!tubqmf";
-static const char odd_hidden[] = "\xd1\xc0\xd1\xb1\xd2\x81\xd1\xbf\xd1\xbc\xd2\x8d!'!211&!,!#r#]!\xc4\xaa";
+static const char odd_hidden[] =
+    "\xd1\xc0\xd1\xb1\xd2\x81\xd1\xbf\xd1\xbc\xd2\x8d!'!211&!,!#r#]!\xc4\xaa";
 static const char wrong_hidden[] = "op!tvdi!qbttxpse!4252";
 
 static void add_encodings(const char *hidden) {
@@ -70,7 +71,8 @@ static void add_encodings(const char *hidden) {
 static size_t longest_part(const needle *n, const unsigned char *at, size_t most) {
     size_t longest = 0, from, size;
     for (from = 0; from + FRAGMENT <= n->size; from++) {
-        for (size = 0; size < most && from + size < n->size && (at[size] ^ MASK) == n->bytes[from + size];
+        for (size = 0;
+             size < most && from + size < n->size && (at[size] ^ MASK) == n->bytes[from + size];
              size++)
             ;
         longest = size > longest ? size : longest;
@@ -204,7 +206,8 @@ static void look_at(login *l) {
     if (l->lookup_hangs)
         CHECK(running_threads() > 2); /* the library's is still there, with its stack */
     if (l->token != NULL) {
-        /* The caller's own copy, which goes with the token: once is as often as it may stand there. */
+        /* The caller's own copy, which goes with the token: once is as often as it may stand there.
+         */
         const char *text = cd_token_str(l->token);
         needle *n = new_needle("a token");
         while (*text != '\0')
@@ -239,7 +242,10 @@ static void look_at(login *l) {
 int main(void) {
     static const login logins[] = {
         {.what = "success", .username = ADA, .hidden = plain_hidden},
-        {.what = "success as JSON", .username = ADA, .hidden = plain_hidden, .format = CD_BODY_JSON},
+        {.what = "success as JSON",
+         .username = ADA,
+         .hidden = plain_hidden,
+         .format = CD_BODY_JSON},
         {.what = "form, then JSON", .username = "json@example.com", .hidden = plain_hidden},
         {.what = "odd, as a form", .username = ODD, .hidden = odd_hidden},
         {.what = "odd, as JSON", .username = ODD, .hidden = odd_hidden, .format = CD_BODY_JSON},

@@ -1,6 +1,6 @@
 /*
- * Signals, which are the host's: a storm of them amid whole logins changes nothing but the time that
- * they take, and a thread of the library never takes one.
+ * Signals, which are the host's: a storm of them amid whole logins changes nothing but the time
+ * that they take, and a thread of the library never takes one.
  */
 #include "resolver.h"
 
@@ -31,7 +31,8 @@ int poll(struct pollfd *polls, nfds_t count, int ms) {
     return ready;
 }
 
-/* One signal after the other, each as soon as the one before was taken: no call goes undisturbed. */
+/* One signal after the other, each as soon as the one before was taken: no call goes undisturbed.
+ */
 static void *storm(void *unused) {
     (void)unused;
     while (!over) {
@@ -68,7 +69,8 @@ static void logins_in_a_storm(void) {
         cd_options *options = named_options();
         cd_cancel *cancel = cd_cancel_new();
         for (i = 0; i < sizeof cases / sizeof cases[0]; i++)
-            CHECK_CODE(cases[i].code, log_in_as(options, i % 2 ? cancel : NULL, 0, cases[i].username));
+            CHECK_CODE(cases[i].code,
+                       log_in_as(options, i % 2 ? cancel : NULL, 0, cases[i].username));
         CHECK_CODE(CD_OK, cd_connect(options, cancel, 0, NULL));
         cd_cancel_free(cancel);
         cd_options_free(options);

@@ -1,6 +1,7 @@
 /*
- * SIGPIPE keeps its default, which kills, while TLS connections are reset or closed after every byte
- * that goes to the server or comes from it. A login that was cut says so, and sends nothing twice.
+ * SIGPIPE keeps its default, which kills, while TLS connections are reset or closed after every
+ * byte that goes to the server or comes from it. A login that was cut says so, and sends nothing
+ * twice.
  */
 #include "relay.h"
 
@@ -43,7 +44,8 @@ int main(void) {
                         whole[direction], directions[direction], cd_code_name(code));
                 checks_failed++;
             }
-            /* The last bytes of an answer may be a session ticket or close_notify, not the token. */
+            /* The last bytes of an answer may be a session ticket or close_notify, not the token.
+             */
             CHECK(succeeded * step < whole[direction] / 2);
         }
     }

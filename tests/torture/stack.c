@@ -22,11 +22,12 @@ static void *run_job(void *argument) {
     return NULL;
 }
 
-/* Runs `run` on a stack of that size; how much of that was touched, the C library's part included. */
+/* Runs `run` on a stack of that size; how much of that was touched, the C library's part included.
+ */
 static size_t on_small_stack(const char *what, void (*run)(void *), void *argument) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), untouched = 0;
-    unsigned char *memory = mmap(NULL, page + STACK, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *memory =
+        mmap(NULL, page + STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     job j = {what, run, argument};
     pthread_attr_t attributes;
     pthread_t thread;
@@ -98,8 +99,9 @@ static void log_in_at_length(void *unused) {
 }
 
 /* An answer that only the generous reader takes: chunks with an extension, and trailers. */
-static const char untidy[] = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n"
-                             "4;a=b\r\n{\"to\r\nd\r\nken\":\"0123456\r\n2\r\n\"}\r\n0\r\nA: b\r\n\r\n";
+static const char untidy[] =
+    "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n"
+    "4;a=b\r\n{\"to\r\nd\r\nken\":\"0123456\r\n2\r\n\"}\r\n0\r\nA: b\r\n\r\n";
 
 static void *serve_untidily(void *argument) {
     const server *s = (const server *)argument;
@@ -135,11 +137,9 @@ static void fail(void *unused) {
 }
 
 int main(void) {
-    static const char *const usernames[] = {"ada@example.com",    "json@example.com",
-                                            "nobody@example.com", "moved@example.com",
-                                            "down@example.com",   "broken@example.com",
-                                            "portal@example.com",
-                                            "twofactor@example.com"};
+    static const char *const usernames[] = {
+        "ada@example.com",  "json@example.com",   "nobody@example.com", "moved@example.com",
+        "down@example.com", "broken@example.com", "portal@example.com", "twofactor@example.com"};
     size_t i, most = 0, taken;
     resolver_start();
     give_up_after(60);

@@ -23,7 +23,8 @@ typedef struct {
     int was_cancellable, went_on;
 } login;
 
-/* Waits in each phase's beginning until the thread was cancelled; sem_wait() is a point of it, too. */
+/* Waits in each phase's beginning until the thread was cancelled; sem_wait() is a point of it, too.
+ */
 static void at_phase(void *user_data, int32_t level, const char *message) {
     login *l = (login *)user_data;
     (void)level;
@@ -48,8 +49,8 @@ static void *run_login(void *argument) {
 }
 
 /* Cancelled in `phase`, the login goes on to `expected`; `trigger` stops it there. */
-static void in_phase(enum phase phase, int trigger, cd_options *(*make)(void),
-                     const char *username, cd_code expected) {
+static void in_phase(enum phase phase, int trigger, cd_options *(*make)(void), const char *username,
+                     cd_code expected) {
     cd_cancel *cancel = cd_cancel_new();
     login l;
     pthread_t thread;

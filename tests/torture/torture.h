@@ -1,6 +1,7 @@
 /*
  * What the programs of this folder share, beside the checks and the scripted server of tests/c: a
- * resolver and descriptors that a test controls, chance that can be repeated, and how long to go on.
+ * resolver and descriptors that a test controls, chance that can be repeated, and how long to go
+ * on.
  *
  * The functions that stand in for the C library's are found before it, by the shared library too.
  */
@@ -78,8 +79,8 @@ static inline int running_threads(void) {
 }
 
 /**
- * How many descriptors are open once no other thread is left: one that looks a name up holds one for
- * a moment longer than the login that waited for it.
+ * How many descriptors are open once no other thread is left: one that looks a name up holds one
+ * for a moment longer than the login that waited for it.
  */
 static inline int settled_descriptors(void) {
     int64_t until = now_ms() + 10000 + slack_ms();

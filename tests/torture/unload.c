@@ -1,4 +1,5 @@
-/* dlopen() and dlclose(), a thousand times, while other threads log in: the library stays in place. */
+/* dlopen() and dlclose(), a thousand times, while other threads log in: the library stays in place.
+ */
 #include "torture.h"
 
 /* What a login needs, looked up in the library in place of linked. */
@@ -69,7 +70,8 @@ int main(int count, char **arguments) {
     path = arguments[1];
     give_up_after(60);
     for (i = 0; i < 4; i++)
-        need(pthread_create(&threads[i], NULL, log_in_again_and_again, NULL) == 0, "pthread_create");
+        need(pthread_create(&threads[i], NULL, log_in_again_and_again, NULL) == 0,
+             "pthread_create");
     for (opened = 0; opened < 1000 * times() || __atomic_load_n(&logins, __ATOMIC_RELAXED) < 100;
          opened++) {
         library l;
