@@ -86,7 +86,8 @@ def _split(words):
 
 
 def _look(words, project):
-    words = list(words)
+    # From wherever the commands before have gone, this is the project's folder.
+    words = [re.sub(r"^\$(OLD)?PWD/", "", word) for word in words]
     # Redirections lead to the reader's own files.
     for sign in [place for place, word in enumerate(words) if re.fullmatch(r"\d?[<>]+&?\d?", word)][::-1]:
         del words[sign : sign + 2]
