@@ -7,7 +7,9 @@ from page import ROOT, Problem
 
 _FIGURE = re.compile(r"<!-- figure: (.*?) -->(.*?)<!-- end -->", re.S)
 _TABLE = re.compile(r"(<!-- table: (\w+)\n(.*?)-->\n)(.*?)(<!-- end -->)", re.S)
-_UNIT = r"(?:[nµm]s|s|seconds?|minutes?|hours?|days?|KiB|MiB|GiB|kB|KB|MB|GB|%|instructions|allocations|crates)"
+_UNIT = (
+    r"(?:[nµm]s|s|seconds?|minutes?|hours?|days?|KiB|MiB|GiB|kB|KB|MB|GB|%|instructions|allocations|crates)"
+)
 _NUMBER = re.compile(rf"(?<![\w.,/-])(\d[\d,]*(?:\.\d+)?)[ \u00a0]?({_UNIT})(?![\w/])")
 # Where figures come from: the commands that measure write all of it.
 MEASURED = {"performance": "docs/performance.md", "reliability": "docs/reliability.md"}
@@ -36,16 +38,18 @@ def check(page, project):
     # Code in the text is not words about it.
     for match in _NUMBER.finditer(re.sub(r"(`+)(.+?)\1", _blank, own)):
         if not re.search(rf"(?<![\w.,]){re.escape(match[1])} ?{match[2]}\b", project.promises):
-            page.complain(page.line_of(match.start()), f"where does {match[0]} come from? (docs/WRITING.md, Figures)")
+            page.complain(
+                page.line_of(match.start()), f"where does {match[0]} come from? (docs/WRITING.md, Figures)"
+            )
 
 
 def renew(page):
     """The text of a page with all figures as their sources have them."""
     text = page.text
     for pattern in (_FIGURE, _TABLE):
-        # Not those that blocks show.
-        shown = {match[0] for match in pattern.finditer(page.prose)}
-        text = pattern.sub(lambda match: _renewed(match) if match[0] in shown else match[0], text)
+        # Not in the text, where blocks show some.
+        for match in pattern.finditer(page.prose):
+            text = text.replace(match[0], _renewed(match))
     return text
 
 
@@ -107,7 +111,11 @@ def _cell(name, *path):
         row = f"{step} {what}"
     elif len(path) in (3, 4):
         heading, *first, row, column = path
-        sections = [part for part in re.split(r"^(?=#+ )", text, flags=re.M) if re.match(rf"#+ {re.escape(heading)}", part)]
+        sections = [
+            part
+            for part in re.split(r"^(?=#+ )", text, flags=re.M)
+            if re.match(rf"#+ {re.escape(heading)}", part)
+        ]
         tables = [table for section in sections for table in _tables(section)]
         tables = [table for table in tables if not first or table[0][0] == first[0]]
     else:
@@ -127,5 +135,8 @@ def _cell(name, *path):
 def _tables(text):
     """The tables of a text, as lists of rows of cells; the line below the head is left out."""
     for block in re.findall(r"(?:^\|[^\n]*\n)+", text + "\n", re.M):
-        rows = [[cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in block.strip().split("\n")]
+        rows = [
+            [cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            for line in block.strip().split("\n")
+        ]
         yield [rows[0], *rows[2:]]

@@ -1,6 +1,7 @@
 """Names of the interfaces, paths and commands in the text, and numbers of codes, are those of the project."""
 
 import builtins
+import inspect
 import re
 
 import shell
@@ -34,11 +35,18 @@ def _names(page, project):
 
 
 def _table_of_codes(page, project):
-    """A number and a name of a code in one row of a table are of the same code."""
+    """A number and a name of a code in one row of a table are of the same code; a table of many has all."""
+    listed = set()
     for number, line in enumerate(page.prose.split("\n"), 1):
         row = re.match(r"\| *(\d{4}) *\| *`(CD_ERR_\w+)`", line)
-        if row and project.codes.get(row[2], int(row[1])) != int(row[1]):
-            page.complain(number, f"{row[2]} is {project.codes[row[2]]}, not {row[1]}")
+        if row:
+            listed.add(row[2])
+            if project.codes.get(row[2], int(row[1])) != int(row[1]):
+                page.complain(number, f"{row[2]} is {project.codes[row[2]]}, not {row[1]}")
+            last = number
+    missing = project.codes.keys() - listed - {"CD_OK"}
+    if len(listed) >= 10 and missing:
+        page.complain(last, f"the table lacks {', '.join(sorted(missing))}")
 
 
 def _interfaces(page, line, code, project, language):
@@ -50,6 +58,9 @@ def _interfaces(page, line, code, project, language):
     for name in re.findall(r"\bcouchdrop::(\w+)", code):
         if name not in project.cpp_names:
             page.complain(line, f"couchdrop.hpp has no couchdrop::{name}")
+    keyword = re.fullmatch(r"([a-z_]+)=", code)
+    if keyword and keyword[1] not in inspect.signature(project.python.Client).parameters:
+        page.complain(line, f"a client in Python has no {keyword[1]}")
     word = re.fullmatch(r"([A-Z]\w*)(?:\(\))?", code)
     if not word:
         return
@@ -57,7 +68,12 @@ def _interfaces(page, line, code, project, language):
     if re.match(r"(Err|With|Code)[A-Z]", name) and name not in project.go_names:
         page.complain(line, f"the Go package has no {name}")
     is_python = language == "python" and re.search(r"[a-z]", name) or re.search(r"[a-z]Error$", name)
-    known = hasattr(builtins, name) or name in project.go_names or hasattr(project.python, name) or name in ("JSONDecodeError",)
+    known = (
+        hasattr(builtins, name)
+        or name in project.go_names
+        or hasattr(project.python, name)
+        or name in ("JSONDecodeError",)
+    )
     if is_python and not known:
         page.complain(line, f"the Python package has no {name}")
 

@@ -61,7 +61,9 @@ class Page:
     def links(self):
         """(line, target) of each link and picture."""
         prose = _without_comments(self.prose)
-        prose = re.sub(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", lambda code: re.sub(r"\S", " ", code[0]), prose, flags=re.S)
+        prose = re.sub(
+            r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", lambda code: re.sub(r"\S", " ", code[0]), prose, flags=re.S
+        )
         for match in re.finditer(r"\]\(\s*<?([^)>\s]*)>?(?:\s+\"[^\"]*\")?\s*\)", prose):
             yield self.line_of(match.start()), match[1]
         for match in re.finditer(r"^\[[^\]]+\]:\s*(\S+)", prose, re.M):

@@ -35,13 +35,27 @@ kept
 ```
 """
 
-PROGRAMS = {
-    "c": '#include <couchdrop.h>\n#include <stdlib.h>\nint main(void) {\n    cd_token *token;\n    cd_code code = cd_authenticate'
-    '(getenv("COUCHDROP_USERNAME"), getenv("COUCHDROP_PASSWORD"), NULL, &token, NULL);\n    cd_token_free(token);\n'
-    "    return code != CD_OK;\n}\n",
-    "python": 'import os\nimport couchdrop\ntry:\n    couchdrop.authenticate(os.environ["COUCHDROP_USERNAME"],'
-    ' os.environ["COUCHDROP_PASSWORD"])\nexcept couchdrop.CouchdropError as error:\n    raise SystemExit(error.code_name)\n',
+C = """\
+#include <couchdrop.h>
+#include <stdlib.h>
+
+int main(void) {
+    cd_token *token;
+    cd_code code = cd_authenticate(getenv("COUCHDROP_USERNAME"), getenv("COUCHDROP_PASSWORD"), NULL, &token, NULL);
+    cd_token_free(token);
+    return code != CD_OK;
 }
+"""
+
+PYTHON = """\
+import os
+import couchdrop
+
+try:
+    token = couchdrop.authenticate(os.environ["COUCHDROP_USERNAME"], os.environ["COUCHDROP_PASSWORD"])
+except couchdrop.CouchdropError as error:
+    raise SystemExit(error.code_name)
+"""
 
 
 def block(info, code):
@@ -63,20 +77,64 @@ FAULTS = [
     ("words where nothing is done", block("json exit=1", "{}\n"), "has no words"),
     ("broken JSON", block("json", "{\n"), "is no JSON"),
     # Programs.
-    ("C that does not compile", block("c", "int main(void) { return x; }\n"), r"planted.md:2:\d+: error: .x. undeclared"),
+    (
+        "C that does not compile",
+        block("c", "int main(void) { return x; }\n"),
+        r"planted.md:2:\d+: error: .x. undeclared",
+    ),
     ("C with a warning", block("c", "int main(void) { int x; return 0; }\n"), "unused variable"),
-    ("a code that is ignored", block("c fragment", "cd_connect(options, cancel, 0, NULL);\n"), "unused-result"),
-    ("C++ that does not compile", block("cpp unit", "#include <couchdrop.hpp>\ncouchdrop::Tokn x;\n"), "Tokn"),
-    ("Go that does not compile", block("go fragment", "client.Athenticate(ctx, credentials)\n"), "Athenticate"),
+    (
+        "a code that is ignored",
+        block("c fragment", "cd_connect(options, cancel, 0, NULL);\n"),
+        "unused-result",
+    ),
+    (
+        "C++ that does not compile",
+        block("cpp unit", "#include <couchdrop.hpp>\ncouchdrop::Tokn x;\n"),
+        "Tokn",
+    ),
+    (
+        "Go that does not compile",
+        block("go fragment", "client.Athenticate(ctx, credentials)\n"),
+        "Athenticate",
+    ),
     ("Python that is none", block("python fragment", "x = = 1\n"), "is no Python"),
-    ("a name in Python that nothing defines", block("python fragment", "print(pasword)\n"), "nothing defines pasword"),
-    ("a function that the package has not", block("python fragment", "couchdrop.connect_now()\n"), "no couchdrop.connect_now"),
-    ("an option that a client has not", block("python fragment", "couchdrop.Client(time_out=1)\n"), "takes no time_out"),
-    ("a login that fails", block("c account=nobody", PROGRAMS["c"]), "ended with status 1 in place of 0"),
-    ("a login that succeeds", block("python exit=1", PROGRAMS["python"]), "ended with status 0 in place of 1"),
-    ("another failure", block('python account=limited exit=1 says="CD_ERR_SERVER"', PROGRAMS["python"]), "does not say"),
-    ("a password on the screen", block("python", 'import os\nprint(os.environ["COUCHDROP_PASSWORD"])\n'), "prints a password"),
-    ("a token on the screen", block("python", PROGRAMS["python"].replace("    c", "    print(c").replace("])\nex", "]).value)\nex")), "or a token"),
+    (
+        "a name in Python that nothing defines",
+        block("python fragment", "print(pasword)\n"),
+        "nothing defines pasword",
+    ),
+    (
+        "a function that the package has not",
+        block("python fragment", "couchdrop.connect_now()\n"),
+        "no couchdrop.connect_now",
+    ),
+    (
+        "an option that a client has not",
+        block("python fragment", "couchdrop.Client(time_out=1)\n"),
+        "takes no time_out",
+    ),
+    ("a login that fails", block("c account=nobody", C), "ended with status 1 in place of 0"),
+    (
+        "a login that succeeds",
+        block("python exit=1", PYTHON),
+        "ended with status 0 in place of 1",
+    ),
+    (
+        "another failure",
+        block('python account=limited exit=1 says="CD_ERR_SERVER"', PYTHON),
+        "does not say",
+    ),
+    (
+        "a password on the screen",
+        block("python", 'import os\nprint(os.environ["COUCHDROP_PASSWORD"])\n'),
+        "prints a password",
+    ),
+    (
+        "a token on the screen",
+        block("python", PYTHON.replace("except", "    print(token.value)\nexcept")),
+        "or a token",
+    ),
     # Shell.
     ("no shell", block("sh", "if true\n"), "bash can't read it"),
     ("a program that is not there", block("sh", "true && mkae demo\n"), "no program mkae"),
@@ -86,17 +144,37 @@ FAULTS = [
     ("a step that is not there", block("sh", "cd x; make test-dosc\n"), "no target test-dosc"),
     ("a setting that make does not know", block("sh", "make install PREFX=/opt\n"), "no PREFX"),
     ("a file that is not there", block("sh", "cat examples/c/logn.c\n"), "there is no examples/c/logn.c"),
-    ("an option of the stand-in", block("sh", "scripts/with-stand-in --as-servce ./x\n"), "no option --as-servce"),
-    ("an account of the stand-in", block("sh", "scripts/with-stand-in --account eva ./x\n"), "no account eva"),
-    ("a command inside the stand-in", block("sh", "cargo run -p couchdrop-stand-in -- run mkae\n"), "no program mkae"),
-    ("an option of the module", block("sh", "python -m couchdrop login ada --pasword x\n"), "has no --pasword"),
+    (
+        "an option of the stand-in",
+        block("sh", "scripts/with-stand-in --as-servce ./x\n"),
+        "no option --as-servce",
+    ),
+    (
+        "an account of the stand-in",
+        block("sh", "scripts/with-stand-in --account eva ./x\n"),
+        "no account eva",
+    ),
+    (
+        "a command inside the stand-in",
+        block("sh", "cargo run -p couchdrop-stand-in -- run mkae\n"),
+        "no program mkae",
+    ),
+    (
+        "an option of the module",
+        block("sh", "python -m couchdrop login ada --pasword x\n"),
+        "has no --pasword",
+    ),
     ("a crate that is not there", block("sh", "cargo doc -p couchdrop-standin\n"), "no couchdrop-standin"),
     ("a test that is not there", block("sh", "cargo test --test secrts\n"), "no secrts"),
     ("a tag that is not there", block("sh", "go build -tags couchdrop_dynmic\n"), "no tag couchdrop_dynmic"),
     ("a session that fails", block("sh run", "echo before\nfalse\n"), "fails:\nbefore"),
     ("one that should fail", block("sh run exit=3", "true\n"), r"\(status 0\)"),
     ("one that says something else", block('sh run says="b"', "echo a\n"), "does not say 'b'"),
-    ("a console that prints something else", block("console run", "$ echo a\nb\n"), "prints something else:\na"),
+    (
+        "a console that prints something else",
+        block("console run", "$ echo a\nb\n"),
+        "prints something else:\na",
+    ),
     ("a console without a prompt", block("console", "echo a\n"), "begins with a command"),
     ("a session that goes elsewhere", block("sh run", "curl -sS https://example.com/\n"), "403"),
     ("a file that is saved for nobody", block("text save=x.txt", "x\n"), "no block that runs names x.txt"),
@@ -112,6 +190,8 @@ FAULTS = [
     ("a beginning that nothing has", "`cd_option_*`\n", r"no cd_option_\*"),
     ("a variable that nothing reads", block("text", "COUCHDROP_TIMEOUT=1\n"), "no COUCHDROP_TIMEOUT"),
     ("a code with another's number", "| 1404 | `CD_ERR_ACCESS_DENIED` |\n", "is 1403, not 1404"),
+    ("a code that a table lacks", "TABLE", "the table lacks CD_ERR_TIMEOUT$"),
+    ("an option in Python", "`ca_fil=`\n", "no ca_fil"),
     ("a name in Python and Go", "`couchdrop.Clinet`\n", "couchdrop.Clinet"),
     ("a method in Python", "`couchdrop.Client.autenticate`\n", "couchdrop.Client.autenticate"),
     ("a name in C++", "`couchdrop::Tokn`\n", "no couchdrop::Tokn"),
@@ -122,12 +202,20 @@ FAULTS = [
     ("a command in the text", "Run `make dmeo`.\n", "no target dmeo"),
     # Figures.
     ("a number that nobody promises", "It takes 51 ms.\n", "where does 51 ms come from"),
-    ("a stale figure", r"<!-- figure: include/couchdrop.h / ABI_VERSION (\d+) -->2<!-- end -->" + "\n", "is stale"),
+    (
+        "a stale figure",
+        r"<!-- figure: include/couchdrop.h / ABI_VERSION (\d+) -->2<!-- end -->" + "\n",
+        "is stale",
+    ),
     ("a figure from nowhere", "<!-- figure: src/x.rs / (x) -->2<!-- end -->\n", "there is no src/x.rs"),
     ("a figure that is not there", "<!-- figure: src/lib.rs / (xyzzy) -->2<!-- end -->\n", "is 0 times"),
     ("a figure that was never measured", "<!-- figure: reliability / x / y -->2<!-- end -->\n", "is 0 times"),
     ("a figure without an end", "<!-- figure: src/lib.rs / (x) -->2\n", "without its end"),
-    ("a stale table", "<!-- table: measured\nrows: a; b = second row\nms: Some / wall\n-->\n| x |\n<!-- end -->\n", r"\| a \| 1.50 \|\n\| b \| 2 \|"),
+    (
+        "a stale table",
+        "<!-- table: measured\nrows: a; b = second row\nms: Some / wall\n-->\n| x |\n<!-- end -->\n",
+        r"\| a \| 1.50 \|\n\| b \| 2 \|",
+    ),
 ]
 
 MEASURED = """## Some figures
@@ -144,7 +232,11 @@ def main():
     figures.MEASURED["measured"] = "target/docs/measured.md"
     (ROOT / figures.MEASURED["measured"]).write_text(MEASURED, encoding="utf-8")
     sound = Page("docs/planted.md", SOUND)
-    pages = [Page("docs/planted.md", text) for _, text, _ in FAULTS]
+    codes = world.facts.codes.items()
+    table = "".join(
+        f"| {code} | `{name}` |\n" for name, code in codes if name not in ("CD_OK", "CD_ERR_TIMEOUT")
+    )
+    pages = [Page("docs/planted.md", text.replace("TABLE", table)) for _, text, _ in FAULTS]
     try:
         # Each page on its own: what is run of it has a folder by its name.
         for page in [sound, *pages]:
@@ -157,7 +249,9 @@ def main():
             missed.append(f"{what}: not found; {page.problems or 'no complaint'}")
     for line in missed:
         print(line)
-    print(f"{len(FAULTS)} faults planted, {len(FAULTS) - sum(not line.startswith('the sound') for line in missed)} found")
+    print(
+        f"{len(FAULTS)} faults planted, {len(FAULTS) - sum(not line.startswith('the sound') for line in missed)} found"
+    )
     return bool(missed)
 
 

@@ -1,4 +1,5 @@
-"""Blocks of C, C++, Python and Go: compiled with warnings as errors, and run with the stand-in in the service's place."""
+"""Blocks of C, C++, Python and Go: compiled with warnings as errors, and run with the stand-in in the service's
+place."""
 
 import ast
 import builtins
@@ -22,7 +23,12 @@ _WORDS = {"account", "exit", "says", "with", "std", "file", *_KINDS}
 _TOKEN = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _GCC = ["-Wall", "-Wextra", "-Werror", "-O1", "-pthread"]
 # What a fragment leaves unused is for the reader to use.
-_UNUSED = ["-Wno-unused-parameter", "-Wno-unused-variable", "-Wno-unused-but-set-variable", "-Wno-unused-function"]
+_UNUSED = [
+    "-Wno-unused-parameter",
+    "-Wno-unused-variable",
+    "-Wno-unused-but-set-variable",
+    "-Wno-unused-function",
+]
 
 
 class Wrong(Exception):
@@ -69,7 +75,9 @@ def _run(block, command, world):
     else:
         arguments = ["--account", account]
     with tempfile.TemporaryDirectory() as folder:
-        ended = run([world.stand_in, "run", "--as-service", *arguments, *command], cwd=folder, env=world.reader)
+        ended = run(
+            [world.stand_in, "run", "--as-service", *arguments, *command], cwd=folder, env=world.reader
+        )
     expect(block.words, ended)
     if _TOKEN.search(ended.output) or world.password in ended.output:
         raise Wrong("it prints a password or a token")
@@ -135,7 +143,9 @@ def _c(block, kind, world, compiler="gcc", suffix="c", standard="gnu99"):
     options = [*_GCC, f"-std={block.words.get('std', standard)}"]
     if kind == "fragment":
         includes, code = _hoist(block.code, r"#include\b")
-        source = _insert(f"fragment.{suffix}", block, {"INCLUDES": place + includes, "FRAGMENT": place + code})
+        source = _insert(
+            f"fragment.{suffix}", block, {"INCLUDES": place + includes, "FRAGMENT": place + code}
+        )
         options += _UNUSED
     elif kind == "program":
         options.append("-pedantic")
@@ -144,7 +154,16 @@ def _c(block, kind, world, compiler="gcc", suffix="c", standard="gnu99"):
         (folder / f"block.{suffix}").write_text(source, encoding="utf-8")
         compile_only = [] if kind == "program" else ["-c"]
         libraries = flags["--libs"] if kind == "program" else []
-        command = [compiler, *options, *compile_only, "-o", "block", f"block.{suffix}", *flags["--cflags"], *libraries]
+        command = [
+            compiler,
+            *options,
+            *compile_only,
+            "-o",
+            "block",
+            f"block.{suffix}",
+            *flags["--cflags"],
+            *libraries,
+        ]
         _must(run(command, cwd=folder, env=world.project))
 
     return [_built(world, suffix, [source, options, flags, world.headers], build) / "block"]
@@ -166,14 +185,18 @@ def _python(block, kind, world):
         raise Wrong(f"is no Python: {error}") from None
     _names(table, {*vars(builtins), "__file__", "__name__"})
     _calls(tree, world.facts.python)
-    with tempfile.NamedTemporaryFile("w", suffix=".py", delete=False, dir=world.scratch, encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile(
+        "w", suffix=".py", delete=False, dir=world.scratch, encoding="utf-8"
+    ) as file:
         file.write(source)
     return [sys.executable, "-W", "error", file.name]
 
 
 def _names(table, known):
     """No name is used that nothing defines."""
-    known = known | {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    known = known | {
+        symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()
+    }
 
     def look(scope):
         for symbol in scope.get_symbols():
@@ -191,7 +214,11 @@ def _names(table, known):
 def _calls(tree, package):
     """`couchdrop.name` is there, and takes the keywords that it is called with."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == package.__name__:
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == package.__name__
+        ):
             if not hasattr(package, node.attr):
                 raise Wrong(f"the package has no {package.__name__}.{node.attr}")
         if isinstance(node, ast.Call):

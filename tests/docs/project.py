@@ -32,7 +32,9 @@ class Project:
         """The text of everything but documentation and the tests of it."""
         texts = []
         for name in self.files:
-            if not name.endswith((".md", ".svg", ".lock")) and not name.startswith(("tests/docs/", "fuzz/corpus/", "tests/corpus/")):
+            if not name.endswith((".md", ".svg", ".lock")) and not name.startswith(
+                ("tests/docs/", "fuzz/corpus/", "tests/corpus/")
+            ):
                 try:
                     texts.append((ROOT / name).read_text(encoding="utf-8"))
                 except UnicodeDecodeError:
@@ -92,7 +94,12 @@ class Project:
         """What the Go package exports, methods as Type.Method and fields as Type.Field."""
         command = ["go", "doc", "-all", "."]
         text = subprocess.run(
-            command, cwd=ROOT / "bindings/go", env=self._environment, capture_output=True, text=True, check=True
+            command,
+            cwd=ROOT / "bindings/go",
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         names = set()
         for receiver, name in re.findall(r"^func (?:\(\w* ?\*?(\w+)\) )?([A-Z]\w*)", text, re.M):
@@ -105,14 +112,20 @@ class Project:
 
     @cached_property
     def go_tags(self):
-        return set(re.findall(r"\bcouchdrop_\w+", "".join(_read(name) for name in self.files if name.endswith(".go"))))
+        return set(
+            re.findall(
+                r"\bcouchdrop_\w+", "".join(_read(name) for name in self.files if name.endswith(".go"))
+            )
+        )
 
     # What can be run.
 
     @cached_property
     def targets(self):
         makefile = _read("Makefile")
-        named = {name for line in re.findall(r"^([a-z][\w -]*):(?!=)", makefile, re.M) for name in line.split()}
+        named = {
+            name for line in re.findall(r"^([a-z][\w -]*):(?!=)", makefile, re.M) for name in line.split()
+        }
         for kind in re.findall(r"^([a-z]+-)%:", makefile, re.M):
             folder = ROOT / f"scripts/{kind[:-1]}.d"
             named.update(kind + step.name for step in folder.iterdir())

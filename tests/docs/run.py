@@ -87,7 +87,9 @@ def _look(block, world, work):
         except ValueError as error:
             complain(block.line - 1, f"is no JSON: {error}")
     elif language not in _SHOWN:
-        complain(block.line - 1, f"a block of {language or 'no language'} (docs/WRITING.md has those there are)")
+        complain(
+            block.line - 1, f"a block of {language or 'no language'} (docs/WRITING.md has those there are)"
+        )
 
 
 def _try(page, block, world):

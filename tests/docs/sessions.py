@@ -68,7 +68,9 @@ def look(block, project):
     if block.language == "console":
         if not block.code.startswith("$ "):
             return ["a session begins with a command, behind $"]
-        return [problem for command, _ in _session(block.code) for problem in shell.problems(command, project)]
+        return [
+            problem for command, _ in _session(block.code) for problem in shell.problems(command, project)
+        ]
     return shell.problems(block.code, project)
 
 
@@ -88,10 +90,17 @@ def _session(code):
 def check(page, world):
     """Runs the session of a page; yields (block, what is wrong)."""
     blocks = [block for block in page.blocks if block.language in ("sh", "console") and "run" in block.words]
-    saved = [(block, name) for block in page.blocks for name in [block.words.get("save") or block.words.get("file")] if name]
+    saved = [
+        (block, name)
+        for block in page.blocks
+        for name in [block.words.get("save") or block.words.get("file")]
+        if name
+    ]
     script = "\n".join(block.code for block in blocks)
     for block, name in saved:
-        if "save" in block.words and not re.search(rf"(?<![\w-]){re.escape(os.path.splitext(name)[0])}", script):
+        if "save" in block.words and not re.search(
+            rf"(?<![\w-]){re.escape(os.path.splitext(name)[0])}", script
+        ):
             yield block, f"no block that runs names {name}"
     if not blocks:
         return
@@ -120,7 +129,9 @@ def _run(page, blocks, saved, folder, world):
         for command, printed in commands:
             path = work / f"{len(steps):03}.block"
             account = block.words.get("account")
-            path.write_text((_as(account, world) if account else "") + command.rstrip("\n") + "\n", encoding="utf-8")
+            path.write_text(
+                (_as(account, world) if account else "") + command.rstrip("\n") + "\n", encoding="utf-8"
+            )
             if "exit" in block.words and (command, printed) == commands[-1]:
                 (work / f"{path.name}.exit").write_text(block.words["exit"])
             steps.append((block, path, printed))
@@ -144,7 +155,11 @@ def _run(page, blocks, saved, folder, world):
         if printed is not None and not _same(printed, text):
             yield block, f"prints something else:\n{text}"
     for block in blocks:
-        outputs = [path.with_name(path.name + ".out").read_text(encoding="utf-8") for one, path, _ in steps if one is block]
+        outputs = [
+            path.with_name(path.name + ".out").read_text(encoding="utf-8")
+            for one, path, _ in steps
+            if one is block
+        ]
         try:
             expect({"says": block.words.get("says", [])}, Ended(0, "".join(outputs)))
         except Wrong as wrong:

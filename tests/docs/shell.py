@@ -10,7 +10,23 @@ from page import ROOT
 
 # Of bash, and words before a command.
 _BUILTINS = {
-    *[".", ":", "[", "alias", "bg", "cd", "command", "echo", "eval", "exec", "exit", "export", "false", "fg", "kill"],
+    *[
+        ".",
+        ":",
+        "[",
+        "alias",
+        "bg",
+        "cd",
+        "command",
+        "echo",
+        "eval",
+        "exec",
+        "exit",
+        "export",
+        "false",
+        "fg",
+        "kill",
+    ],
     *["printf", "pwd", "read", "set", "source", "test", "trap", "true", "ulimit", "umask", "unset", "wait"],
 }
 _BEFORE = {"sudo", "exec", "time", "command", "env", "then", "do", "else", "if", "while", "!", "{"}
@@ -33,7 +49,10 @@ def looks_like(code, project):
     first = words[0]
     if first in ("make", "cargo", "stand_in", "sudo", "pkg-config", "pip"):
         return len(words) > 1
-    return first.startswith("scripts/") or words[:3] in (["python", "-m", "couchdrop"], ["python3", "-m", "couchdrop"])
+    return first.startswith("scripts/") or words[:3] in (
+        ["python", "-m", "couchdrop"],
+        ["python3", "-m", "couchdrop"],
+    )
 
 
 def problems(script, project):
@@ -188,7 +207,9 @@ def _python(arguments, project):
     if arguments[:2] != ["-m", "couchdrop"]:
         return []
     options = [word.partition("=")[0] for word in arguments[2:] if word.startswith("-")]
-    found = [f"python -m couchdrop has no {option}" for option in options if option not in project.module_options]
+    found = [
+        f"python -m couchdrop has no {option}" for option in options if option not in project.module_options
+    ]
     command = next((word for word in arguments[2:] if not word.startswith("-")), None)
     if command not in (None, "login"):
         found.append(f"python -m couchdrop has no {command}")

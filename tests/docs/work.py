@@ -53,7 +53,17 @@ class World:
         self._scratch = tempfile.TemporaryDirectory()
         self.scratch = Path(self._scratch.name)
         # What the library was given for another purpose would lead blocks to other places than a reader's.
-        ours = ("COUCHDROP_", "MAKE", "MFLAGS", "STAGE", "PREFIX", "DESTDIR", "LD_LIBRARY_PATH", "PKG_CONFIG_PATH", "CARGO_MAKEFLAGS")
+        ours = (
+            "COUCHDROP_",
+            "MAKE",
+            "MFLAGS",
+            "STAGE",
+            "PREFIX",
+            "DESTDIR",
+            "LD_LIBRARY_PATH",
+            "PKG_CONFIG_PATH",
+            "CARGO_MAKEFLAGS",
+        )
         self.plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         # As it is for whoever has the library installed.
         self.project = {
@@ -93,5 +103,7 @@ class World:
     @cached_property
     def go(self):
         """What tells one state of the Go package and its archive from another."""
-        files = [path for path in (ROOT / "bindings/go").rglob("*") if path.is_file() and path.suffix != ".md"]
+        files = [
+            path for path in (ROOT / "bindings/go").rglob("*") if path.is_file() and path.suffix != ".md"
+        ]
         return [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(files)]
