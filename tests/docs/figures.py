@@ -100,7 +100,7 @@ def _cell(name, *path):
     reliability.md the heading is the step and the column `figure`; `measured` alone is the machine and the date."""
     text = (ROOT / MEASURED[name]).read_text(encoding="utf-8") if (ROOT / MEASURED[name]).exists() else ""
     if name == "performance" and path == ("measured",):
-        found = re.findall(r"^Measured on (.*)\.$", text, re.M)
+        found = re.findall(r"^Measured on (.*), with .*$", text, re.M)
         if len(found) != 1:
             raise Problem(f"{MEASURED[name]} does not say where and when it was measured")
         return found[0]
