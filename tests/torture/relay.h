@@ -6,7 +6,8 @@
 
 #include <poll.h>
 
-enum cut { RESET, CLOSE };
+/** BREAK closes first and resets then: what Linux calls a broken pipe. */
+enum cut { RESET, CLOSE, BREAK };
 enum direction { TO_SERVER, TO_CLIENT };
 
 typedef struct {
@@ -64,10 +65,12 @@ static inline void relay_serve(relay *r, int client) {
                 break;
         }
     }
-    if (r->how == RESET)
-        server_reset(client);
-    else
+    if (r->how == BREAK)
+        shutdown(client, SHUT_WR);
+    if (r->how == CLOSE)
         close(client);
+    else
+        server_reset(client);
     close(ends[1]);
 }
 

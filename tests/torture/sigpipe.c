@@ -13,9 +13,38 @@ static cd_code log_in_through(const relay *r) {
     return code;
 }
 
+/* More than the connection takes in at once, so that it is cut while the login still sends. */
+static int cut_amid_sending(void) {
+    static char longest[65537];
+    long after;
+    int how, little = 4096, cuts = 0;
+    memset(longest, '%', sizeof longest - 1); /* three bytes each in a form */
+    for (how = RESET; how <= BREAK; how++) {
+        for (after = 2000; after < 500000; after += 50000 / times() + 1) {
+            relay r;
+            cd_options *options;
+            cd_token *token = NULL;
+            relay_start(&r);
+            setsockopt(r.listening.listener, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+            r.how = (enum cut)how;
+            r.direction = TO_SERVER;
+            r.after = after;
+            options = relay_options(&r);
+            CHECK_CODE(
+                CD_ERR_CONNECTION_LOST,
+                cd_authenticate_with(options, NULL, 0, longest, longest, longest, &token, NULL));
+            cd_options_free(options);
+            relay_stop(&r);
+            cuts++;
+        }
+    }
+    return cuts;
+}
+
 int main(void) {
-    static const char *const hows[] = {"reset", "closed"}, *const directions[] = {"to", "from"};
-    long whole[2], step = times() > 1 ? 1 : 7;
+    static const char *const hows[] = {"reset", "closed", "broken"}, *const directions[] = {"to",
+                                                                                            "from"};
+    long whole[2], step = times() > 1 ? 1 : 11;
     int how, direction, cuts = 0;
     relay r;
     signal(SIGPIPE, SIG_DFL);
@@ -25,7 +54,7 @@ int main(void) {
     relay_stop(&r);
     whole[TO_SERVER] = r.passed[TO_SERVER];
     whole[TO_CLIENT] = r.passed[TO_CLIENT];
-    for (how = RESET; how <= CLOSE; how++) {
+    for (how = RESET; how <= BREAK; how++) {
         for (direction = TO_SERVER; direction <= TO_CLIENT; direction++) {
             long after, succeeded = 0;
             for (after = 0; after < whole[direction]; after += after == 0 ? 1 : step) {
@@ -49,6 +78,7 @@ int main(void) {
             CHECK(succeeded * step < whole[direction] / 2);
         }
     }
+    cuts += cut_amid_sending();
     printf("%d cuts of %ld bytes to and %ld from the server\n", cuts, whole[0], whole[1]);
     return checks_result();
 }
