@@ -122,14 +122,21 @@ def _cell(name, *path):
         raise Problem(f"{key}: needs a heading, a row and a column")
     found = []
     for head, *rows in tables:
-        places = [place for place, cell in enumerate(head) if cell.startswith(column)]
-        for cells in rows:
-            if " ".join(filter(None, cells)).startswith(row):
-                found += [cells[place] for place in places]
+        for cells in _named(row, {" ".join(filter(None, cells)): cells for cells in rows}):
+            found += [cells[place] for place in _named(column, {cell: at for at, cell in enumerate(head)})]
     if len(found) != 1:
         raise Problem(f"{key} is {len(found)} times in {MEASURED[name]}")
     # The median, without the spread behind it.
     return re.sub(r" \([^()]*–[^()]*\)$", "", found[0])
+
+
+def _named(name, things):
+    """Those with this beginning; the one by this very name, or whose first cell has it, before longer ones."""
+    found = {key: thing for key, thing in things.items() if key.startswith(name)}
+    exact = [
+        thing for key, thing in found.items() if key == name or isinstance(thing, list) and thing[0] == name
+    ]
+    return exact or list(found.values())
 
 
 def _tables(text):

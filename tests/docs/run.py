@@ -13,7 +13,7 @@ import links
 import names
 import programs
 import sessions
-from page import ROOT, Page
+from page import ROOT, Page, Problem
 from work import World
 
 _SHELL = ("sh", "console")
@@ -33,7 +33,7 @@ def main():
         counts = check(pages, everything, world)
     finally:
         world.close()
-    found = [problem for page in pages for problem in page.problems]
+    found = [problem for page in pages for problem in sorted(page.problems, key=_line)]
     for problem in found:
         print(problem)
     print(f"{len(pages)} pages; " + ", ".join(f"{count} {what}" for what, count in counts.items()))
@@ -41,13 +41,23 @@ def main():
     return 1 if found or lacking or not pages else 0
 
 
+def _line(problem):
+    return int(problem.split(":")[1])
+
+
 def write_figures(pages):
+    failed = 0
     for page in pages:
-        text = figures.renew(page)
+        try:
+            text = figures.renew(page)
+        except Problem as problem:
+            print(f"{page.name}: {problem}")
+            failed = 1
+            continue
         if text != page.text:
             (ROOT / page.name).write_text(text, encoding="utf-8")
             print(f"{page.name}: figures renewed")
-    return 0
+    return failed
 
 
 def check(pages, everything, world):
