@@ -35,6 +35,7 @@
 #ifndef COUCHDROP_HPP
 #define COUCHDROP_HPP
 
+/** The C++ standard that is compiled for, in this header alone. */
 #if defined(_MSVC_LANG) // where __cplusplus may say 199711L, whatever the standard
 #define COUCHDROP_STANDARD _MSVC_LANG
 #else
@@ -189,9 +190,11 @@ class Text {
     /** Empty, which is not null. */
     Text() noexcept = default;
 
+    /** Null where `text` is. */
     Text(const char *text) noexcept
         : view_(text != nullptr ? std::string_view(text) : std::string_view()) {}
 
+    /** From anything that turns into a std::string_view; never null. */
     template <class S, std::enable_if_t<std::is_convertible_v<const S &, std::string_view> &&
                                             !std::is_convertible_v<const S &, const char *>,
                                         int> = 0>
@@ -271,14 +274,17 @@ struct is_expected<E, T, std::void_t<typename E::unexpected_type>>
  */
 template <class T> class [[nodiscard]] Result {
   public:
-    using value_type = T;
-    using error_type = Error;
+    using value_type = T;     ///< what a call gives
+    using error_type = Error; ///< what it gives when it fails
 
+    /** A success. */
     Result(T value) noexcept : value_(std::move(value)) {}
+    /** A failure; the code is not CD_OK. */
     Result(Error error) noexcept : error_(std::move(error)) {}
 
     /** Whether there is a value. */
     bool has_value() const noexcept { return value_.has_value(); }
+    /** As has_value(). */
     explicit operator bool() const noexcept { return has_value(); }
 
     /** The value; throws the Error where there is none. */
@@ -287,11 +293,13 @@ template <class T> class [[nodiscard]] Result {
             throw error_;
         return *value_;
     }
+    /** As above. */
     const T &value() const & {
         if (!value_)
             throw error_;
         return *value_;
     }
+    /** As above, taken out of a result that goes away. */
     T &&value() && {
         if (!value_)
             throw error_;
@@ -300,9 +308,13 @@ template <class T> class [[nodiscard]] Result {
 
     /** The value, which must be there. */
     T &operator*() &noexcept { return *value_; }
+    /** As above. */
     const T &operator*() const &noexcept { return *value_; }
+    /** As above, taken out of a result that goes away. */
     T &&operator*() &&noexcept { return *std::move(value_); }
+    /** A member of the value, which must be there. */
     T *operator->() noexcept { return &*value_; }
+    /** As above. */
     const T *operator->() const noexcept { return &*value_; }
 
     /** What went wrong; its code is CD_OK where nothing did. */
@@ -324,14 +336,16 @@ template <class T> class [[nodiscard]] Result {
 /** What a call that gives nothing but may fail ends with. */
 template <> class [[nodiscard]] Result<void> {
   public:
-    using value_type = void;
-    using error_type = Error;
+    using value_type = void;  ///< what a call gives
+    using error_type = Error; ///< what it gives when it fails
 
     Result() noexcept = default;
+    /** A failure; the code is not CD_OK. */
     Result(Error error) noexcept : error_(std::move(error)) {}
 
     /** Whether the call succeeded. */
     bool has_value() const noexcept { return error_.code() == CD_OK; }
+    /** As has_value(). */
     explicit operator bool() const noexcept { return has_value(); }
 
     /** Throws the Error where there is one. */
@@ -397,7 +411,9 @@ std::basic_ostream<Char, Traits> &operator<<(std::basic_ostream<Char, Traits> &,
 
 /** Who logs in. Refers to the caller's strings, which must live as long as the call. */
 struct Credentials {
+    /** UTF-8, neither null nor empty. */
     Text username;
+    /** UTF-8, neither null nor empty. */
     Text password;
     /** Names the program or system that logs in; empty or null = none. */
     Text system = {};
@@ -455,12 +471,14 @@ class Options {
         return set_text(cd_options_set_base_url,
                         detail::Argument(url, {"The base URL holds a NUL."}));
     }
+    /** The same for options that go away. */
     Options base_url(Text url) && { return std::move(base_url(url)); }
 
     /** How a login is encoded; automatic where nothing is set. */
     Options &body_format(BodyFormat format) & {
         return set(cd_options_set_body_format, static_cast<std::int32_t>(format));
     }
+    /** The same for options that go away. */
     Options body_format(BodyFormat format) && { return std::move(body_format(format)); }
 
     /** How long a whole call may take, retries included: 1 ms to 1 hour. */
@@ -468,6 +486,7 @@ class Options {
     Options &timeout(std::chrono::duration<Rep, Period> length) & {
         return set(cd_options_set_timeout_ms, detail::milliseconds(length));
     }
+    /** The same for options that go away. */
     template <class Rep, class Period>
     Options timeout(std::chrono::duration<Rep, Period> length) && {
         return std::move(timeout(length));
@@ -478,6 +497,7 @@ class Options {
     Options &connect_timeout(std::chrono::duration<Rep, Period> length) & {
         return set(cd_options_set_connect_timeout_ms, detail::milliseconds(length));
     }
+    /** The same for options that go away. */
     template <class Rep, class Period>
     Options connect_timeout(std::chrono::duration<Rep, Period> length) && {
         return std::move(connect_timeout(length));
@@ -492,6 +512,7 @@ class Options {
         return set(cd_options_set_max_retries,
                    fits ? static_cast<std::uint32_t>(count) : detail::out_of_range);
     }
+    /** The same for options that go away. */
     Options max_retries(std::int64_t count) && { return std::move(max_retries(count)); }
 
     /**
@@ -504,6 +525,7 @@ class Options {
         return set(cd_options_set_backoff_ms, detail::milliseconds(first),
                    detail::milliseconds(max));
     }
+    /** The same for options that go away. */
     template <class Rep1, class Period1, class Rep2, class Period2>
     Options backoff(std::chrono::duration<Rep1, Period1> first,
                     std::chrono::duration<Rep2, Period2> max) && {
@@ -522,10 +544,12 @@ class Options {
         return set_text(cd_options_set_proxy,
                         detail::Argument(url, {"The proxy URL holds a NUL."}));
     }
+    /** The same for options that go away. */
     Options proxy(Text url) && { return std::move(proxy(url)); }
 
     /** No proxy, whatever the environment says. */
     Options &no_proxy() & { return set(cd_options_set_proxy, static_cast<const char *>(nullptr)); }
+    /** The same for options that go away. */
     Options no_proxy() && { return std::move(no_proxy()); }
 
     /**
@@ -536,6 +560,7 @@ class Options {
         return set_text(cd_options_set_ca_file,
                         detail::Argument(path, {"The path of the CA file holds a NUL."}));
     }
+    /** The same for options that go away. */
     Options ca_file(Text path) && { return std::move(ca_file(path)); }
 
     /** What stands before the library's own name in the User-Agent header, such as "acme/2.1". */
@@ -543,12 +568,14 @@ class Options {
         return set_text(cd_options_set_user_agent,
                         detail::Argument(product, {"The user agent holds a NUL."}));
     }
+    /** The same for options that go away. */
     Options user_agent(Text product) && { return std::move(user_agent(product)); }
 
     /** How large the body of an answer may be: 1024 to 16777216 bytes. */
     Options &max_response_bytes(std::size_t bytes) & {
         return set(cd_options_set_max_response_bytes, bytes);
     }
+    /** The same for options that go away. */
     Options max_response_bytes(std::size_t bytes) && {
         return std::move(max_response_bytes(bytes));
     }
@@ -565,6 +592,7 @@ class Options {
         logger_ = std::move(logger);
         return *this;
     }
+    /** The same for options that go away. */
     Options logger(Logger function, LogLevel max_level = LogLevel::info) && {
         return std::move(logger(std::move(function), max_level));
     }
@@ -678,13 +706,17 @@ class Limits {
     /** As long as the options say; nothing stops it. */
     Limits() noexcept = default;
 
+    /** At most `timeout`; nothing stops it. */
     template <class Rep, class Period>
     Limits(std::chrono::duration<Rep, Period> timeout) noexcept : timeout_(timeout) {}
 
+    /** `cancel` stops it; at most `timeout`. */
     Limits(const CancelSource &cancel, Timeout timeout = {}) noexcept
         : cancel_(&cancel), timeout_(timeout) {}
 
+    /** What may stop the call; null = nothing. */
     const CancelSource *cancel() const noexcept { return cancel_; }
+    /** How long the call may take. */
     Timeout timeout() const noexcept { return timeout_; }
 
   private:
