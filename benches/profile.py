@@ -3,118 +3,28 @@
 The library is built as it ships, but with symbols. Counts are the difference of many and few logins, for one.
 """
 
-import collections
-import os
-import re
 import signal
 import sys
 import tempfile
 
-from harness import contenders, places
-from harness.commands import run
-from harness.costs import FEW, MANY
+from harness import contenders, profile
 from harness.service import Service
 
 MOST = 40
-
-
-class Profile:
-    """What one run of callgrind cost, by function (own, and with all that it called) and by source line."""
-
-    def __init__(self, path):
-        self.own, self.whole, self.lines = (collections.Counter() for _ in range(3))
-        self._names = {}
-        with open(path, encoding="utf-8") as file:
-            self._read(file)
-
-    def _name(self, kind, number, name):
-        """Names are given once, with a number that stands for them from then on."""
-        kind = {"cfn": "fn", "cfi": "fl", "cfl": "fl", "fi": "fl", "fe": "fl"}.get(kind, kind)
-        return self._names.setdefault((kind, number), name)
-
-    def _read(self, file):
-        source = function = None
-        line, is_call = 0, False
-        for text in file:
-            named = re.match(r"(fl|fi|fe|fn|cfn|cfi|cfl|ob|cob)=\((\d+)\)(?: (.*))?$", text)
-            cost = re.match(r"(\+\d+|-\d+|\*|\d+) (\d+)$", text)
-            if named:
-                name = self._name(*named.groups())
-                if named[1] in ("fl", "fi", "fe"):
-                    source = name
-                elif named[1] == "fn":
-                    function = name
-            elif text.startswith("calls="):
-                is_call = True
-            elif cost:
-                at, count = cost[1], int(cost[2])
-                line = line if at == "*" else line + int(at) if at[0] in "+-" else int(at)
-                self.whole[function] += count
-                if not is_call:
-                    self.own[function] += count
-                    self.lines[f"{short(source)}:{line}  in {function}"] += count
-                is_call = False
-
-
-def short(path):
-    return re.sub(r".*/(registry/src/[^/]*|library)/", "", path).replace(places.ROOT + "/", "")
-
-
-def build():
-    """The contender with a library that has symbols."""
-    target = os.path.join(places.BUILT, "profile-target")
-    run(
-        *[
-            os.environ.get("CARGO", "cargo"),
-            "rustc",
-            "--quiet",
-            "--release",
-            "--lib",
-            "--crate-type",
-            "cdylib",
-        ],
-        *["--locked", "--target-dir", target],
-        cwd=places.ROOT,
-        env={**os.environ, "CARGO_PROFILE_RELEASE_STRIP": "none", "CARGO_PROFILE_RELEASE_DEBUG": "1"},
-        timeout=1800,
-    )
-    contenders.build_counted()
-    folder = os.path.join(places.BUILT, "profile-lib")
-    os.makedirs(folder, exist_ok=True)
-    link = os.path.join(folder, "libcouchdrop.so.1")
-    if not os.path.islink(link):
-        os.symlink(os.path.join(target, "release", "libcouchdrop.so"), link)
-    return folder
-
-
-def profile(command, logins, library, folder):
-    out = os.path.join(folder, str(logins))
-    run(
-        *["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *command, str(logins)],
-        # Before the program's own path: what it was linked with.
-        env={"PATH": os.environ["PATH"], "LD_PRELOAD": os.path.join(library, "libcouchdrop.so.1")},
-    )
-    return Profile(out)
-
-
-def print_difference(heading, many, few):
-    print(f"\n{heading}")
-    each = {name: (count - few[name]) / (MANY - FEW) for name, count in many.items()}
-    for name, count in sorted(each.items(), key=lambda item: -item[1])[:MOST]:
-        print(f"{count:9.0f}  {name}")
+HEADINGS = {"own": "its own", "whole": "with what it calls", "lines": "by source line"}
 
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    library = build()
+    contenders.build_counted()
+    library = profile.build()
     with tempfile.TemporaryDirectory() as work, Service(work) as service:
         for scheme, kind in (("HTTP", None), ("HTTPS", "rsa")):
             command = contenders.command(contenders.OURS, service.url(kind), service.ca_file(kind))
-            few, many = (profile(command, logins, library, work) for logins in (FEW, MANY))
-            for heading in ("own", "whole", "lines"):
-                what = {"own": "its own", "whole": "with what it calls", "lines": "by source line"}[heading]
-                title = f"{scheme}, instructions of a warm login, {what}"
-                print_difference(title, getattr(many, heading), getattr(few, heading))
+            for kind_of_count, counts in profile.of_a_login(command, library, work).items():
+                print(f"\n{scheme}, instructions of a warm login, {HEADINGS[kind_of_count]}")
+                for name, count in sorted(counts.items(), key=lambda item: -item[1])[:MOST]:
+                    print(f"{count:9.0f}  {name}")
 
 
 if __name__ == "__main__":

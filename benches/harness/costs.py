@@ -19,19 +19,22 @@ def tool(name):
 
 
 def launch(command, env=None):
-    """One process from start to end, which must print the token. Milliseconds and KiB."""
+    """One process from start to end, which must print the token. Milliseconds, KiB and page faults."""
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as said:
-        line, _ = run(tool("launch"), said.name, *command, env=env or {})
+        figures = _launch(said.name, command, env)
         if service.TOKEN not in said.read():
             raise RuntimeError(f"{command}: no token")
-    wall, cpu, resident = map(int, line.split())
-    return {"wall": wall / 1e6, "cpu": cpu / 1e3, "resident": resident}
+    return figures
 
 
 def launch_without_login(command, env=None):
     """As `launch`, for a process that logs nobody in."""
-    wall, cpu, resident = map(int, run(tool("launch"), "/dev/null", *command, env=env or {})[0].split())
-    return {"wall": wall / 1e6, "cpu": cpu / 1e3, "resident": resident}
+    return _launch("/dev/null", command, env)
+
+
+def _launch(output, command, env):
+    wall, cpu, resident, faults = map(int, run(tool("launch"), output, *command, env=env or {})[0].split())
+    return {"wall": wall / 1e6, "cpu": cpu / 1e3, "resident": resident, "faults": faults}
 
 
 def percentile(ordered, part):

@@ -173,6 +173,35 @@ GROUPS = {
 }
 
 
+# Why a goal is missed where it is, by how its row begins. Each says where on the page that is seen.
+REASONS = {
+    "cold over TLS, wall: at most 1.05 of the floor": "as with CPU.",
+    "cold over TLS, CPU: at most 1.05 of the floor": (
+        "the floor is one program; the library is a shared object beside one, which the loader opens, maps, "
+        "relocates and binds (*The library* says what that takes by itself), and it is larger by what the floor "
+        "leaves out, so that more pages are touched (*page faults* in the table). Instructions differ "
+        "little: both spend them in ring and rustls."
+    ),
+    "warm HTTPS, CPU": (
+        "two system calls more than the floor makes (*Counts*): a look at the kept connection before a password "
+        "is written to it, and a wait that a deadline, a cancel handle and a signal can end, where the floor "
+        "blocks in a read. The rest is checks that the floor does without (*Where a warm login spends its "
+        "instructions*). None of it is given up for a ratio."
+    ),
+    "throughput over HTTPS: at least 0.95 of the floor": "as with the CPU of a warm login over HTTPS.",
+    "Python, import and a login": (
+        "the package's modules and prototypes are imported after ctypes (*The library* has the part of that), "
+        "and a handshake is waited for, which `import ctypes` alone has not. What is seldom needed, such as "
+        "asyncio, enum and logging, is imported when it is asked for already."
+    ),
+    "an IPv6 black hole": "the delay before the next address is tried (RFC 8305), and the time of its timer.",
+}
+
+
+def reason(goal):
+    return next((why for start, why in REASONS.items() if goal.startswith(start)), "not looked into yet.")
+
+
 def judge(groups):
     """The rows (goal, figures, reached) of all groups that were measured."""
     goals = Goals()

@@ -50,6 +50,10 @@ def _goals(groups):
     lines = [f"{reached} of {len(rows)} goals reached.", ""]
     lines += ["| " + " | ".join(head) + " |", "| --- | --- | --- |"]
     lines += [f"| {goal} | {figure} | {_verdict(is_reached)} |" for goal, figure, is_reached in rows]
+    missed = [(goal, goals.reason(goal)) for goal, _, is_reached in rows if is_reached is False]
+    if missed:
+        lines += ["", "### What is not reached, and why", ""]
+        lines += [f"- {goal}: {why}" for goal, why in missed]
     return "\n".join(lines)
 
 
@@ -62,6 +66,8 @@ def _cold(figures):
         "",
         *(f"{what}, {KINDS[kind]}" for kind in figures for what in ("wall ms", "CPU ms")),
         "peak memory, MB",
+        "page faults",
+        "instructions, million",
         "of libcurl, wall",
     ]
     rows = []
@@ -70,13 +76,16 @@ def _cold(figures):
         for by_name in figures.values():
             cells += [_spread(by_name[name]["wall"]), _spread(by_name[name]["cpu"])]
         cells.append(_number(median(one["resident"]) * 1024 / 1e6))
+        cells.append(f"{median(one['faults']):.0f}")
+        cells.append(f"{one['instructions'][0] / 1e6:.2f}" if "instructions" in one else "")
         # Measured in the same rounds, or not compared.
         same = len(one["wall"]) == len(figures["ecdsa"][LIBCURL]["wall"])
         cells.append(_number(ratio(one["wall"], figures["ecdsa"][LIBCURL]["wall"])) if same else "")
         rows.append(cells)
     return f"""## Cold: process start to token
 
-One process, one login over TLS 1.3, nothing kept from before. The chains are of three certificates each.
+One process, one login over TLS 1.3, nothing kept from before. The chains are of three certificates each. Memory,
+page faults and instructions (callgrind, in user space) are those of ECDSA.
 
 {picture}
 
@@ -152,6 +161,20 @@ allocation of each is the program's own copy of the token. `make test` checks th
 {picture}
 
 {_table(head, rows)}
+"""
+
+
+def _profile(figures):
+    rows = [
+        [f"`{name.replace('|', '/')}`", f"{count:,.0f}", f"{100 * count / figures['all']:.1f} %"]
+        for name, count in figures["functions"]
+    ]
+    return f"""## Where a warm login spends its instructions
+
+Over HTTPS, by function, each without what it calls; all together {figures["all"]:,.0f}. `make profile` says it by source
+line too.
+
+{_table(["function", "instructions", "of all"], rows)}
 """
 
 
@@ -357,6 +380,7 @@ SECTIONS = {
     "cold": _cold,
     "warm": _warm,
     "counts": _counts,
+    "profile": _profile,
     "many": _many,
     "growth": _growth,
     "network": _network,

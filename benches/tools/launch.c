@@ -2,8 +2,8 @@
  * Runs a program and says what it cost: launch OUTPUT PROGRAM ARGUMENT...
  *
  * Its standard output goes to OUTPUT; a line with the nanoseconds from start to end, the
- * microseconds of processor time and the largest resident set in KiB is printed. This process is
- * small, since what a child was before it became the program counts as the child's.
+ * microseconds of processor time, the largest resident set in KiB and the page faults is printed.
+ * This process is small, since what a child was before it became the program counts as the child's.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ int main(int count, char **arguments) {
     if (child < 0 || wait4(child, &status, 0, &usage) != child)
         return 1;
     long long wall = nanoseconds() - start;
-    printf("%lld %lld %ld\n", wall, microseconds(usage.ru_utime) + microseconds(usage.ru_stime),
-           usage.ru_maxrss);
+    printf("%lld %lld %ld %ld\n", wall, microseconds(usage.ru_utime) + microseconds(usage.ru_stime),
+           usage.ru_maxrss, usage.ru_minflt + usage.ru_majflt);
     return status != 0;
 }

@@ -1,5 +1,5 @@
 //! Happy Eyeballs (RFC 8305, sections 4 and 5): addresses of both families in turn, the next one tried when one has
-//! failed or 250 ms have passed; the first connection wins.
+//! failed or 200 ms have passed; the first connection wins.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,8 @@ use crate::failure::{Failure, Phase};
 use crate::wire::connection::describe;
 use crate::wire::wait;
 
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// RFC 8305 recommends 250 ms and allows 100 ms to 2 s; libcurl waits as long as this.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(200);
 
 /// Addresses that have failed this login, in a connect or a handshake: they are tried last.
 pub type Failed = Vec<SocketAddr>;

@@ -1,12 +1,13 @@
 """What is measured, each a module with `measure(service)`, which returns figures that JSON can hold."""
 
-from . import cold, counts, growth, library, many, network, store, warm
+from . import cold, counts, growth, library, many, network, profile, store, warm
 
 # In the order of the report.
 ALL = {
     "cold": cold,
     "warm": warm,
     "counts": counts,
+    "profile": profile,
     "many": many,
     "growth": growth,
     "network": network,

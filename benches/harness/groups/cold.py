@@ -15,7 +15,7 @@ from ..contenders import (
     URLLIB,
     command,
 )
-from ..costs import launch, launch_without_login
+from ..costs import instructions, launch, launch_without_login
 from ..rounds import interleave
 
 COMPILED = (OURS, OURS_ARCHIVE, FLOOR, LIBCURL, CURL, OURS_GO, NETHTTP)
@@ -34,4 +34,7 @@ def measure(service):
         interpreted = {name: case(name, kind) for name in PYTHON}
         interpreted[IMPORT_CTYPES] = lambda: launch_without_login(command(IMPORT_CTYPES, "", ""))
         figures[kind] = {**interleave(61, compiled), **interleave(21, interpreted)}
+        for name in (OURS, OURS_ARCHIVE, FLOOR, LIBCURL):
+            whole = command(name, service.url(kind), service.ca_file(kind))
+            figures[kind][name]["instructions"] = [instructions(whole, 1)]
     return figures
