@@ -1,8 +1,8 @@
 """What hatchling can't know: the library that a wheel carries, and the platform that this makes it for.
 
 COUCHDROP_WHEEL_LIBRARY names a folder; what is in it becomes couchdrop/_lib. The wheel is tagged for this
-machine, or as COUCHDROP_WHEEL_PLATFORM says (``manylinux_2_17_x86_64``). Without a folder the wheel is for any
-platform, and takes the system's library.
+machine, or as COUCHDROP_WHEEL_PLATFORM says (``manylinux_2_17_x86_64``). Without a folder the wheel is for
+any platform, and takes the system's library.
 """
 
 import os

@@ -15,11 +15,12 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(os.path.dirname(PACKAGE))
 HEADER = os.path.join(ROOT, "include", "couchdrop.h")
 
-# With COUCHDROP_TEST_INSTALLED set, the package is the one that this Python has, with the library that it finds.
+STAGED = os.path.join(ROOT, "target", "stage", "lib", "libcouchdrop.so.1")
+
+# With COUCHDROP_TEST_INSTALLED set, the package is the one that this Python has, with the library it finds.
 if "COUCHDROP_TEST_INSTALLED" not in os.environ:
-    os.environ.setdefault("COUCHDROP_LIBRARY", os.path.join(ROOT, "target", "stage", "lib", "libcouchdrop.so.1"))
-    # Programs that a test starts may have another folder.
-    os.environ["COUCHDROP_LIBRARY"] = os.path.abspath(os.environ["COUCHDROP_LIBRARY"])
+    # Absolute, since programs that a test starts may have another folder.
+    os.environ["COUCHDROP_LIBRARY"] = os.path.abspath(os.environ.get("COUCHDROP_LIBRARY", STAGED))
     os.environ["PYTHONPATH"] = PACKAGE
     sys.path.insert(0, PACKAGE)
 
