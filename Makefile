@@ -156,6 +156,12 @@ uninstall: ## Remove what `make install` put there
 	  DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' ABI='$(ABI)' \
 	  scripts/uninstall
 
+.PHONY: docs
+docs: ## Build reference and guides as one site, target/docs/index.html
+	@scripts/setup docs
+	@$(MAKE) --no-print-directory lib
+	@scripts/docs
+
 .PHONY: figures
 figures: lib ## Write the figures in the documentation anew, from where they were measured or are set
 	@scripts/with-stand-in $(PYTHON) tests/docs/run.py --figures

@@ -65,9 +65,9 @@ func WithCAFile(path string) Option {
 	})
 }
 
-// WithProxy sets the proxy: [http://][USER:PASSWORD@]HOST[:PORT], or the same with socks5:// (names looked up here) or
-// socks5h:// (by the proxy). Where nothing is set the environment decides, when the first call is made: HTTPS_PROXY,
-// ALL_PROXY and NO_PROXY. Bad ones are [ErrInvalidURL] or [ErrInsecureURL].
+// WithProxy sets the proxy: [USER:PASSWORD@]HOST[:PORT] (HTTP CONNECT, and http:// may stand before it), or the same after
+// socks5:// (names looked up here) or socks5h:// (by the proxy). Where nothing is set the environment decides, when the
+// first call is made: HTTPS_PROXY, ALL_PROXY and NO_PROXY. Bad ones are [ErrInvalidURL] or [ErrInsecureURL].
 func WithProxy(url string) Option {
 	return withString("The proxy's URL", url, func(s *settings, url *C.char, failure **C.cd_error) C.cd_code {
 		return C.cd_options_set_proxy(s.options, url, failure)

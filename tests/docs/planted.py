@@ -229,7 +229,7 @@ MEASURED = """## Some figures
 
 def main():
     world = World()
-    figures.MEASURED["measured"] = "target/docs/measured.md"
+    figures.MEASURED["measured"] = "target/blocks/measured.md"
     (ROOT / figures.MEASURED["measured"]).write_text(MEASURED, encoding="utf-8")
     sound = Page("docs/planted.md", SOUND)
     codes = world.facts.codes.items()

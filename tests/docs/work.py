@@ -48,7 +48,7 @@ class World:
     def __init__(self):
         self.stand_in = os.environ["COUCHDROP_STAND_IN"]
         self.stage = ROOT / "target/stage"
-        self.cache = ROOT / "target/docs/blocks"
+        self.cache = ROOT / "target/blocks"
         self.cache.mkdir(parents=True, exist_ok=True)
         self._scratch = tempfile.TemporaryDirectory()
         self.scratch = Path(self._scratch.name)

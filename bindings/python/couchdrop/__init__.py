@@ -8,6 +8,10 @@
 
 `Client` keeps connections for the next login and takes options; `authenticate_async` is for asyncio. What
 goes wrong raises a `CouchdropError` of a class that says what.
+
+Attributes:
+    ENVIRONMENT: for the option `proxy`: as the variables of the environment say, which is the default.
+    TOKEN_HEADER: the name of the header in which a request to the service carries a token.
 """
 
 from ._abi import TOKEN_HEADER

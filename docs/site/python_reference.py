@@ -1,0 +1,61 @@
+"""The reference of the Python package, by pdoc, and what of it nobody has explained."""
+
+import ast
+import inspect
+import sys
+import warnings
+from typing import Any
+
+import couchdrop
+import pdoc
+import pdoc.doc
+import pdoc.render
+
+
+def write(out):
+    """Writes the pages; returns what is wrong."""
+    pdoc.render.configure(docformat="google", show_source=False)
+    return _problems(lambda: pdoc.pdoc("couchdrop", output_directory=out))
+
+
+def _problems(make=lambda: None):
+    """What is not explained, and what pdoc warns of, while it makes the pages too."""
+    _where_they_are_defined()
+    # The type of a logger has it in a string, which pdoc evaluates where that type is used.
+    sys.modules["couchdrop._options"].Any = Any
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        problems = list(_undocumented(pdoc.doc.Module(couchdrop)))
+        make()
+    return problems + sorted({f"pdoc: {warning.message}" for warning in caught})
+
+
+def _where_they_are_defined():
+    """The package says that its classes are defined in `couchdrop`, for tracebacks; pdoc reads the sources."""
+    # Some modules are imported only now.
+    values = [getattr(couchdrop, name) for name in couchdrop.__all__]
+    modules = [module for name, module in sorted(sys.modules.items()) if name.startswith("couchdrop._")]
+    for value in values:
+        if isinstance(value, type):
+            for module in modules:
+                tree = ast.parse(inspect.getsource(module))
+                if any(isinstance(node, ast.ClassDef) and node.name == value.__name__ for node in tree.body):
+                    value.__module__ = module.__name__
+
+
+def _undocumented(namespace):
+    """Public names without an explanation: a docstring, or for an attribute a line in that of its class."""
+    for member in namespace.members.values():
+        if member.name.startswith("_"):
+            continue
+        explained = member.docstring.strip() or f"{member.name}:" in namespace.docstring
+        if not explained and not member.is_inherited:
+            yield f"{member.fullname}: public, but not explained"
+        if isinstance(member, pdoc.doc.Class):
+            yield from _undocumented(member)
+
+
+if __name__ == "__main__":
+    for problem in (problems := _problems()):
+        print(problem, file=sys.stderr)
+    sys.exit(1 if problems else 0)
