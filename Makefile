@@ -166,6 +166,11 @@ docs: ## Build reference and guides as one site, target/docs/index.html
 figures: lib ## Write the figures in the documentation anew, from where they were measured or are set
 	@scripts/with-stand-in $(PYTHON) tests/docs/run.py --figures
 
+.PHONY: pictures
+pictures: ## Draw docs/flow.svg and docs/demo.svg anew
+	@$(PYTHON) docs/flow.py
+	@$(MAKE) --no-print-directory demo | $(PYTHON) docs/demo.py
+
 .PHONY: fmt
 fmt: ## Format all sources
 	@scripts/fmt

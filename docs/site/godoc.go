@@ -91,10 +91,15 @@ func (p page) values(title string, values []*doc.Value) {
 		for _, name := range value.Names {
 			fmt.Printf("<a id=%q></a>", name)
 		}
+		own := value.Doc
+		if value.Decl.Lparen.IsValid() {
+			// What is said of a group says too little of one of it.
+			own = ""
+		}
 		for _, spec := range value.Decl.Specs {
 			spec := spec.(*ast.ValueSpec)
 			for _, name := range spec.Names {
-				explained(name.Name, spec.Doc.Text(), spec.Comment.Text())
+				explained(name.Name, own, spec.Doc.Text(), spec.Comment.Text())
 			}
 		}
 		p.declaration(value.Decl)
