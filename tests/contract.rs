@@ -1076,8 +1076,12 @@ fn a_ca_file_that_can_not_be_used_is_named_and_the_reason_given() {
         (env!("CARGO_TARGET_TMPDIR").to_owned(), "not a regular file"),
         ("/dev/null".to_owned(), "not a regular file"),
     ];
+    // With nothing in it: it takes no room on the disk.
+    let large = PathBuf::from(ca_file("large.pem", ""));
+    fs::File::options().write(true).open(&large).unwrap().set_len((64 << 20) + 1).unwrap();
+    let files = files.into_iter().chain([(large.to_str().unwrap().to_owned(), "is larger than 64 MiB")]);
     let options = Options::new();
-    for (path, why) in &files {
+    for (path, why) in &files.collect::<Vec<_>>() {
         let error = options.set_ca_file(path).map(drop).expect_err(path);
         assert_eq!(error.code, CD_ERR_CA_FILE, "{path}");
         assert!(error.message.starts_with(&format!("The CA file {path} ")), "{}", error.message);

@@ -321,6 +321,10 @@ mod tests {
             ("192.0.2.7", "2.7", false),
             ("[2001:db8::1]", "2001:db8::/32", true),
             ("[2001:db8::1]", "2001:db9::/32", false),
+            ("[2001:db8::1]", "2001:db8::1", true),
+            ("[2001:db8::1]", "2001:db8::1/128", true),
+            ("[2001:db8::1]", "2001:db8::2/128", false),
+            ("[2001:db8::1]", "2001:db8::1/129", false),
         ] {
             assert_eq!(is_excepted(&host(name), exceptions), expected, "{name} in {exceptions}");
         }

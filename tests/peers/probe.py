@@ -49,13 +49,17 @@ class Probe:
 
     def close(self):
         self._guard.cancel()
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
+        # It ends with its input, but for one that is held in a call.
         try:
             self._process.stdin.close()
         except BrokenPipeError:
             pass
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
 
     def end(self):
         """Has the program return from main(), and waits until it is gone; gives its status."""
