@@ -62,22 +62,19 @@ for line in sys.stdin:
 
 /// None where there is no Python; where nothing may be skipped there has to be one.
 static PYTHON: LazyLock<Option<Mutex<Python>>> = LazyLock::new(|| {
-    let name = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
-    let started = Command::new(&name)
-        .args(["-I", "-c", READER])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
+    let name = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let started =
+        Command::new(&name).args(["-I", "-c", READER]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     match started {
         Ok(mut child) => {
             let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
             Some(Mutex::new(Python { _child: child, to, from }))
         }
         Err(error) if std::env::var_os("CI").is_none() => {
-            eprintln!("skipped: {} can't be started: {error}", name.display());
+            eprintln!("skipped: {name} can't be started: {error}");
             None
         }
-        Err(error) => panic!("{} can't be started: {error}", name.display()),
+        Err(error) => panic!("{name} can't be started: {error}"),
     }
 });
 
@@ -130,12 +127,11 @@ struct Moment {
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const DAYS: [&str; 7] =
-    ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"]; // the first was a Thursday
+const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"]; // the first was a Thursday
 
 fn moment() -> impl Strategy<Value = Moment> {
-    (1970..=9999_i64, 1..=12_i64, 1..=31_i64, 0..24_i64, 0..60_i64, 0..60_i64, 0..3)
-        .prop_map(|(year, month, day, hour, minute, second, form)| {
+    (1970..=9999_i64, 1..=12_i64, 1..=31_i64, 0..24_i64, 0..60_i64, 0..60_i64, 0..3).prop_map(
+        |(year, month, day, hour, minute, second, form)| {
             let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
             let length = days_since_1970(next.0, next.1, 1) - days_since_1970(year, month, 1);
             let day = day.min(length);
@@ -149,7 +145,8 @@ fn moment() -> impl Strategy<Value = Moment> {
                 _ => format!("{}, {day:02} {month} {year} {time} GMT", &name[..3]),
             };
             Moment { since_1970: ((days * 24 + hour) * 60 + minute) * 60 + second, written }
-        })
+        },
+    )
 }
 
 struct Fraction(f64);

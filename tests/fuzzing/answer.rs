@@ -54,7 +54,7 @@ pub struct Failed {
 
 /// Sends a request to whom says these pieces.
 pub fn read(pieces: Vec<Piece>, ending: Ending, limit: usize) -> Read {
-    let silent = pieces.is_empty();
+    let silent = pieces.iter().all(|piece| piece.bytes.is_empty());
     let (connection, mut speaker) = speaker::connected(pieces, ending);
     let done = turns::with(&mut speaker, |call| exchange(call, connection, &REQUEST.0, &REQUEST.1, limit));
     check_request(&speaker, ending);
@@ -108,7 +108,8 @@ impl Read {
         match (&self.done, &other.done) {
             (Ok(one), Ok(other)) if one.status != 200 => {
                 assert_eq!((one.status, &one.retry_after), (other.status, &other.retry_after));
-                let (short, long) = if one.body.len() < other.body.len() { (one, other) } else { (other, one) };
+                let (short, long) =
+                    if one.body.len() < other.body.len() { (one, other) } else { (other, one) };
                 assert!(long.body.starts_with(&short.body), "{one:?}, {other:?}");
             }
             (one, other) => assert_eq!(one, other, "cut otherwise"),

@@ -67,7 +67,10 @@ fn check_records(mut came: &[u8]) {
     const LARGEST_FINISHED: usize = 4 + 48 + 1 + 16;
     while let Some(([kind, 3, _, high, low], rest)) = came.split_first_chunk() {
         let length = usize::from(*high) << 8 | usize::from(*low);
-        assert!(matches!(kind, 20..=22) || *kind == 23 && length <= LARGEST_FINISHED, "a record of type {kind}");
+        assert!(
+            matches!(kind, 20..=22) || *kind == 23 && length <= LARGEST_FINISHED,
+            "a record of type {kind}"
+        );
         came = rest.get(length..).expect("a whole record");
     }
     assert!(came.is_empty(), "no record: {came:?}");

@@ -59,10 +59,8 @@ pub fn holds(input: &[u8]) {
     check_first(&first, secure);
 
     server.blurt();
-    let good = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{{\"token\":\"{SECOND}\"}}",
-        SECOND.len() + 12
-    );
+    let good =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{{\"token\":\"{SECOND}\"}}", SECOND.len() + 12);
     server.answers = vec![vec![Piece { bytes: good.into_bytes(), past_tls: false }]; 2].into();
     let (second, _) = login(&service, &mut server);
     let second = second.unwrap_or_else(|report| panic!("the second login failed: {report:?}"));

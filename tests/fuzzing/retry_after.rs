@@ -32,7 +32,9 @@ pub fn holds(input: &[u8]) {
 
 /// Digits as a number, where 63 bits hold it.
 fn number(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0_i64, |number, digit| number.checked_mul(10)?.checked_add(i64::from(digit - b'0')))
+    digits
+        .iter()
+        .try_fold(0_i64, |number, digit| number.checked_mul(10)?.checked_add(i64::from(digit - b'0')))
 }
 
 /// Seconds since 1970 of a date in the form that is preferred: `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -42,7 +44,8 @@ fn imf_date(text: &[u8]) -> Option<i64> {
     let [_, day, month, year, hour, minute, second, "GMT"] = fields[..] else { return None };
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = months.iter().position(|name| *name == month)? as i64 + 1;
-    let number = |text: &str| text.parse::<i64>().ok();
+    // As wide as the form has them: no year is so far off that its days can't be counted.
+    let number = |text: &str| text.parse::<i64>().ok().filter(|_| matches!(text.len(), 2 | 4));
     let days = days_since_1970(number(year)?, month, number(day)?);
     Some(((days * 24 + number(hour)?) * 60 + number(minute)?) * 60 + number(second)?)
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `ff` | a cut: what follows is sent once the other side waits for more |
 //! | `fe` | the end of an answer |
-//! | `fd n` | what came since the last mark stands here 2 to the power of `n % 16` times |
+//! | `fd n` | what came since the last mark, this one too, stands here 2 to the power of `n % 16` times |
 //! | `fc` | a cut; what follows goes past TLS |
 //! | `fb x` | the byte `x`, whatever it is |
 //!

@@ -161,8 +161,9 @@ impl Speaker {
         }
         // A byte that the socket did not take is not distorted twice.
         self.distortions.retain(|(place, _)| *place >= self.sent + now);
-        let Some(mut socket) = self.socket.as_ref() else { return };
-        let count = match socket.write(&self.outgoing[..now]) {
+        let Some(socket) = self.socket.as_ref() else { return };
+        // Under libFuzzer SIGPIPE kills: the library must never cause it, and this side may not either.
+        let count = match socket.send_with_flags(&self.outgoing[..now], libc::MSG_NOSIGNAL) {
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
             // The client has closed it.

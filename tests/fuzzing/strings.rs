@@ -45,7 +45,7 @@ pub fn holds(input: &[u8]) {
     let mut index = 0;
     let mut next = || {
         let mut text = strings.next().unwrap_or_default().to_vec();
-        if *long & 15 == index {
+        if *long < 32 && *long & 15 == index {
             text.resize(MOST_STRING_BYTES + usize::from(long & 16 != 0), b'a');
         }
         text.push(0);
@@ -99,11 +99,12 @@ impl Text {
 
 fn check_setters(strings: &Strings) {
     let options = cd_options_new();
-    let set = |setter: unsafe extern "C" fn(*mut cd_options, *const c_char, *mut *mut cd_error) -> cd_code,
-               text: &Text| {
-        // SAFETY: both are live, and the string ends in a NUL.
-        call(|error| unsafe { setter(options, text.pointer(), error) })
-    };
+    let set =
+        |setter: unsafe extern "C" fn(*mut cd_options, *const c_char, *mut *mut cd_error) -> cd_code,
+         text: &Text| {
+            // SAFETY: both are live, and the string ends in a NUL.
+            call(|error| unsafe { setter(options, text.pointer(), error) })
+        };
     let (base_url, proxy) = (&strings.base_url, &strings.proxy);
     let base = base_url.refusal().map_or_else(|| BaseUrl::parse(base_url.text()).map_err(|f| f.code()), Err);
     let plain = base.as_ref().is_ok_and(|base| !base.https);
@@ -266,8 +267,11 @@ const TOKEN: &str = "0e2b6f14-5ad2-4c9e-b1f8-7a3c2d9e4f60";
 
 struct Server {
     url: String,
-    seen: Arc<Mutex<Vec<(Vec<u8>, Vec<u8>)>>>,
+    seen: Arc<Mutex<Vec<Request>>>,
 }
+
+/// Head and body.
+type Request = (Vec<u8>, Vec<u8>);
 
 /// It has a thread of its own: these calls take their time from the system.
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
@@ -283,7 +287,7 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
     server
 });
 
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<(Vec<u8>, Vec<u8>)>>) {
+fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>) {
     let mut came = Vec::new();
     let mut part = vec![0; 256 << 10];
     loop {
@@ -303,7 +307,7 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<(Vec<u8>, Vec<u8>)>>) {
     let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
 }
 
-fn whole(came: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+fn whole(came: &[u8]) -> Option<Request> {
     let end = came.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let (head, body) = came.split_at(end);
     let text = String::from_utf8_lossy(head);

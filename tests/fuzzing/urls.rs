@@ -50,6 +50,17 @@ fn check_base(text: &str) -> Option<BaseUrl> {
         assert_eq!(uri.path().trim_end_matches('/'), base.prefix, "{text}");
         assert_eq!(uri.query(), None);
     }
+    // Nobody has to mend what was written: behind the host come digits alone, and the path.
+    let (_, rest) = text.split_once("://").expect("a scheme");
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host =
+        authority.find(']').map_or_else(|| authority.find(':').unwrap_or(authority.len()), |end| end + 1);
+    let port = authority[host..].strip_prefix(':');
+    assert!(
+        port.map_or(host == authority.len(), |port| port.bytes().all(|byte| byte.is_ascii_digit())),
+        "{text}"
+    );
+    assert_eq!(path.trim_end_matches('/'), base.prefix, "{text}");
     Some(base)
 }
 
