@@ -1,0 +1,156 @@
+//! Faults of the network between the library and a server over TLS: it cuts a login at any byte of either direction,
+//! falls silent, lets bytes through one by one, or brings them late, next to those of other logins.
+
+mod hostile;
+
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use couchdrop::failure::cd_code::*;
+use hostile::Step::{Echo, Repeat, Request};
+use hostile::{
+    Client, End, GOOD_PATH, Hostile, Link, Network, PASSWORD, Path, good_server, good_server_but, serve,
+    token,
+};
+use rustls::ProtocolVersion;
+use rustls::version::{TLS12, TLS13};
+
+const THREADS: usize = 8;
+
+/// Does `work` for each of these, on a few threads.
+fn for_each<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(one);
+                }
+            });
+        }
+    });
+}
+
+/// Bytes that a signature makes a handshake longer or shorter.
+const VARYING: usize = 8;
+
+#[test]
+fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_taken() {
+    for (version, to_server) in [(&TLS13, true), (&TLS13, false), (&TLS12, true), (&TLS12, false)] {
+        let tls = good_server_but(&[version], |config| config.send_tls13_tickets = 0);
+        let server = Hostile::tls(tls, vec![serve(token("whole"))]);
+
+        let network = Network::new(server.address(), |_| GOOD_PATH);
+        let client = Client::new(&network.url());
+        assert_eq!(client.login().expect_token(), "whole");
+        let whole = if to_server { network.passed().0 } else { network.passed().1 };
+        drop(client);
+
+        // Each place has one end under TLS 1.3, the other under 1.2.
+        let resets = usize::from(version.version == ProtocolVersion::TLSv1_3);
+        let end = |after| if after % 2 == resets { End::Reset } else { End::Close };
+        let cuts: Vec<_> = (0..whole).map(|after| (after, end(after))).collect();
+        assert!(cuts.len() > 500, "{} cuts", cuts.len());
+        let taken = AtomicUsize::new(0);
+        for_each(&cuts, |&(after, end)| {
+            let cut = Link::Cut(after, end);
+            let path = if to_server {
+                Path { to_server: cut, ..GOOD_PATH }
+            } else {
+                Path { to_client: cut, ..GOOD_PATH }
+            };
+            let network = Network::new(server.address(), move |_| path);
+            let outcome = Client::new(&network.url()).login();
+            assert_eq!(network.connections(), 1);
+            if !to_server && after + VARYING > whole && outcome.token.as_deref() == Some("whole") {
+                return;
+            }
+            let what = format!("{version:?}, {path:?} of {whole}: {outcome:?}");
+            assert_eq!(outcome.code, CD_ERR_CONNECTION_LOST as i32, "{what}");
+            assert!(outcome.attempts <= 1 && matches!(outcome.http_status, 0 | 200), "{what}");
+            taken.fetch_add(outcome.attempts as usize, Ordering::Relaxed);
+        });
+        assert!(taken.into_inner() > 10, "none was cut once its request was under way");
+
+        let seen = server.wait(|seen| seen.len() > cuts.len() && seen.iter().all(|seen| seen.over));
+        let requests = seen[1..].iter().map(|seen| seen.requests).sum::<usize>();
+        // What was cut on its way to the server is no request there, and none is sent twice.
+        assert!(
+            requests <= if to_server { 0 } else { cuts.len() },
+            "{requests} requests of {} logins",
+            cuts.len()
+        );
+    }
+}
+
+#[test]
+fn a_network_that_falls_silent_ends_a_login_at_its_deadline_and_the_next_one_is_none_the_worse() {
+    const DEADLINE: Duration = Duration::from_millis(300);
+    let server = Hostile::tls(good_server(), vec![serve(token("whole"))]);
+    let network = Network::new(server.address(), |_| GOOD_PATH);
+    let client = Client::new(&network.url());
+    assert_eq!(client.login().expect_token(), "whole");
+    let (to_server, to_client) = network.passed();
+    drop((client, network));
+
+    let places = |whole: usize| (0..16).map(move |place| (whole - VARYING) * place / 15);
+    let mut paths: Vec<_> =
+        places(to_server).map(|after| Path { to_server: Link::Stall(after), ..GOOD_PATH }).collect();
+    paths.extend(places(to_client).map(|after| Path { to_client: Link::Stall(after), ..GOOD_PATH }));
+    paths.push(Path { to_client: Link::Late(2 * DEADLINE), ..GOOD_PATH });
+    paths.push(Path { to_server: Link::Late(2 * DEADLINE), ..GOOD_PATH });
+    for_each(&paths, |&path| {
+        let network = Network::new(server.address(), move |index| if index == 0 { path } else { GOOD_PATH });
+        let client = Client::new(&network.url());
+        let outcome = client.login_within(DEADLINE.as_millis() as u32).expect(CD_ERR_TIMEOUT);
+        let late = outcome.elapsed.checked_sub(DEADLINE).expect("not before its deadline");
+        assert!(late < Duration::from_secs(1), "{path:?}: {late:?} too late");
+        assert_eq!(client.login().expect_token(), "whole", "{path:?}");
+        assert_eq!(network.connections(), 2, "{path:?}");
+    });
+}
+
+#[test]
+fn a_login_that_comes_through_byte_by_byte_succeeds() {
+    for version in [&TLS13, &TLS12] {
+        let server = Hostile::tls(good_server_but(&[version], |_| {}), vec![serve(token("whole"))]);
+        let path = Path { to_server: Link::Throttled, to_client: Link::Throttled };
+        let network = Network::new(server.address(), move |_| path);
+        let client = Client::new(&network.url());
+        for _ in 0..2 {
+            assert_eq!(client.login().expect_token(), "whole");
+        }
+        assert_eq!(network.connections(), 1);
+    }
+}
+
+/// Answers take about as long as logins have: some come in time, some when their logins have just given up and others
+/// are under way.
+#[test]
+fn answers_that_come_late_next_to_others_reach_their_own_logins_or_nobody() {
+    let server = Hostile::tls(good_server(), vec![vec![Repeat(vec![Request, Echo])]]);
+    let network = Network::new(server.address(), |index| {
+        let late = Duration::from_millis([10, 25, 40][index % 3]);
+        Path { to_client: Link::Late(late), ..GOOD_PATH }
+    });
+    let client = Client::new(&network.url());
+    let (given, gave_up) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let logins: Vec<usize> = (0..240).collect();
+    for_each(&logins, |number| {
+        let username = format!("account.{number}");
+        // Every third one has a deadline of its own.
+        let timeout = if number % 3 == 0 { 5 + number % 50 } else { 0 };
+        let outcome = client.login_with(ptr::null(), timeout as u32, &username, PASSWORD);
+        if timeout > 0 && outcome.code == CD_ERR_TIMEOUT as i32 {
+            gave_up.fetch_add(1, Ordering::Relaxed);
+        } else {
+            assert_eq!(outcome.expect_token(), username);
+            given.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    drop(client);
+    let (given, gave_up) = (given.into_inner(), gave_up.into_inner());
+    assert!(given >= 160 && gave_up > 10, "{given} had their answers, {gave_up} gave up");
+}

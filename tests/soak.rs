@@ -1,0 +1,284 @@
+//! Logins without end: 16 threads share one handle against a server over TLS that fails as if at random. Each login
+//! ends as its own account's must, with its own token or its own words of refusal; and after a warm-up neither
+//! memory, descriptors nor threads grow.
+//!
+//! `SOAK_LOGINS` says how many; `make soak` makes a million. The server has a process of its own, so that what is
+//! measured is what logs in.
+
+mod common;
+mod hostile;
+mod unsteady;
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::TcpListener;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use common::{Login, Options, PATIENCE};
+use couchdrop::failure::cd_code::*;
+use unsteady::{Account, Fate, IMPATIENT_MS, LONG_WAIT};
+
+const THREADS: usize = 16;
+const PHASES: u64 = 8;
+
+/// What idle connections, of which there are now more and now fewer, may take up: 16 of them, with their buffers.
+const POOLED_BYTES: i64 = THREADS as i64 * (32 << 10);
+/// What the heap may hold more than before once all is freed.
+const LEFT_BYTES: i64 = 32 << 10;
+/// Pages that the allocator keeps, more or fewer of them from time to time.
+const RESIDENT_BYTES: i64 = 4 << 20;
+
+/// `SOAK_LOGINS` for a longer run.
+fn logins() -> u64 {
+    std::env::var("SOAK_LOGINS").ok().and_then(|count| count.parse().ok()).unwrap_or(4_000)
+}
+
+#[test]
+fn logins_without_end_get_their_own_answers_and_nothing_grows() {
+    let server = Server::start();
+    let threads = Usage::now().threads;
+    let started = Instant::now();
+    let count = logins();
+    let next = AtomicU64::new(0);
+    let tally = Tally::default();
+
+    let warm_up = server.options();
+    run(&warm_up, &next, count / 10, &tally);
+    drop(warm_up);
+    let before = Usage::once_settled(threads);
+
+    let options = server.options();
+    let mut phases = Vec::new();
+    for phase in 1..=PHASES {
+        let until = count / 10 + (count - count / 10) * phase / PHASES;
+        run(&options, &next, until, &tally);
+        phases.push(Usage::once_settled(threads));
+    }
+    drop(options);
+    let after = Usage::once_settled(threads);
+
+    let seconds = started.elapsed().as_secs_f64();
+    for usage in [&before].into_iter().chain(&phases).chain([&after]) {
+        println!("{usage:?}");
+    }
+    tally.check(count);
+    let (first, last) = (&phases[0], &phases[PHASES as usize - 1]);
+    for phase in &phases {
+        // One idle connection for each thread at most.
+        assert!((before.descriptors..=before.descriptors + THREADS as i64).contains(&phase.descriptors));
+        assert_eq!(phase.threads, threads);
+        assert!((first.heap - phase.heap).abs() <= POOLED_BYTES, "the heap grows");
+        assert!(phase.resident - first.resident <= RESIDENT_BYTES, "memory grows");
+    }
+    assert_eq!((after.descriptors, after.threads), (before.descriptors, threads));
+    assert!(after.heap - before.heap <= LEFT_BYTES, "the heap keeps {} bytes", after.heap - before.heap);
+    println!("{count} logins, {} of another account, in {seconds:.0} s", tally.crossed());
+    println!(
+        "growth after the warm-up: {} bytes of heap once all is freed, {} KiB resident, {} descriptors, {} threads",
+        after.heap - before.heap,
+        (last.resident - first.resident) >> 10,
+        after.descriptors - before.descriptors,
+        after.threads - threads,
+    );
+}
+
+/// Logs in on all threads at once until the number of logins is `until`.
+fn run(options: &Options, next: &AtomicU64, until: u64, tally: &Tally) {
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let Ok(number) = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |number| {
+                        (number < until).then_some(number + 1)
+                    }) else {
+                        return;
+                    };
+                    let account = Account(number);
+                    tally.note(account, log_in(options, account));
+                }
+            });
+        }
+    });
+}
+
+/// How a login ended, where it ended as it must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum End {
+    Token,
+    Refused,
+    Lost,
+    TimedOut,
+}
+
+/// Logs in; Err where it ended in another way than this account's fate is.
+fn log_in(options: &Options, account: Account) -> Result<End, String> {
+    let fate = account.fate();
+    let (username, password) = (account.username(), account.password());
+    let timeout_ms = if fate == Fate::Late { IMPATIENT_MS } else { 0 };
+    let login = Login { timeout_ms, username: &username, password: &password, ..Login::of(options) };
+    let error = match login.run() {
+        Ok(token) => {
+            let token = token.text();
+            return match fate {
+                _ if token != account.token() => Err(format!("{CROSSED} {token}")),
+                Fate::Denied | Fate::Broken | Fate::Limited | Fate::Cut | Fate::Late => Err("a token".into()),
+                _ => Ok(End::Token),
+            };
+        }
+        Err(error) => error,
+    };
+    let words = Some(account.words());
+    if error.server_message.as_ref().is_some_and(|_| error.server_message != words) {
+        return Err(format!("{CROSSED} {error:?}"));
+    }
+    match (fate, error.code, error.http_status) {
+        (Fate::Denied, CD_ERR_ACCESS_DENIED, 403) | (Fate::Broken, CD_ERR_SERVER, 500)
+            if error.server_message == words =>
+        {
+            Ok(End::Refused)
+        }
+        (Fate::Limited, CD_ERR_RATE_LIMITED, 429)
+            if error.server_message == words && error.retry_after == LONG_WAIT =>
+        {
+            Ok(End::Refused)
+        }
+        (Fate::Reset | Fate::Closed | Fate::Torn | Fate::Cut | Fate::LastTorn, CD_ERR_CONNECTION_LOST, _) => {
+            Ok(End::Lost)
+        }
+        (Fate::Late, CD_ERR_TIMEOUT, _) => Ok(End::TimedOut),
+        _ => Err(format!("{error:?}")),
+    }
+}
+
+/// What a login got that another account was meant to get.
+const CROSSED: &str = "another's:";
+
+/// How logins ended.
+#[derive(Default)]
+struct Tally {
+    ends: Mutex<HashMap<(Fate, End), u64>>,
+    wrong: Mutex<Vec<String>>,
+}
+
+impl Tally {
+    fn note(&self, account: Account, end: Result<End, String>) {
+        match end {
+            Ok(end) => *self.ends.lock().unwrap().entry((account.fate(), end)).or_default() += 1,
+            Err(why) => self.wrong.lock().unwrap().push(format!("{account:?}, {:?}: {why}", account.fate())),
+        }
+    }
+
+    fn crossed(&self) -> usize {
+        self.wrong.lock().unwrap().iter().filter(|why| why.contains(CROSSED)).count()
+    }
+
+    /// Whether all ended as they must, and each way in which they may was there.
+    fn check(&self, count: u64) {
+        let ends = self.ends.lock().unwrap();
+        let mut list: Vec<_> = ends.iter().map(|(what, count)| format!("{what:?}: {count}")).collect();
+        list.sort();
+        println!("{}", list.join("\n"));
+        let wrong = self.wrong.lock().unwrap();
+        assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+        assert_eq!(ends.values().sum::<u64>(), count);
+        for end in [End::Token, End::Refused, End::Lost, End::TimedOut] {
+            assert!(ends.keys().any(|(_, found)| *found == end), "no login ended so: {end:?}");
+        }
+    }
+}
+
+/// What this process takes up.
+#[derive(Debug)]
+struct Usage {
+    heap: i64,
+    resident: i64,
+    descriptors: i64,
+    threads: i64,
+}
+
+impl Usage {
+    /// Once no more than `threads` are left: one that was joined may take a moment to be gone.
+    fn once_settled(threads: i64) -> Usage {
+        let started = Instant::now();
+        loop {
+            let usage = Usage::now();
+            if usage.threads <= threads || started.elapsed() > PATIENCE {
+                return usage;
+            }
+            thread::yield_now();
+        }
+    }
+
+    fn now() -> Usage {
+        let entries = |folder| fs::read_dir(folder).expect("proc").count() as i64;
+        let pages = fs::read_to_string("/proc/self/statm").expect("proc");
+        let pages: i64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
+        // SAFETY: takes a number.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        Usage {
+            heap: heap_in_use(),
+            resident: pages * page,
+            descriptors: entries("/proc/self/fd") - 1, // that of the folder
+            threads: entries("/proc/self/task"),
+        }
+    }
+}
+
+#[cfg(target_env = "gnu")]
+fn heap_in_use() -> i64 {
+    // SAFETY: takes nothing.
+    let info = unsafe { libc::mallinfo2() };
+    (info.uordblks + info.hblkhd) as i64
+}
+
+/// Other C libraries don't tell.
+#[cfg(not(target_env = "gnu"))]
+fn heap_in_use() -> i64 {
+    0
+}
+
+/// The server in a process of its own, which ends with this one.
+struct Server {
+    id: libc::pid_t,
+    url: String,
+}
+
+impl Server {
+    fn start() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let tls = hostile::good_server();
+        // SAFETY: the child does nothing but serve.
+        match unsafe { libc::fork() } {
+            0 => {
+                // SAFETY: takes numbers.
+                unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+                unsteady::serve(&listener, &tls)
+            }
+            id => {
+                assert!(id > 0, "fork failed");
+                Server { id, url }
+            }
+        }
+    }
+
+    fn options(&self) -> Options {
+        let options = Options::to(&self.url);
+        options.set_ca_file(hostile::ca_file()).unwrap();
+        options.set_proxy(None).unwrap();
+        options
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // SAFETY: a child of this process that nobody has waited for.
+        unsafe {
+            libc::kill(self.id, libc::SIGKILL);
+            libc::waitpid(self.id, std::ptr::null_mut(), 0);
+        }
+    }
+}
