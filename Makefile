@@ -76,10 +76,11 @@ torture-%: setup
 	@scripts/setup torture
 	@scripts/torture $*
 
-.PHONY: coverage mutants reproducible
+.PHONY: coverage mutants reproducible soak
 coverage: torture-coverage ## Measure which lines of src/ the tests reach
 mutants: torture-mutants ## Break src/login and src/wire in small ways and see the tests notice; takes hours
 reproducible: torture-reproducible ## Build twice in two folders and compare the bytes
+soak: torture-soak ## Log in a million times while the server fails: SOAK_LOGINS for another number
 
 .PHONY: fuzz
 fuzz: setup ## Look for inputs that break it: FUZZ_SECONDS=60 for each target

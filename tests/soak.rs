@@ -148,6 +148,8 @@ fn log_in(options: &Options, account: Account) -> Result<End, String> {
         (Fate::Reset | Fate::Closed | Fate::Torn | Fate::Cut | Fate::LastTorn, CD_ERR_CONNECTION_LOST, _) => {
             Ok(End::Lost)
         }
+        // Its last retry fell on a handshake that was cut.
+        (Fate::Broken, CD_ERR_CONNECTION_LOST, 0) => Ok(End::Lost),
         (Fate::Late, CD_ERR_TIMEOUT, _) => Ok(End::TimedOut),
         _ => Err(format!("{error:?}")),
     }
