@@ -169,6 +169,8 @@ fn pass(
             0 => return Ok(()),
             came => &part[..came],
         };
+        // Before whoever waits for it goes on.
+        passed.fetch_add(came.len(), Ordering::SeqCst);
         if link == Link::Throttled {
             for byte in came {
                 thread::sleep(PACE); // it is the fault
@@ -178,7 +180,6 @@ fn pass(
             to.write_all(came)?;
         }
         count += came.len();
-        passed.fetch_add(came.len(), Ordering::SeqCst);
     }
     if let Link::Cut(_, end) = link {
         cut(end);
@@ -200,10 +201,10 @@ fn pass_late(
         scope.spawn(move || {
             for (due, bytes) in arriving {
                 thread::sleep(due.saturating_duration_since(Instant::now())); // it is the fault
+                passed.fetch_add(bytes.len(), Ordering::SeqCst);
                 if to.write_all(&bytes).is_err() {
                     return;
                 }
-                passed.fetch_add(bytes.len(), Ordering::SeqCst);
             }
         });
         let mut part = vec![0; 64 << 10];
