@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../../tests/fuzzing/mod.rs"]
-mod fuzzing;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzing::run("retry_after", input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| couchdrop_fuzz::run("retry_after", input));

@@ -1,0 +1,6 @@
+//! What tests/fuzzing holds, compiled once for all targets.
+
+#[path = "../../tests/fuzzing/mod.rs"]
+mod fuzzing;
+
+pub use fuzzing::run;
