@@ -107,7 +107,7 @@ fn a_network_that_falls_silent_ends_a_login_at_its_deadline_and_the_next_one_is_
         let client = Client::new(&network.url());
         let outcome = client.login_within(DEADLINE.as_millis() as u32).expect(CD_ERR_TIMEOUT);
         let late = outcome.elapsed.checked_sub(DEADLINE).expect("not before its deadline");
-        assert!(late < Duration::from_secs(1), "{path:?}: {late:?} too late");
+        assert!(late < Duration::from_secs(2), "{path:?}: {late:?} too late");
         assert_eq!(client.login().expect_token(), "whole", "{path:?}");
         assert_eq!(network.connections(), 2, "{path:?}");
     });
