@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import sys
 import warnings
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import couchdrop
 import pdoc
 import pdoc.doc
+import pdoc.doc_ast
 import pdoc.render
+from couchdrop._abi import library
 
 
 def write(out):
@@ -21,6 +24,7 @@ def write(out):
 def _problems(make=lambda: None):
     """What is not explained, and what pdoc warns of, while it makes the pages too."""
     _where_they_are_defined()
+    _what_is_said_elsewhere()
     # The type of a logger has it in a string, which pdoc evaluates where that type is used.
     sys.modules["couchdrop._options"].Any = Any
     with warnings.catch_warnings(record=True) as caught:
@@ -43,13 +47,24 @@ def _where_they_are_defined():
                     value.__module__ = module.__name__
 
 
+def _what_is_said_elsewhere():
+    """The library explains codes, and `Client` its keywords."""
+    codes = {code.name: library.cd_code_message(code).decode() for code in couchdrop.Code}
+    keywords = dict(re.findall(r"^ +(\w+): (.+(?:\n {12,}.+)*)", couchdrop.Client.__doc__, re.M))
+    for type_, explained in ((couchdrop.Code, codes), (couchdrop.ClientOptions, keywords)):
+        pdoc.doc_ast.walk_tree(type_).var_docstrings.update(explained)
+
+
 def _undocumented(namespace):
     """Public names without an explanation: a docstring, or for an attribute a line in that of its class."""
     for member in namespace.members.values():
         if member.name.startswith("_"):
             continue
-        explained = member.docstring.strip() or f"{member.name}:" in namespace.docstring
-        if not explained and not member.is_inherited:
+        # Not in `is_inherited`: the module that a class is shown in is not the one that defines it.
+        inherited = member.taken_from[1] != member.qualname
+        # What is said of a base class says nothing of this one.
+        said = (member.obj.__doc__ or "") if isinstance(member, pdoc.doc.Class) else member.docstring
+        if not (inherited or said.strip() or f"{member.name}:" in namespace.docstring):
             yield f"{member.fullname}: public, but not explained"
         if isinstance(member, pdoc.doc.Class):
             yield from _undocumented(member)
