@@ -2,7 +2,7 @@
 //! info, and the proxy variables lead where they would lead curl.
 
 use std::ffi::{CString, OsStr, c_char};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
@@ -29,6 +29,16 @@ pub fn holds(input: &[u8]) {
     }
 }
 
+/// Whether a host as it was written is this one: an IPv6 address may be written in more ways than one.
+fn is_same_host(written: &str, host: &Host) -> bool {
+    let address =
+        written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map(str::parse::<Ipv6Addr>);
+    match (address, host) {
+        (Some(Ok(address)), Host::Address(IpAddr::V6(host))) => address == *host,
+        _ => written.eq_ignore_ascii_case(&host.to_string()),
+    }
+}
+
 fn check_base(text: &str) -> Option<BaseUrl> {
     check_silence(text, |text| BaseUrl::parse(text).err());
     let base = match BaseUrl::parse(text) {
@@ -45,7 +55,7 @@ fn check_base(text: &str) -> Option<BaseUrl> {
     for text in [text, &printed] {
         let uri: Uri = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(uri.scheme_str(), Some(scheme));
-        assert!(uri.host().is_some_and(|host| host.eq_ignore_ascii_case(&base.host.to_string())), "{text}");
+        assert!(uri.host().is_some_and(|host| is_same_host(host, &base.host)), "{text}");
         assert_eq!(uri.port_u16().unwrap_or(if base.https { 443 } else { 80 }), base.port, "{text}");
         assert_eq!(uri.path().trim_end_matches('/'), base.prefix, "{text}");
         assert_eq!(uri.query(), None);
