@@ -78,7 +78,7 @@ class TwoFactorRequired(AuthenticationError):
 
 
 class RateLimited(CouchdropError):
-    """Too many requests, also after retries; `CouchdropError.retry_after` says how long to wait, where known."""
+    """Too many requests, also after retries; `CouchdropError.retry_after` has the wait, where known."""
 
     _default_code = _abi.CD_ERR_RATE_LIMITED
 
