@@ -5,6 +5,7 @@ import inspect
 import re
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import couchdrop
@@ -17,7 +18,7 @@ from couchdrop._abi import library
 
 def write(out):
     """Writes the pages; returns what is wrong."""
-    pdoc.render.configure(docformat="google", show_source=False)
+    pdoc.render.configure(docformat="google", show_source=False, template_directory=Path(__file__).parent / "pdoc")
     return _problems(lambda: pdoc.pdoc("couchdrop", output_directory=out))
 
 
