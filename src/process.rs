@@ -51,8 +51,10 @@ fn mark_that_a_fork_clears() -> Option<*mut AtomicU64> {
         if page == libc::MAP_FAILED {
             return None;
         }
-        if libc::madvise(page, length, libc::MADV_WIPEONFORK) != 0 {
-            libc::munmap(page, length); // Linux before 4.14
+        // An advice that does not exist tells who says yes to all and does nothing: some versions of qemu-user.
+        let is_honest = libc::madvise(page, length, -1) != 0;
+        if !is_honest || libc::madvise(page, length, libc::MADV_WIPEONFORK) != 0 {
+            libc::munmap(page, length); // or Linux before 4.14
             return None;
         }
         Some(page.cast())

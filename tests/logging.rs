@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use couchdrop::failure::cd_code::CD_ERR_CANCELLED;
 use couchdrop::ffi::options::{CD_LOG_DEBUG, CD_LOG_ERROR, CD_LOG_INFO, CD_LOG_WARN};
 use stand_in::{ACCOUNTS, PASSWORD, StandIn};
 
@@ -277,6 +278,24 @@ fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
     }
     drop(stand_in);
     assert_eq!(strays.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_login_that_its_host_cancelled_is_no_error_in_the_log() {
+    let stand_in = StandIn::start();
+    let log = Log::new();
+    let options = Options::secure(&stand_in);
+    options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+    let cancel = Cancel::new();
+    cancel.trigger();
+    let error = Login { cancel: Some(&cancel), ..Login::of(&options) }.run().unwrap_err();
+    assert_eq!(error.code, CD_ERR_CANCELLED);
+    let lines = log.lines();
+    assert!(
+        lines.iter().any(|line| line.level == CD_LOG_INFO && line.message.contains("cancelled")),
+        "{lines:?}"
+    );
+    assert!(lines.iter().all(|line| line.level > CD_LOG_WARN), "{lines:?}");
 }
 
 #[test]

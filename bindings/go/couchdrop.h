@@ -71,7 +71,7 @@
 #define CD_BODY_JSON 2
 
 /**
- * A login failed.
+ * A login failed, and nobody cancelled it.
  */
 #define CD_LOG_ERROR 1
 
@@ -81,7 +81,7 @@
 #define CD_LOG_WARN 2
 
 /**
- * One line for each login.
+ * One line for each login, also for one that was cancelled.
  */
 #define CD_LOG_INFO 3
 

@@ -19,11 +19,11 @@ pub const CD_BODY_FORM: i32 = 1;
 /// For `cd_options_set_body_format()`: `application/json` alone.
 pub const CD_BODY_JSON: i32 = 2;
 
-/// A login failed.
+/// A login failed, and nobody cancelled it.
 pub const CD_LOG_ERROR: i32 = 1;
 /// Something that an administrator should see to; a retry and its reason.
 pub const CD_LOG_WARN: i32 = 2;
-/// One line for each login.
+/// One line for each login, also for one that was cancelled.
 pub const CD_LOG_INFO: i32 = 3;
 /// Each phase with its duration, addresses, and what became of connections.
 pub const CD_LOG_DEBUG: i32 = 4;

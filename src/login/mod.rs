@@ -73,7 +73,7 @@ impl Service {
     pub fn connect(&self, call: &Call) -> Result<(), Report> {
         call.check()?;
         self.wire(call).connect(call).map_err(|broken| {
-            call.log(Level::Error, || format!("no connection: {}", broken.failure));
+            call.log(level_of(&broken.failure), || format!("no connection: {}", broken.failure));
             broken.failure.into()
         })
     }
@@ -88,7 +88,7 @@ impl Service {
             Ok(_) => call.log(Level::Info, || {
                 format!("logged in: {} request(s), {} ms", call.attempts(), elapsed(call).as_millis())
             }),
-            Err(report) => call.log(Level::Error, || {
+            Err(report) => call.log(level_of(&report.failure), || {
                 let (requests, ms) = (call.attempts(), elapsed(call).as_millis());
                 format!("login failed: {requests} request(s), {ms} ms: {}", report.failure)
             }),
@@ -225,4 +225,12 @@ impl Broken {
 
 fn elapsed(call: &Call) -> Duration {
     call.clock.now().saturating_duration_since(call.started)
+}
+
+/// An end that the host asked for is nothing to raise an alarm about.
+fn level_of(failure: &Failure) -> Level {
+    match failure {
+        Failure::Cancelled => Level::Info,
+        _ => Level::Error,
+    }
 }
