@@ -28,6 +28,20 @@ type Credentials struct {
 	System string
 }
 
+// mustBeThere refuses what a login would refuse as empty.
+func (c Credentials) mustBeThere() error {
+	if c.Username == "" {
+		return invalid(CodeEmptyArgument, "The user name must not be empty")
+	}
+	var err error
+	c.Password.read(func(text []byte) {
+		if len(text) == 0 {
+			err = invalid(CodeEmptyArgument, "The password must not be empty")
+		}
+	})
+	return err
+}
+
 // Client logs in, and keeps connections for the next login. [NewClient] makes it. Any number of goroutines may use it.
 // Close it when it is not needed any more; one that was forgotten is closed when it is garbage.
 type Client struct {
@@ -67,7 +81,8 @@ func NewClient(options ...Option) (*Client, error) {
 
 // Authenticate logs in, and returns the token, which is the caller's to wipe, or an [*Error]. It blocks until the login
 // has succeeded or failed, or ctx has ended: until the deadline of ctx at the latest, or without one for as long as
-// [WithTimeout] says, and never for more than an hour. Any number of goroutines may call it.
+// [WithTimeout] says, and never for more than an hour. A nil ctx is [ErrNullArgument]. Any number of goroutines may call
+// it.
 func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*Token, error) {
 	turn, err := c.begin(ctx, c.timeout)
 	if err != nil {
@@ -105,7 +120,8 @@ func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*To
 
 // Connect makes the connection now, so that the next login needs one round trip, and sends nothing. Where that fails,
 // its [*Error] tells why this machine can't reach the service: name, proxy, TLS. Without a deadline of ctx it takes at
-// most the connect timeout ([WithConnectTimeout]). It does not retry. Any number of goroutines may call it.
+// most the connect timeout ([WithConnectTimeout]). It does not retry. A nil ctx is [ErrNullArgument]. Any number of
+// goroutines may call it.
 func (c *Client) Connect(ctx context.Context) error {
 	turn, err := c.begin(ctx, c.connectTimeout)
 	if err != nil {

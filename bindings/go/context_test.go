@@ -343,6 +343,29 @@ func TestAClientThatNobodyMadeSaysSo(t *testing.T) {
 	}
 }
 
+func TestANilContextIsRefused(t *testing.T) {
+	var none context.Context
+	client := newClient(t)
+	refuse := func(call string, err error) {
+		t.Helper()
+		var failure *Error
+		if !errors.Is(err, ErrNullArgument) || !errors.As(err, &failure) || !strings.Contains(err.Error(), "context is nil") {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+	_, err := client.Authenticate(none, account("ada"))
+	refuse("Client.Authenticate", err)
+	refuse("Client.Connect", client.Connect(none))
+	_, err = Authenticate(none, account("ada"))
+	refuse("Authenticate", err)
+	_, err = Authenticate(none, account("ada"), WithBaseURL(service.http))
+	refuse("Authenticate with options", err)
+	// No turn is lost by it.
+	if len(client.turns) != 0 {
+		t.Error("a turn was taken")
+	}
+}
+
 func TestCancelledLoginsLeaveNothingBehind(t *testing.T) {
 	url, requests := silentServer(t)
 	before := descriptors(t)

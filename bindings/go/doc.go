@@ -24,9 +24,9 @@
 //
 // The deadline of a context becomes the deadline of the call, retries included; without one a call takes at most
 // 30 s, or what [WithTimeout] says. The end of a context stops its call at once, wherever it waits. The error then is
-// context.Canceled or context.DeadlineExceeded for [errors.Is]. Where the service asks for more patience than the
-// deadline leaves, the call does not wait for nothing: it returns [ErrRateLimited] or [ErrUnavailable] at once, with
-// the time to wait in [Error.RetryAfter].
+// context.Canceled or context.DeadlineExceeded for [errors.Is], and the cause that the context was given
+// (context.WithCancelCause). Where the service asks for more patience than the deadline leaves, the call does not wait
+// for nothing: it returns [ErrRateLimited] or [ErrUnavailable] at once, with the time to wait in [Error.RetryAfter].
 //
 // # Errors
 //

@@ -11,14 +11,15 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"time"
 )
 
 // ErrClosed is why a call on a client that is closed, or that is being closed, was cancelled: for [errors.Is].
 var ErrClosed = errors.New("couchdrop: the client is closed")
 
-// Error says what went wrong in one call. It holds no password, token or user name, and does not change: any number
-// of goroutines may read it.
+// Error says what went wrong in one call. It holds no password, token or user name, unless the cause of a context does
+// ([Error.Unwrap]), and does not change: any number of goroutines may read it.
 type Error struct {
 	// Code says which failure it was; [errors.Is] compares it with [ErrAccessDenied] and the like.
 	Code Code
@@ -38,8 +39,18 @@ type Error struct {
 	cause   error
 }
 
-// Error returns what went wrong in one or two English sentences. It does not quote the service: see ServerMessage.
-func (e *Error) Error() string { return "couchdrop: " + e.message }
+// Error returns what went wrong in one or two English sentences, and after a colon the cause that the owner of the
+// call's context gave. It does not quote the service: see ServerMessage.
+func (e *Error) Error() string {
+	message := e.message
+	if message == "" {
+		message = e.Code.Message()
+	}
+	if end, ok := e.cause.(*contextEnd); ok {
+		message = strings.TrimSuffix(message, ".") + ": " + end.cause.Error()
+	}
+	return "couchdrop: " + message
+}
 
 // Is reports whether target stands for this error's code: [ErrAccessDenied] and the like.
 func (e *Error) Is(target error) bool {
@@ -48,7 +59,8 @@ func (e *Error) Is(target error) bool {
 }
 
 // Unwrap returns context.Canceled or context.DeadlineExceeded where the call's context ended it, [ErrClosed] where
-// [Client.Close] did, and nil otherwise.
+// [Client.Close] did, and nil otherwise. Where the context has a cause of its own (context.WithCancelCause), the error
+// that it returns wraps both, for [errors.Is] and [errors.As].
 func (e *Error) Unwrap() error { return e.cause }
 
 // Timeout reports whether time ran out; it makes an Error what package net calls a timeout.
@@ -60,7 +72,7 @@ func (e *Error) Temporary() bool { return e.Code.Retryable() }
 // invalid is an argument that this package refuses itself.
 func invalid(code Code, message string) *Error { return &Error{Code: code, message: message} }
 
-// ended is a call whose context ended before the library was asked, or while it waited for its turn.
+// ended is a call that ended before the library was asked, or while it waited for its turn.
 func ended(cause error, message string) *Error {
 	code := CodeCancelled
 	if errors.Is(cause, context.DeadlineExceeded) {
@@ -68,6 +80,19 @@ func ended(cause error, message string) *Error {
 	}
 	return &Error{Code: code, message: message, cause: cause}
 }
+
+// endedBy is a call that its context ended. The code follows from the context's Err alone: its owner may give any cause.
+func endedBy(ctx context.Context, message string) *Error {
+	failure := ended(ctx.Err(), message)
+	failure.cause = withCause(ctx, failure.cause)
+	return failure
+}
+
+// contextEnd is why a context ended: its Err, and the cause that its owner gave.
+type contextEnd struct{ err, cause error }
+
+// Error returns both.
+func (e *contextEnd) Error() string { return e.err.Error() + ": " + e.cause.Error() }
 
 // run calls a function of the library that can fail, and returns its failure as an [*Error].
 func run(call func(failure **C.cd_error) C.cd_code) error {

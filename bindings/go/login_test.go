@@ -241,6 +241,9 @@ func TestCodesSayWhetherToTryAgain(t *testing.T) {
 	if !timeout.Timeout() {
 		t.Error("ErrTimeout is no timeout")
 	}
+	if got := (&Error{Code: CodeRateLimited}).Error(); got != ErrRateLimited.Error() {
+		t.Errorf("an error without a message of its own says %q", got)
+	}
 	if Code(12345).String() != "CD_ERR_UNKNOWN" || Code(12345).Message() == "" || Code(12345).Retryable() {
 		t.Error("an unknown code has no name of its own")
 	}

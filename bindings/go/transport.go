@@ -75,7 +75,8 @@ type flight struct {
 }
 
 // NewTransport returns a transport that logs in with the client and the credentials; a nil client is the one that
-// [Authenticate] uses. Requests go through base; nil is [http.DefaultTransport]. It does not log in yet.
+// [Authenticate] uses. Requests go through base; nil is [http.DefaultTransport]. It does not log in yet, but an empty user
+// name or password is [ErrEmptyArgument] at once.
 //
 // The token goes to the origins, https://HOST[:PORT] each; where none is given these are https://api.couchdrop.io and
 // https://fileio.couchdrop.io. Something that is no origin is [ErrInvalidURL]; plain http to a host that is not loopback
@@ -84,6 +85,9 @@ type flight struct {
 // Neither client, credentials nor base belong to the transport: close the client and wipe the password when the
 // transport is not used any more.
 func NewTransport(client *Client, credentials Credentials, base http.RoundTripper, origins ...string) (*Transport, error) {
+	if err := credentials.mustBeThere(); err != nil {
+		return nil, err
+	}
 	if client == nil {
 		client = sharedClient()
 	}
@@ -184,7 +188,7 @@ func (t *Transport) current(ctx context.Context) (*Token, error) {
 		return flight.token, flight.err
 	case <-ctx.Done():
 		t.leave(flight)
-		return nil, ended(ctx.Err(), "The request ended while it waited for a login")
+		return nil, endedBy(ctx, "The request ended while it waited for a login")
 	}
 }
 

@@ -283,6 +283,27 @@ func TestOriginsAreComparedAsBrowsersDo(t *testing.T) {
 	}
 }
 
+func TestATransportRefusesEmptyCredentials(t *testing.T) {
+	good, wiped := NewSecret("secret"), NewSecret("secret")
+	wiped.Wipe()
+	for name, credentials := range map[string]Credentials{
+		"nothing":                   {},
+		"no user name":              {Password: good},
+		"no password":               {Username: "ada"},
+		"an empty password":         {Username: "ada", Password: NewSecret("")},
+		"a password that was wiped": {Username: "ada", Password: wiped},
+	} {
+		transport, err := NewTransport(nil, credentials, nil)
+		var failure *Error
+		if transport != nil || !errors.Is(err, ErrEmptyArgument) || !errors.As(err, &failure) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := NewTransport(nil, Credentials{Username: "ada", Password: good}, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBadOrigins(t *testing.T) {
 	for text, want := range map[string]error{
 		"https://localhost:1234":       nil,

@@ -31,8 +31,11 @@ func (c *Client) begin(ctx context.Context, timeout time.Duration) (*turn, error
 	if c.turns == nil {
 		return nil, invalid(CodeNullArgument, "The client was not made by NewClient")
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, ended(err, "The context had ended before the call began")
+	if ctx == nil {
+		return nil, invalid(CodeNullArgument, "The context is nil")
+	}
+	if ctx.Err() != nil {
+		return nil, endedBy(ctx, "The context had ended before the call began")
 	}
 	t := &turn{client: c, ctx: ctx}
 	if t.deadline, t.ctxDeadline = ctx.Deadline(); !t.ctxDeadline {
@@ -48,9 +51,9 @@ func (c *Client) begin(ctx context.Context, timeout time.Duration) (*turn, error
 		return nil, ended(ErrClosed, "The client is closed")
 	default:
 	}
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		<-c.turns
-		return nil, ended(err, t.waited())
+		return nil, endedBy(ctx, t.waited())
 	}
 	return t, nil
 }
@@ -69,11 +72,11 @@ func (t *turn) wait() error {
 	case <-t.client.closed:
 		return ended(ErrClosed, "The client is closed")
 	case <-t.ctx.Done():
-		return ended(t.ctx.Err(), t.waited())
+		return endedBy(t.ctx, t.waited())
 	case <-timer.C:
 		err := &Error{Code: CodeTimeout, message: t.waited()}
 		if t.ctxDeadline {
-			err.cause = context.DeadlineExceeded
+			err.cause = t.lateCause()
 		}
 		return err
 	}
@@ -129,17 +132,28 @@ func (t *turn) watch(cancel *C.cd_cancel, done <-chan struct{}) bool {
 func (t *turn) explain(failure *Error) {
 	switch {
 	case failure.Code == CodeTimeout && t.ctxDeadline && t.isLate():
-		failure.cause = context.DeadlineExceeded
+		failure.cause = t.lateCause()
 	case failure.Code != CodeCancelled:
 	case t.ctx.Err() == nil:
 		failure.cause = ErrClosed
 	default:
-		failure.cause = t.ctx.Err()
-		// A context may end like this without having told when.
-		if errors.Is(failure.cause, context.DeadlineExceeded) {
-			failure.Code = CodeTimeout
-		}
+		// A context may end by a deadline of which it has not told: the code is then that of a timeout.
+		ended := endedBy(t.ctx, failure.message)
+		failure.Code, failure.cause = ended.Code, ended.cause
 	}
+}
+
+// lateCause is why a context ended whose deadline has passed. Its own timer may be a moment behind, and only then does
+// it tell what its owner gave as the cause.
+func (t *turn) lateCause() error {
+	const moment = 100 * time.Millisecond
+	timer := time.NewTimer(moment)
+	defer timer.Stop()
+	select {
+	case <-t.ctx.Done():
+	case <-timer.C:
+	}
+	return withCause(t.ctx, context.DeadlineExceeded)
 }
 
 func (t *turn) isLate() bool { return !time.Now().Before(t.deadline) }

@@ -1,0 +1,8 @@
+//go:build cgo && !go1.20
+
+package couchdrop
+
+import "context"
+
+// withCause returns err: before Go 1.20 a context has no cause of its own.
+func withCause(_ context.Context, err error) error { return err }
