@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import importlib
+import os
 import sys
 import warnings
 
@@ -21,8 +22,16 @@ from ._abi import library_path
 KEYRING_SERVICE = "couchdrop"
 
 
-class NoPassword(Exception):
-    """No password could be had; says why."""
+# The status of a usage error, as argparse has it.
+USAGE = 2
+
+
+class Failed(Exception):
+    """Ends the program with a sentence and a status."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,11 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         parser.error("too many arguments, or an unknown option (a password is never taken from here)")
     try:
-        print(_log_in(options))
+        if sys.stdout is None:
+            raise Failed("standard output is closed: the token would be lost", USAGE)
+        _write(_log_in(options) + "\n")
     except couchdrop.CouchdropError as error:
         return _fail(_explain(error))
-    except NoPassword as error:
-        return _fail(str(error))
+    except Failed as error:
+        return _fail(str(error), error.status)
     except KeyboardInterrupt:
         # As a shell reports it.
         return 130
@@ -112,18 +123,23 @@ def _password(options: argparse.Namespace) -> str:
             warnings.simplefilter("error", getpass.GetPassWarning)
             return getpass.getpass(f"Password of {options.username}: ")
     except getpass.GetPassWarning:
-        raise NoPassword("there is no terminal to ask for the password on: see --password-stdin") from None
+        raise Failed("there is no terminal to ask for the password on: see --password-stdin") from None
     except EOFError:
-        raise NoPassword("no password was given") from None
+        raise Failed("no password was given") from None
 
 
 def _password_from_stdin() -> str:
     """All of standard input, but for the end of its last line."""
-    content = sys.stdin.buffer.read()
+    if sys.stdin is None:
+        raise Failed("standard input is closed: --password-stdin has nothing to read", USAGE)
+    try:
+        content = sys.stdin.buffer.read()
+    except OSError as error:
+        raise Failed(f"standard input could not be read: {error.strerror}") from None
     try:
         password = content.decode("utf-8")
     except UnicodeDecodeError:
-        raise NoPassword("the password on standard input is not UTF-8") from None
+        raise Failed("the password on standard input is not UTF-8") from None
     for end in ("\r\n", "\n"):
         if password.endswith(end):
             return password[: -len(end)]
@@ -134,15 +150,25 @@ def _password_from_keyring(username: str) -> str:
     try:
         keyring = importlib.import_module("keyring")
     except ImportError:
-        raise NoPassword("--keyring needs the package keyring") from None
+        raise Failed("--keyring needs the package keyring") from None
     try:
         password: str | None = keyring.get_password(KEYRING_SERVICE, username)
     except Exception as error:
-        raise NoPassword(f"the keyring could not be read: {error}") from None
+        raise Failed(f"the keyring could not be read: {error}") from None
     if password is None:
         store = f"keyring set {KEYRING_SERVICE} {username}"
-        raise NoPassword(f"the keyring has no password of {username}: store it with `{store}`")
+        raise Failed(f"the keyring has no password of {username}: store it with `{store}`")
     return password
+
+
+def _write(text: str) -> None:
+    """Writes to standard output, and nothing stays in a buffer that Python would write out as it ends."""
+    content = text.encode()
+    try:
+        while content:
+            content = content[os.write(sys.stdout.fileno(), content) :]
+    except OSError as error:
+        raise Failed(f"the token could not be written to standard output: {error.strerror}") from None
 
 
 def _explain(error: couchdrop.CouchdropError) -> str:
@@ -154,9 +180,11 @@ def _explain(error: couchdrop.CouchdropError) -> str:
     return "\n".join(lines)
 
 
-def _fail(message: str) -> int:
-    print(f"couchdrop: {message}", file=sys.stderr)
-    return 1
+def _fail(message: str, status: int = 1) -> int:
+    # Without it `print` would take standard output.
+    if sys.stderr is not None:
+        print(f"couchdrop: {message}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -111,10 +111,22 @@ def milliseconds(value: float) -> int:
     return max(1, round(value * 1000)) if value else 0
 
 
-def integer(name: str, value: object, kind: type[ctypes.c_uint32 | ctypes.c_size_t]) -> int:
-    """A number that `kind` can hold; ctypes would cut off what it can't."""
+def waits(name: str, value: object) -> tuple[float, float]:
+    """The first and the longest wait, in seconds."""
+    takes = f"{name} must be two numbers of seconds, the first and the longest wait"
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{takes}, not {type(value).__name__}")
+    if len(value) != 2:
+        raise ArgumentError(f"{takes}, not {len(value)}", code=_abi.CD_ERR_OUT_OF_RANGE)
+    first = seconds(f"{name}[0]", value[0], zero=True)
+    longest = seconds(f"{name}[1]", value[1], zero=True)
+    return first, longest
+
+
+def integer(name: str, value: object, lowest: int, highest: int) -> int:
+    """A number of the library's range; ctypes would cut off what does not fit."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be int, not {type(value).__name__}")
-    if kind(value).value != value:
-        raise ArgumentError(f"{name} is out of range", code=_abi.CD_ERR_OUT_OF_RANGE)
+    if not lowest <= value <= highest:
+        raise ArgumentError(f"{name} must be from {lowest} to {highest}", code=_abi.CD_ERR_OUT_OF_RANGE)
     return value

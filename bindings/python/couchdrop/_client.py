@@ -7,7 +7,7 @@ import os
 
 from . import _abi
 from ._abi import Error, library
-from ._arguments import Credentials, Text, integer, milliseconds, seconds
+from ._arguments import Credentials, Text, integer, milliseconds, seconds, waits
 from ._call import Call, Login
 from ._errors import ArgumentError, exception_from
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ._workers import Workers
 
 DEFAULT_TIMEOUT = 30.0
+# What the library takes.
+MOST_RETRIES = 10
+RESPONSE_BYTES = (1024, 16 * 1024 * 1024)
 
 
 class Environment:
@@ -102,15 +105,15 @@ class Client:
             wait = milliseconds(seconds("connect_timeout", connect_timeout))
             self._set(library.cd_options_set_connect_timeout_ms, wait)
         if max_retries is not None:
-            retries = integer("max_retries", max_retries, ctypes.c_uint32)
+            retries = integer("max_retries", max_retries, 0, MOST_RETRIES)
             self._set(library.cd_options_set_max_retries, retries)
         if backoff is not None:
-            first, longest = (milliseconds(seconds("backoff", wait, zero=True)) for wait in backoff)
-            self._set(library.cd_options_set_backoff_ms, first, longest)
+            first, longest = waits("backoff", backoff)
+            self._set(library.cd_options_set_backoff_ms, milliseconds(first), milliseconds(longest))
         if user_agent is not None:
             self._set_text(library.cd_options_set_user_agent, Text("user_agent", user_agent))
         if max_response_bytes is not None:
-            size = integer("max_response_bytes", max_response_bytes, ctypes.c_size_t)
+            size = integer("max_response_bytes", max_response_bytes, *RESPONSE_BYTES)
             self._set(library.cd_options_set_max_response_bytes, size)
         if logger is not None:
             self._set_logger(logger)

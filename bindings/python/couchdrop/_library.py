@@ -33,7 +33,9 @@ def load() -> tuple[ctypes.CDLL, str]:
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
-        looked.append(f"{path}: {error}")
+        reason = str(error)
+        # Most name the file themselves, but not where it is another one that is missing.
+        looked.append(reason if path in reason else f"{path}: {reason}")
         raise ImportError(
             "couchdrop needs the shared library libcouchdrop. Looked for it here:\n  "
             + "\n  ".join(looked)

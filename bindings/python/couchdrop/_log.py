@@ -21,6 +21,11 @@ LEVELS: dict[int, int] = {
 
 def highest_level(logger: Logger) -> int:
     """The highest level of the library that the logger takes now; 0 where it takes none."""
+    # What else has these methods will do.
+    if not all(callable(getattr(logger, name, None)) for name in ("isEnabledFor", "log")):
+        raise TypeError(
+            f"logger must be logging.Logger or logging.LoggerAdapter, not {type(logger).__name__}"
+        )
     return max((level for level, name in LEVELS.items() if logger.isEnabledFor(name)), default=0)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 import support
 
@@ -97,6 +98,24 @@ class Library(unittest.TestCase):
         # Where the system has none.
         if self.import_with().returncode:
             self.refused("_lib", "COUCHDROP_LIBRARY: not set", _library.FILE_NAME + ": ")
+
+    def test_the_file_that_the_variable_names_must_load(self):
+        # Also where the system has the library.
+        folder = os.path.dirname(os.environ["COUCHDROP_LIBRARY"])
+        self.refused("/no/such/file", COUCHDROP_LIBRARY="/no/such/file", LD_LIBRARY_PATH=folder)
+
+    def test_an_error_names_the_file_once(self):
+        done = self.import_with(COUCHDROP_LIBRARY="/no/such/file")
+        self.assertEqual(done.stderr.count("/no/such/file"), 1, done.stderr)
+
+    def test_an_error_about_another_file_names_both(self):
+        def load(path):
+            raise OSError("libother.so: cannot open shared object file")
+
+        with mock.patch.object(_library.ctypes, "CDLL", load):
+            with mock.patch.object(_library, "_find", lambda: ("/some/file", [])):
+                with self.assertRaisesRegex(ImportError, "/some/file: libother.so: cannot open"):
+                    _library.load()
 
     def test_another_library_is_refused(self):
         self.refused("is not libcouchdrop", COUCHDROP_LIBRARY=sys.modules["_ctypes"].__file__)

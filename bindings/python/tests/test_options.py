@@ -12,6 +12,8 @@ from unittest import mock
 import support
 from support import PASSWORD, Recorder, Silent, couchdrop
 
+from couchdrop._abi import library
+
 
 class Kept(logging.Handler):
     def __init__(self):
@@ -154,6 +156,47 @@ class Options(unittest.TestCase):
         ]:
             with self.subTest(options):
                 self.refused("CD_ERR_OUT_OF_RANGE", **options)
+
+    def test_a_refused_number_tells_its_range(self):
+        for option, expected, refused in [
+            ("max_retries", "max_retries must be from 0 to 10", [-1, 11, 2**32, 10**5000]),
+            ("max_response_bytes", "max_response_bytes must be from 1024 to 16777216", [-1, 1023, 2**24 + 1]),
+            (
+                "backoff",
+                "backoff must be two numbers of seconds, the first and the longest wait, not 3",
+                [(1, 2, 3)],
+            ),
+            ("backoff", "backoff[1] must be 0 to 3600 seconds", [(0, 3601), [0, -1]]),
+        ]:
+            for value in refused:
+                self.assertEqual(self.refused("CD_ERR_OUT_OF_RANGE", **{option: value}), expected)
+
+    def test_the_ranges_are_those_of_the_library(self):
+        for option, setter, lowest, highest in [
+            ("max_retries", library.cd_options_set_max_retries, 0, 10),
+            ("max_response_bytes", library.cd_options_set_max_response_bytes, 1024, 2**24),
+        ]:
+            for value in (lowest, highest):
+                couchdrop.Client(**{option: value}).close()
+            for value in (lowest - 1, highest + 1):
+                if value >= 0:
+                    code = setter(library.cd_options_new(), value, None)
+                    self.assertEqual(code, couchdrop.Code.CD_ERR_OUT_OF_RANGE)
+
+    def test_a_value_of_a_wrong_type_is_told_what_the_option_takes(self):
+        waits = "backoff must be two numbers of seconds, the first and the longest wait, not "
+        loggers = "logger must be logging.Logger or logging.LoggerAdapter, not "
+        for options, expected in [
+            ({"backoff": 1}, waits + "int"),
+            ({"backoff": "12"}, waits + "str"),
+            ({"backoff": (1, "8")}, "backoff[1] must be a number of seconds, not str"),
+            ({"logger": print}, loggers + "builtin_function_or_method"),
+            ({"logger": logging}, loggers + "module"),
+            ({"logger": "couchdrop"}, loggers + "str"),
+        ]:
+            with self.subTest(options), self.assertRaises(TypeError) as caught:
+                couchdrop.Client(**options)
+            self.assertEqual(str(caught.exception), expected)
 
     def test_values_of_a_wrong_type(self):
         for options in [

@@ -168,6 +168,24 @@ TOO_LATE = """
 """
 
 
+JOINED = """
+    import concurrent.futures, sys, threading
+    import couchdrop
+
+    client = couchdrop.Client(base_url=sys.argv[1], timeout=1)
+
+    def log_in():
+        try:
+            client.authenticate("ada", "secret")
+        except couchdrop.CouchdropError as error:
+            # In one, as both may write at the same moment.
+            sys.stdout.write(error.code_name + "\\n")
+
+    threading.Thread(target=log_in).start()
+    concurrent.futures.ThreadPoolExecutor().submit(log_in)
+"""
+
+
 class End(unittest.TestCase):
     def test_the_interpreter_ends_with_logins_and_a_logger_under_way(self):
         for _ in range(5):
@@ -176,6 +194,11 @@ class End(unittest.TestCase):
                 silent.wait_for_requests(16)
                 _, errors = program.communicate("\n", timeout=support.SOON)
                 self.assertEqual((program.returncode, errors), (0, ""))
+
+    def test_python_waits_for_the_logins_of_threads_that_are_no_daemons(self):
+        with Silent() as silent:
+            done = support.run_python(JOINED, silent.base_url)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "CD_ERR_TIMEOUT\n" * 2, ""))
 
     def test_a_login_at_exit_in_the_main_thread(self):
         with Recorder() as recorder:

@@ -1,5 +1,6 @@
 """``python -m couchdrop``, and the example."""
 
+import errno
 import os
 import pty
 import subprocess
@@ -15,13 +16,13 @@ TOKEN = r"\A[0-9a-f-]{36}\n\Z"
 
 
 class Program(unittest.TestCase):
-    def run_program(self, *arguments, **options):
+    def run_program(self, *arguments, redirection="", **options):
+        """With what a shell reads as `redirection`."""
         return subprocess.run(
-            [sys.executable, "-m", "couchdrop", *arguments],
-            capture_output=True,
+            ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "couchdrop", *arguments],
             timeout=60,
             check=False,
-            **options,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
 
     def log_in(self, username, *arguments, password=PASSWORD, **options):
@@ -31,7 +32,7 @@ class Program(unittest.TestCase):
         service = support.stand_in_options()
         where = ["--base-url", service["base_url"], "--ca-file", service["ca_file"]]
         done = self.run_program("login", username, *where, *arguments, input=password, **options)
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
+        return done.returncode, (done.stdout or b"").decode(), done.stderr.decode()
 
     def test_the_password_from_standard_input(self):
         for end in (b"", b"\n", b"\r\n"):
@@ -86,6 +87,47 @@ class Program(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"no terminal to ask for the password on: see --password-stdin", done.stderr)
         self.assertNotIn(b"Warning", done.stderr)
+
+    def test_standard_input_that_can_t_be_read(self):
+        self.assertEqual(
+            self.log_in("ada@example.com", "--password-stdin", redirection="<&-"),
+            (2, "", "couchdrop: standard input is closed: --password-stdin has nothing to read\n"),
+        )
+        self.assertEqual(
+            self.log_in("ada@example.com", "--password-stdin", redirection="0>/dev/null"),
+            (1, "", f"couchdrop: standard input could not be read: {os.strerror(errno.EBADF)}\n"),
+        )
+
+    def test_without_standard_output_nobody_is_logged_in(self):
+        with support.Recorder() as recorder:
+            self.assertEqual(
+                self.log_in("ada", "--password-stdin", "--base-url", recorder.base_url, redirection=">&-"),
+                (2, "", "couchdrop: standard output is closed: the token would be lost\n"),
+            )
+            self.assertEqual(recorder.connections, 0)
+
+    def test_a_token_that_can_t_be_written(self):
+        reader, gone = os.pipe()
+        os.close(reader)
+        try:
+            for unbuffered in ("", "1"):
+                for problem, options in [
+                    (errno.ENOSPC, {"redirection": ">/dev/full"}),
+                    (errno.EPIPE, {"stdout": gone}),
+                ]:
+                    with self.subTest(options, unbuffered=unbuffered):
+                        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+                        done = self.log_in("ada@example.com", "--password-stdin", env=environment, **options)
+                        why = f"the token could not be written to standard output: {os.strerror(problem)}"
+                        self.assertEqual(done, (1, "", f"couchdrop: {why}\n"))
+        finally:
+            os.close(gone)
+
+    def test_without_standard_error_the_output_is_no_sentence(self):
+        status, output, _ = self.log_in(
+            "ada@example.com", "--password-stdin", password="not my password", redirection="2>&-"
+        )
+        self.assertEqual((status, output), (1, ""))
 
     def test_the_password_from_a_keyring(self):
         with tempfile.TemporaryDirectory() as folder:
