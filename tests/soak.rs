@@ -124,7 +124,8 @@ fn log_in(options: &Options, account: Account) -> Result<End, String> {
             let token = token.text();
             return match fate {
                 _ if token != account.token() => Err(format!("{CROSSED} {token}")),
-                Fate::Denied | Fate::Broken | Fate::Limited | Fate::Cut | Fate::Late => Err("a token".into()),
+                Fate::Denied | Fate::Broken | Fate::Limited | Fate::Cut => Err("a token".into()),
+                // Late ones too, where this process was not let run for as long.
                 _ => Ok(End::Token),
             };
         }

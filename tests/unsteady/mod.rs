@@ -105,13 +105,13 @@ const FATES: &[(Fate, u64)] = &[
     (Fate::Last, 60),
     (Fate::LastTorn, 60),
     (Fate::More, 60),
-    (Fate::Late, 5),
+    (Fate::Late, 20),
 ];
 
 /// In seconds.
 pub const LONG_WAIT: i64 = 3600;
 /// How long a late answer takes, and the deadline of a login that does not wait for it.
-pub const LATE: Duration = Duration::from_millis(80);
+pub const LATE: Duration = Duration::from_secs(2);
 pub const IMPATIENT_MS: u32 = 30;
 
 /// Of so many connections one is reset before its handshake, and one is cut amid it.
