@@ -1,11 +1,14 @@
 """The C functions of libcouchdrop, as ``couchdrop.h`` declares them; the tests hold this file against it.
 
-Objects that the library makes are `Handle`s: each releases itself with its last reference.
+Objects that the library makes are `Handle`s: each releases itself with its last reference. Of a cycle of
+garbage Python finalizes everything before it clears anything, in no order: what a finalizer may get to must
+ask `is_released` before it uses a handle.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_void_p
 
 from . import _library
@@ -14,7 +17,7 @@ from . import _library
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from functools import partial
-    from typing import Any
+    from typing import Any, Callable, NoReturn
 else:
     # The type alone: what else is in functools takes as long to import as ctypes.
     try:
@@ -25,8 +28,15 @@ else:
 library, library_path = _library.load()
 
 
+# False where there is no such function: CPython's collector alone has no order.
+is_released: Callable[[object], bool] = getattr(gc, "is_finalized", lambda _: False)
+
+
 class Handle(c_void_p):
     """A pointer to an object of the library, NULL until a call has stored one."""
+
+    def __reduce_ex__(self, _: object) -> NoReturn:
+        raise TypeError("an object of libcouchdrop can't be pickled or copied")
 
 
 class Options(Handle):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 
 from . import _abi, _process
-from ._abi import CheckFunction, Error, library
+from ._abi import CheckFunction, Error, is_released, library
 from ._arguments import milliseconds
 from ._errors import exception_from
 from ._token import token_from
@@ -42,7 +42,9 @@ class Call:
         self._over = False
 
     def stop(self) -> None:
-        library.cd_cancel_trigger(self._cancel)
+        # Of a coroutine that is garbage, the handle may have been finalized first.
+        if not is_released(self._cancel):
+            library.cd_cancel_trigger(self._cancel)
 
     def authenticate(self, timeout: float, credentials: Credentials) -> Token:
         token = _abi.Token()

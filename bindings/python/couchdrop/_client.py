@@ -6,14 +6,14 @@ import ctypes
 import os
 
 from . import _abi
-from ._abi import Error, library
+from ._abi import Error, is_released, library
 from ._arguments import Credentials, Text, integer, milliseconds, seconds, waits
 from ._call import Call, Login
 from ._errors import ArgumentError, exception_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final, Literal
+    from typing import Any, Final, Literal, NoReturn
 
     from typing_extensions import Self, Unpack
 
@@ -87,19 +87,19 @@ class Client:
         # It may hold a password: see `Text`.
         proxy_url = proxy if proxy is None or isinstance(proxy, Environment) else Text("proxy", proxy)
         del proxy
-        self._timeout = seconds("timeout", timeout)
-        # By process: threads don't follow into a child of fork.
-        self._workers: dict[int, Workers] = {}
-        self._logger: Logger | None = None
         self._options: Options | None = library.cd_options_new()
-        if base_url is not None:
-            self._set_text(library.cd_options_set_base_url, Text("base_url", base_url))
-        if ca_file is not None:
-            self._set_text(library.cd_options_set_ca_file, Text("ca_file", os.fspath(ca_file)))
         if proxy_url is None:
             self._set(library.cd_options_set_proxy, None)
         elif isinstance(proxy_url, Text):
             self._set_text(library.cd_options_set_proxy, proxy_url)
+        self._timeout = seconds("timeout", timeout)
+        # By process: threads don't follow into a child of fork.
+        self._workers: dict[int, Workers] = {}
+        self._logger: Logger | None = None
+        if base_url is not None:
+            self._set_text(library.cd_options_set_base_url, Text("base_url", base_url))
+        if ca_file is not None:
+            self._set_text(library.cd_options_set_ca_file, Text("ca_file", os.fspath(ca_file)))
         self._set(library.cd_options_set_body_format, _body_format(body_format))
         if connect_timeout is not None:
             wait = milliseconds(seconds("connect_timeout", connect_timeout))
@@ -130,9 +130,9 @@ class Client:
         Raises:
             AccessDenied, TwoFactorRequired, RateLimited, ...: all are a CouchdropError.
         """
-        credentials = Credentials(username, password, system)
-        del password
-        return self._log_in(credentials, timeout)
+        with Credentials(username, password, system) as credentials:
+            del password
+            return self._login(credentials).run(self._seconds(timeout))
 
     async def authenticate_async(
         self, username: str, password: str, *, system: str | None = None, timeout: float | None = None
@@ -141,9 +141,10 @@ class Client:
 
         At most 64 logins of a client run at once; the others wait in line, which counts against their time.
         """
-        credentials = Credentials(username, password, system)
-        del password
-        return await self._log_in_async(credentials, timeout)
+        with Credentials(username, password, system) as credentials:
+            del password
+            login, limit, workers = self._login(credentials), self._seconds(timeout), self._own_workers()
+        return await workers.run(login, limit)
 
     def connect(self, *, timeout: float | None = None) -> None:
         """Connects now, so that the next login needs one round trip; sends no credentials and does not retry.
@@ -156,21 +157,15 @@ class Client:
         """Closes the connections, once the logins that are under way have ended. May be called again."""
         self._options = None
 
+    def __reduce_ex__(self, _: object) -> NoReturn:
+        raise TypeError("a Client can't be pickled or copied: make one of your own in each process")
+
     def __enter__(self) -> Self:
         self._open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _log_in(self, credentials: Credentials, timeout: float | None) -> Token:
-        return self._login(credentials).run(self._seconds(timeout))
-
-    async def _log_in_async(
-        self, credentials: Credentials, timeout: float | None, workers: Workers | None = None
-    ) -> Token:
-        workers = workers or self._own_workers()
-        return await workers.run(self._login(credentials), self._seconds(timeout))
 
     def _login(self, credentials: Credentials) -> Login:
         return Login(Call(self._open(), self._logger), credentials)
@@ -187,7 +182,7 @@ class Client:
 
     def _open(self) -> Options:
         options = self._options
-        if options is None:
+        if options is None or is_released(options):
             raise RuntimeError("this couchdrop.Client is closed")
         return options
 
@@ -246,10 +241,10 @@ def authenticate(
     Raises:
         AccessDenied, TwoFactorRequired, RateLimited, ...: all are a CouchdropError.
     """
-    credentials = Credentials(username, password, system)
-    del password
-    client = Client(**options) if options else _shared
-    return client._log_in(credentials, timeout)
+    with Credentials(username, password, system) as credentials:
+        del password
+        client = Client(**options) if options else _shared
+        return client._login(credentials).run(client._seconds(timeout))
 
 
 async def authenticate_async(
@@ -264,7 +259,8 @@ async def authenticate_async(
 
     At most 64 of these logins run at once; the others wait in line, which counts against their time.
     """
-    credentials = Credentials(username, password, system)
-    del password
-    client = Client(**options) if options else _shared
-    return await client._log_in_async(credentials, timeout, _shared._own_workers())
+    with Credentials(username, password, system) as credentials:
+        del password
+        client = Client(**options) if options else _shared
+        login, limit, workers = client._login(credentials), client._seconds(timeout), _shared._own_workers()
+    return await workers.run(login, limit)

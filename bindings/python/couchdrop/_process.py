@@ -10,15 +10,16 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 
 from ._abi import Cancel, library
 from ._errors import Cancelled
 
 
 class _Calls:
+    """No call takes a lock: the garbage collection may run another one amid any of these lines."""
+
     def __init__(self) -> None:
-        self._lock = allocate_lock()
         # Taken by the end while it waits, and given back by the last call that leaves.
         self._all_left = allocate_lock()
         # By identity: objects of ctypes can't be in a set.
@@ -27,42 +28,52 @@ class _Calls:
 
     def enter(self, cancel: Cancel) -> None:
         """Raises Cancelled when the interpreter ends."""
-        with self._lock:
-            if self._ended:
-                raise Cancelled("The interpreter ends: no login may start any more.")
-            self._handles[id(cancel)] = cancel
+        self._handles[id(cancel)] = cancel
+        # In this order: the end looks at the handles once it has said that it has come.
+        if self._ended:
+            self.leave(cancel)
+            raise Cancelled("The interpreter ends: no login may start any more.")
 
     def leave(self, cancel: Cancel) -> None:
-        with self._lock:
-            self._handles.pop(id(cancel), None)
-            if self._ended and not self._handles:
+        self._handles.pop(id(cancel), None)
+        if self._ended and not self._handles:
+            try:
                 self._all_left.release()
+            except RuntimeError:
+                # Another one that left has done so.
+                pass
 
     def end(self) -> None:
-        with self._lock:
-            self._ended = True
-            for cancel in self._handles.values():
-                library.cd_cancel_trigger(cancel)
-            if not self._handles:
-                return
-            self._all_left.acquire()
         self._all_left.acquire()
+        self._ended = True
+        for cancel in list(self._handles.values()):
+            library.cd_cancel_trigger(cancel)
+        if self._handles:
+            self._all_left.acquire()
 
 
 calls = _Calls()
 
 
+def _find_main_thread() -> int:
+    # Without it nearly everybody has one thread; to import it here would take longer than the package.
+    threading = sys.modules.get("threading")
+    return get_ident() if threading is None else int(threading.main_thread().ident)
+
+
+_main_thread = _find_main_thread()
+
+
 def on_main_thread() -> bool:
     """Whether this is the thread that runs Python's signal handlers."""
-    # Who has not imported it has one thread; to import it here would take longer than all of this package.
-    threading = sys.modules.get("threading")
-    return threading is None or bool(threading.get_ident() == threading.main_thread().ident)
+    return get_ident() == _main_thread
 
 
 def _start_anew() -> None:
-    # A thread of the parent may have held the lock, and its calls are not here.
-    global calls
+    # A call of the parent is not here, and the thread that forked is the main one.
+    global calls, _main_thread
     calls = _Calls()
+    _main_thread = get_ident()
 
 
 atexit.register(lambda: calls.end())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import _abi
-from ._abi import TOKEN_HEADER, library
+from ._abi import TOKEN_HEADER, is_released, library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Token:
         """The token itself: printable ASCII. Raises ValueError when it was wiped."""
         # Another thread that wipes meanwhile only gives up its reference.
         handle = self._handle
-        if handle is None:
+        if handle is None or is_released(handle):
             raise ValueError("the token was wiped")
         characters: bytes = library.cd_token_str(handle)
         return characters.decode("ascii")
@@ -64,7 +64,7 @@ class Token:
         if not isinstance(other, Token):
             return NotImplemented
         mine, others = self._handle, other._handle
-        if mine is None or others is None:
+        if mine is None or others is None or is_released(mine) or is_released(others):
             return self is other
         import hmac
 

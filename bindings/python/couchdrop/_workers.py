@@ -25,8 +25,9 @@ class Workers:
     def __init__(self) -> None:
         self.process = os.getpid()
         self._changed = threading.Condition(threading.Lock())
-        # In the order of their arrival; each can be taken out at once.
-        self._queue: OrderedDict[_Job, None] = OrderedDict()
+        # In the order of their arrival. Jobs are taken out without the lock, in one step each: a coroutine
+        # that is garbage withdraws its job on whatever thread, which may be one that has the lock.
+        self._queue: OrderedDict[_Job, bool] = OrderedDict()
         self._threads = 0
         self._idle = 0
 
@@ -52,7 +53,7 @@ class Workers:
 
     def _submit(self, job: _Job) -> None:
         with self._changed:
-            self._queue[job] = None
+            self._queue[job] = True
             if len(self._queue) > self._idle and self._threads < MOST_THREADS:
                 self._start_thread()
             else:
@@ -72,10 +73,7 @@ class Workers:
 
     def _withdraw(self, job: _Job) -> bool:
         """Takes a job out of the line; False when a thread has it already."""
-        with self._changed:
-            waiting = job in self._queue
-            if waiting:
-                del self._queue[job]
+        waiting = self._queue.pop(job, False)
         if waiting:
             job.login.abandon()
         return waiting
@@ -93,7 +91,11 @@ class Workers:
                 if not self._queue:
                     self._threads -= 1
                     return
-                job, _ = self._queue.popitem(last=False)
+                try:
+                    job, _ = self._queue.popitem(last=False)
+                except KeyError:
+                    # Withdrawn since.
+                    continue
             job.run()
             del job
 

@@ -215,9 +215,9 @@ def run_python(source, *arguments, flags=(), **options):
     )
 
 
-def start_python(source, *arguments, **options):
+def start_python(source, *arguments, flags=(), **options):
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(source), *arguments],
+        [sys.executable, *flags, "-c", textwrap.dedent(source), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,0 +1,182 @@
+"""The garbage collection finalizes a cycle in any order, on any thread, at any moment: no object of the
+library is used after it is gone, and nobody waits for a lock that the same thread has."""
+
+import asyncio
+import copy
+import gc
+import pickle
+import traceback
+import unittest
+
+import support
+from support import PASSWORD, Recorder, Silent, couchdrop
+
+from couchdrop import _abi
+
+
+class InCycle:
+    """Garbage that its finalizer still uses."""
+
+    ends = []
+
+    def __init__(self, held, use):
+        self.held, self.use, self.itself = held, use, self
+
+    def __del__(self):
+        try:
+            InCycle.ends.append(self.use(self.held))
+        except Exception as error:
+            InCycle.ends.append(error)
+
+
+class Cycles(unittest.TestCase):
+    def collect(self):
+        InCycle.ends.clear()
+        gc.collect()
+        return InCycle.ends
+
+    def test_a_token_is_used_by_a_finalizer(self):
+        with couchdrop.Client(**support.stand_in_options()) as client:
+            for use in (lambda token: token.value, lambda token: token == token, couchdrop.Token.headers):
+                InCycle(client.authenticate("ada@example.com", PASSWORD), use)
+                (end,) = self.collect()
+                # Before or after it was wiped.
+                self.assertIsInstance(end, (str, bool, dict, ValueError))
+
+    def test_a_client_is_used_by_a_finalizer(self):
+        def log_in(client):
+            return client.authenticate("ada@example.com", PASSWORD).value
+
+        for _ in range(5):
+            InCycle(couchdrop.Client(**support.stand_in_options()), log_in)
+            (end,) = self.collect()
+            self.assertIsInstance(end, (str, RuntimeError))
+
+    def test_a_login_is_abandoned_with_its_loop(self):
+        async def begin(client):
+            task = asyncio.ensure_future(client.authenticate_async("ada", PASSWORD))
+            # What is young now is older than what the task makes.
+            gc.collect(0)
+            await asyncio.sleep(0)
+            del task
+
+        with Silent() as silent, couchdrop.Client(base_url=silent.base_url, max_retries=0) as client:
+            for _ in range(10):
+                loop = asyncio.new_event_loop()
+                loop.set_exception_handler(lambda *_: None)
+                loop.run_until_complete(begin(client))
+                loop.close()
+                del loop
+                gc.collect()
+
+    def test_a_job_is_withdrawn_by_a_thread_that_has_the_lock(self):
+        program = """
+            import faulthandler
+            from couchdrop._workers import Workers
+
+            faulthandler.dump_traceback_later(8, exit=True)
+            workers = Workers()
+            with workers._changed:
+                workers._withdraw(object())
+        """
+        done = support.run_python(program)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_a_call_that_begins_at_the_end_is_refused_and_holds_nobody_up(self):
+        from couchdrop import _process
+
+        calls = _process._Calls()
+        first, second = _abi.Cancel(), _abi.Cancel()
+        calls.enter(first)
+        calls.leave(first)
+        calls.end()
+        with self.assertRaises(couchdrop.Cancelled):
+            calls.enter(second)
+        self.assertEqual(calls._handles, {})
+
+    def test_a_client_has_no_copy(self):
+        with couchdrop.Client(base_url="http://127.0.0.1:1") as client:
+            for way in (copy.copy, copy.deepcopy, pickle.dumps):
+                for thing in (client, client._options):
+                    with self.assertRaisesRegex(TypeError, "can't be pickled or copied"):
+                        way(thing)
+
+
+class Wiped(unittest.TestCase):
+    def test_a_password_is_wiped_also_where_the_call_is_refused_before_it_runs(self):
+        closed = couchdrop.Client()
+        closed.close()
+        client = couchdrop.Client(base_url="http://127.0.0.1:1", max_retries=0)
+        refused = [
+            lambda: client.authenticate("ada", PASSWORD),
+            lambda: client.authenticate("ada", PASSWORD, system="\0"),
+            lambda: client.authenticate(None, PASSWORD),
+            lambda: client.authenticate("ada", PASSWORD, timeout=float("nan")),
+            lambda: closed.authenticate("ada", PASSWORD),
+            lambda: couchdrop.authenticate("ada", PASSWORD, base_url="http://example.com"),
+            lambda: couchdrop.authenticate("ada", PASSWORD, no_such_option=1),
+            lambda: couchdrop.Client(proxy=f"http://ada:{PASSWORD}@127.0.0.1:1", timeout=0),
+            lambda: asyncio.run(client.authenticate_async("ada", PASSWORD, timeout=0)),
+            lambda: asyncio.run(client.authenticate_async("ada", PASSWORD, system="\0")),
+            lambda: asyncio.run(couchdrop.authenticate_async("ada", PASSWORD, base_url="x")),
+        ]
+        for number, call in enumerate(refused):
+            with self.subTest(number):
+                try:
+                    call()
+                    self.fail("it succeeded")
+                except (couchdrop.CouchdropError, TypeError, RuntimeError) as error:
+                    for frame, _ in traceback.walk_tb(error.__traceback__):
+                        if frame.f_code.co_filename.startswith(support.PACKAGE + "/couchdrop"):
+                            self.assert_no_password(frame.f_locals)
+
+    def assert_no_password(self, names):
+        for name, value in names.items():
+            slots = ("_password", "_credentials", "_problem")
+            texts = [value, *(getattr(value, slot, None) for slot in slots)]
+            texts += [getattr(text, "_password", None) for text in texts]
+            for text in texts:
+                buffer = getattr(text, "_buffer", None)
+                if buffer is not None:
+                    self.assertNotIn(PASSWORD.encode(), buffer.raw, name)
+                if isinstance(text, (str, dict)):
+                    self.assertNotIn(PASSWORD, repr(text), name)
+
+    def test_a_string_that_lies_gets_no_nul_through(self):
+        class Liar(str):
+            def __contains__(self, _):
+                return False
+
+        with Recorder(b'{"token":"t"}') as recorder:
+            with self.assertRaises(couchdrop.ArgumentError):
+                couchdrop.authenticate("ada", Liar(PASSWORD + "\0more"), base_url=recorder.base_url)
+
+
+class Beginnings(unittest.TestCase):
+    def test_the_end_waits_for_threads_that_threading_does_not_know(self):
+        program = """
+            import _thread, sys, couchdrop
+
+            assert "threading" not in sys.modules
+            client = couchdrop.Client(base_url=sys.argv[1], timeout=8)
+
+            def run():
+                try:
+                    client.authenticate("ada", "secret")
+                except couchdrop.Cancelled:
+                    print("cancelled")
+
+            for _ in range(4):
+                _thread.start_new_thread(run, ())
+            sys.stdin.readline()
+        """
+        with Silent() as silent:
+            # What is installed beside the package may import threading at the start.
+            process = support.start_python(program, silent.base_url, flags=["-S"])
+            silent.wait_for_requests(4)
+            process.communicate("\n", timeout=support.SOON)
+            self.assertEqual(process.returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
