@@ -43,6 +43,8 @@
 #endif
 #if COUCHDROP_STANDARD < 201703L
 #error "couchdrop.hpp needs C++17 or later: compile with -std=c++17, or use couchdrop.h."
+#elif !defined(__cpp_exceptions) && !defined(_CPPUNWIND)
+#error "couchdrop.hpp needs exceptions: compile without -fno-exceptions, or use couchdrop.h."
 #else
 
 #include <chrono>

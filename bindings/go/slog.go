@@ -10,6 +10,14 @@ import (
 // LogValue returns "[redacted]".
 func (masked) LogValue() slog.Value { return slog.StringValue(redacted) }
 
+// LogValue returns "[redacted]", and nil for the Token that a login returned with an error.
+func (t *Token) LogValue() slog.Value {
+	if t == nil {
+		return slog.AnyValue(nil)
+	}
+	return t.masked.LogValue()
+}
+
 // WithSlog passes what happens on to a logger of log/slog, as [WithLogger] does. Which levels are wanted is asked once,
 // when the client is made. A logger that is nil is [ErrNullArgument].
 func WithSlog(logger *slog.Logger) Option {

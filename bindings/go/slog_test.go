@@ -57,3 +57,12 @@ func TestSlogIsToldWhatHappens(t *testing.T) {
 		t.Error("a logger that wants nothing is asked")
 	}
 }
+
+func TestATokenThatIsNilIsLoggedAsNil(t *testing.T) {
+	var buffer bytes.Buffer
+	var token *Token
+	slog.New(slog.NewJSONHandler(&buffer, nil)).Info("login", "token", token)
+	if text := buffer.String(); !strings.Contains(text, `"token":null`) {
+		t.Error(text)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -326,6 +327,12 @@ func parseOrigin(text string) (string, error) {
 	}
 	if parsed.Hostname() == "" || rest != (url.URL{}) || parsed.Scheme != "https" && parsed.Scheme != "http" {
 		return "", invalid(CodeInvalidURL, "An origin is https://HOST[:PORT], without user, path, query and fragment")
+	}
+	if port, err := strconv.ParseUint(parsed.Port(), 10, 16); parsed.Port() != "" && (err != nil || port == 0) {
+		return "", invalid(CodeInvalidURL, "The port of an origin is from 1 to 65535")
+	}
+	if strings.Contains(parsed.Host, "*") {
+		return "", invalid(CodeInvalidURL, "An origin is one host, without a wildcard")
 	}
 	if parsed.Scheme == "http" && !isLoopback(parsed.Hostname()) {
 		return "", invalid(CodeInsecureURL, "An origin with plain http is not loopback: the token would travel unprotected")

@@ -128,6 +128,9 @@ for compiler in g++ clang++; do
     step "couchdrop.hpp as c++14 with $compiler says in one error what it needs" \
         "errors=\$(printf '#include <couchdrop.hpp>\n' | $compiler -std=c++14 $strict $cflags -x c++ -fsyntax-only - 2>&1 | grep 'error:')
          echo \"\$errors\"; [ \$(wc -l <<< \"\$errors\") = 1 ] && grep -q 'needs C++17' <<< \"\$errors\""
+    step "couchdrop.hpp without exceptions with $compiler says in one error what it needs" \
+        "errors=\$(printf '#include <couchdrop.hpp>\n' | $compiler -std=c++17 -fno-exceptions $strict $cflags -x c++ -fsyntax-only - 2>&1 | grep 'error:')
+         echo \"\$errors\"; [ \$(wc -l <<< \"\$errors\") = 1 ] && grep -q 'needs exceptions' <<< \"\$errors\""
 done
 
 ### The programs: built here, run further down
