@@ -70,7 +70,10 @@ fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_ta
             let what = format!("{version:?}, {path:?} of {whole}: {outcome:?}");
             assert_eq!(outcome.code, CD_ERR_CONNECTION_LOST as i32, "{what}");
             assert!(outcome.attempts <= 1 && matches!(outcome.http_status, 0 | 200), "{what}");
-            assert!(end == End::Close || outcome.message.contains("reset by peer"), "{what}");
+            // What has ended before the request leaves is said to have, whatever way.
+            let says =
+                ["reset by peer", "closed it at once"].iter().any(|words| outcome.message.contains(words));
+            assert!(end == End::Close || says, "{what}");
             taken.fetch_add(outcome.attempts as usize, Ordering::Relaxed);
         });
         assert!(taken.into_inner() > 10, "none was cut once its request was under way");
