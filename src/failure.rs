@@ -44,7 +44,7 @@ pub enum cd_code {
     CD_ERR_INSECURE_URL = 2006,
     /// A CA file is missing, unreadable, empty, or holds no usable certificate.
     CD_ERR_CA_FILE = 2007,
-    /// A setter was called after the first login with these options.
+    /// A setter was called after the first call that used these options: a login, or `cd_connect()`.
     CD_ERR_OPTIONS_IN_USE = 2008,
 
     // 3xxx: the network
@@ -120,7 +120,7 @@ known! {
     CD_ERR_INVALID_URL false c"A URL is not one that can be used here.";
     CD_ERR_INSECURE_URL false c"Plain http is taken for loopback addresses alone, and never through a proxy.";
     CD_ERR_CA_FILE false c"The CA file can't be used.";
-    CD_ERR_OPTIONS_IN_USE false c"The options can't be changed any more: a login has used them.";
+    CD_ERR_OPTIONS_IN_USE false c"The options can't be changed any more: a call has used them.";
     CD_ERR_DNS true c"The host name could not be resolved.";
     CD_ERR_CONNECT true c"No connection could be made.";
     CD_ERR_PROXY false c"The proxy refused, or can't be used.";
@@ -293,7 +293,7 @@ impl fmt::Display for Failure {
             Failure::OutOfRange { what, why } => write!(f, "{what} {why}."),
             Failure::InvalidUrl { what, why } => write!(f, "{what} {why}."),
             Failure::OptionsInUse(what) => {
-                write!(f, "{what} can't be set any more: a login has used these options.")
+                write!(f, "{what} can't be set any more: a call has used these options.")
             }
             Failure::Dns { host, why } => write!(f, "The host name {host} could not be resolved: {why}."),
             Failure::Connect { peer, why } => write!(f, "No connection to {peer}: {why}."),

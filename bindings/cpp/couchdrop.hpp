@@ -113,8 +113,8 @@ std::uint32_t milliseconds(std::chrono::duration<Rep, Period> length) noexcept {
 /**
  * What went wrong in one call: what authenticate() and connect() throw and a Result holds.
  *
- * An immutable snapshot without the user name, the password or a token. Copies are cheap, never
- * throw, and share their strings, which live as long as one of them does. Any thread may read it.
+ * An immutable snapshot without the password or a token; the user name stands in it only where the
+ * server itself says it. Copies are cheap, never throw, and share their strings, which live as long as one of them does. Any thread may read it.
  */
 class COUCHDROP_VISIBLE Error : public std::exception {
   public:
@@ -435,9 +435,9 @@ enum class BodyFormat : std::int32_t {
 
 /** How much a logger is told: each level includes those above it. */
 enum class LogLevel : std::int32_t {
-    error = CD_LOG_ERROR, ///< a login failed
+    error = CD_LOG_ERROR, ///< a login failed, and nobody cancelled it
     warn = CD_LOG_WARN,   ///< what an administrator should see to; a retry and its reason
-    info = CD_LOG_INFO,   ///< one line for each login
+    info = CD_LOG_INFO,   ///< a login that succeeded, or was cancelled
     debug = CD_LOG_DEBUG, ///< each phase with its duration, addresses, and connections
 };
 
@@ -449,7 +449,7 @@ enum class LogLevel : std::int32_t {
  * from is refused with CD_ERR_NULL_ARGUMENT, never taken for the defaults.
  *
  * A setter copies its argument and returns the options, to go on with. It throws an Error for a bad
- * argument, or with CD_ERR_OPTIONS_IN_USE after the first login, and then changes nothing:
+ * argument, or with CD_ERR_OPTIONS_IN_USE after the first call that used it, and then changes nothing:
  *
  *     const auto options = couchdrop::Options().timeout(10s).max_retries(2);
  */

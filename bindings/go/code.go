@@ -43,7 +43,7 @@ const (
 	CodeInsecureURL Code = C.CD_ERR_INSECURE_URL
 	// CodeCAFile: a CA file is missing, unreadable, empty, or holds no usable certificate.
 	CodeCAFile Code = C.CD_ERR_CA_FILE
-	// CodeOptionsInUse: a setter of the C library came after the first login. This package does not cause it.
+	// CodeOptionsInUse: a setter of the C library came after the first call that used the options. This package does not cause it.
 	CodeOptionsInUse Code = C.CD_ERR_OPTIONS_IN_USE
 
 	// CodeDNS: a host name could not be resolved.

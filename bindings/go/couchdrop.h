@@ -71,7 +71,7 @@
 #define CD_BODY_JSON 2
 
 /**
- * A login failed, and nobody cancelled it.
+ * A login or `cd_connect()` failed, and nobody cancelled it.
  */
 #define CD_LOG_ERROR 1
 
@@ -81,7 +81,7 @@
 #define CD_LOG_WARN 2
 
 /**
- * One line for each login, also for one that was cancelled.
+ * A login that succeeded; a login or `cd_connect()` that was cancelled; a request sent again on a new connection.
  */
 #define CD_LOG_INFO 3
 
@@ -157,7 +157,7 @@ enum cd_code
      */
     CD_ERR_CA_FILE = 2007,
     /**
-     * A setter was called after the first login with these options.
+     * A setter was called after the first call that used these options: a login, or `cd_connect()`.
      */
     CD_ERR_OPTIONS_IN_USE = 2008,
     /**
@@ -232,7 +232,7 @@ typedef struct cd_cancel cd_cancel;
  *
  * Made by any function with a `cd_error **` argument, and must be released with `cd_error_free()`. Every accessor
  * takes NULL. Any thread may read it, several at once; the strings are valid until it is freed. No part of it holds
- * the user name, the password or a token.
+ * the password or a token; the user name only where the server itself says it in its words.
  *
  * Functions: `cd_error_code()`, `cd_error_message()`, `cd_error_http_status()`, `cd_error_server_message()`,
  * `cd_error_retry_after_seconds()`, `cd_error_attempts()`, `cd_error_free()`.
@@ -309,7 +309,8 @@ cd_code cd_authenticate(const char *username,
  * Blocks until the login has succeeded, failed, timed out or been cancelled. Re-entrant: any number of threads may
  * call it at once, with the same options and cancel handle too.
  *
- * - `options`: how to reach the service; NULL = the defaults. The first call that uses them freezes them.
+ * - `options`: how to reach the service; NULL = the defaults. The first call that uses them, with good
+ * arguments, freezes them.
  * - `cancel`: what may stop this call; NULL = nothing.
  * - `timeout_ms`: how long this whole call may take, 1 to 3600000 ms; 0 = what the options say.
  * - `username`, `password`: UTF-8, not empty, at most 64 KiB each. They are not kept.
@@ -342,7 +343,7 @@ cd_code cd_authenticate_with(const cd_options *options,
  *
  * Returns `CD_OK`, or the code that a login would fail with for want of a connection: `CD_ERR_DNS`,
  * `CD_ERR_CONNECT`, `CD_ERR_PROXY`, `CD_ERR_TLS`, `CD_ERR_TIMEOUT`, `CD_ERR_CONNECTION_LOST`, `CD_ERR_CANCELLED`,
- * `CD_ERR_RESOURCES`, `CD_ERR_OUT_OF_RANGE` for `timeout_ms`.
+ * `CD_ERR_RESOURCES`, `CD_ERR_INTERNAL`, `CD_ERR_PANIC`, `CD_ERR_OUT_OF_RANGE` for `timeout_ms`.
  */
 COUCHDROP_NODISCARD
 cd_code cd_connect(const cd_options *options,
@@ -512,8 +513,8 @@ cd_code cd_options_set_max_retries(cd_options *options,
 
 /**
  * Sets the back-off between attempts, in ms: each wait is drawn evenly from nought to a window, which doubles from
- * `first` to `max` (1000 and 8000 where nothing is set; both 0 to 3600000, `first` not above `max`). A `Retry-After`
- * of the service comes on top.
+ * `first` to `max` (1000 and 8000 where nothing is set; both 0 to 3600000, `first` not above `max`). With a
+ * `Retry-After` the wait is that time and a draw from nought to the larger of it and the window.
  *
  * Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
  */
@@ -545,7 +546,7 @@ cd_code cd_options_set_proxy(cd_options *options,
  *
  * Fails with `CD_ERR_CA_FILE` (missing, unreadable, empty, no certificate in it, a broken one),
  * `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`, `CD_ERR_INVALID_UTF8`, `CD_ERR_OUT_OF_RANGE`,
- * `CD_ERR_OPTIONS_IN_USE`.
+ * `CD_ERR_OPTIONS_IN_USE`, `CD_ERR_RESOURCES`.
  */
 COUCHDROP_NODISCARD
 cd_code cd_options_set_ca_file(cd_options *options,

@@ -18,8 +18,8 @@ import (
 // ErrClosed is why a call on a client that is closed, or that is being closed, was cancelled: for [errors.Is].
 var ErrClosed = errors.New("couchdrop: the client is closed")
 
-// Error says what went wrong in one call. It holds no password, token or user name, unless the cause of a context does
-// ([Error.Unwrap]), and does not change: any number of goroutines may read it.
+// Error says what went wrong in one call. It holds no password and no token, unless the cause of a context does
+// ([Error.Unwrap]), a user name only where the server itself says it, and does not change: any number of goroutines may read it.
 type Error struct {
 	// Code says which failure it was; [errors.Is] compares it with [ErrAccessDenied] and the like.
 	Code Code

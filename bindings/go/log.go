@@ -29,11 +29,11 @@ import (
 type LogLevel int32
 
 const (
-	// LogError: a login failed.
+	// LogError: a login failed, and nobody cancelled it.
 	LogError LogLevel = C.CD_LOG_ERROR
 	// LogWarn: something that an administrator should see to; a retry and its reason.
 	LogWarn LogLevel = C.CD_LOG_WARN
-	// LogInfo: one line for each login.
+	// LogInfo: a login that succeeded, or was cancelled; a request that was sent again on a new connection.
 	LogInfo LogLevel = C.CD_LOG_INFO
 	// LogDebug: each phase with its duration, addresses, and what became of connections.
 	LogDebug LogLevel = C.CD_LOG_DEBUG

@@ -113,8 +113,8 @@ func WithMaxRetries(count int) Option {
 }
 
 // WithBackoff sets the waits between attempts: each is drawn evenly from nought to a window, which doubles from first
-// to max. Both are 0 to 1 h, first not above max, 1 s and 8 s where nothing is set; else [ErrOutOfRange]. A Retry-After
-// of the service comes on top. A part of a millisecond counts as a whole one.
+// to max. Both are 0 to 1 h, first not above max, 1 s and 8 s where nothing is set; else [ErrOutOfRange]. With a
+// Retry-After the wait is that time and a draw from nought to the larger of it and the window. A part of a millisecond counts as a whole one.
 func WithBackoff(first, max time.Duration) Option {
 	return withDuration("The first back-off", first, func(s *settings, firstMS C.uint32_t, failure **C.cd_error) C.cd_code {
 		// The library itself refuses what is too large.

@@ -34,7 +34,8 @@ pub unsafe extern "C" fn cd_authenticate(
 /// Blocks until the login has succeeded, failed, timed out or been cancelled. Re-entrant: any number of threads may
 /// call it at once, with the same options and cancel handle too.
 ///
-/// - `options`: how to reach the service; NULL = the defaults. The first call that uses them freezes them.
+/// - `options`: how to reach the service; NULL = the defaults. The first call that uses them, with good
+/// arguments, freezes them.
 /// - `cancel`: what may stop this call; NULL = nothing.
 /// - `timeout_ms`: how long this whole call may take, 1 to 3600000 ms; 0 = what the options say.
 /// - `username`, `password`: UTF-8, not empty, at most 64 KiB each. They are not kept.
@@ -98,7 +99,7 @@ pub unsafe extern "C" fn cd_authenticate_with(
 ///
 /// Returns `CD_OK`, or the code that a login would fail with for want of a connection: `CD_ERR_DNS`,
 /// `CD_ERR_CONNECT`, `CD_ERR_PROXY`, `CD_ERR_TLS`, `CD_ERR_TIMEOUT`, `CD_ERR_CONNECTION_LOST`, `CD_ERR_CANCELLED`,
-/// `CD_ERR_RESOURCES`, `CD_ERR_OUT_OF_RANGE` for `timeout_ms`.
+/// `CD_ERR_RESOURCES`, `CD_ERR_INTERNAL`, `CD_ERR_PANIC`, `CD_ERR_OUT_OF_RANGE` for `timeout_ms`.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_connect(

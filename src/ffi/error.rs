@@ -9,7 +9,7 @@ use crate::ffi::boundary::guarded;
 ///
 /// Made by any function with a `cd_error **` argument, and must be released with `cd_error_free()`. Every accessor
 /// takes NULL. Any thread may read it, several at once; the strings are valid until it is freed. No part of it holds
-/// the user name, the password or a token.
+/// the password or a token; the user name only where the server itself says it in its words.
 ///
 /// Functions: `cd_error_code()`, `cd_error_message()`, `cd_error_http_status()`, `cd_error_server_message()`,
 /// `cd_error_retry_after_seconds()`, `cd_error_attempts()`, `cd_error_free()`.

@@ -19,11 +19,11 @@ pub const CD_BODY_FORM: i32 = 1;
 /// For `cd_options_set_body_format()`: `application/json` alone.
 pub const CD_BODY_JSON: i32 = 2;
 
-/// A login failed, and nobody cancelled it.
+/// A login or `cd_connect()` failed, and nobody cancelled it.
 pub const CD_LOG_ERROR: i32 = 1;
 /// Something that an administrator should see to; a retry and its reason.
 pub const CD_LOG_WARN: i32 = 2;
-/// One line for each login, also for one that was cancelled.
+/// A login that succeeded; a login or `cd_connect()` that was cancelled; a request sent again on a new connection.
 pub const CD_LOG_INFO: i32 = 3;
 /// Each phase with its duration, addresses, and what became of connections.
 pub const CD_LOG_DEBUG: i32 = 4;
@@ -225,8 +225,8 @@ pub unsafe extern "C" fn cd_options_set_max_retries(
 }
 
 /// Sets the back-off between attempts, in ms: each wait is drawn evenly from nought to a window, which doubles from
-/// `first` to `max` (1000 and 8000 where nothing is set; both 0 to 3600000, `first` not above `max`). A `Retry-After`
-/// of the service comes on top.
+/// `first` to `max` (1000 and 8000 where nothing is set; both 0 to 3600000, `first` not above `max`). With a
+/// `Retry-After` the wait is that time and a draw from nought to the larger of it and the window.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -272,7 +272,7 @@ pub unsafe extern "C" fn cd_options_set_proxy(
 ///
 /// Fails with `CD_ERR_CA_FILE` (missing, unreadable, empty, no certificate in it, a broken one),
 /// `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`, `CD_ERR_INVALID_UTF8`, `CD_ERR_OUT_OF_RANGE`,
-/// `CD_ERR_OPTIONS_IN_USE`.
+/// `CD_ERR_OPTIONS_IN_USE`, `CD_ERR_RESOURCES`.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_options_set_ca_file(

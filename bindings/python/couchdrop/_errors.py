@@ -15,7 +15,7 @@ class CouchdropError(Exception):
 
     Attributes:
         code: the number of the cause, stable for ever; see `Code`.
-        http_status: the status of the last answer; None where there was none.
+        http_status: the status of the last answer, a proxy's with ProxyError; None where there was none.
         server_message: what the server said in it, foreign text; None where it said nothing.
         retry_after: how many seconds the service asked to wait; None where it asked nothing.
         attempts: how many requests were sent.
@@ -102,7 +102,7 @@ class UnexpectedStatus(CouchdropError):
 
 
 class TransportError(CouchdropError):
-    """The network, or what it was told to do: no answer came."""
+    """The network, or what it was told to do: no whole answer came."""
 
     _default_code = _abi.CD_ERR_CONNECT
 
