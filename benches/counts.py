@@ -50,9 +50,11 @@ def made_with():
 
 
 def compare(committed, measured, margins):
-    """Prints each figure; returns whether all are within their margins."""
-    good = True
-    for name, before in committed.items():
+    """Prints each figure; returns whether all are there and within their margins."""
+    good = committed.keys() == measured.keys() and min(measured.values()) > 0
+    if not good:
+        print(f"figures of {', '.join(committed)} are committed; measured are {measured}")
+    for name, before in committed.items() if good else ():
         now, margin = measured[name], margins[name.split(" ")[1]]
         change = now / before - 1
         verdict = ""

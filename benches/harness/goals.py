@@ -85,9 +85,9 @@ def _counts(goals, figures):
         *[{case: counts["allocations"] for case, counts in ours.items()}, "{:.1f}"],
     )
     calls = {case: sum(counts["calls"].values()) for case, counts in ours.items()}
-    goals.at_most("system calls of a warm login: at most 5", 5.05, calls, "{:.1f}")
+    goals.at_most("system calls of a warm login: at most 5", 5, calls, "{:.1f}")
     sends = {case: sum(counts["calls"].get(name, 0) for name in SENDS) for case, counts in ours.items()}
-    goals.at_most("the request leaves in 1 write", 1.005, sends)
+    goals.at_most("the request leaves in 1 write", 1, sends)
 
 
 def _many(goals, figures):
@@ -119,10 +119,11 @@ def _network(goals, figures):
         ("a warm login takes 1", 1, looked_up["p50"]),
     ):
         found = round_trips(figures, values)
-        goals.holds(goal, f"{found:.2f}", round(found) == trips)
+        # What is above the whole number is work.
+        goals.holds(goal, f"{found:.2f}", trips <= found + 0.05 and found < trips + 0.15)
     black_hole = figures["black-hole.peers.test"][OURS]["first"]
     added = median([(held - plain) / 1e3 for held, plain in zip(black_hole, looked_up["first"])])
-    goals.at_most("an IPv6 black hole adds at most 250 ms", 250.5, {"": added}, "{:.0f} ms")
+    goals.at_most("an IPv6 black hole adds at most 250 ms", 250, {"": added}, "{:.0f} ms")
     return None
 
 
@@ -152,12 +153,13 @@ def _growth(goals, figures):
     change = counted["last"] / counted["thousandth"] - 1
     name = f"login {counted['logins']:,} costs what the thousandth did, in instructions to the percent"
     goals.holds(name, f"{100 * change:+.2f} %", abs(change) < 0.01)
-    tenth, *_, last = figures["memory"][1:]
-    grown = (last["heap"] - tenth["heap"]) / 1024, last["resident"] - tenth["resident"]
+    first, *_, last = figures["memory"]
+    grown = (last["heap"] - first["heap"]) / 1024, last["resident"] - first["resident"]
     goals.holds(
-        f"no memory grown from login {tenth['logins']:,} to {last['logins']:,}",
+        f"no memory grown from login {first['logins']:,} to {last['logins']:,}",
         f"heap {grown[0]:+.0f} KiB, resident {grown[1]:+.0f} KiB",
-        max(grown) <= 0,
+        # A page or two of the allocator is no growth in a million.
+        max(grown) <= 16,
     )
 
 
@@ -173,28 +175,31 @@ GROUPS = {
 }
 
 
-# Why a goal is missed where it is, by how its row begins. Each says where on the page that is seen.
+# Why a goal is missed where it is, by how its row begins.
 REASONS = {
-    "cold over TLS, wall: at most 1.05 of the floor": "as with CPU.",
-    "cold over TLS, CPU: at most 1.05 of the floor": (
-        "the floor is one program; the library is a shared object beside one, which the loader opens, maps, "
-        "relocates and binds (*The library* says what that takes by itself), and it is larger by what the floor "
-        "leaves out, so that more pages are touched (*page faults* in the table). Instructions differ "
-        "little: both spend them in ring and rustls."
+    "cold over TLS": (
+        "the library is a shared object beside the program, which the loader opens, maps, relocates and binds (*The "
+        "library* says what `dlopen` takes), and it is larger by what the floor leaves out: more pages are touched "
+        "(*page faults* in the table). Instructions differ little: both spend them in ring and rustls. Which pages of "
+        "a file the system has where counts for a few percent, too: the row *archive* is the same code without a "
+        "shared object."
     ),
     "warm HTTPS, CPU": (
-        "two system calls more than the floor makes (*Counts*): a look at the kept connection before a password "
-        "is written to it, and a wait that a deadline, a cancel handle and a signal can end, where the floor "
-        "blocks in a read. The rest is checks that the floor does without (*Where a warm login spends its "
-        "instructions*). None of it is given up for a ratio."
+        "two system calls more than the floor makes (*Counts*): a look at the kept connection before a password is "
+        "written to it, and a wait that a deadline, a cancel handle and a signal can end, where the floor blocks in a "
+        "read; and a third more instructions: a strict reader of any answer (*Where a warm login spends its "
+        "instructions*), where the floor looks for one. None of it is given up for a ratio."
     ),
     "throughput over HTTPS: at least 0.95 of the floor": "as with the CPU of a warm login over HTTPS.",
-    "Python, import and a login": (
-        "the package's modules and prototypes are imported after ctypes (*The library* has the part of that), "
-        "and a handshake is waited for, which `import ctypes` alone has not. What is seldom needed, such as "
-        "asyncio, enum and logging, is imported when it is asked for already."
+    "Python, import and a login, wall": (
+        "the package's ten modules and 38 prototypes are imported after ctypes (*The library* has the part of that), "
+        "and a handshake is waited for, which `import ctypes` alone has not. What is seldom needed, such as asyncio, "
+        "enum and logging, is imported when it is asked for already."
     ),
-    "an IPv6 black hole": "the delay before the next address is tried (RFC 8305), and the time of its timer.",
+    "Python, import and a login, CPU": (
+        "the package's ten modules and 38 prototypes are imported after ctypes (*The library* has the part of that), "
+        "and a handshake is computed, which `import ctypes` alone has not."
+    ),
 }
 
 

@@ -402,8 +402,9 @@ ratios are medians of the ratios in each round. The environment of what is measu
 good for comparing within this page alone.
 
 The **floor** is what a login costs at least: [HTTP written by hand](../benches/floor/src/main.rs) over the same
-rustls and ring, built alike, without deadline, cancelling, retries, pool, wiping or a check that can fail. The other
-programs are in [benches/contenders](../benches/contenders).
+rustls and ring, built for speed alone (of the library some crates are built for size), without deadline, cancelling,
+retries, pool, wiping or a check that can fail. The other programs are in [benches/contenders](../benches/contenders).
+Neither looks `localhost` up (RFC 6761); libcurl and the others do, for a first login.
 """
 
 

@@ -45,6 +45,8 @@ int main(int count, char **arguments) {
     if (cd_options_set_base_url(options, arguments[1], &error) != CD_OK ||
         cd_options_set_ca_file(options, arguments[2], &error) != CD_OK)
         fail(error);
+    if (!RUNNING_ON_VALGRIND)
+        say(0); /* what it takes itself it has taken then */
     for (long i = 1; i <= logins; i++) {
         cd_token *token;
         if (i == 1000 - WINDOW + 1 || i == logins - WINDOW + 1) {

@@ -1,5 +1,6 @@
 //! The hand-over between those who wait, those who cancel, and those who come later: no wake-up is ever lost.
 
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +72,14 @@ fn parent_and_child_wait_on_descriptors_of_their_own() {
                 .collect();
             let seen: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
             assert_eq!(seen[0], seen[1]);
-            assert_ne!(cancel.descriptor(own + 1).unwrap(), seen[0]);
+            let child_s = cancel.descriptor(own + 1).unwrap();
+            assert_ne!(child_s, seen[0]);
+            // Neither is the handle's to close here: it belongs to a process that this one is not, or was left alone.
+            drop(cancel);
+            for descriptor in [seen[0], child_s] {
+                // SAFETY: nobody has it any more.
+                drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+            }
         },
         runs(),
     );
