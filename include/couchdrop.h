@@ -310,7 +310,7 @@ cd_code cd_authenticate(const char *username,
  * call it at once, with the same options and cancel handle too.
  *
  * - `options`: how to reach the service; NULL = the defaults. The first call that uses them, with good
- * arguments, freezes them.
+ *   arguments, freezes them.
  * - `cancel`: what may stop this call; NULL = nothing.
  * - `timeout_ms`: how long this whole call may take, 1 to 3600000 ms; 0 = what the options say.
  * - `username`, `password`: UTF-8, not empty, at most 64 KiB each. They are not kept.
