@@ -11,6 +11,7 @@ import tempfile
 
 from harness import contenders, machine, places
 from harness.costs import FEW, MANY, allocations_of_a_login, instructions_of_a_login
+from harness.groups.warm import SERVERS
 from harness.service import Service
 
 COMMITTED = os.path.join(places.BENCHES, "counts.txt")
@@ -30,10 +31,10 @@ HEADING = f"""\
 def measure():
     figures = {}
     with tempfile.TemporaryDirectory() as work, Service(work) as service:
-        for scheme, kind in (("HTTP", None), ("HTTPS", "rsa")):
-            command = contenders.command(contenders.OURS, service.url(kind), service.ca_file(kind))
-            figures[f"{scheme} instructions"] = round(instructions_of_a_login(command))
-            figures[f"{scheme} allocations"] = round(allocations_of_a_login(command)[0])
+        for server, (kind, framing) in SERVERS.items():
+            command = contenders.command(contenders.OURS, service.url(kind, framing), service.ca_file(kind))
+            figures[f"{server} instructions"] = round(instructions_of_a_login(command))
+            figures[f"{server} allocations"] = round(allocations_of_a_login(command)[0])
     return figures
 
 
@@ -55,7 +56,7 @@ def compare(committed, measured, margins):
     if not good:
         print(f"figures of {', '.join(committed)} are committed; measured are {measured}")
     for name, before in committed.items() if good else ():
-        now, margin = measured[name], margins[name.split(" ")[1]]
+        now, margin = measured[name], margins[name.rsplit(" ", 1)[1]]
         change = now / before - 1
         verdict = ""
         if change > margin:
@@ -63,7 +64,7 @@ def compare(committed, measured, margins):
             verdict = f"  TOO MUCH: at most {margin:+.0%}"
         elif change < -MARGIN:
             verdict = "  less than committed: run `make counts` and commit it"
-        print(f"{name:18} {before:8,} -> {now:8,}  {change:+7.2%}{verdict}")
+        print(f"{name:27} {before:8,} -> {now:8,}  {change:+7.2%}{verdict}")
     return good
 
 

@@ -17,11 +17,10 @@ HEADINGS = {"own": "its own", "whole": "with what it calls", "lines": "by source
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     contenders.build_counted()
-    library = profile.build()
     with tempfile.TemporaryDirectory() as work, Service(work) as service:
         for scheme, kind in (("HTTP", None), ("HTTPS", "rsa")):
-            command = contenders.command(contenders.OURS, service.url(kind), service.ca_file(kind))
-            for kind_of_count, counts in profile.of_a_login(command, library, work).items():
+            command, env = profile.ours(service.url(kind), service.ca_file(kind))
+            for kind_of_count, counts in profile.of_a_login(command, env, work).items():
                 print(f"\n{scheme}, instructions of a warm login, {HEADINGS[kind_of_count]}")
                 for name, count in sorted(counts.items(), key=lambda item: -item[1])[:MOST]:
                     print(f"{count:9.0f}  {name}")

@@ -11,6 +11,8 @@ from .commands import output, run
 
 OURS, OURS_ARCHIVE = "libcouchdrop", "libcouchdrop, archive"
 FLOOR = "floor"
+# A copy of the floor: how far its figures are from the floor's is what the machine makes of two that are alike.
+CONTROL = "control"
 LIBCURL = "libcurl"
 CURL = "curl"
 OURS_GO, NETHTTP = "libcouchdrop, Go", "net/http"
@@ -23,6 +25,7 @@ TITLES = {
     OURS: "libcouchdrop, C",
     OURS_ARCHIVE: "libcouchdrop, C, archive",
     FLOOR: "floor (rustls by hand)",
+    CONTROL: "floor, a copy of it",
     LIBCURL: "libcurl + jansson",
     CURL: "curl program",
     NETHTTP: "Go net/http",
@@ -94,7 +97,8 @@ def _build_floor():
     run(
         *[cargo, "build", "--quiet", "--release", "--locked", "--target-dir", built], cwd=folder, timeout=1800
     )
-    shutil.copy(os.path.join(built, "release", "floor"), os.path.join(places.BUILT, "floor"))
+    for name in ("floor", "control"):
+        shutil.copy(os.path.join(built, "release", "floor"), os.path.join(places.BUILT, name))
 
 
 def _build_go():
@@ -153,7 +157,7 @@ def build():
 def _write_alike():
     """How a file was written, in large pieces or small ones, is seen in what it costs to start from it for as long as the
     system has its pages: so all are written in one piece."""
-    programs = ("couchdrop", "couchdrop-archive", "floor", "libcurl", "go-couchdrop", "go-nethttp")
+    programs = ("couchdrop", "couchdrop-archive", "floor", "control", "libcurl", "go-couchdrop", "go-nethttp")
     for path in [os.path.realpath(places.LIBRARY), *(os.path.join(places.BUILT, name) for name in programs)]:
         with open(path, "rb") as file:
             content = file.read()
@@ -179,6 +183,7 @@ def command(name, base_url, ca_file):
         OURS: [os.path.join(places.BUILT, "couchdrop")],
         OURS_ARCHIVE: [os.path.join(places.BUILT, "couchdrop-archive")],
         FLOOR: [os.path.join(places.BUILT, "floor")],
+        CONTROL: [os.path.join(places.BUILT, "control")],
         LIBCURL: [os.path.join(places.BUILT, "libcurl")],
         OURS_GO: [os.path.join(places.BUILT, "go-couchdrop")],
         NETHTTP: [os.path.join(places.BUILT, "go-nethttp")],

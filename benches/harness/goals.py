@@ -1,6 +1,6 @@
 """What the library must reach, beside what it has reached."""
 
-from .contenders import FLOOR, IMPORT_CTYPES, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS
+from .contenders import CONTROL, FLOOR, IMPORT_CTYPES, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS
 from .rounds import median, ratio
 
 SENDS = ("send", "sendto", "sendmsg", "sendmmsg", "write", "writev", "pwrite64", "pwritev")
@@ -205,6 +205,22 @@ REASONS = {
 
 def reason(goal):
     return next((why for start, why in REASONS.items() if goal.startswith(start)), "not looked into yet.")
+
+
+def control(groups):
+    """What becomes of the ratios to the floor where a copy of the floor is measured, by goal."""
+    found = {}
+    for kind, by_name in groups.get("cold", {}).items():
+        for metric in ("wall", "cpu"):
+            found[f"cold {metric}, {kind}"] = ratio(by_name[CONTROL][metric], by_name[FLOOR][metric])
+    for case, by_name in groups.get("warm", {}).items():
+        if case.startswith("HTTPS"):
+            found[f"warm CPU, {case}"] = ratio(by_name[CONTROL]["cpu"], by_name[FLOOR]["cpu"])
+    for count, by_name in groups.get("many", {}).get("threads", {}).items():
+        found[f"throughput, {count} thread{'s' if count != '1' else ''}"] = ratio(
+            by_name[CONTROL]["throughput"], by_name[FLOOR]["throughput"]
+        )
+    return found
 
 
 def judge(groups):

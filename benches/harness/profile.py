@@ -1,4 +1,4 @@
-"""Where a login spends its instructions, by function and by source line: a library as it ships, but with symbols."""
+"""Where a login spends its instructions, by function and by source line: built as for the figures, but with symbols."""
 
 import collections
 import os
@@ -51,45 +51,48 @@ def short(path):
     return re.sub(r".*/(registry/src/[^/]*|library)/", "", path).replace(places.ROOT + "/", "")
 
 
-def build():
-    """The contender with a library that has symbols."""
-    target = os.path.join(places.BUILT, "profile-target")
+def _cargo(folder, target, *arguments):
     run(
-        *[
-            os.environ.get("CARGO", "cargo"),
-            "rustc",
-            "--quiet",
-            "--release",
-            "--lib",
-            "--crate-type",
-            "cdylib",
-        ],
-        *["--locked", "--target-dir", target],
-        cwd=places.ROOT,
+        *[os.environ.get("CARGO", "cargo"), *arguments],
+        *["--quiet", "--release", "--locked", "--target-dir", target],
+        cwd=folder,
         env={**os.environ, "CARGO_PROFILE_RELEASE_STRIP": "none", "CARGO_PROFILE_RELEASE_DEBUG": "1"},
         timeout=1800,
     )
+
+
+def ours(base_url, ca_file):
+    """The command and the environment of the contender with a library that has symbols."""
+    target = os.path.join(places.BUILT, "profile-target")
+    _cargo(places.ROOT, target, "rustc", "--lib", "--crate-type", "cdylib")
     folder = os.path.join(places.BUILT, "profile-lib")
     os.makedirs(folder, exist_ok=True)
     link = os.path.join(folder, "libcouchdrop.so.1")
     if not os.path.islink(link):
         os.symlink(os.path.join(target, "release", "libcouchdrop.so"), link)
-    return folder
+    # Before the program's own path: what it was linked with.
+    return contenders.command(contenders.OURS, base_url, ca_file), {"LD_PRELOAD": link}
 
 
-def profile(command, logins, library, folder):
+def floor(base_url, ca_file):
+    """The same of the floor."""
+    target = os.path.join(places.BUILT, "profile-floor-target")
+    _cargo(os.path.join(places.BENCHES, "floor"), target, "build")
+    return [os.path.join(target, "release", "floor"), base_url, ca_file], {}
+
+
+def _profile(command, logins, env, folder):
     out = os.path.join(folder, str(logins))
     run(
         *["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *command, str(logins)],
-        # Before the program's own path: what it was linked with.
-        env={"PATH": os.environ["PATH"], "LD_PRELOAD": os.path.join(library, "libcouchdrop.so.1")},
+        env={"PATH": os.environ["PATH"], **env},
     )
     return Profile(out)
 
 
-def of_a_login(command, library, folder):
+def of_a_login(command, env, folder):
     """Instructions of a warm login: own, with what is called, and by line, each by name."""
-    few, many = (profile(command, logins, library, folder) for logins in (FEW, MANY))
+    few, many = (_profile(command, logins, env, folder) for logins in (FEW, MANY))
     return {
         kind: {
             name: (count - getattr(few, kind)[name]) / (MANY - FEW)

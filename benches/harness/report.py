@@ -50,6 +50,10 @@ def _goals(groups):
     lines = [f"{reached} of {len(rows)} goals reached.", ""]
     lines += ["| " + " | ".join(head) + " |", "| --- | --- | --- |"]
     lines += [f"| {goal} | {figure} | {_verdict(is_reached)} |" for goal, figure, is_reached in rows]
+    control = goals.control(groups)
+    if control:
+        said = ", ".join(f"{what} {value:.2f}" for what, value in control.items())
+        lines += ["", f"What the machine makes of two that are alike, a copy of the floor as a ratio to the floor: {said}."]
     missed = [(goal, goals.reason(goal)) for goal, _, is_reached in rows if is_reached is False]
     if missed:
         lines += ["", "### What is not reached, and why", ""]
@@ -165,18 +169,23 @@ allocation of each is the program's own copy of the token. `make test` checks th
 
 
 def _profile(figures):
-    rows = [
-        # Without the crate's name: what begins like that in the documentation is C++.
-        [f"`{name.replace('|', '/').replace('couchdrop::', '')}`", f"{count:,.0f}", f"{100 * count / figures['all']:.1f} %"]
-        for name, count in figures["functions"]
+    text = [
+        "## Where a warm login spends its instructions",
+        "",
+        "Over HTTPS, by function, each without what it calls. `make profile` says it by source line too.",
     ]
-    return f"""## Where a warm login spends its instructions
-
-Over HTTPS, by function, each without what it calls; all together {figures["all"]:,.0f}. `make profile` says it by source
-line too.
-
-{_table(["function", "instructions", "of all"], rows)}
-"""
+    for name, one in figures.items():
+        rows = [
+            # Without the crate's name: what begins like that in the documentation is C++.
+            [
+                f"`{function.replace('|', '/').replace('couchdrop::', '')}`",
+                f"{count:,.0f}",
+                f"{100 * count / one['all']:.1f} %",
+            ]
+            for function, count in one["functions"]
+        ]
+        text += ["", _table([f"{title(name)}: {one['all']:,.0f} in all", "instructions", "of all"], rows)]
+    return "\n".join(text) + "\n"
 
 
 def _many(figures):

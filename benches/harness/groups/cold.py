@@ -1,6 +1,7 @@
 """cold: from the start of a process to its token, over TLS."""
 
 from ..contenders import (
+    CONTROL,
     CURL,
     FLOOR,
     HTTPX,
@@ -18,7 +19,7 @@ from ..contenders import (
 from ..costs import instructions, launch, launch_without_login
 from ..rounds import interleave
 
-COMPILED = (OURS, OURS_ARCHIVE, FLOOR, LIBCURL, CURL, OURS_GO, NETHTTP)
+COMPILED = (OURS, OURS_ARCHIVE, FLOOR, CONTROL, LIBCURL, CURL, OURS_GO, NETHTTP)
 PYTHON = (OURS_PYTHON, URLLIB, REQUESTS, HTTPX)
 
 

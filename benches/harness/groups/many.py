@@ -1,6 +1,16 @@
 """many: logins at the same time over HTTPS: threads on one handle, goroutines, tasks of asyncio."""
 
-from ..contenders import FLOOR, HTTPX_ASYNCIO, LIBCURL, NETHTTP, OURS, OURS_ASYNCIO, OURS_GO, command
+from ..contenders import (
+    CONTROL,
+    FLOOR,
+    HTTPX_ASYNCIO,
+    LIBCURL,
+    NETHTTP,
+    OURS,
+    OURS_ASYNCIO,
+    OURS_GO,
+    command,
+)
 from ..costs import timed
 from ..rounds import interleave
 
@@ -16,7 +26,7 @@ def measure(service):
 
     figures = {"threads": {}}
     for threads in THREADS:
-        names = (OURS, FLOOR, LIBCURL, OURS_GO, NETHTTP)
+        names = (OURS, FLOOR, CONTROL, LIBCURL, OURS_GO, NETHTTP)
         cases = {name: case(name, LOGINS // threads, threads) for name in names}
         figures["threads"][str(threads)] = interleave(9, cases)
     figures["goroutines"] = interleave(5, {name: case(name, 10, 1000) for name in (OURS_GO, NETHTTP)})

@@ -1,19 +1,21 @@
-"""profile: where a warm login over HTTPS spends its instructions, by function."""
+"""profile: where a warm login over HTTPS spends its instructions, by function, and where the floor does."""
 
 import tempfile
 
 from .. import profile
-from ..contenders import OURS, command
+from ..contenders import FLOOR, OURS
 from .warm import SERVERS
 
 MOST = 20
 
 
 def measure(service):
-    library = profile.build()
     kind, framing = SERVERS["HTTPS"]
-    whole = command(OURS, service.url(kind, framing), service.ca_file(kind))
-    with tempfile.TemporaryDirectory() as work:
-        own = profile.of_a_login(whole, library, work)["own"]
-    ordered = sorted(own.items(), key=lambda item: -item[1])
-    return {"functions": ordered[:MOST], "all": sum(own.values())}
+    figures = {}
+    for name, build in ((OURS, profile.ours), (FLOOR, profile.floor)):
+        command, env = build(service.url(kind, framing), service.ca_file(kind))
+        with tempfile.TemporaryDirectory() as work:
+            own = profile.of_a_login(command, env, work)["own"]
+        ordered = sorted(own.items(), key=lambda item: -item[1])
+        figures[name] = {"functions": ordered[:MOST], "all": sum(own.values())}
+    return figures

@@ -1,12 +1,24 @@
 """warm: the first and the next logins on one handle, one after another."""
 
-from ..contenders import FLOOR, HTTPX, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS, URLLIB, command
+from ..contenders import (
+    CONTROL,
+    FLOOR,
+    HTTPX,
+    LIBCURL,
+    NETHTTP,
+    OURS,
+    OURS_GO,
+    OURS_PYTHON,
+    REQUESTS,
+    URLLIB,
+    command,
+)
 from ..costs import timed
 from ..rounds import interleave
 
 # How many logins in each round.
 CONTENDERS = {
-    **dict.fromkeys((OURS, FLOOR, LIBCURL, OURS_GO, NETHTTP), 1000),
+    **dict.fromkeys((OURS, FLOOR, CONTROL, LIBCURL, OURS_GO, NETHTTP), 1000),
     **dict.fromkeys((OURS_PYTHON, REQUESTS, HTTPX, URLLIB), 150),
 }
 
