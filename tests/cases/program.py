@@ -58,7 +58,9 @@ class Runner:
         """Lets the program open no more descriptors than it has."""
         # One that has only just been started still opens some. This is refused.
         await self.tell(["max_retries 11", "run"])
-        await self.outcome()
+        said = await self.outcome()
+        if self._process is None:
+            raise RuntimeError(said)
         pid = self._process.pid
         taken = set(map(int, os.listdir(f"/proc/{pid}/fd")))
         lowest = next(number for number in range(3, 1 << 16) if number not in taken)

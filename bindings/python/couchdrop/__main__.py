@@ -10,8 +10,10 @@ import argparse
 import getpass
 import importlib
 import os
+import re
 import sys
 import warnings
+from typing import NoReturn
 
 import couchdrop
 
@@ -32,6 +34,12 @@ class Failed(Exception):
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
         self.status = status
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Ends the program, without a word that may be a password: `--password-stdin=...`."""
+        super().error(re.sub(r"ignored explicit argument.*", "takes no value", message, flags=re.DOTALL))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m couchdrop",
         description="Log in to Couchdrop.",
         allow_abbrev=False,
@@ -165,8 +173,14 @@ def _write(text: str) -> None:
     """Writes to standard output, and nothing stays in a buffer that Python would write out as it ends."""
     content = text.encode()
     try:
+        descriptor = sys.stdout.fileno()
+    except OSError:
+        # What contextlib.redirect_stdout() has put there.
+        sys.stdout.write(text)
+        return
+    try:
         while content:
-            content = content[os.write(sys.stdout.fileno(), content) :]
+            content = content[os.write(descriptor, content) :]
     except OSError as error:
         raise Failed(f"the token could not be written to standard output: {error.strerror}") from None
 

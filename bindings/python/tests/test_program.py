@@ -1,6 +1,8 @@
 """``python -m couchdrop``, and the example."""
 
+import contextlib
 import errno
+import io
 import os
 import pty
 import subprocess
@@ -8,9 +10,12 @@ import sys
 import tempfile
 import textwrap
 import unittest
+import unittest.mock
 
 import support
 from support import PASSWORD, StandIn, couchdrop
+
+from couchdrop import __main__ as program
 
 TOKEN = r"\A[0-9a-f-]{36}\n\Z"
 
@@ -41,6 +46,18 @@ class Program(unittest.TestCase):
             )
             self.assertEqual((status, errors), (0, ""))
             self.assertRegex(output, TOKEN)
+
+    def test_where_standard_output_is_redirected_within_python(self):
+        service = support.stand_in_options()
+        arguments = ["login", "ada@example.com", "--password-stdin"]
+        arguments += ["--base-url", service["base_url"], "--ca-file", service["ca_file"]]
+        standard_input = io.TextIOWrapper(io.BytesIO(PASSWORD.encode()))
+        with (
+            unittest.mock.patch("sys.stdin", standard_input),
+            contextlib.redirect_stdout(io.StringIO()) as output,
+        ):
+            self.assertEqual(program.main(arguments), 0)
+        self.assertRegex(output.getvalue(), TOKEN)
 
     def test_a_password_beyond_ascii_whatever_the_locale(self):
         password = 'пароль & 100% + "q"\\ é'.encode()
@@ -175,8 +192,8 @@ class Program(unittest.TestCase):
         self.assertIn("[CD_ERR_OUT_OF_RANGE]", errors)
 
     def test_a_password_on_the_command_line_is_refused_and_not_repeated(self):
-        for extra in [PASSWORD, "--password=" + PASSWORD]:
-            status, output, errors = self.log_in("ada@example.com", extra)
+        for before in ("", "--password=", "--password-stdin=", "--keyring="):
+            status, output, errors = self.log_in("ada@example.com", before + PASSWORD)
             self.assertEqual((status, output), (2, ""))
             self.assertNotIn(PASSWORD, errors)
 
