@@ -66,6 +66,7 @@ BANDS = [
             ("", "url.rs", "base and proxy URLs"),
             ("", "ca_file.rs", "a PEM file, parsed"),
             ("", "secret.rs", "memory that is wiped"),
+            ("", "registers.rs", "nothing left in them"),
             ("", "process.rs", "what fork must not share"),
             ("", "lib.rs", "the map"),
         ],

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::cancel::SharedCancel;
 use crate::failure::{Failure, Phase};
 use crate::process::{self, ProcessId};
+use crate::registers;
 
 /// A host's function that is told what happens.
 pub type LogFn = unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: *const c_char);
@@ -226,6 +227,7 @@ impl Call {
 fn tell(logger: &Logger, level: Level, mut message: String) {
     message.retain(|letter| !letter.is_control());
     if let Ok(message) = CString::new(message) {
+        registers::wipe();
         // SAFETY: the caller of cd_options_set_logger promised that both can be used during each call.
         unsafe { (logger.log)(logger.user_data, level as i32, message.as_ptr()) };
     }

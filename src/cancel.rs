@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::process::{self, ProcessId};
+use crate::registers;
 use crate::wake::Wake;
 
 /// A question asked on the calling thread while a call waits; not 0 = stop.
@@ -64,8 +65,11 @@ impl Cancel {
 
     /// Asks the host, on this thread, whether to stop.
     pub fn check_says_stop(&self) -> bool {
-        // SAFETY: the caller of cd_cancel_set_check promised that both can be used during each call.
-        self.check.is_some_and(|check| unsafe { (check.ask)(check.user_data) } != 0)
+        self.check.is_some_and(|check| {
+            registers::wipe();
+            // SAFETY: the caller of cd_cancel_set_check promised that both can be used during each call.
+            unsafe { (check.ask)(check.user_data) != 0 }
+        })
     }
 
     fn wake_of(&self, process: ProcessId) -> Option<&Wake> {

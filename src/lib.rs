@@ -17,6 +17,7 @@ pub mod failure;
 pub mod ffi;
 pub mod login;
 pub mod process;
+pub mod registers;
 pub mod secret;
 pub mod settings;
 pub mod url;

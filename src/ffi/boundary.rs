@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::failure::{Failure, Report, cd_code};
 use crate::ffi::error::cd_error;
+use crate::registers;
 use crate::settings::MOST_STRING_BYTES;
 
 thread_local! {
@@ -20,19 +21,22 @@ thread_local! {
 static HOOK_IS_SET: AtomicBool = AtomicBool::new(false);
 
 /// Runs the body of an exported function. A panic in it becomes `on_panic` of where it happened: never of what it
-/// said, which might quote a secret.
+/// said, which might quote a secret. It leaves no secret in registers.
 pub fn guarded<T>(on_panic: impl FnOnce(Failure) -> T, body: impl FnOnce() -> T) -> T {
     set_hook();
-    let _uncancellable = Uncancellable::enter();
+    let uncancellable = Uncancellable::enter();
     INSIDE.set(INSIDE.get() + 1);
     let done = catch_unwind(AssertUnwindSafe(body));
     INSIDE.set(INSIDE.get() - 1);
-    done.unwrap_or_else(|payload| {
+    let done = done.unwrap_or_else(|payload| {
         // Dropping what was thrown may throw again; that is then left alone, at worst a small leak.
         std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
         let place = PLACE.take().unwrap_or_else(|| "at an unknown place".to_owned());
         on_panic(Failure::Panic(place.into()))
-    })
+    });
+    drop(uncancellable);
+    registers::wipe();
+    done
 }
 
 /// For threads inside the library the hook keeps the place and prints nothing; all others have the hook that was

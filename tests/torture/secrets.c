@@ -1,6 +1,7 @@
 /*
  * What is left in the memory of a host after logins with the library that ships: an image of the
- * process, with the stacks of the threads that logged in and of the library's own, holds not even
+ * process, with the stacks of the threads that logged in and of the library's own, and what a call
+ * leaves in the processor's registers, which the loader puts on the stack, holds not even
  * 16 bytes in a row of a password or a token, as it is, as a form or as JSON, after a success, a
  * refusal, retries, a timeout, a cancel and what else ends a login. One copy is found where one is
  * kept on purpose.
@@ -133,6 +134,39 @@ static void wipe(char *text) {
     free(text);
 }
 
+/*
+ * What the library left in the vector registers when it returned to the host, or called it: where a
+ * search of the memory finds it. The loader, too, writes them to the stack, when it looks up what
+ * the host calls next.
+ */
+typedef struct {
+    _Alignas(64) unsigned char bytes[4096];
+} registers;
+
+static registers after_call, in_logger, in_check;
+
+static inline __attribute__((always_inline)) void keep_registers(registers *kept) {
+#if defined __x86_64__
+    if (__builtin_cpu_supports("avx"))
+        __asm__ volatile("xsave64 %0" : "+m"(*kept) : "a"(0xe7), "d"(0));
+    else
+        __asm__ volatile("fxsave64 %0" : "+m"(*kept));
+#elif defined __aarch64__
+    unsigned char *at = kept->bytes;
+    __asm__ volatile("st1 {v0.16b-v3.16b}, [%0], #64\n"
+                     "st1 {v4.16b-v7.16b}, [%0], #64\n"
+                     "st1 {v16.16b-v19.16b}, [%0], #64\n"
+                     "st1 {v20.16b-v23.16b}, [%0], #64\n"
+                     "st1 {v24.16b-v27.16b}, [%0], #64\n"
+                     "st1 {v28.16b-v31.16b}, [%0], #64\n"
+                     : "+r"(at)
+                     :
+                     : "memory");
+#else
+    (void)kept;
+#endif
+}
+
 /* ---- logins, each on a thread that is still there when its memory is looked at */
 
 typedef struct {
@@ -155,8 +189,10 @@ static void *run_login(void *argument) {
     login *l = (login *)argument;
     char *password = reveal(l->hidden);
     cd_error *error = NULL;
-    CHECK_CODE(l->code, cd_authenticate_with(l->options, l->cancel, l->timeout_ms, l->username,
-                                             password, "torture", &l->token, &error));
+    cd_code code = cd_authenticate_with(l->options, l->cancel, l->timeout_ms, l->username, password,
+                                        "torture", &l->token, &error);
+    keep_registers(&after_call);
+    CHECK_CODE(l->code, code);
     CHECK(cd_error_code(error) == l->code);
     wipe(password);
     cd_error_free(error);
@@ -166,6 +202,7 @@ static void *run_login(void *argument) {
 }
 
 static void see_handshake(void *user_data, int32_t level, const char *message) {
+    keep_registers(&in_logger);
     (void)level;
     if (strncmp(message, "TLS handshake with", 18) == 0)
         ((login *)user_data)->handshaken = 1;
@@ -174,6 +211,7 @@ static void see_handshake(void *user_data, int32_t level, const char *message) {
 /* Asked while a login waits; after the handshake that is for its answer. */
 static int32_t see_wait(void *user_data) {
     login *l = (login *)user_data;
+    keep_registers(&in_check);
     if (l->handshaken)
         sem_post(&l->waiting);
     return 0;

@@ -13,6 +13,8 @@ pub mod cancel;
 pub mod failure;
 #[path = "../../../src/process.rs"]
 pub mod process;
+#[path = "../../../src/registers.rs"]
+pub mod registers;
 #[path = "../../../src/secret.rs"]
 pub mod secret;
 #[path = "../../../src/settings.rs"]

@@ -1,0 +1,60 @@
+//! The processor's registers, where copies of a secret are left by whatever moved it.
+
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+use std::arch::asm;
+
+/// An instruction for each of the registers, which all are written to and stay what the caller may lose.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+macro_rules! clear {
+    (zmm $($number:literal)*) => {
+        // Rust keeps nothing in these, so it need not be told.
+        asm!($(concat!("vpxord zmm", $number, ", zmm", $number, ", zmm", $number)),*,
+            options(nomem, nostack, preserves_flags))
+    };
+    (xmm $($number:literal)*) => {
+        asm!($(concat!("xorps xmm", $number, ", xmm", $number)),*,
+            clobber_abi("sysv64"), options(nomem, nostack, preserves_flags))
+    };
+    ($($name:literal)*) => {
+        asm!($(concat!("xor ", $name, ", ", $name)),*, clobber_abi("sysv64"), options(nomem, nostack))
+    };
+}
+
+#[cfg(all(target_arch = "aarch64", not(miri)))]
+macro_rules! clear {
+    (v $($number:literal)*) => {
+        asm!($(concat!("movi v", $number, ".2d, #0")),*,
+            clobber_abi("C"), options(nomem, nostack, preserves_flags))
+    };
+    (x $($number:literal)*) => {
+        asm!($(concat!("mov x", $number, ", xzr")),*,
+            clobber_abi("C"), options(nomem, nostack, preserves_flags))
+    };
+}
+
+/// Clears the registers that a function may leave as they are, on x86-64 and AArch64: before the host runs. The loader
+/// would write them to the host's stack, when it looks up what a host calls for the first time.
+#[inline(never)]
+pub fn wipe() {
+    // SAFETY: only registers are written to that the compiler knows to be lost, or does not use; the processor has
+    // the instructions.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    unsafe {
+        // The C library's memcpy uses what AVX-512 has more of.
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            clear!(zmm 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+        }
+        if std::arch::is_x86_feature_detected!("avx") {
+            asm!("vzeroall", clobber_abi("sysv64"), options(nomem, nostack, preserves_flags));
+        } else {
+            clear!(xmm 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+        }
+        clear!("eax" "ecx" "edx" "esi" "edi" "r8d" "r9d" "r10d" "r11d");
+    }
+    // SAFETY: as above.
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    unsafe {
+        clear!(v 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+        clear!(x 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17);
+    }
+}
