@@ -77,6 +77,18 @@ fn each_login_gives_one_line_at_info_or_error() {
 }
 
 #[test]
+fn the_line_of_a_login_says_how_long_it_took() {
+    let stand_in = StandIn::start();
+    let log = Log::new();
+    let options = Options::to(stand_in.http_url());
+    options.set_logger(&log, CD_LOG_INFO).unwrap();
+    Login { timeout_ms: 60, username: "slow@example.com", ..Login::of(&options) }.run().unwrap_err();
+    let lines = log.lines();
+    let ms = lines[0].message.split(", ").nth(1).and_then(|rest| rest.split_once(" ms: ")).unwrap().0;
+    assert!(ms.parse::<u32>().unwrap() >= 60, "{}", lines[0].message);
+}
+
+#[test]
 fn a_retry_is_a_warning_with_its_reason() {
     let server = Scripted::replying([answer(503, ""), answer(415, ""), common::scripted::token("t")]);
     let log = Log::new();

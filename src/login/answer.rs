@@ -89,13 +89,9 @@ fn json_unescaped(text: &str) -> Secret {
         let escape = rest.get(at..).unwrap_or_default();
         // Two of \uXXXX make one character beyond U+FFFF.
         let length = [12, 6, 2].into_iter().find_map(|length| {
-            let escape = escape.get(..length)?;
-            let value = json_string(&format!("\"{escape}\""))?;
-            let whole = length != 12 || value.chars().count() == 1;
-            whole.then(|| {
-                plain.extend(value.as_bytes());
-                length
-            })
+            let value = json_string(&format!("\"{}\"", escape.get(..length)?))?;
+            plain.extend(value.as_bytes());
+            Some(length)
         });
         let length = length.unwrap_or_else(|| {
             plain.push(b'\\');
@@ -395,6 +391,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_an_answer_is_named() {
+        let sentence = |body: &str| token(body.as_bytes()).unwrap_err().to_string();
+        for body in ["", "7", "null", "true", "-1", "0.5", "\"text\"", "[]", "[{\"token\":\"x\"}]"] {
+            assert!(sentence(body).contains("its body is no JSON object"), "{body}");
+        }
+        for body in ["{}", r#"{"tokens":"x"}"#] {
+            assert!(sentence(body).contains("no member token"), "{body}");
+        }
+        for value in ["7", "null", "true", "-1", "0.5", "[]", "{}", r#"["x"]"#, r#"{"token":"x"}"#] {
+            let body = format!(r#"{{"token":{value}}}"#);
+            assert!(sentence(&body).contains("is no string"), "{body}");
+        }
+    }
+
+    #[test]
     fn the_servers_words_come_trimmed_and_bounded() {
         let message = |body: &[u8]| server_message(body, "hunter2");
         assert_eq!(message(br#"{"err":" Access\r\ndenied\u0007 "}"#).unwrap(), "Accessdenied");
@@ -441,5 +452,34 @@ mod tests {
         ] {
             assert_eq!(server_message(body.as_bytes(), password), None, "{body}");
         }
+        // Each is found by one of the ways to read a text alone.
+        for (password, body) in [
+            ("a%41+b", "wrong: a%41+b"),
+            ("a+b!", "wrong: a+b%21"),
+            ("5%a z%!", "wrong: 5%a z%%21"),
+            ("x%zz!", "wrong: x%zz%21"),
+            ("a b!", "wrong: a+b%21"),
+            ("tab\there", "wrong: tab\there"),
+            ("tab\there", r"wrong: tab\there"),
+            ("tabhere", "wrong: tab\there"),
+            ("\u{1f600}AB\\", r"wrong: \ud83d\ude00\u0041B\"),
+            ("\u{1f600}AB\\", r"wrong: \ud83d\ude00A\u0042\\"),
+            ("AB\nC", r"wrong: \u0041\u0042\u000a\u0043"),
+        ] {
+            assert_eq!(server_message(body.as_bytes(), password), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_looked_for_as_far_as_words_of_it_may_be_shown() {
+        let password = "0123456789abcdefghi!";
+        let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let spaces = " ".repeat(7 * MOST_MESSAGE_BYTES);
+        // A part of it would be the last that is shown.
+        let cut = format!("{spaces}{}{encoded}", "x".repeat(MOST_MESSAGE_BYTES - 4));
+        assert_eq!(server_message(cut.as_bytes(), password), None);
+        // Further behind nothing is shown of it.
+        let behind = format!("no{}{password}", "x".repeat(64 * MOST_MESSAGE_BYTES));
+        assert_eq!(server_message(behind.as_bytes(), password).unwrap().len(), MOST_MESSAGE_BYTES);
     }
 }

@@ -41,7 +41,7 @@ pub fn form_value(value: &str, to: &mut Secret) {
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0u8;
-    while byte < 128 {
+    while byte.is_ascii() {
         plain[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'*' | b'-' | b'.' | b'_');
         byte += 1;
     }

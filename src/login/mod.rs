@@ -108,7 +108,7 @@ impl Service {
         let mut journey = Journey::default();
         loop {
             if let Err(failure) = call.check() {
-                return Err(ended(failure, last, call));
+                return Err(ended(failure, last));
             }
             let (head, body) = if json {
                 (&self.json_head, encode::json(credentials))
@@ -175,7 +175,7 @@ impl Service {
             call.enter(Phase::BackOff);
             last = Some(report);
             if let Err(failure) = crate::wire::wait::pause(call, wait) {
-                return Err(ended(failure, last, call));
+                return Err(ended(failure, last));
             }
         }
     }
@@ -186,10 +186,10 @@ impl Service {
 }
 
 /// A failure between attempts, with what the last attempt's answer said.
-fn ended(failure: Failure, last: Option<Report>, call: &Call) -> Report {
+fn ended(failure: Failure, last: Option<Report>) -> Report {
     match last {
         Some(last) => Report { failure, ..last },
-        None => Report { attempts: call.attempts(), ..failure.into() },
+        None => failure.into(),
     }
 }
 
