@@ -602,6 +602,13 @@ fn a_refused_connection_names_every_address_that_was_tried() {
 }
 
 #[test]
+fn an_address_that_can_not_be_tried_at_all_is_a_failed_connect() {
+    // No TCP to a broadcast address, says the system at once.
+    let outcome = Client::new("https://255.255.255.255:1").connect().expect(CD_ERR_CONNECT);
+    assert!(outcome.message.contains("255.255.255.255: "), "{}", outcome.message);
+}
+
+#[test]
 fn a_refused_connection_is_tried_again() {
     let Refusing { v4, v6: _v6, port } = Refusing::new();
     let server = Arc::new(Mutex::new(None));

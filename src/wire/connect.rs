@@ -58,7 +58,7 @@ pub fn race(
         }
         let mut polls: Vec<_> =
             under_way.iter().map(|(socket, _)| wait::writable(socket.as_raw_fd())).collect();
-        polls.push(wait::readable(-1));
+        polls.push(wait::nothing());
         let until = if queue.peek().is_some() { next.min(call.until()) } else { call.until() };
         if !wait::wait(call, &mut polls, until)? {
             if call.clock.now() >= call.until() {
@@ -169,5 +169,12 @@ mod tests {
         assert_eq!(in_turn(&[a4, b4, c4], &vec![]), [a4, b4, c4]);
         assert_eq!(in_turn(&[a6, b6, a4, b4], &vec![a6]), [b6, a4, b4, a6]);
         assert_eq!(in_turn(&[a4], &vec![a4]), [a4]);
+    }
+
+    #[test]
+    fn no_descriptor_and_no_memory_are_no_fault_of_an_address() {
+        let is = |number| out_of_resources(&io::Error::from_raw_os_error(number));
+        assert!([libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].into_iter().all(is));
+        assert!(![libc::ECONNREFUSED, libc::ENETUNREACH].into_iter().any(is));
     }
 }

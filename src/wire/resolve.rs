@@ -73,8 +73,8 @@ impl Lookups {
             if let Some(result) = lookup.result.get() {
                 return result.clone().map(Some).map_err(failed);
             }
-            if !wait::wait(call, &mut [wait::readable(lookup.done.descriptor()), wait::readable(-1)], until)?
-            {
+            let mut polls = [wait::readable(lookup.done.descriptor()), wait::nothing()];
+            if !wait::wait(call, &mut polls, until)? {
                 return if until < call.until() { Ok(None) } else { Err(call.timed_out()) };
             }
         }

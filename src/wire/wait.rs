@@ -18,11 +18,16 @@ pub fn writable(fd: RawFd) -> libc::pollfd {
     libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }
 }
 
+/// A place that is left free.
+pub fn nothing() -> libc::pollfd {
+    readable(-1)
+}
+
 /// Waits for one descriptor; fails when the call is cancelled or its time is up.
 ///
 /// Gives the events that came.
 pub fn wait_for(call: &Call, what: libc::pollfd) -> Result<i16, Failure> {
-    let mut polls = [what, readable(-1)];
+    let mut polls = [what, nothing()];
     if wait(call, &mut polls, call.until())? { Ok(polls[0].revents) } else { Err(call.timed_out()) }
 }
 
@@ -31,7 +36,7 @@ pub fn pause(call: &Call, length: Duration) -> Result<(), Failure> {
     if call.clock.skip(length) {
         return call.check();
     }
-    wait(call, &mut [readable(-1)], call.clock.now() + length)?;
+    wait(call, &mut [nothing()], call.clock.now() + length)?;
     Ok(())
 }
 
@@ -41,7 +46,7 @@ pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<b
     let mut wake = None;
     if let (Some(cancel), Some(slot)) = (call.cancel.as_deref(), polls.last_mut()) {
         wake = cancel.descriptor(call.process);
-        *slot = readable(wake.unwrap_or(-1));
+        *slot = wake.map_or_else(nothing, readable);
     }
     loop {
         if call.cancel.as_deref().is_some_and(|cancel| cancel.is_triggered()) || call.is_anothers() {

@@ -31,7 +31,7 @@ static void exhausted(const char *what, cd_options *(*make)(void), int with_canc
     for (left = 0; left < 12; left++) {
         cd_options *options = make();
         cd_cancel *cancel = with_cancel ? cd_cancel_new() : NULL;
-        int before = open_descriptors(), after;
+        int before = settled_descriptors(), after;
         cd_code code;
         CHECK_CODE(CD_OK, cd_options_set_max_retries(options, 1, NULL));
         if (warm)
@@ -49,7 +49,7 @@ static void exhausted(const char *what, cd_options *(*make)(void), int with_canc
         CHECK_CODE(CD_OK, log_in_as(options, cancel, 0, "ada@example.com"));
         cd_options_free(options);
         cd_cancel_free(cancel);
-        after = open_descriptors();
+        after = settled_descriptors();
         CHECK(after == before);
     }
     printf("%s: enough with %d descriptors\n", what, refused);
@@ -89,7 +89,7 @@ static void shared_by_threads(void) {
     CHECK(results[0] > 0 && results[1] > 0);
     CHECK_CODE(CD_OK, log_in(shared));
     cd_options_free(shared);
-    CHECK(open_descriptors() == before);
+    CHECK(settled_descriptors() == before);
 }
 
 int main(void) {

@@ -24,7 +24,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 }
 
 static void a_call_that_fails(void) {
-    int nth, before = open_descriptors();
+    int nth, before = settled_descriptors();
     for (nth = 0; nth < 3; nth++) {
         cd_options *options = named_options();
         fails_after = nth;
@@ -35,7 +35,7 @@ static void a_call_that_fails(void) {
         CHECK_CODE(CD_OK, log_in(options));
         cd_options_free(options);
     }
-    CHECK(open_descriptors() == before);
+    CHECK(settled_descriptors() == before);
 }
 
 /* In a child, as a user whom the limit binds. */

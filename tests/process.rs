@@ -1,0 +1,282 @@
+//! What the library takes from its process: the proxies and trust stores of its environment, and descriptors. Each case
+//! runs in a process of its own.
+
+mod common;
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use couchdrop::failure::cd_code::*;
+use couchdrop::settings::Settings;
+use couchdrop::wire::proxy;
+use stand_in::{PASSWORD, StandIn};
+
+use common::Options;
+
+const ADA: &str = "ada@example.com";
+const CASE: &str = "COUCHDROP_TEST_CASE";
+/// All that is read.
+const READ: [&str; 9] = [
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "http_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+type Variables = Vec<(&'static str, OsString)>;
+
+/// Runs the test of this name once for each case, with its variables and no other, and `check` there.
+fn each<C>(test: &str, cases: &[C], variables: impl Fn(&C) -> Variables, check: impl Fn(&C)) {
+    if let Ok(number) = std::env::var(CASE) {
+        return check(&cases[number.parse::<usize>().unwrap()]);
+    }
+    for (number, case) in cases.iter().enumerate() {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["--exact", test]).env(CASE, number.to_string());
+        READ.iter().for_each(|name| _ = program.env_remove(name));
+        let done = program.envs(variables(case)).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && said.contains("1 passed"), "case {number}: {said}");
+    }
+}
+
+fn named(variables: &[(&'static str, &str)]) -> Variables {
+    variables.iter().map(|(name, value)| (*name, value.into())).collect()
+}
+
+// ---- proxies
+
+const AWAY: &str = "https://files.example.com";
+
+#[test]
+fn a_proxy_is_what_the_first_of_its_variables_says() {
+    type Set = &'static [(&'static str, &'static str)];
+    let cases: [(&str, Set, Option<&str>); 17] = [
+        (AWAY, &[], None),
+        (AWAY, &[("https_proxy", "http://a.test:1")], Some("http://a.test:1")),
+        (AWAY, &[("HTTPS_PROXY", "a.test:1")], Some("http://a.test:1")),
+        (AWAY, &[("all_proxy", "socks5://a.test:1")], Some("socks5://a.test:1")),
+        (AWAY, &[("ALL_PROXY", "socks5h://a.test:1")], Some("socks5h://a.test:1")),
+        (AWAY, &[("http_proxy", "http://a.test:1")], None),
+        // In this order, and empty is as good as not there.
+        (AWAY, &[("https_proxy", "a.test:1"), ("HTTPS_PROXY", "b.test:1")], Some("http://a.test:1")),
+        (AWAY, &[("HTTPS_PROXY", "a.test:1"), ("all_proxy", "b.test:1")], Some("http://a.test:1")),
+        (AWAY, &[("all_proxy", "a.test:1"), ("ALL_PROXY", "b.test:1")], Some("http://a.test:1")),
+        (AWAY, &[("https_proxy", ""), ("HTTPS_PROXY", "b.test:1")], Some("http://b.test:1")),
+        // Exceptions.
+        (AWAY, &[("https_proxy", "a.test:1"), ("no_proxy", "example.com")], None),
+        (AWAY, &[("https_proxy", "a.test:1"), ("NO_PROXY", "*")], None),
+        (AWAY, &[("https_proxy", "a.test:1"), ("no_proxy", ""), ("NO_PROXY", "example.com")], None),
+        (
+            AWAY,
+            &[("https_proxy", "a.test:1"), ("no_proxy", "x.test"), ("NO_PROXY", "*")],
+            Some("http://a.test:1"),
+        ),
+        // This machine is reached without.
+        ("https://localhost", &[("https_proxy", "a.test:1")], None),
+        ("https://127.0.0.2", &[("https_proxy", "a.test:1")], None),
+        ("http://[::1]", &[("https_proxy", "a.test:1"), ("ALL_PROXY", "a.test:1")], None),
+    ];
+    each(
+        "a_proxy_is_what_the_first_of_its_variables_says",
+        &cases,
+        |case| named(case.1),
+        |(base_url, _, expected)| {
+            let mut settings = Settings::default();
+            settings.set_base_url(base_url).unwrap();
+            let chosen = proxy::choose(&settings).unwrap().map(|proxy| proxy.to_string());
+            assert_eq!(chosen.as_deref(), *expected);
+        },
+    );
+}
+
+#[test]
+fn a_proxy_that_can_not_be_used_is_refused_by_the_name_of_its_variable() {
+    let cases: [(&str, &[u8], &str); 3] = [
+        ("https_proxy", b"ftp://a.test", "must be an http, socks5 or socks5h URL"),
+        ("ALL_PROXY", b"http://", "its value"),
+        ("HTTPS_PROXY", b"http://\xff", "it is not valid UTF-8"),
+    ];
+    each(
+        "a_proxy_that_can_not_be_used_is_refused_by_the_name_of_its_variable",
+        &cases,
+        |case| vec![(case.0, OsStr::from_bytes(case.1).to_owned())],
+        |(name, _, words)| {
+            let error = Options::to(AWAY).login(ADA, PASSWORD).unwrap_err();
+            assert_eq!((error.code, error.attempts), (CD_ERR_PROXY, 0));
+            for part in [&format!("The environment variable {name} can't be used: "), *words] {
+                assert!(error.message.contains(part), "{}", error.message);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_login_goes_through_the_proxy_of_the_environment() {
+    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    each(
+        "a_login_goes_through_the_proxy_of_the_environment",
+        &[()],
+        |()| vec![("HTTPS_PROXY", OsString::from(&url))],
+        |()| {
+            let error = Options::to(AWAY).connect_within(50, None).unwrap_err();
+            assert_eq!(error.code, CD_ERR_TIMEOUT, "{}", error.message);
+        },
+    );
+    if std::env::var_os(CASE).is_none() {
+        proxy.set_nonblocking(true).unwrap();
+        assert!(proxy.accept().is_ok());
+    }
+}
+
+// ---- trust stores
+
+/// A folder of this test's alone; cleared.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("process-{name}"));
+    if std::env::var_os(CASE).is_none() {
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+    }
+    folder
+}
+
+/// What is in the store of a case: the stand-in's root, another server's, or something else.
+#[derive(Clone, Copy, PartialEq)]
+enum Content {
+    Ours,
+    Theirs,
+    Words,
+}
+
+struct Store {
+    /// The content of SSL_CERT_FILE, where it is set and there.
+    file: Option<Content>,
+    /// Folders of SSL_CERT_DIR, each with files by name.
+    folders: &'static [&'static [(&'static str, Content)]],
+    /// Names that are in the variables, and not there.
+    missing: &'static [&'static str],
+    /// Part of the message, or nothing where the login succeeds.
+    refused: &'static str,
+}
+
+#[test]
+fn what_is_trusted_is_what_the_variables_name() {
+    use Content::{Ours, Theirs, Words};
+    const UNKNOWN: &str = "The server's certificate ";
+    const NONE: &str = "SSL_CERT_DIR names no directory with certificates by their hash";
+    const FILE: &str = "SSL_CERT_FILE can't be used: ";
+    const FOLDER: &str = "SSL_CERT_DIR names a directory that can't be used: ";
+    let store = |file, folders, missing, refused| Store { file, folders, missing, refused };
+    let cases = [
+        store(None, &[], &[], UNKNOWN),
+        store(Some(Ours), &[], &[], ""),
+        store(Some(Theirs), &[], &[], UNKNOWN),
+        store(Some(Words), &[], &[], FILE),
+        store(None, &[], &["SSL_CERT_FILE"], FILE),
+        store(None, &[], &["SSL_CERT_DIR"], FOLDER),
+        store(None, &[&[("0123abCD.0", Ours)]], &[], ""),
+        store(None, &[&[("0123abcd.12", Ours)]], &[], ""),
+        store(None, &[&[("0123abcd.0", Theirs)]], &[], UNKNOWN),
+        store(None, &[&[("0123abcd.0", Words), ("0123abcd.1", Ours)]], &[], ""),
+        store(None, &[&[("0123abcd.0", Words)]], &[], NONE),
+        store(None, &[&[("0123abc.0", Ours), ("0123abcde.0", Ours)]], &[], NONE),
+        store(None, &[&[("0123abcx.0", Ours), ("0123abcd.", Ours)]], &[], NONE),
+        store(None, &[&[("0123abcd.x", Ours), ("0123abcd", Ours)]], &[], NONE),
+        store(None, &[&[]], &[], NONE),
+        // One of several is enough; the file and the folders are taken together.
+        store(None, &[&[], &[("0123abcd.0", Ours)]], &[], ""),
+        store(None, &[&[("0123abcd.0", Ours)]], &["SSL_CERT_DIR"], ""),
+        store(Some(Theirs), &[&[("0123abcd.0", Ours)]], &[], ""),
+        store(Some(Ours), &[&[("0123abcd.0", Ours)]], &[], ""),
+        store(Some(Ours), &[&[]], &[], ""),
+        store(Some(Ours), &[], &["SSL_CERT_DIR"], FOLDER),
+    ];
+    let place = folder("trust");
+    let variables = |case: &Store| {
+        let number = cases.iter().position(|other| std::ptr::eq(other, case)).unwrap();
+        let at = |name: String| place.join(format!("{number}-{name}"));
+        let mut variables = Vec::new();
+        if case.file.is_some() || case.missing.contains(&"SSL_CERT_FILE") {
+            variables.push(("SSL_CERT_FILE", at("file".into()).into_os_string()));
+        }
+        let mut folders: Vec<PathBuf> = (0..case.folders.len()).map(|index| at(format!("{index}"))).collect();
+        if case.missing.contains(&"SSL_CERT_DIR") {
+            folders.push(at("none".into()));
+        }
+        if !folders.is_empty() {
+            variables.push(("SSL_CERT_DIR", std::env::join_paths(folders).unwrap()));
+        }
+        variables
+    };
+    each("what_is_trusted_is_what_the_variables_name", &cases, variables, |case| {
+        let (stand_in, other) = (StandIn::start(), StandIn::start());
+        let write = |path: &Path, content: Content| {
+            let text = match content {
+                Ours => stand_in.ca_pem().to_owned(),
+                Theirs => other.ca_pem().to_owned(),
+                Words => "no certificate\n".into(),
+            };
+            fs::write(path, text).unwrap();
+        };
+        for (name, value) in variables(case) {
+            if let ("SSL_CERT_FILE", Some(content)) = (name, case.file) {
+                write(Path::new(&value), content);
+            }
+            if name == "SSL_CERT_DIR" {
+                for (path, files) in std::env::split_paths(&value).zip(case.folders) {
+                    fs::create_dir(&path).unwrap();
+                    files.iter().for_each(|(name, content)| write(&path.join(name), *content));
+                }
+            }
+        }
+        let done = Options::to(stand_in.https_url()).login(ADA, PASSWORD);
+        match case.refused {
+            "" => drop(done.unwrap()),
+            words => {
+                let error = done.map(drop).unwrap_err();
+                assert_eq!(error.code, CD_ERR_TLS);
+                assert!(error.message.contains(words), "{}", error.message);
+            }
+        }
+    });
+}
+
+// ---- descriptors
+
+#[test]
+fn a_process_that_may_open_no_descriptor_says_so() {
+    each(
+        "a_process_that_may_open_no_descriptor_says_so",
+        &[()],
+        |()| Vec::new(),
+        |()| {
+            let stand_in = StandIn::start();
+            let options = Options::to(stand_in.http_url());
+            options.set_max_retries(0).unwrap();
+            let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            let limit_to = |limit: libc::rlimit| {
+                // SAFETY: `limit` is read during the call alone. One below what is open closes nothing.
+                assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+            };
+            // SAFETY: `before` is written to during the call alone.
+            assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut before) }, 0);
+            limit_to(libc::rlimit { rlim_cur: 0, ..before });
+            let error = options.login(ADA, PASSWORD).unwrap_err();
+            assert_eq!(error.code, CD_ERR_RESOURCES);
+            assert!(error.message.contains("can't open a socket"), "{}", error.message);
+            limit_to(before);
+            options.login(ADA, PASSWORD).unwrap();
+        },
+    );
+}
