@@ -3,13 +3,14 @@
 
 mod resolver;
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use couchdrop::call::Call;
+use couchdrop::call::{Call, Level, Logger};
 use couchdrop::cancel::Cancel;
 use couchdrop::failure::{Failure, Phase, Report};
 use couchdrop::login::{Credentials, Service};
@@ -25,6 +26,8 @@ enum Told {
     Fail,
     /// Nothing comes back until the test says something else.
     Hang,
+    /// As Fail, since the process may open no more descriptors, from here on.
+    Starve,
 }
 
 #[derive(Default)]
@@ -34,6 +37,7 @@ struct Resolver {
     /// Lookups that are inside of `getaddrinfo` now, and the most there ever were.
     inside: usize,
     most_inside: usize,
+    threads_refused: usize,
 }
 
 static RESOLVER: Mutex<Option<Resolver>> = Mutex::new(None);
@@ -92,10 +96,66 @@ unsafe extern "C" fn getaddrinfo(
     };
     guard.get_or_insert_default().inside -= 1;
     CHANGED.notify_all();
-    let Told::Addresses(addresses) = told else { return libc::EAI_NONAME };
+    drop(guard);
+    let addresses = match told {
+        Told::Addresses(addresses) => addresses,
+        Told::Starve => {
+            limit_descriptors(0);
+            return libc::EAI_NONAME;
+        }
+        Told::Fail | Told::Hang => return libc::EAI_NONAME,
+    };
     // SAFETY: may be written to, as the caller promises.
     unsafe { *result = resolver::list(&addresses) };
     0
+}
+
+/// Sets how many descriptors the process may have, and returns how many it might.
+fn limit_descriptors(count: libc::rlim_t) -> libc::rlim_t {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is written to or read during each call alone.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
+        let before = std::mem::replace(&mut limit.rlim_cur, count);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
+        before
+    }
+}
+
+// ---- threads
+
+thread_local! {
+    /// This thread can't start another one.
+    static NO_THREADS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Replaces the C library's.
+///
+/// # Safety
+/// As pthread_create.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_create(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    run: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+) -> c_int {
+    type Create = unsafe extern "C" fn(
+        *mut libc::pthread_t,
+        *const libc::pthread_attr_t,
+        extern "C" fn(*mut c_void) -> *mut c_void,
+        *mut c_void,
+    ) -> c_int;
+    if NO_THREADS.get() {
+        resolver(|resolver| resolver.threads_refused += 1);
+        return libc::EAGAIN;
+    }
+    // SAFETY: the C library's own, called with what came.
+    unsafe {
+        let next = libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr());
+        let create: Create = std::mem::transmute(next);
+        create(thread, attributes, run, argument)
+    }
 }
 
 // ---- logins
@@ -241,6 +301,60 @@ fn hanging_lookups_use_a_bounded_number_of_threads() {
 }
 
 #[test]
+fn a_lookup_that_can_have_no_thread_of_its_own_waits_for_another() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    tell("busy.test", Told::Hang);
+    tell("left.test", Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    let without_threads = |name: &'static str, timeout: Duration| {
+        let service = service(&server, name, |_| ());
+        move || {
+            NO_THREADS.set(true);
+            login(&service, timeout)
+        }
+    };
+    std::thread::scope(|scope| {
+        // There is no other.
+        wait_until(|resolver| resolver.inside == 0);
+        while std::fs::read_dir("/proc/self/task").unwrap().any(|task| {
+            let name = std::fs::read_to_string(task.unwrap().path().join("comm"));
+            name.is_ok_and(|name| name.starts_with("couchdrop-dns"))
+        }) {
+            std::thread::yield_now();
+        }
+        let report = scope.spawn(without_threads(NAME, LONG)).join().unwrap().unwrap_err();
+        assert!(matches!(report.failure, Failure::Resources(_)), "{}", report.failure);
+        assert!(report.failure.to_string().contains("can't start a thread"), "{}", report.failure);
+
+        let busy = service(&server, "busy.test", |_| ());
+        let busy = scope.spawn(move || login(&busy, LONG));
+        wait_until(|resolver| resolver.inside == 1);
+        // One that nobody waits for any more when its turn comes is not looked up.
+        scope.spawn(without_threads("left.test", Duration::from_millis(50))).join().unwrap().unwrap_err();
+        let refused = resolver(|resolver| resolver.threads_refused);
+        let waits = scope.spawn(without_threads(NAME, LONG));
+        wait_until(|resolver| resolver.threads_refused > refused);
+        tell("busy.test", Told::Fail);
+        waits.join().unwrap().unwrap();
+        busy.join().unwrap().unwrap_err();
+    });
+    assert_eq!(asked("left.test"), 0);
+}
+
+#[test]
+fn a_resolver_without_descriptors_is_no_name_that_is_unknown() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell("starved.test", Told::Starve);
+    let service = service(&server, "starved.test", |_| ());
+    let before = limit_descriptors(1024);
+    let report = login(&service, LONG).unwrap_err();
+    limit_descriptors(before);
+    assert!(matches!(report.failure, Failure::Resources(_)), "{}", report.failure);
+}
+
+#[test]
 fn a_name_that_fails_is_a_dns_failure_that_names_it() {
     let _alone = alone();
     let server = StandIn::start();
@@ -283,10 +397,28 @@ fn addresses_that_were_good_serve_when_a_lookup_fails_or_stalls() {
     tell(NAME, Told::Fail);
 }
 
+#[test]
+fn a_name_that_has_moved_is_followed_though_its_old_address_is_known() {
+    let _alone = alone();
+    let server = StandIn::start();
+    tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    let service = service(&server, NAME, |_| ());
+    login(&service, LONG).unwrap();
+    server.close_connections();
+    tell(NAME, Told::Hang);
+    let report = std::thread::scope(|scope| {
+        let login = scope.spawn(|| login(&service, LONG));
+        wait_until(|resolver| resolver.inside == 1);
+        tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 5)]));
+        login.join().unwrap().unwrap_err()
+    });
+    assert!(report.failure.to_string().contains("127.0.0.5"), "{}", report.failure);
+}
+
 /// A loopback address with a port on which connecting hangs: its queue of new connections is full.
 struct BlackHole {
-    _listener: TcpListener,
-    _filling: Vec<TcpStream>,
+    listener: TcpListener,
+    filling: Vec<TcpStream>,
 }
 
 fn black_hole(address: SocketAddr) -> BlackHole {
@@ -298,7 +430,7 @@ fn black_hole(address: SocketAddr) -> BlackHole {
     loop {
         match TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
             Ok(stream) => filling.push(stream),
-            Err(_) => return BlackHole { _listener: listener, _filling: filling },
+            Err(_) => return BlackHole { listener, filling },
         }
         assert!(filling.len() < 100);
     }
@@ -321,6 +453,40 @@ fn an_address_that_does_not_answer_costs_a_fifth_of_a_second() {
     let took = started.elapsed();
     println!("logged in after {took:?}");
     assert!(took >= Duration::from_millis(200) && took < EARLY);
+}
+
+#[test]
+fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() {
+    type Hole = Mutex<Option<BlackHole>>;
+    /// Once the second address is tried, the first has room.
+    unsafe extern "C" fn make_room(hole: *mut c_void, _level: i32, message: *const c_char) {
+        // SAFETY: what the logger was set with, and a string.
+        let (hole, message) = unsafe { (&*hole.cast::<Hole>(), CStr::from_ptr(message)) };
+        if message.to_bytes().starts_with(b"connecting to 127.0.0.6") {
+            let hole = hole.lock().unwrap().take().unwrap();
+            std::thread::spawn(move || {
+                for _ in 0..=hole.filling.len() {
+                    let _closed = hole.listener.accept();
+                }
+            });
+        }
+    }
+    let _alone = alone();
+    let server = StandIn::start();
+    let [first, second] = [2, 6].map(|last| Ipv4Addr::new(127, 0, 0, last));
+    let port = https_port(&server);
+    let hole = Hole::new(Some(black_hole((first, port).into())));
+    let _other = black_hole((second, port).into());
+    tell(NAME, Told::Addresses(vec![first, second]));
+    let service = service(&server, NAME, |settings| settings.set_connect_timeout(5_000).unwrap());
+    let logger = Logger {
+        log: make_room,
+        user_data: (&raw const hole).cast_mut().cast(),
+        max_level: Level::Debug as i32,
+    };
+    let report = service.login(&Call::new(LONG, None, Some(logger)), &ADA).map(drop).unwrap_err();
+    // It accepts and closes, which the other never does.
+    assert!(matches!(report.failure, Failure::Lost { .. }), "{}", report.failure);
 }
 
 #[test]

@@ -71,12 +71,12 @@ pub fn race(
         let mut winner = None;
         let mut ready = ready.into_iter();
         under_way.retain_mut(|(socket, address)| {
-            if !ready.next().unwrap_or(false) || winner.is_some() {
+            if !ready.next().unwrap_or(false) {
                 return true;
             }
             match socket.take_error() {
                 Ok(None) => {
-                    winner = Some(*address);
+                    winner.get_or_insert(*address);
                     true
                 }
                 Ok(Some(error)) | Err(error) => {

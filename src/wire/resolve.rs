@@ -252,4 +252,36 @@ mod tests {
             assert_eq!(kept.of_parent().get(), kept.get());
         }
     }
+
+    #[test]
+    fn a_lookup_is_shared_until_a_helper_has_worked_on_it_for_long() {
+        let lookups = Lookups::default();
+        // Nobody works on the queue.
+        lock(&lookups.state).helpers = MOST_HELPERS;
+        let call = Call::new(Duration::from_secs(1), None, None);
+        let join = || lookups.join(&call, "a.test").ok().unwrap();
+        let started_before = |age: Duration| {
+            let mut state = lock(&lookups.state);
+            let lookup = state.under_way.get_mut("a.test").unwrap();
+            let taken = AtomicBool::new(lookup.taken.load(Ordering::Relaxed));
+            *lookup = Arc::new(Lookup {
+                name: "a.test".to_owned(),
+                started: Instant::now().checked_sub(age).unwrap(),
+                taken,
+                result: OnceLock::new(),
+                done: Wake::new().unwrap(),
+            });
+            Arc::clone(lookup)
+        };
+        let first = join();
+        assert!(Arc::ptr_eq(&first, &join()));
+        // However long it waits for a helper.
+        let waiting = started_before(2 * STALE);
+        assert!(Arc::ptr_eq(&waiting, &join()));
+        waiting.taken.store(true, Ordering::Relaxed);
+        assert!(!Arc::ptr_eq(&waiting, &join()));
+        started_before(Duration::ZERO).taken.store(true, Ordering::Relaxed);
+        let fresh = join();
+        assert!(fresh.taken.load(Ordering::Relaxed) && Arc::ptr_eq(&fresh, &join()));
+    }
 }
