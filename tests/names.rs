@@ -398,6 +398,40 @@ fn addresses_that_were_good_serve_when_a_lookup_fails_or_stalls() {
 }
 
 #[test]
+fn the_log_has_the_addresses_of_a_name_and_how_long_it_took_to_find_them() {
+    type Lines = Mutex<Vec<String>>;
+    unsafe extern "C" fn keep(lines: *mut c_void, _level: i32, message: *const c_char) {
+        // SAFETY: what the logger was set with, and a string.
+        let (lines, message) = unsafe { (&*lines.cast::<Lines>(), CStr::from_ptr(message)) };
+        lines.lock().unwrap().push(message.to_str().unwrap().to_owned());
+    }
+    let _alone = alone();
+    let server = StandIn::start();
+    tell(NAME, Told::Hang);
+    let service = service(&server, NAME, |_| ());
+    let lines = Lines::default();
+    let user_data = (&raw const lines).cast_mut().cast::<c_void>() as usize;
+    std::thread::scope(|scope| {
+        let login = scope.spawn(|| {
+            let logger =
+                Logger { log: keep, user_data: user_data as *mut c_void, max_level: Level::Debug as i32 };
+            service.login(&Call::new(LONG, None, Some(logger)), &ADA).map(drop)
+        });
+        wait_until(|resolver| resolver.inside == 1);
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_millis(5) {
+            std::hint::spin_loop();
+        }
+        tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 7)]));
+        login.join().unwrap().unwrap();
+    });
+    let lines = lines.into_inner().unwrap();
+    let said = format!("{NAME} is 127.0.0.1, 127.0.0.7 after ");
+    let took = lines.iter().find_map(|line| line.strip_prefix(&said)?.strip_suffix(" ms"));
+    assert!(took.unwrap().parse::<u32>().unwrap() >= 5, "{lines:?}");
+}
+
+#[test]
 fn a_name_that_has_moved_is_followed_though_its_old_address_is_known() {
     let _alone = alone();
     let server = StandIn::start();

@@ -554,4 +554,51 @@ mod tests {
         assert_eq!(buffer.len(), 0);
         assert!(!buffer.bytes.is_empty() && buffer.bytes.iter().all(|byte| *byte == 0));
     }
+
+    #[test]
+    fn a_buffer_moves_what_is_left_once_half_of_it_is_consumed() {
+        let mut buffer = Buffer::default();
+        buffer.extend(&[7; FIRST_BUFFER]);
+        buffer.drop_front(10);
+        assert_eq!((buffer.from, buffer.len()), (10, FIRST_BUFFER - 10));
+        buffer.drop_front(FIRST_BUFFER / 2 - 10);
+        assert_eq!((buffer.from, buffer.len()), (FIRST_BUFFER / 2, FIRST_BUFFER / 2));
+        buffer.drop_front(1);
+        assert_eq!((buffer.from, buffer.len()), (0, FIRST_BUFFER / 2 - 1));
+    }
+
+    #[test]
+    fn a_buffer_grows_twofold_and_only_when_it_is_full() {
+        let mut buffer = Buffer::default();
+        buffer.extend(&[7; FIRST_BUFFER]);
+        buffer.extend(&[]);
+        assert_eq!(buffer.bytes.len(), FIRST_BUFFER);
+        buffer.extend(&[7]);
+        assert_eq!(buffer.bytes.len(), 2 * FIRST_BUFFER);
+    }
+
+    #[test]
+    fn a_large_buffer_is_given_back() {
+        for (size, kept) in [(LARGEST_KEPT, LARGEST_KEPT), (LARGEST_KEPT + 1, 0)] {
+            let mut buffer = Buffer::default();
+            buffer.extend(&vec![7; size]);
+            buffer.wipe();
+            assert_eq!(buffer.bytes.len(), kept);
+        }
+    }
+
+    #[test]
+    fn what_happened_to_a_socket_is_said_in_the_words_that_people_search_for() {
+        for (number, words) in [
+            (libc::ECONNRESET, "connection reset by peer"),
+            (libc::ECONNREFUSED, "connection refused"),
+            (libc::EPIPE, "the peer closed it"),
+            (libc::ETIMEDOUT, "the peer no longer answers"),
+            (libc::ENETUNREACH, "Network is unreachable (os error 101)"),
+        ] {
+            let said = describe(&io::Error::from_raw_os_error(number));
+            // The last are the system's own.
+            assert!(said == words || number == libc::ENETUNREACH && said.contains("unreachable"), "{said}");
+        }
+    }
 }

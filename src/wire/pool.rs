@@ -25,9 +25,7 @@ impl Pool {
     pub fn take(&self, call: &Call) -> Option<Box<Connection>> {
         loop {
             let mut connection = self.lock().pop()?;
-            let now = uptime();
-            let young = now.saturating_sub(connection.idle_since) <= LONGEST_IDLE
-                && now.saturating_sub(connection.born) <= LONGEST_LIFE;
+            let young = is_young(uptime(), connection.idle_since, connection.born);
             if young && connection.is_quiet() == Quiet::Yes {
                 connection.reused = true;
                 return Some(connection);
@@ -61,6 +59,10 @@ impl Pool {
     }
 }
 
+fn is_young(now: Duration, idle_since: Duration, born: Duration) -> bool {
+    now.saturating_sub(idle_since) <= LONGEST_IDLE && now.saturating_sub(born) <= LONGEST_LIFE
+}
+
 /// Time since the machine started, sleep included: a connection ages while the machine sleeps.
 pub fn uptime() -> Duration {
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -71,4 +73,35 @@ pub fn uptime() -> Duration {
     // SAFETY: `now` is written to during the call alone.
     unsafe { libc::clock_gettime(CLOCK, &mut now) };
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_is_young_until_it_was_idle_or_alive_for_long() {
+        let (born, moment) = (Duration::from_secs(1), Duration::from_nanos(1));
+        let (idle, dead) = (born + LONGEST_IDLE, born + LONGEST_LIFE);
+        assert!(is_young(idle, born, born) && !is_young(idle + moment, born, born));
+        assert!(is_young(dead, dead, born) && !is_young(dead + moment, dead, born));
+        assert!(uptime() > Duration::ZERO);
+    }
+
+    #[test]
+    fn the_oldest_goes_where_there_are_too_many() {
+        let pool = Pool::default();
+        for port in 0..=MOST_IDLE as u16 {
+            let kept = usize::from(port).min(MOST_IDLE);
+            assert_eq!(pool.lock().len(), kept);
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            pool.put(Connection::new(socket, SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
+        }
+        let idle = pool.lock();
+        assert_eq!((idle.len(), idle[0].peer.port()), (MOST_IDLE, 1));
+    }
 }

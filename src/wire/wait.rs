@@ -83,3 +83,13 @@ pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<b
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_no_descriptor() {
+        assert!(nothing().fd < 0);
+    }
+}
