@@ -150,9 +150,13 @@ unsafe extern "C" fn pthread_create(
         resolver(|resolver| resolver.threads_refused += 1);
         return libc::EAGAIN;
     }
-    // SAFETY: the C library's own, called with what came.
+    // SAFETY: the C library's own, or that of a sanitizer before it, called with what came.
     unsafe {
-        let next = libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr());
+        let sanitizers = libc::dlsym(libc::RTLD_DEFAULT, c"___interceptor_pthread_create".as_ptr());
+        let next = match sanitizers.is_null() {
+            true => libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr()),
+            false => sanitizers,
+        };
         let create: Create = std::mem::transmute(next);
         create(thread, attributes, run, argument)
     }
