@@ -98,7 +98,7 @@ fn login(login: Login) -> Result<(), Error> {
 struct Clogged {
     options: Options,
     username: String,
-    _listener: socket2::Socket,
+    listener: socket2::Socket,
     log: std::sync::Arc<Log>,
 }
 
@@ -114,7 +114,14 @@ impl Clogged {
         let options = Options::to(&format!("http://{address}"));
         options.set_logger(&log, CD_LOG_DEBUG).unwrap();
         // Three bytes each in a form: the longest request that there is.
-        Clogged { options, username: "%".repeat(64 << 10), _listener: listener, log }
+        Clogged { options, username: "%".repeat(64 << 10), listener, log }
+    }
+
+    /// The server's end of a connection over which something has come.
+    fn spoken_to(&self) -> socket2::Socket {
+        let (server, _) = self.listener.accept().unwrap();
+        assert_eq!(server.peek(&mut [std::mem::MaybeUninit::uninit()]).unwrap(), 1);
+        server
     }
 
     fn login(&self) -> Login<'_> {
@@ -580,6 +587,31 @@ fn a_timeout_says_what_the_call_was_doing_and_how_long_it_took() {
         let error = timed_out_in(phase, 50, |timeout_ms| options.connect_within(timeout_ms, None));
         assert!((50..10_000).contains(&timed_out_after(&error)), "{}", error.message);
     }
+}
+
+#[test]
+fn an_answer_that_comes_before_the_login_is_sent_to_its_end_is_heard() {
+    let clogged = Clogged::new();
+    thread::scope(|scope| {
+        let login = scope.spawn(|| clogged.login().run().map(drop));
+        let server = clogged.spoken_to();
+        server.send(b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n").unwrap();
+        let error = login.join().unwrap().unwrap_err();
+        assert_eq!((error.code, error.http_status, error.attempts), (CD_ERR_HTTP_STATUS, 413, 1));
+    });
+}
+
+#[test]
+fn a_connection_that_is_reset_while_the_login_is_sent_is_lost() {
+    let clogged = Clogged::new();
+    thread::scope(|scope| {
+        let login = scope.spawn(|| clogged.login().run().map(drop));
+        let server = clogged.spoken_to();
+        // What is not read when it is closed makes it a reset.
+        drop(server);
+        let error = login.join().unwrap().unwrap_err();
+        assert_eq!((error.code, error.attempts), (CD_ERR_CONNECTION_LOST, 1), "{}", error.message);
+    });
 }
 
 /// The error of a call that runs out of time in this phase. On a busy machine it may need more time to get that far.
