@@ -68,6 +68,10 @@ fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_ta
                 return;
             }
             let what = format!("{version:?}, {path:?} of {whole}: {outcome:?}");
+            // A reset may come before the login has looked whether it is connected.
+            if after == 0 && end == End::Reset && outcome.code == CD_ERR_CONNECT as i32 {
+                return;
+            }
             assert_eq!(outcome.code, CD_ERR_CONNECTION_LOST as i32, "{what}");
             assert!(outcome.attempts <= 1 && matches!(outcome.http_status, 0 | 200), "{what}");
             // What has ended before the request leaves is said to have, whatever way.
