@@ -103,10 +103,12 @@ static cd_cancel *to_trigger;
 static volatile sig_atomic_t errno_kept;
 
 static void trigger_it(int signal_number) {
+    int before = errno;
     (void)signal_number;
     errno = EXDEV;
     cd_cancel_trigger(to_trigger);
     errno_kept = errno == EXDEV;
+    errno = before;
 }
 
 /* The handler runs on the very thread that waits. */
