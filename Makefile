@@ -78,7 +78,7 @@ torture-%: setup
 
 .PHONY: coverage mutants reproducible soak
 coverage: torture-coverage ## Measure which lines of src/ the tests reach
-mutants: torture-mutants ## Break src/login and src/wire in small ways and see the tests notice; takes hours
+mutants: torture-mutants ## Break src/login and src/wire in small ways and see the tests notice, for hours: MUTANTS_FILES for some
 reproducible: torture-reproducible ## Build twice in two folders and compare the bytes
 soak: torture-soak ## Log in a million times while the server fails: SOAK_LOGINS for another number
 
