@@ -7,8 +7,8 @@
 #include <poll.h>
 
 static pthread_t target;
-static volatile int over;
-static volatile sig_atomic_t handled;
+static _Atomic int over;
+static _Atomic int handled;
 /* How many waits a signal ended. */
 static int interrupted;
 
@@ -36,7 +36,7 @@ int poll(struct pollfd *polls, nfds_t count, int ms) {
 static void *storm(void *unused) {
     (void)unused;
     while (!over) {
-        sig_atomic_t before = handled;
+        int before = handled;
         pthread_kill(target, SIGUSR1);
         while (handled == before && !over)
             sched_yield();
