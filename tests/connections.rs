@@ -322,18 +322,32 @@ fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
     };
     for early in unasked() {
         let Step::Send(bytes) = &early else { unreachable!() };
-        let server = Arc::new(Hostile::plain(vec![vec![Gate("connected"), early.clone()]]));
-        expect_nothing_sent(&server, client_that_waits(&server, "connected to", 2));
+        // Whether it hangs up after that makes no difference.
+        for after in [None, Some(Close)] {
+            let mut script = vec![Gate("connected"), early.clone()];
+            script.extend(after);
+            let steps = script.len();
+            let server = Arc::new(Hostile::plain(vec![script.clone()]));
+            expect_nothing_sent(&server, client_that_waits(&server, "connected to", steps));
 
-        let config = good_server_but(&[&TLS12], |_| {});
-        let server =
-            Arc::new(Hostile::tls(config, vec![vec![Step::Handshake, Gate("connected"), early.clone()]]));
-        expect_nothing_sent(&server, client_that_waits(&server, "TLS handshake", 3));
+            script.insert(0, Step::Handshake);
+            let server = Arc::new(Hostile::tls(good_server_but(&[&TLS12], |_| {}), vec![script]));
+            expect_nothing_sent(&server, client_that_waits(&server, "TLS handshake", steps + 1));
+        }
 
         let config = good_server_but(&[&TLS13], |config| config.send_half_rtt_data = true);
         let server = Hostile::tls(config, vec![vec![Early(bytes.clone())]]);
         expect_nothing_sent(&server, Client::new(&server.url()));
     }
+}
+
+#[test]
+fn a_fresh_connection_on_which_tls_is_ended_at_once_is_lost_though_its_socket_is_open() {
+    let script = vec![Step::Handshake, Gate("connected"), Step::CloseNotify];
+    let server = Arc::new(Hostile::tls(good_server_but(&[&TLS12], |_| {}), vec![script]));
+    let outcome = client_that_waits(&server, "TLS handshake", 3).login().expect(CD_ERR_CONNECTION_LOST);
+    assert_eq!((outcome.attempts, outcome.http_status), (0, 0));
+    assert!(server.connections()[0].received.is_empty());
 }
 
 #[test]

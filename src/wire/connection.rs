@@ -221,8 +221,9 @@ impl Connection {
                 }
                 Ok(0) | Err(_) => return Quiet::Ended,
                 Ok(count) => match self.process() {
-                    Ok(_) => taken_in += count,
-                    Err(_) => return Quiet::Ended,
+                    Ok(_) if self.input.len() > 0 => return Quiet::Spoke,
+                    Ok(_) if !self.closed => taken_in += count,
+                    _ => return Quiet::Ended,
                 },
             }
         }
