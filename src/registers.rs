@@ -7,9 +7,8 @@ use std::arch::asm;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 macro_rules! clear {
     (zmm $($number:literal)*) => {
-        // Rust keeps nothing in these, so it need not be told.
         asm!($(concat!("vpxord zmm", $number, ", zmm", $number, ", zmm", $number)),*,
-            options(nomem, nostack, preserves_flags))
+            clobber_abi("sysv64"), options(nomem, nostack, preserves_flags))
     };
     (xmm $($number:literal)*) => {
         asm!($(concat!("xorps xmm", $number, ", xmm", $number)),*,
@@ -36,8 +35,7 @@ macro_rules! clear {
 /// would write them to the host's stack, when it looks up what a host calls for the first time.
 #[inline(never)]
 pub fn wipe() {
-    // SAFETY: only registers are written to that the compiler knows to be lost, or does not use; the processor has
-    // the instructions.
+    // SAFETY: only registers are written to that the compiler knows to be lost, and the processor has the instructions.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     unsafe {
         // The C library's memcpy uses what AVX-512 has more of.

@@ -13,7 +13,10 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
                    void *argument) {
     static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     if (real == NULL) {
-        void *found = dlsym(RTLD_NEXT, "pthread_create");
+        /* A sanitizer's, where there is one: it has to know of each thread. */
+        void *found = dlsym(RTLD_DEFAULT, "___interceptor_pthread_create");
+        if (found == NULL)
+            found = dlsym(RTLD_NEXT, "pthread_create");
         memcpy(&real, &found, sizeof real);
     }
     if (fails_after >= 0 && fails_after-- == 0) {
