@@ -3,7 +3,7 @@
 mod hostile;
 
 use std::io::Write;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use couchdrop::call::Call;
@@ -297,6 +297,11 @@ fn slow() -> Vec<Behaviour> {
         behaviour(
             "a chunked answer with trailers a byte at a time",
             drip(&chunked(good_chunks().replace("0\r\n\r\n", "0\r\nX-Sum: 1\r\n\r\n"))),
+            good(),
+        ),
+        behaviour(
+            "chunks with extensions a byte at a time",
+            drip(&chunked(good_chunks().replace("\r\n{", ";a=b\r\n{"))),
             good(),
         ),
         behaviour(
@@ -1642,16 +1647,29 @@ fn the_servers_words_are_bounded_clean_and_never_the_password() {
 
 // ---- the strict reader and ureq
 
-/// A connection at whose other end these bytes were sent before a FIN.
-fn connection_with(bytes: &[u8]) -> (Box<Connection>, TcpStream) {
+/// Both ends of a TCP connection.
+fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (mut server, _) = listener.accept().unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
+fn as_connection(client: TcpStream, peer: SocketAddr) -> Box<Connection> {
+    client.set_nonblocking(true).unwrap();
+    Connection::new(client.into(), peer)
+}
+
+fn open_connection() -> (Box<Connection>, TcpStream) {
+    let (client, server) = connected();
+    (as_connection(client, server.local_addr().unwrap()), server)
+}
+
+/// A connection at whose other end these bytes were sent before a FIN.
+fn connection_with(bytes: &[u8]) -> (Box<Connection>, TcpStream) {
+    let (connection, mut server) = open_connection();
     server.write_all(bytes).unwrap();
     server.shutdown(Shutdown::Write).unwrap();
-    client.set_nonblocking(true).unwrap();
-    let peer = client.peer_addr().unwrap();
-    (Connection::new(client.into(), peer), server)
+    (connection, server)
 }
 
 /// What a reader made of an answer: status, body, Retry-After, Date; or the code of its failure.
@@ -1690,6 +1708,40 @@ fn whatever_the_strict_reader_takes_ureq_reads_the_same() {
         kept += usize::from(fit);
     }
     assert!(kept >= 20, "{kept}");
+}
+
+/// What ureq alone makes of these bytes, behind which the server closes.
+fn ureqs(bytes: &[u8], limit: usize) -> Result<Answer, Broken> {
+    let (connection, server) = connection_with(bytes);
+    let answer = through_ureq::read(&Call::new(Duration::from_secs(20), None, None), connection, limit);
+    drop(server);
+    answer
+}
+
+#[test]
+fn how_far_an_odd_answer_got_is_told_with_its_failure() {
+    let broken = ureqs(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nx", 1 << 10).map(drop).unwrap_err();
+    assert!(matches!(broken.failure, Failure::Lost { .. }), "{broken:?}");
+    assert!(broken.status == 200 && broken.sent && !broken.before_answer, "{broken:?}");
+
+    let broken = ureqs(b"garbage\r\n\r\n", 1 << 10).map(drop).unwrap_err();
+    assert!(matches!(broken.failure, Failure::Malformed(_)), "{broken:?}");
+    assert!(broken.failure.to_string().contains("no HTTP that can be read"), "{}", broken.failure);
+
+    // The server keeps it open.
+    let (connection, server) = open_connection();
+    (&server).write_all(b"HTTP/1.0 503 X\r\n\r\n").unwrap();
+    let call = Call::new(Duration::from_millis(50), None, None);
+    let broken = through_ureq::read(&call, connection, 1 << 10).map(drop).unwrap_err();
+    assert!(matches!(broken.failure, Failure::Timeout { .. }), "{broken:?}");
+    assert_eq!(broken.status, 503);
+}
+
+#[test]
+fn a_body_in_the_smallest_of_chunks_is_not_too_much_around_it() {
+    const LIMIT: usize = 32 << 10;
+    let answer = chunked("1\r\nx\r\n".repeat(LIMIT) + "0\r\n\r\n");
+    assert_eq!(ureqs(&answer, LIMIT).unwrap().body.len(), LIMIT);
 }
 
 /// Odd answers, and whether the connection that one came over may serve another login.
@@ -1893,6 +1945,30 @@ fn a_server_that_never_reads_holds_a_login_until_its_deadline_said_to_be_sending
     let broken = send_much(connection, Duration::from_millis(300)).map(drop).unwrap_err();
     let Failure::Timeout { phase: Phase::Send, .. } = broken.failure else { panic!("{broken:?}") };
     assert!(broken.sent);
+    drop(server);
+}
+
+#[test]
+fn what_failed_before_a_byte_was_handed_over_is_said_not_to_be_sent() {
+    // The server resets it before it is used.
+    let (client, server) = connected();
+    let peer = server.local_addr().unwrap();
+    SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(server);
+    client.peek(&mut [0]).unwrap_err();
+    let broken = send_much(as_connection(client, peer), Duration::from_secs(20)).map(drop).unwrap_err();
+    assert!(matches!(broken.failure, Failure::Lost { .. }) && !broken.sent, "{broken:?}");
+
+    // The kernel takes no byte of it until the deadline.
+    let (client, server) = connected();
+    let peer = server.local_addr().unwrap();
+    client.set_nonblocking(true).unwrap();
+    while (&client).write(&[b'x'; 64 << 10]).is_ok() || (&client).write(b"x").is_ok() {}
+    let broken = send_much(as_connection(client, peer), Duration::from_millis(50)).map(drop).unwrap_err();
+    assert!(
+        matches!(broken.failure, Failure::Timeout { phase: Phase::Send, .. }) && !broken.sent,
+        "{broken:?}"
+    );
     drop(server);
 }
 

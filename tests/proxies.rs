@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use couchdrop::failure::cd_code::{self, *};
 use hostile::Step::{Close, Cut, CutAfter, Read, Request};
 use hostile::*;
+use socket2::{Domain, Socket, Type};
 
 /// How often `localhost` was looked up: it never is.
 static LOOKUPS_OF_LOCALHOST: AtomicUsize = AtomicUsize::new(0);
@@ -124,6 +125,12 @@ fn a_refusal_of_connect_is_an_error_of_the_proxy_with_its_status() {
         assert_eq!(outcome.server_message, None);
         assert_eq!(outcome.message.contains("user name and a password"), status == 407);
     }
+    let (outcome, ..) = login_through(
+        |port| format!("http://{USER_INFO}@127.0.0.1:{port}"),
+        whole("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"),
+    );
+    let words = ["does not take this user name and password"];
+    assert_fails("wrong credentials", &outcome, CD_ERR_PROXY, 407, &words);
 }
 
 #[test]
@@ -193,11 +200,14 @@ fn a_proxy_that_hangs_is_a_timeout_that_names_it() {
 
 #[test]
 fn a_proxy_that_can_not_be_reached_is_named() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody listens there, and nobody else can: the port is taken.
+    let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    taken.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = taken.local_addr().unwrap().as_socket().unwrap();
     for scheme in ["http", "socks5", "socks5h"] {
-        let client = Client::new(BASE).proxy(&format!("{scheme}://{USER_INFO}@{free}"));
+        let client = Client::new(BASE).proxy(&format!("{scheme}://{USER_INFO}@{address}"));
         let outcome = client.login();
-        assert_fails(scheme, &outcome, CD_ERR_CONNECT, 0, &["the proxy", &free.to_string(), "refused"]);
+        assert_fails(scheme, &outcome, CD_ERR_CONNECT, 0, &["the proxy", &address.to_string(), "refused"]);
         assert_no_proxy_secrets(&client, &outcome);
 
         let client = Client::new(BASE).proxy(&format!("{scheme}://{USER_INFO}@nobody.test:3128"));

@@ -296,7 +296,8 @@ fn a_self_signed_certificate_is_called_so() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let mut params = leaf("localhost");
         params.is_ca = is_ca;
-        refused("self-signed", &self_signed(&params), "localhost", path(&ca.file), &["self-signed"]);
+        let words = ["is self-signed, and not one that is trusted here"];
+        refused("self-signed", &self_signed(&params), "localhost", path(&ca.file), &words);
     }
 }
 

@@ -521,9 +521,39 @@ mod tests {
         ] {
             assert_eq!(read(odd), Err("odd"), "{}", String::from_utf8_lossy(odd));
         }
-        // What stands behind the body is seen when it comes with it.
-        let behind = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy";
-        assert!(matches!(Reader::default().read(behind, 1024), Ok(Read::Odd)));
+        for odd in [
+            // What stands behind the body is seen when it comes with it.
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy"[..],
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nx",
+            // A size of no digit.
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\n",
+        ] {
+            let read = Reader::default().read(odd, 1024);
+            assert!(matches!(read, Ok(Read::Odd)), "{}", String::from_utf8_lossy(odd));
+        }
+    }
+
+    #[test]
+    fn a_head_ends_behind_its_first_empty_line() {
+        for (head, from, end) in [
+            (&b"a: b\r\n\r\nx"[..], 0, Some(8)),
+            (b"a: b\r\nc\r\n\r\nx", 3, Some(11)),
+            (b"a: b\n\nx", 0, Some(6)),
+            (b"a: b\nc\n\nx", 3, Some(8)),
+            (b"a: b\r\n\r", 0, None),
+        ] {
+            assert_eq!(end_of_head(head, &mut { from }), end, "{}", String::from_utf8_lossy(head));
+        }
+    }
+
+    #[test]
+    fn a_field_is_told_by_its_name() {
+        let answer = b"HTTP/1.1 200 OK\r\nX-Content-Type: no number\r\nX-Forwarded: 7\r\nVary: x\r\n\
+            retry-after: 5\r\ndate: today\r\ncontent-length: 0\r\n\r\n";
+        let Ok(Read::Whole(answer)) = Reader::default().read(answer, 1024) else { panic!("not read") };
+        let retry_after = answer.retry_after.unwrap();
+        assert_eq!((&retry_after.value[..], retry_after.date.as_deref()), (&b"5"[..], Some(&b"today"[..])));
     }
 
     #[test]
@@ -556,5 +586,10 @@ mod tests {
         };
         assert_eq!(read(&head(MOST_HEAD_BYTES)).unwrap(), "200 ");
         assert_eq!(read(&head(MOST_HEAD_BYTES + 1)), Err("too large"));
+        let after_another = [&b"HTTP/1.1 100 C\r\n\r\n"[..], &head(MOST_HEAD_BYTES)].concat();
+        assert!(matches!(Reader::default().read(&after_another, 1024), Ok(Read::Whole(_))));
+        let unended = head(MOST_HEAD_BYTES + 4);
+        assert!(matches!(Reader::default().read(&unended[..MOST_HEAD_BYTES], 1024), Ok(Read::More)));
+        assert!(matches!(Reader::default().read(&unended[..=MOST_HEAD_BYTES], 1024), Err(TooLarge::Head)));
     }
 }

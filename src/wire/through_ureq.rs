@@ -21,9 +21,9 @@ use crate::wire::connection::{Connection, Received, lost};
 use crate::wire::exchange::{self, MOST_HEAD_BYTES};
 use crate::wire::{Answer, Broken, RetryAfter};
 
-/// Reads the answer whose first bytes lie in the input of `connection`, of its body at most `limit` bytes.
+/// Reads the answer whose first bytes lie in the input of `connection`, of its body at most `limit` bytes. There is at
+/// least one: so it is no stale connection, however it ends.
 pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<Answer, Broken> {
-    let before_answer = connection.input().is_empty();
     let failure = Ended::default();
     let handed = Handed {
         connection,
@@ -48,7 +48,7 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
     // Where it is sent to does not matter: nothing is sent.
     let request = http::Request::post("http://answer.invalid/").body(()).map_err(|error| internal(&error))?;
     let mut response = agent.run(request).map_err(|error| match failure.take() {
-        Some(failure) => Broken { before_answer, ..Broken::sent(failure) },
+        Some(failure) => Broken::sent(failure),
         None => Broken::sent(Failure::Malformed(malformed(&error))),
     })?;
 

@@ -79,7 +79,7 @@ impl Trust {
         match self {
             Trust::File(file) => Ok(Roots::of(file)),
             Trust::Environment { file, directories } => from_environment(file.as_deref(), directories),
-            Trust::System => match system_bundle() {
+            Trust::System => match first_there(BUNDLES) {
                 None => Ok(Roots {
                     store: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
                     own: Vec::new(),
@@ -104,7 +104,7 @@ impl Trust {
                     directories.iter().flat_map(|directory| certificates_in(directory).unwrap_or_default());
                 file.iter().chain(directories).cloned().chain(inside).map(|path| stamp(&path)).collect()
             }
-            Trust::System => system_bundle().map(stamp).into_iter().collect(),
+            Trust::System => first_there(BUNDLES).map(stamp).into_iter().collect(),
         }
     }
 }
@@ -117,9 +117,9 @@ fn stamp(path: &Path) -> (PathBuf, Option<(SystemTime, u64)>) {
     (path.to_owned(), read.and_then(|read| Some((read.modified().ok()?, read.len()))))
 }
 
-/// The first bundle that is there. One that is there and can't be reached counts: reading it then says why.
-fn system_bundle() -> Option<&'static Path> {
-    BUNDLES.iter().map(Path::new).find(|path| match fs::symlink_metadata(path) {
+/// The first of these that is there. One that is there and can't be reached counts: reading it then says why.
+fn first_there(paths: &'static [&'static str]) -> Option<&'static Path> {
+    paths.iter().map(Path::new).find(|path| match fs::symlink_metadata(path) {
         Ok(_) => true,
         Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     })
@@ -141,7 +141,7 @@ fn from_environment(file: Option<&Path>, directories: &[PathBuf]) -> Result<Root
         add(file);
     }
     let mut missing = None;
-    let mut read = 0;
+    let mut any_read = false;
     for directory in directories {
         let paths = match certificates_in(directory) {
             Ok(paths) => paths,
@@ -154,7 +154,7 @@ fn from_environment(file: Option<&Path>, directories: &[PathBuf]) -> Result<Root
                 continue;
             }
         };
-        read += 1;
+        any_read = true;
         for path in paths {
             match CaFile::read_leniently(&path) {
                 Ok((file, _)) => add(file),
@@ -168,7 +168,7 @@ fn from_environment(file: Option<&Path>, directories: &[PathBuf]) -> Result<Root
         }
     }
     match missing {
-        Some(unusable) if read == 0 => {
+        Some(unusable) if !any_read => {
             Err(unusable.into_failure("SSL_CERT_DIR names a directory that can't be used: ", Failure::Tls))
         }
         _ if roots.store.is_empty() => Err(Failure::Tls(
@@ -484,4 +484,30 @@ fn date(time: UnixTime) -> String {
     // Dates beyond year 9999 would make httpdate panic.
     const LATEST: u64 = 253_402_300_799;
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(time.as_secs().min(LATEST)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundle_is_the_first_that_is_there() {
+        assert_eq!(
+            first_there(&["/dev/null/none", "/nowhere/at/all", "/dev/null", "/"]),
+            Some(Path::new("/dev/null"))
+        );
+        assert_eq!(first_there(&["/dev/null/none", "/nowhere/at/all"]), None);
+    }
+
+    #[test]
+    fn the_system_trusts_its_bundle_or_else_what_is_built_in_and_is_read_once() {
+        let (cache, stamp) = (RootCache::default(), Trust::System.stamp());
+        let roots = cache.get(&Trust::System, &stamp).unwrap();
+        assert!(!roots.store.is_empty());
+        // A server's own certificate has to be named by the host, not by the system.
+        assert!(roots.own.is_empty());
+        assert_eq!(roots.built_in, !BUNDLES.iter().any(|path| Path::new(path).exists()));
+        assert!(Arc::ptr_eq(&roots, &cache.get(&Trust::System, &stamp).unwrap()));
+        assert!(!Arc::ptr_eq(&roots, &cache.get(&Trust::System, &vec![("/".into(), None)]).unwrap()));
+    }
 }
