@@ -44,14 +44,14 @@ pub fn exchange(
 ) -> Result<Exchanged, Broken> {
     let before = call.attempts();
     let mut number = [0; 20];
-    let sent = connection.send(call, &[&head.0, decimal(body.len(), &mut number), b"\r\n\r\n", body]);
+    let outcome = connection.send(call, &[&head.0, decimal(body.len(), &mut number), b"\r\n\r\n", body]);
+    let sent = call.attempts() > before;
     // Where the peer has closed the connection, its answer may lie there all the same.
-    let broken_pipe = match sent {
+    let broken_pipe = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(crate::wire::connection::describe(&error)),
-        Err(failure) => return Err(Broken::new(failure, call.attempts() > before)),
+        Err(failure) => return Err(Broken::new(failure, sent)),
     };
-    let sent = call.attempts() > before;
     call.enter(Phase::Receive);
     let mut reader = Reader::default();
     loop {
