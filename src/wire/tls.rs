@@ -276,8 +276,9 @@ impl Tls {
 }
 
 fn client_config(roots: Arc<Roots>) -> Result<Arc<ClientConfig>, Failure> {
-    let provider =
-        Arc::new(CryptoProvider { key_provider: &NoKeys, ..rustls::crypto::ring::default_provider() });
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.key_provider = &NoKeys;
+    let provider = Arc::new(provider);
     let failed = |why: &dyn fmt::Display| Failure::Internal(format!("TLS can't be set up: {why}").into());
     let verifier = Verifier::new(roots, Arc::clone(&provider)).map_err(|error| failed(&error))?;
     let mut config = ClientConfig::builder_with_provider(provider)
