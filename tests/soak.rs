@@ -26,8 +26,8 @@ const PHASES: u64 = 8;
 
 /// Idle connections that a pool holds at most.
 const MOST_IDLE: i64 = 64;
-/// What they may take up, with their buffers: there are now more and now fewer.
-const POOLED_BYTES: i64 = MOST_IDLE * (32 << 10);
+/// What idle connections, of which there are now more and now fewer, may take up: 16 of them, with their buffers.
+const POOLED_BYTES: i64 = THREADS as i64 * (32 << 10);
 /// What the heap may hold more than before once all is freed.
 const LEFT_BYTES: i64 = 32 << 10;
 /// Pages that the allocator keeps, more or fewer of them from time to time.
