@@ -1699,9 +1699,7 @@ fn whatever_the_strict_reader_takes_ureq_reads_the_same() {
         assert_eq!(fit, *strict, "whether {name} leaves a connection fit for the next login");
         let ours = read(exchanged.map(|exchanged| exchanged.answer));
         drop(server);
-        let (connection, server) = connection_with(answer);
-        let ureqs = read(through_ureq::read(&call(), connection, LIMIT));
-        drop(server);
+        let ureqs = read(through_ureq_alone(answer, LIMIT));
         if ours.is_ok() {
             assert_eq!(ours, ureqs, "{name}");
         }
@@ -1711,7 +1709,7 @@ fn whatever_the_strict_reader_takes_ureq_reads_the_same() {
 }
 
 /// What ureq alone makes of these bytes, behind which the server closes.
-fn ureqs(bytes: &[u8], limit: usize) -> Result<Answer, Broken> {
+fn through_ureq_alone(bytes: &[u8], limit: usize) -> Result<Answer, Broken> {
     let (connection, server) = connection_with(bytes);
     let answer = through_ureq::read(&Call::new(Duration::from_secs(20), None, None), connection, limit);
     drop(server);
@@ -1720,11 +1718,12 @@ fn ureqs(bytes: &[u8], limit: usize) -> Result<Answer, Broken> {
 
 #[test]
 fn how_far_an_odd_answer_got_is_told_with_its_failure() {
-    let broken = ureqs(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nx", 1 << 10).map(drop).unwrap_err();
+    let broken =
+        through_ureq_alone(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nx", 1 << 10).map(drop).unwrap_err();
     assert!(matches!(broken.failure, Failure::Lost { .. }), "{broken:?}");
     assert!(broken.status == 200 && broken.sent && !broken.before_answer, "{broken:?}");
 
-    let broken = ureqs(b"garbage\r\n\r\n", 1 << 10).map(drop).unwrap_err();
+    let broken = through_ureq_alone(b"garbage\r\n\r\n", 1 << 10).map(drop).unwrap_err();
     assert!(matches!(broken.failure, Failure::Malformed(_)), "{broken:?}");
     assert!(broken.failure.to_string().contains("no HTTP that can be read"), "{}", broken.failure);
 
@@ -1741,7 +1740,7 @@ fn how_far_an_odd_answer_got_is_told_with_its_failure() {
 fn a_body_in_the_smallest_of_chunks_is_not_too_much_around_it() {
     const LIMIT: usize = 32 << 10;
     let answer = chunked("1\r\nx\r\n".repeat(LIMIT) + "0\r\n\r\n");
-    assert_eq!(ureqs(&answer, LIMIT).unwrap().body.len(), LIMIT);
+    assert_eq!(through_ureq_alone(&answer, LIMIT).unwrap().body.len(), LIMIT);
 }
 
 /// Odd answers, and whether the connection that one came over may serve another login.

@@ -400,6 +400,18 @@ fn a_login_on_a_reused_connection_that_ends_without_an_answer_is_sent_once_more_
 }
 
 #[test]
+fn a_login_that_found_its_connection_dead_takes_a_fresh_one_for_each_further_attempt() {
+    let stale = [whole(token("one")), vec![Request, Close]].concat();
+    let server = Hostile::plain(vec![stale, whole(json_answer(503, "later")), serve(token("two"))]);
+    let client = Client::new(&server.url()).retries(1);
+    assert_eq!(client.login().expect_token(), "one");
+    assert_eq!(client.login().expect_token(), "two");
+    assert_eq!(requests(&server), [2, 1, 1]);
+    // Both are kept: there can be more idle connections than threads that log in.
+    server.wait(|seen| seen.iter().filter(|seen| !seen.closed_in_order).count() == 2);
+}
+
+#[test]
 fn a_login_is_sent_once_more_and_not_twice() {
     for end in stale_ends() {
         let stale = [whole(token("one")), vec![Request], end.clone()].concat();
