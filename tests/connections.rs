@@ -3,15 +3,17 @@
 mod hostile;
 mod resolver;
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use couchdrop::failure::cd_code::*;
-use hostile::Step::{Close, Cut, CutAfter, Early, Echo, Gate, Raw, Repeat, Request, Reset};
+use couchdrop::ffi::cancel::{cd_cancel_free, cd_cancel_new, cd_cancel_set_check};
+use hostile::Step::{Close, Cut, CutAfter, Early, Echo, Gate, NewKeys, Raw, Repeat, Request, Reset};
 use hostile::*;
 use rustls::version::{TLS12, TLS13};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -209,6 +211,12 @@ fn a_connection_that_the_server_ended_while_idle_is_found_dead_before_a_login_us
             server.wait_until_arrived(4);
             assert_eq!(client.login().expect_token(), "two");
             assert_eq!(requests_of_last_login(&client), 1, "{end:?} over {over}");
+            // Nor did the login find out by trying it.
+            let log = client.log();
+            assert!(
+                log.iter().any(|line| line == "dropped an idle connection: dead"),
+                "{end:?} over {over}: {log:?}"
+            );
             assert_eq!(requests(&server), [1, 1], "{end:?} over {over}");
         });
     }
@@ -542,6 +550,51 @@ fn session_tickets_are_taken_in_and_a_flood_of_them_costs_the_connection() {
         client.login().expect(CD_OK);
         assert_eq!(requests(&server), expected, "{tickets} tickets");
     }
+}
+
+const GATES: [&str; 3] = ["blocked", "blocked still", "blocked for long"];
+
+/// The check of a call that waits: opens a gate each time, once the handshake is over.
+///
+/// # Safety
+/// `server` is one.
+unsafe extern "C" fn open_after_handshake(server: *mut c_void) -> i32 {
+    // SAFETY: as the caller promises.
+    let server = unsafe { &*server.cast::<Hostile>() };
+    // Each gate has a step before and one behind it.
+    let steps = server.connections().first().map_or(0, |seen| seen.steps);
+    if let (1, Some(gate)) = (steps % 2, GATES.get(steps / 2)) {
+        server.open_gate(gate);
+    }
+    0
+}
+
+#[test]
+fn what_tls_says_of_itself_while_a_login_is_being_sent_does_not_end_it() {
+    // The server takes the connection and reads no further than the handshake; its window is small, and so is what the
+    // system buffers for small segments.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    socket.set_tcp_mss(536).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    socket.listen(1).unwrap();
+    let config = good_server_but(&[&TLS13], |config| config.send_tls13_tickets = 0);
+    let mut script = vec![Step::Handshake];
+    script.extend(GATES.iter().flat_map(|gate| [Gate(gate), NewKeys]));
+    script.push(Gate("never"));
+    let server = Hostile::on(TcpListener::from(socket), Some(config), vec![script]);
+    let client = Client::new(&server.url());
+    let cancel = cd_cancel_new();
+    let told = ptr::from_ref(&server).cast_mut().cast();
+    // SAFETY: a handle, and a server that outlives it.
+    unsafe { cd_cancel_set_check(cancel, Some(open_after_handshake), told) };
+    // Three bytes each in a form.
+    let outcome = client.login_with(cancel, 1_000, USERNAME, &"%".repeat(64 << 10)).expect(CD_ERR_TIMEOUT);
+    // SAFETY: no call has it any more.
+    unsafe { cd_cancel_free(cancel) };
+    assert!(outcome.message.contains("sending"), "{outcome:?}");
+    assert_eq!(outcome.attempts, 1);
+    assert_eq!(server.connections()[0].steps, 7, "new keys were taken");
 }
 
 #[test]

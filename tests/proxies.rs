@@ -248,6 +248,15 @@ fn socks5_sends_an_address_that_was_looked_up_here_and_socks5h_the_name() {
 }
 
 #[test]
+fn a_server_that_has_no_address_for_socks5_is_not_said_to_be_the_proxy() {
+    let proxy = Hostile::plain(vec![vec![]]);
+    let client = Client::new("https://nobody.test").proxy(&socks("socks5")(proxy.port()));
+    let outcome = client.login();
+    assert_fails("nobody", &outcome, CD_ERR_DNS, 0, &["nobody.test"]);
+    assert!(!outcome.message.contains("proxy"), "{outcome:?}");
+}
+
+#[test]
 fn socks5_sends_credentials_as_they_are_when_asked_for_them() {
     let login = [
         &[1, PROXY_USER.len() as u8],

@@ -108,6 +108,10 @@ impl Peer {
                 self.steps(steps)?;
             },
             Step::Gate(name) => self.shared.wait_for_gate(name),
+            Step::NewKeys => {
+                self.tls.as_mut().unwrap().refresh_traffic_keys().map_err(io::Error::other)?;
+                self.flush()
+            }
             Step::CloseNotify => self.close_notify(),
             Step::Close => {
                 self.close_notify()?;

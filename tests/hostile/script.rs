@@ -31,6 +31,8 @@ pub enum Step {
     Repeat(Vec<Step>),
     /// Waits until the test opens the gate of this name.
     Gate(&'static str),
+    /// Under TLS 1.3: takes new keys for what it sends from now on, and says so.
+    NewKeys,
     /// Under TLS: says that no more will come, and leaves the connection open.
     CloseNotify,
     /// Ends its direction in good order: close_notify under TLS, then FIN.
