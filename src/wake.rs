@@ -1,6 +1,7 @@
 //! A descriptor that stays readable once it was signalled: an eventfd, or a pipe where there are none.
 
-use std::os::fd::RawFd;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// Wakes whoever polls its descriptor, now and for ever.
 pub struct Wake {
@@ -21,7 +22,12 @@ impl Wake {
     fn eventfd() -> Option<Wake> {
         // SAFETY: takes no pointer.
         let made = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        (made >= 0).then_some(Wake { read: made, write: made })
+        if made < 0 {
+            return None;
+        }
+        // SAFETY: just made, and nobody else's.
+        let made = above_standard(unsafe { OwnedFd::from_raw_fd(made) }).ok()?.into_raw_fd();
+        Some(Wake { read: made, write: made })
     }
 
     #[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
@@ -77,6 +83,12 @@ impl Drop for Wake {
     }
 }
 
+/// Never a number of standard input, output or error: a host that has closed those may read and write them all the same.
+pub fn above_standard(descriptor: OwnedFd) -> io::Result<OwnedFd> {
+    // The copy is close-on-exec, and of a number from 3 on.
+    if descriptor.as_raw_fd() > libc::STDERR_FILENO { Ok(descriptor) } else { descriptor.try_clone() }
+}
+
 /// Where this thread's errno is.
 fn errno() -> *mut libc::c_int {
     // SAFETY: each gives a pointer that is valid for this thread's life.
@@ -98,6 +110,33 @@ pub(crate) mod tests {
         let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
         // SAFETY: one pollfd.
         unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+    }
+
+    /// In a child that has closed them `make` gives a descriptor that is none of them, and leaves them closed.
+    pub(crate) fn without_standard_descriptors(make: impl FnOnce() -> RawFd) {
+        // SAFETY: plain system calls; the child does nothing but what is tried.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                for standard in 0..=2 {
+                    libc::close(standard);
+                }
+                let made = make();
+                let left = (0..=2).all(|standard| libc::fcntl(standard, libc::F_GETFD) == -1);
+                libc::_exit(if made > 2 && left { 0 } else { 1 });
+            }
+            let mut status = -1;
+            libc::waitpid(child, &mut status, 0);
+            assert_eq!(status, 0);
+        }
+    }
+
+    #[test]
+    fn what_wakes_never_takes_a_number_of_standard_input_or_output() {
+        without_standard_descriptors(|| {
+            let wake = std::mem::ManuallyDrop::new(Wake::new());
+            wake.as_ref().map_or(-1, Wake::descriptor)
+        });
     }
 
     #[test]

@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::call::{Call, Level};
 use crate::failure::{Failure, Phase};
+use crate::wake;
 use crate::wire::connection::describe;
 use crate::wire::wait;
 
@@ -41,7 +42,7 @@ pub fn race(
                     call.log(Level::Debug, || format!("connecting to {address}"));
                     under_way.push((socket, address));
                 }
-                Err(error) if out_of_resources(&error) => {
+                Err(error) if out_of_resources(&error) && under_way.is_empty() => {
                     break Err(Failure::Resources(
                         format!("The process can't open a socket: {error}").into(),
                     ));
@@ -74,12 +75,16 @@ pub fn race(
             if !ready.next().unwrap_or(false) {
                 return true;
             }
-            match socket.take_error() {
-                Ok(None) => {
+            // The parent's, in a child that the logger has forked just now.
+            if call.is_anothers() {
+                return true;
+            }
+            match outcome(socket, address) {
+                Ok(()) => {
                     winner.get_or_insert(*address);
                     true
                 }
-                Ok(Some(error)) | Err(error) => {
+                Err(error) => {
                     give_up(call, *address, &error, &mut errors, failed);
                     next = call.clock.now();
                     false
@@ -132,6 +137,7 @@ fn in_turn(addresses: &[SocketAddr], failed: &Failed) -> Vec<SocketAddr> {
 
 fn start(address: &SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?; // close-on-exec
+    let socket = Socket::from(wake::above_standard(socket.into())?);
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     #[cfg(any(target_os = "macos", target_os = "ios"))]
@@ -145,6 +151,18 @@ fn start(address: &SocketAddr) -> io::Result<Socket> {
             Ok(socket)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// What became of a connect that is over.
+fn outcome(socket: &Socket, address: &SocketAddr) -> io::Result<()> {
+    match socket.take_error()? {
+        Some(error) => Err(error),
+        // Where nobody listens at a port that the system gives out, a socket may have met itself.
+        None if socket.local_addr()?.as_socket() == Some(*address) => {
+            Err(io::ErrorKind::ConnectionRefused.into())
+        }
+        None => Ok(()),
     }
 }
 
@@ -169,6 +187,24 @@ mod tests {
         assert_eq!(in_turn(&[a4, b4, c4], &vec![]), [a4, b4, c4]);
         assert_eq!(in_turn(&[a6, b6, a4, b4], &vec![a6]), [b6, a4, b4, a6]);
         assert_eq!(in_turn(&[a4], &vec![a4]), [a4]);
+    }
+
+    #[test]
+    fn a_socket_that_met_itself_has_met_nobody() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let own = socket.local_addr().unwrap();
+        socket.connect(&own).unwrap();
+        let own = own.as_socket().unwrap();
+        assert_eq!(outcome(&socket, &own).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert!(outcome(&socket, &SocketAddr::from(([127, 0, 0, 2], own.port()))).is_ok());
+    }
+
+    #[test]
+    fn a_socket_never_takes_a_number_of_standard_input_or_output() {
+        crate::wake::tests::without_standard_descriptors(|| {
+            start(&SocketAddr::from(([127, 0, 0, 1], 9))).map_or(-1, |socket| socket.as_raw_fd())
+        });
     }
 
     #[test]
