@@ -63,10 +63,12 @@ impl Trust {
         if file.is_none() && directories.is_none() {
             return Ok(Trust::System);
         }
+        // The same files, wherever the host goes later.
+        let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let trust = Trust::Environment {
-            file: file.map(|variable| PathBuf::from(variable.value)),
+            file: file.map(|variable| whole(variable.value.into())),
             directories: directories
-                .map(|Variable { value, .. }| std::env::split_paths(&value).collect())
+                .map(|Variable { value, .. }| std::env::split_paths(&value).map(whole).collect())
                 .unwrap_or_default(),
         };
         if settings.base.https {
@@ -98,23 +100,40 @@ impl Trust {
     /// What tells whether the files have changed since they were read.
     fn stamp(&self) -> Stamp {
         match self {
-            Trust::File(_) => Vec::new(),
+            Trust::File(_) => Stamp::default(),
             Trust::Environment { file, directories } => {
                 let inside =
                     directories.iter().flat_map(|directory| certificates_in(directory).unwrap_or_default());
-                file.iter().chain(directories).cloned().chain(inside).map(|path| stamp(&path)).collect()
+                Stamp {
+                    file: file.as_deref().map(FileStamp::of),
+                    directories: directories.iter().map(|path| FileStamp::of(path)).collect(),
+                    inside: inside.map(|path| FileStamp::of(&path)).collect(),
+                }
             }
-            Trust::System => first_there(BUNDLES).map(stamp).into_iter().collect(),
+            Trust::System => Stamp { file: first_there(BUNDLES).map(FileStamp::of), ..Stamp::default() },
         }
     }
 }
 
-/// For each file its path, the time of its last change, and its size.
-type Stamp = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
+#[derive(Clone, Default, PartialEq)]
+struct Stamp {
+    file: Option<FileStamp>,
+    directories: Vec<FileStamp>,
+    inside: Vec<FileStamp>,
+}
 
-fn stamp(path: &Path) -> (PathBuf, Option<(SystemTime, u64)>) {
-    let read = fs::metadata(path).ok();
-    (path.to_owned(), read.and_then(|read| Some((read.modified().ok()?, read.len()))))
+#[derive(Clone, PartialEq)]
+struct FileStamp {
+    path: PathBuf,
+    /// The time of its last change, and its size, where it is there.
+    found: Option<(SystemTime, u64)>,
+}
+
+impl FileStamp {
+    fn of(path: &Path) -> FileStamp {
+        let found = fs::metadata(path).ok().and_then(|read| Some((read.modified().ok()?, read.len())));
+        FileStamp { path: path.to_owned(), found }
+    }
 }
 
 /// The first of these that is there. One that is there and can't be reached counts: reading it then says why.
@@ -251,6 +270,7 @@ impl Tls {
 
     /// The settings for a new connection; made anew when the trust store has changed.
     pub fn config(&self, call: &Call, cache: &RootCache) -> Result<Arc<ClientConfig>, Failure> {
+        call.check_process()?;
         let stamp = self.trust.stamp();
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         match &*made {
@@ -501,6 +521,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_and_a_directory_of_one_name_are_not_the_same() {
+        let path = PathBuf::from("/etc");
+        let file = Trust::Environment { file: Some(path.clone()), directories: Vec::new() };
+        let directory = Trust::Environment { file: None, directories: vec![path.clone()] };
+        let both = Trust::Environment { file: Some(path.clone()), directories: vec![path.clone()] };
+        let twice = Trust::Environment { file: None, directories: vec![path.clone(), path] };
+        let stamps = [file, directory, both, twice].map(|trust| trust.stamp());
+        for (index, stamp) in stamps.iter().enumerate() {
+            assert_eq!(stamps.iter().position(|other| other == stamp), Some(index));
+        }
+    }
+
+    #[test]
     fn the_system_trusts_its_bundle_or_else_what_is_built_in_and_is_read_once() {
         let (cache, stamp) = (RootCache::default(), Trust::System.stamp());
         let roots = cache.get(&Trust::System, &stamp).unwrap();
@@ -509,6 +542,6 @@ mod tests {
         assert!(roots.own.is_empty());
         assert_eq!(roots.built_in, !BUNDLES.iter().any(|path| Path::new(path).exists()));
         assert!(Arc::ptr_eq(&roots, &cache.get(&Trust::System, &stamp).unwrap()));
-        assert!(!Arc::ptr_eq(&roots, &cache.get(&Trust::System, &vec![("/".into(), None)]).unwrap()));
+        assert!(!Arc::ptr_eq(&roots, &cache.get(&Trust::System, &Stamp::default()).unwrap()));
     }
 }
