@@ -133,10 +133,15 @@ impl Call {
         }
     }
 
-    /// Whether this is a parent's call, seen in a child that a signal handler or a check has forked: its connection is
-    /// the parent's, who goes on with it.
+    /// Whether this is a parent's call, seen in a child that a logger, a check or a signal handler has forked: its
+    /// connection is the parent's, who goes on with it.
     pub fn is_anothers(&self) -> bool {
         process::id() != self.process
+    }
+
+    /// Fails in such a child, where a lock of the parent's would be waited for, or its connection used.
+    pub fn check_process(&self) -> Result<(), Failure> {
+        if self.is_anothers() { Err(Failure::Cancelled) } else { Ok(()) }
     }
 
     /// Fails once this call is cancelled or its time is up.

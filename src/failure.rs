@@ -282,7 +282,7 @@ impl fmt::Display for Failure {
                 let sentence = code_sentence(self.code() as i32).to_str().unwrap_or_default();
                 let sentence = sentence.strip_suffix('.').unwrap_or(sentence);
                 write!(f, "{sentence} (HTTP status {status}).")?;
-                if (300..400).contains(status) {
+                if (300..400).contains(status) && *status != 304 {
                     f.write_str(" Redirects are never followed with a password.")?;
                 }
                 Ok(())

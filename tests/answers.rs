@@ -497,6 +497,18 @@ fn chunks() -> Vec<Behaviour> {
             closing(good_but("a\r\n", &format!("{}\r\n", "f".repeat(100)))),
             malformed(),
         ),
+        behaviour("a chunk size ended by LF alone", whole(good_but("a\r\n", "a\n")), malformed().status(200)),
+        behaviour("a chunk ended by LF alone", whole(good_but(":\"\r\n", ":\"\n")), malformed().status(200)),
+        behaviour(
+            "a last chunk ended by LF alone",
+            whole(good_but("0\r\n\r\n", "0\r\n\n")),
+            malformed().status(200),
+        ),
+        behaviour(
+            "a refusal whose second chunk size is ended by LF alone",
+            whole("HTTP/1.1 403 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n2\n"),
+            refused(403).words("no"),
+        ),
         behaviour("a chunk that is longer than its size", closing(good_but("a\r\n", "9\r\n")), malformed()),
         behaviour("a chunk that is shorter than its size", closing(good_but("a\r\n", "b\r\n")), malformed()),
         behaviour(
@@ -511,7 +523,12 @@ fn chunks() -> Vec<Behaviour> {
         behaviour(
             "chunks said to be packed in gzip",
             closing(coded("chunked, gzip", &good_chunks())),
-            good(),
+            malformed(),
+        ),
+        behaviour(
+            "a refusal in chunks said to be packed in gzip",
+            closing(format!("HTTP/1.1 403 X\r\nTransfer-Encoding: chunked, gzip\r\n\r\n{}", good_chunks())),
+            refused(403),
         ),
         behaviour(
             "a transfer coding of no known name",
@@ -1602,6 +1619,32 @@ fn words() -> Vec<Behaviour> {
             "words that repeat the password with a control character in it",
             repeats("hunt\u{1}er2 \"é&%\\=+"),
             refused(403).no_words(),
+        ),
+        behaviour(
+            "words cut amid the password",
+            closing("HTTP/1.1 403 X\r\nContent-Length: 99\r\n\r\nwrong password: hunter2 "),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "words cut amid the password in a chunk",
+            closing("HTTP/1.1 403 X\r\nTransfer-Encoding: chunked\r\n\r\n40\r\nwrong password: hunter2+%2"),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "words amid the password that the end of the connection ends",
+            closing("HTTP/1.1 403 X\r\n\r\nwrong password: hunt"),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "words that the limit cuts amid the password",
+            closing(json_answer(403, format!("{}{PASSWORD}", " ".repeat((1 << 10) - 7)))),
+            refused(403).no_words(),
+        )
+        .with(|client| client.max_response(1 << 10)),
+        behaviour(
+            "words cut elsewhere",
+            closing("HTTP/1.1 403 X\r\nContent-Length: 99\r\n\r\nwrong passw"),
+            said("wrong passw"),
         ),
         behaviour(
             "words that repeat the whole request",

@@ -1,10 +1,12 @@
 //! fork, at any moment: while other threads of the parent are amid lookups, handshakes and logins.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ffi::{c_char, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use couchdrop::call::Call;
+use couchdrop::call::{Call, Level, Logger};
 use couchdrop::failure::{Failure, cd_code};
 use couchdrop::login::{Credentials, Service};
 use couchdrop::settings::Settings;
@@ -253,12 +255,66 @@ fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
     login(&kept, HUNG).unwrap();
 }
 
+/// Forks while its line of this number is written.
+struct Forking {
+    line: AtomicI32,
+    /// The child's id in the parent, nought in the child; -1 before.
+    child: AtomicI32,
+}
+
+unsafe extern "C" fn fork_in_line(forking: *mut c_void, _: i32, _: *const c_char) {
+    // SAFETY: it lives through the call that this logs for.
+    let forking = unsafe { &*forking.cast::<Forking>() };
+    if forking.line.fetch_sub(1, Ordering::SeqCst) == 0 {
+        // SAFETY: the child ends below, once its copy of the call has.
+        let id = unsafe { libc::fork() };
+        forking.child.store(id, Ordering::SeqCst);
+        if id == 0 {
+            // SAFETY: a plain system call.
+            unsafe { libc::alarm(30) };
+        }
+    }
+}
+
+#[test]
+fn a_child_forked_by_a_logger_leaves_the_call_to_the_parent() {
+    let server = StandIn::start();
+    for (what, warm, connect) in
+        [("a login", false, false), ("a login on a kept connection", true, false), ("a connect", false, true)]
+    {
+        for line in 0.. {
+            let service = service(&server, server.https_url(), |_| ());
+            if warm {
+                login(&service, HUNG).unwrap();
+            }
+            let forking = Forking { line: line.into(), child: (-1).into() };
+            let user_data = ptr::from_ref(&forking).cast_mut().cast();
+            let logger = Logger { log: fork_in_line, user_data, max_level: Level::Debug as i32 };
+            let call = Call::new(HUNG, None, Some(logger));
+            let ended = if connect { service.connect(&call) } else { service.login(&call, &ADA).map(drop) };
+            let ended = ended.map_err(|report| report.failure.code());
+            match forking.child.load(Ordering::SeqCst) {
+                // SAFETY: leaves the child without running what the parent registered.
+                0 => unsafe { libc::_exit(if ended == Err(cd_code::CD_ERR_CANCELLED) { GOOD } else { 1 }) },
+                -1 => {
+                    assert!(line >= 2, "{what} has so few lines: {line}");
+                    break;
+                }
+                id => {
+                    assert_eq!(status(id), GOOD, "line {line} of {what}");
+                    assert_eq!(ended, Ok(()), "line {line} of {what}");
+                    // Nor is anything wrong with what the parent has kept.
+                    login(&service, HUNG).unwrap();
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_child_forked_by_a_check_leaves_the_login_to_the_parent() {
     use couchdrop::cancel::Cancel;
-    use std::ffi::c_void;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicI32, Ordering};
 
     /// The child's id in the parent, nought in the child.
     static CHILD: AtomicI32 = AtomicI32::new(-1);

@@ -14,6 +14,9 @@ const MOST_MESSAGE_BYTES: usize = 1 << 10;
 /// The token in the body of a 200: a JSON object that has the member `token` once, a string that may stand in a
 /// header.
 pub fn token(body: &[u8]) -> Result<Secret, Failure> {
+    let no_object = || Failure::Malformed("The answer has status 200, but its body is no JSON object".into());
+    // serde_json looks at the strings that are wanted alone.
+    std::str::from_utf8(body).map_err(|_| no_object())?;
     let mut found = Found::Nothing;
     let parsed = read_object(body, &mut TokenMember { found: &mut found });
     match (parsed, found) {
@@ -23,15 +26,14 @@ pub fn token(body: &[u8]) -> Result<Secret, Failure> {
         (Ok(()), Found::Nothing) => {
             Err(Failure::Malformed("The answer has status 200, but no member token".into()))
         }
-        (Err(_), _) => {
-            Err(Failure::Malformed("The answer has status 200, but its body is no JSON object".into()))
-        }
+        (Err(_), _) => Err(no_object()),
     }
 }
 
 /// What the server said in the body of an answer other than 200: the member `err` or `error` of a JSON object, or the
-/// start of a text. None where it said nothing, or repeats the password.
-pub fn server_message(body: &[u8], password: &str) -> Option<String> {
+/// start of a text. None where it said nothing, or repeats the password; also where the body was `cut`, and ends with
+/// what the password begins with.
+pub fn server_message(body: &[u8], cut: bool, password: &str) -> Option<String> {
     let mut words = None;
     let text = match read_object(body, &mut ErrorMember { words: &mut words }) {
         Ok(()) => Cow::Owned(words?),
@@ -41,7 +43,8 @@ pub fn server_message(body: &[u8], password: &str) -> Option<String> {
     let start = floor_boundary(&text, window(password));
     let text = text.get(..start).unwrap_or_default();
     let message: String = text.chars().filter(|letter| !is_control(*letter)).collect();
-    if repeats(text, password) || repeats(&message, password) {
+    let password = Pattern::new(password.as_bytes());
+    if repeats(text, &password) || repeats(&message, &password) || cut && ends_within(text, &password) {
         return None;
     }
     let message = message.trim();
@@ -67,8 +70,26 @@ fn is_control(letter: char) -> bool {
 }
 
 /// Whether a text holds the password: as it is, or escaped in any way in which a form or JSON may write it.
-fn repeats(text: &str, password: &str) -> bool {
-    let holds = |text: &Secret| contains(text, password.as_bytes());
+fn repeats(text: &str, password: &Pattern) -> bool {
+    in_any_form(text, |text| password.is_in(text))
+}
+
+/// Whether a text whose end was cut off ends in the midst of the password, or of an escape in it.
+fn ends_within(text: &str, password: &Pattern) -> bool {
+    let begun = |text: &str| in_any_form(text, |text| password.begins_at_the_end_of(text));
+    let half = |letter: char| matches!(letter, '\\' | '%' | char::REPLACEMENT_CHARACTER);
+    let near_end = text.len().saturating_sub(LONGEST_ESCAPE);
+    begun(text)
+        || text
+            .rmatch_indices(half)
+            .take_while(|(at, _)| *at >= near_end)
+            .any(|(at, _)| begun(text.get(..at).unwrap_or_default()))
+}
+
+/// Two of `\uXXXX`.
+const LONGEST_ESCAPE: usize = 12;
+
+fn in_any_form(text: &str, holds: impl Fn(&[u8]) -> bool) -> bool {
     let plain = Secret::from(text.as_bytes());
     let unescaped = json_unescaped(text);
     [&plain, &unescaped].into_iter().any(|text| {
@@ -76,8 +97,54 @@ fn repeats(text: &str, password: &str) -> bool {
     })
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    !part.is_empty() && text.windows(part.len()).any(|window| window == part)
+/// What is looked for, in a time that grows with the text alone (Knuth, Morris and Pratt).
+struct Pattern<'a> {
+    bytes: &'a [u8],
+    /// For each beginning of it, how much of its end is a shorter beginning.
+    borders: Vec<usize>,
+}
+
+impl Pattern<'_> {
+    fn new(bytes: &[u8]) -> Pattern<'_> {
+        let mut pattern = Pattern { bytes, borders: Vec::with_capacity(bytes.len()) };
+        let mut border = 0;
+        for (at, byte) in bytes.iter().enumerate() {
+            border = if at == 0 { 0 } else { pattern.longer(border, *byte) };
+            pattern.borders.push(border);
+        }
+        pattern
+    }
+
+    /// How much of it ends with `byte`, where `matched` of it stood before.
+    fn longer(&self, mut matched: usize, byte: u8) -> usize {
+        loop {
+            if self.bytes.get(matched) == Some(&byte) {
+                return matched + 1;
+            }
+            let Some(shorter) = matched.checked_sub(1) else { return 0 };
+            matched = self.borders.get(shorter).copied().unwrap_or(0);
+        }
+    }
+
+    /// How much of it a text ends with, or all, where all of it stands anywhere.
+    fn matched(&self, text: &[u8]) -> usize {
+        let mut matched = 0;
+        for byte in text {
+            matched = self.longer(matched, *byte);
+            if matched == self.bytes.len() {
+                break;
+            }
+        }
+        matched
+    }
+
+    fn is_in(&self, text: &[u8]) -> bool {
+        !self.bytes.is_empty() && self.matched(text) == self.bytes.len()
+    }
+
+    fn begins_at_the_end_of(&self, text: &[u8]) -> bool {
+        self.matched(text) > 0
+    }
 }
 
 /// A text with the escapes of JSON undone, wherever they stand in it.
@@ -88,7 +155,8 @@ fn json_unescaped(text: &str) -> Secret {
         plain.extend(rest.get(..at).unwrap_or_default().as_bytes());
         let escape = rest.get(at..).unwrap_or_default();
         // Two of \uXXXX make one character beyond U+FFFF.
-        let length = [12, 6, 2].into_iter().find_map(|length| {
+        let lengths: &[usize] = if escape.starts_with("\\u") { &[LONGEST_ESCAPE, 6] } else { &[2] };
+        let length = lengths.iter().find_map(|&length| {
             let value = json_string(&format!("\"{}\"", escape.get(..length)?))?;
             plain.extend(value.as_bytes());
             Some(length)
@@ -378,6 +446,8 @@ mod tests {
             "{\"token\":\"SECRETé\"}".as_bytes(),
             br#"{"token":"\ud800"}"#,
             b"{\"token\":\"\xff\"}",
+            b"{\"token\":\"SECRET\",\"x\":\"\xff\"}",
+            b"{\"token\":\"SECRET\",\"x\":\"\xed\xa0\x80\"}",
             b"<html>SECRET</html>",
             longer.as_bytes(),
             deep.as_bytes(),
@@ -407,7 +477,7 @@ mod tests {
 
     #[test]
     fn the_servers_words_come_trimmed_and_bounded() {
-        let message = |body: &[u8]| server_message(body, "hunter2");
+        let message = |body: &[u8]| server_message(body, false, "hunter2");
         assert_eq!(message(br#"{"err":" Access\r\ndenied\u0007 "}"#).unwrap(), "Accessdenied");
         assert_eq!(message(br#"{"x":1,"error":"no"}"#).unwrap(), "no");
         assert_eq!(message(br#"{"err":7,"error":"no"}"#).unwrap(), "no");
@@ -450,7 +520,7 @@ mod tests {
             "p%07w+%22\u{e9}%26\\".to_owned(),
             far,
         ] {
-            assert_eq!(server_message(body.as_bytes(), password), None, "{body}");
+            assert_eq!(server_message(body.as_bytes(), false, password), None, "{body}");
         }
         // Each is found by one of the ways to read a text alone.
         for (password, body) in [
@@ -466,8 +536,51 @@ mod tests {
             ("\u{1f600}AB\\", r"wrong: \ud83d\ude00A\u0042\\"),
             ("AB\nC", r"wrong: \u0041\u0042\u000a\u0043"),
         ] {
-            assert_eq!(server_message(body.as_bytes(), password), None, "{body}");
+            assert_eq!(server_message(body.as_bytes(), false, password), None, "{body}");
         }
+    }
+
+    #[test]
+    fn what_was_cut_off_in_the_midst_of_the_password_is_not_shown() {
+        let message = |text: &str, password| server_message(text.as_bytes(), true, password);
+        for (password, before, echo) in [
+            ("Correct-Horse-7", "wrong password: ", "Correct-Horse-7"),
+            ("p w \"é&\\", "wrong: ", "p+w+%22%C3%A9%26%5C"),
+            ("p w \"é&\\", "wrong: ", r#"p w \"\u00e9&\\"#),
+            ("p w \"é&\\", r#"{"err": ""#, r#"p w \"\u00e9&\\"#),
+            ("p\u{1f600}x", "wrong: ", r"p\ud83d\ude00x"),
+            ("aab-aaab", "wrong: ", "aab-aaab"),
+        ] {
+            for (end, _) in echo.char_indices().skip(1) {
+                let text = format!("{before}{}", &echo[..end]);
+                assert_eq!(message(&text, password), None, "{text}");
+            }
+        }
+        // Half of a character.
+        assert_eq!(server_message(b"wrong: p\xc3", true, "p\u{e9}x"), None);
+        // What ends otherwise, or was not cut, stays.
+        assert_eq!(message("no access for Cor", "Correct"), None);
+        assert_eq!(message("no access for Cox", "Correct").unwrap(), "no access for Cox");
+        assert_eq!(server_message(b"no access for Cor", false, "Correct").unwrap(), "no access for Cor");
+    }
+
+    #[test]
+    fn a_pattern_is_found_wherever_it_stands() {
+        for (pattern, text, at_end) in [
+            ("aab", "aaab", 3),
+            ("aab", "aaa", 2),
+            ("abab", "abaabab", 4),
+            ("abcabd", "abcabcabd", 6),
+            ("abcabd", "abcabcab", 5),
+            ("ab", "b", 0),
+            ("ab", "", 0),
+        ] {
+            let pattern = Pattern::new(pattern.as_bytes());
+            assert_eq!(pattern.matched(text.as_bytes()), at_end, "{text}");
+            assert_eq!(pattern.is_in(text.as_bytes()), at_end == pattern.bytes.len(), "{text}");
+        }
+        assert!(Pattern::new(b"ab").is_in(b"xabx"));
+        assert!(!Pattern::new(b"").is_in(b"x"));
     }
 
     #[test]
@@ -477,9 +590,9 @@ mod tests {
         let spaces = " ".repeat(7 * MOST_MESSAGE_BYTES);
         // A part of it would be the last that is shown.
         let cut = format!("{spaces}{}{encoded}", "x".repeat(MOST_MESSAGE_BYTES - 4));
-        assert_eq!(server_message(cut.as_bytes(), password), None);
+        assert_eq!(server_message(cut.as_bytes(), false, password), None);
         // Further behind nothing is shown of it.
         let behind = format!("no{}{password}", "x".repeat(64 * MOST_MESSAGE_BYTES));
-        assert_eq!(server_message(behind.as_bytes(), password).unwrap().len(), MOST_MESSAGE_BYTES);
+        assert_eq!(server_message(behind.as_bytes(), false, password).unwrap().len(), MOST_MESSAGE_BYTES);
     }
 }

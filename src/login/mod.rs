@@ -74,8 +74,9 @@ impl Service {
         call.check()?;
         self.wire(call).connect(call).map_err(|broken| {
             call.log(level_of(&broken.failure), || format!("no connection: {}", broken.failure));
-            broken.failure.into()
-        })
+            Report::from(broken.failure)
+        })?;
+        Ok(call.check_process()?)
     }
 
     /// Logs in, as often as it takes and may be tried.
@@ -93,6 +94,8 @@ impl Service {
                 format!("login failed: {requests} request(s), {ms} ms: {}", report.failure)
             }),
         }
+        // What was said to the parent is the parent's.
+        call.check_process()?;
         done
     }
 
@@ -202,7 +205,7 @@ fn refused(answer: &Answer, password: &str, call: &Call) -> Report {
         // A success that is not 200 might hold a token all the same.
         server_message: match answer.status {
             200..=299 => None,
-            _ => answer::server_message(&answer.body, password),
+            _ => answer::server_message(&answer.body, answer.cut, password),
         },
         retry_after,
         attempts: call.attempts(),

@@ -66,6 +66,8 @@ pub enum Received {
 pub enum Quiet {
     Yes,
     Ended,
+    /// A part of a TLS record came: of a session ticket, or of what nobody asked for.
+    Begun,
     /// Something came that nobody asked for.
     Spoke,
 }
@@ -84,7 +86,7 @@ impl Connection {
             refused: None,
             reused: false,
             born: pool::uptime(),
-            idle_since: Duration::ZERO,
+            idle_since: pool::uptime(),
         })
     }
 
@@ -135,7 +137,7 @@ impl Connection {
 
     /// Sends what is still to be sent.
     pub fn flush(&mut self, call: &Call) -> Result<(), Failure> {
-        match self.write_out(call, usize::MAX)? {
+        match self.write_out(call, None)? {
             Ok(()) => Ok(()),
             Err(error) => Err(lost(call, describe(&error))),
         }
@@ -149,14 +151,20 @@ impl Connection {
 
     /// Sends a request in one write, if the socket takes it. Counts an attempt when its first byte is handed over.
     ///
-    /// Where the peer has closed the connection already, its answer may still lie there: `Ok(Err)`.
-    pub fn send(&mut self, call: &Call, parts: &[&[u8]]) -> Result<io::Result<()>, Failure> {
+    /// Where the peer has closed the connection already, or has answered before the request was sent to its end, its
+    /// answer lies there: `Ok(Err)`. `is_no_answer` is shown what came until then.
+    pub fn send(
+        &mut self,
+        call: &Call,
+        parts: &[&[u8]],
+        is_no_answer: fn(&[u8]) -> bool,
+    ) -> Result<io::Result<()>, Failure> {
         call.enter(Phase::Send);
         if self.tls.is_none() {
             for part in parts {
                 self.output.extend(part);
             }
-            return self.write_out(call, 0);
+            return self.write_out(call, Some(Sent { before: 0, is_no_answer }));
         }
         for part in parts {
             self.plain.extend(part);
@@ -167,7 +175,7 @@ impl Connection {
             Err(error) => return Err(self.refuse(&error)),
         }
         self.plain.clear();
-        self.write_out(call, before)
+        self.write_out(call, Some(Sent { before, is_no_answer }))
     }
 
     /// Waits for more input.
@@ -215,9 +223,13 @@ impl Connection {
             }
             let target = if self.tls.is_some() { &mut self.raw } else { &mut self.input };
             match receive(&self.socket, target) {
-                // A part of a record may be one of an early answer.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return if self.is_spent() { Quiet::Yes } else { Quiet::Spoke };
+                    return match self.input.len() {
+                        _ if self.is_spent() => Quiet::Yes,
+                        _ if self.closed => Quiet::Ended,
+                        0 => Quiet::Begun,
+                        _ => Quiet::Spoke,
+                    };
                 }
                 Ok(0) | Err(_) => return Quiet::Ended,
                 Ok(count) => match self.process() {
@@ -341,29 +353,32 @@ impl Connection {
         tls::failure(error)
     }
 
-    /// Sends `output`; an attempt is counted once more than its first `before` bytes are handed over.
-    fn write_out(&mut self, call: &Call, before: usize) -> Result<io::Result<()>, Failure> {
+    /// Sends `output`, of which all or the end may be a request.
+    fn write_out(&mut self, call: &Call, request: Option<Sent>) -> Result<io::Result<()>, Failure> {
         let mut sent = 0;
         let done = loop {
             let rest = self.output.filled().get(sent..).unwrap_or_default();
             if rest.is_empty() {
                 break Ok(());
             }
+            // A child that a logger has forked must not speak in its parent's place.
+            call.check_process()?;
             match send(&self.socket, rest) {
                 Ok(count) => {
-                    if sent <= before && sent + count > before {
+                    if request.as_ref().is_some_and(|request| request.begins_in(sent, count)) {
                         call.count_attempt();
                     }
                     sent += count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let mut either = wait::writable(self.socket.as_raw_fd());
-                    if before != usize::MAX {
+                    if request.is_some() {
                         either.events |= libc::POLLIN;
                     }
                     let ready = wait::wait_for(call, either)?;
+                    let Some(request) = &request else { continue };
                     // The answer to a request that the server does not want to the end.
-                    if ready & libc::POLLOUT == 0 && self.is_quiet() != Quiet::Yes {
+                    if ready & libc::POLLOUT == 0 && self.has_answered(request) {
                         break Err(io::Error::other(
                             "the server answered before the login was sent to its end",
                         ));
@@ -377,6 +392,15 @@ impl Connection {
         Ok(done)
     }
 
+    /// Whether there is no use in sending the rest of a request: an answer came, or the end of the connection.
+    fn has_answered(&mut self, request: &Sent) -> bool {
+        match self.is_quiet() {
+            Quiet::Yes | Quiet::Begun => false,
+            Quiet::Spoke => !(request.is_no_answer)(self.input()),
+            Quiet::Ended => true,
+        }
+    }
+
     fn fill_raw(&mut self, call: &Call) -> Result<Received, Failure> {
         if self.raw.len() >= MOST_UNPROCESSED {
             return Err(Failure::Tls("The server's TLS messages are too large".into()));
@@ -386,6 +410,21 @@ impl Connection {
 
     fn fill_input(&mut self, call: &Call) -> Result<Received, Failure> {
         fill(&self.socket, &mut self.input, call)
+    }
+}
+
+/// A request that is being sent.
+struct Sent {
+    /// So many bytes of the output are no part of it.
+    before: usize,
+    /// Whether an answer may still have to come, behind what has come.
+    is_no_answer: fn(&[u8]) -> bool,
+}
+
+impl Sent {
+    /// Whether its first byte is among `count` that are handed over behind `sent`.
+    fn begins_in(&self, sent: usize, count: usize) -> bool {
+        (sent..sent + count).contains(&self.before)
     }
 }
 

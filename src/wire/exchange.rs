@@ -44,7 +44,8 @@ pub fn exchange(
 ) -> Result<Exchanged, Broken> {
     let before = call.attempts();
     let mut number = [0; 20];
-    let outcome = connection.send(call, &[&head.0, decimal(body.len(), &mut number), b"\r\n\r\n", body]);
+    let parts = [&head.0, decimal(body.len(), &mut number), b"\r\n\r\n", body];
+    let outcome = connection.send(call, &parts, is_no_answer);
     let sent = call.attempts() > before;
     // Where the peer has closed the connection, its answer may lie there all the same.
     let broken_pipe = match outcome {
@@ -55,7 +56,7 @@ pub fn exchange(
     call.enter(Phase::Receive);
     let mut reader = Reader::default();
     loop {
-        match reader.read(connection.input(), limit).map_err(|too_large| too_large.into_broken())? {
+        match reader.read(connection.input(), limit).map_err(Unreadable::into_broken)? {
             Read::More => {}
             Read::Whole(answer) => {
                 connection.consume(reader.at);
@@ -85,6 +86,12 @@ pub fn exchange(
         let answer = reader.settle(connection.input(), broken)?;
         return Ok(Exchanged { answer, connection: None });
     }
+}
+
+/// Whether there are but interim answers, and what may become one.
+fn is_no_answer(input: &[u8]) -> bool {
+    let mut reader = Reader::default();
+    matches!(reader.read(input, usize::MAX), Ok(Read::More)) && reader.head.is_none()
 }
 
 /// Reads an answer bit by bit, looking at each byte once.
@@ -133,7 +140,7 @@ enum Read {
 }
 
 impl Reader {
-    fn read(&mut self, input: &[u8], limit: usize) -> Result<Read, TooLarge> {
+    fn read(&mut self, input: &[u8], limit: usize) -> Result<Read, Unreadable> {
         loop {
             if let Some(head) = &mut self.head {
                 return Ok(match &mut head.framing {
@@ -153,11 +160,14 @@ impl Reader {
                         match chunked(input, &mut self.at, state, body, limit) {
                             Chunked::More => Read::More,
                             Chunked::Odd => Read::Odd,
-                            Chunked::TooLarge if head.status == 200 => return Err(TooLarge::Body { limit }),
+                            Chunked::Broken if head.status == 200 => return Err(Unreadable::Framing),
+                            Chunked::TooLarge if head.status == 200 => {
+                                return Err(Unreadable::LargeBody { limit });
+                            }
                             // The status decides; what came of the body tells why.
-                            Chunked::TooLarge => {
+                            Chunked::TooLarge | Chunked::Broken => {
                                 let body = std::mem::take(body);
-                                Read::Cut(head.answer(body))
+                                Read::Cut(head.cut_answer(body))
                             }
                             Chunked::Whole if input.len() > self.at => Read::Odd,
                             Chunked::Whole => {
@@ -181,12 +191,12 @@ impl Reader {
             self.at = self.at.max(self.start + empty);
             let Some(end) = end_of_head(input, &mut self.at) else {
                 if answer.len() > MOST_HEAD_BYTES {
-                    return Err(TooLarge::Head);
+                    return Err(Unreadable::LargeHead);
                 }
                 return Ok(Read::More);
             };
             if end - self.start > MOST_HEAD_BYTES {
-                return Err(TooLarge::Head);
+                return Err(Unreadable::LargeHead);
             }
             let head = input.get(self.start..end).unwrap_or_default();
             match parse(head, end, limit)? {
@@ -194,7 +204,7 @@ impl Reader {
                 Parsed::Interim => {
                     self.interim += 1;
                     if self.interim > MOST_INTERIM {
-                        return Err(TooLarge::Interim);
+                        return Err(Unreadable::Interim);
                     }
                     self.start = end;
                     self.at = end;
@@ -219,38 +229,56 @@ impl Reader {
             Framing::Chunked { body, .. } => std::mem::take(body),
             Framing::Unclear => Secret::default(),
         };
-        Ok(head.answer(body))
+        Ok(head.cut_answer(body))
     }
 }
 
 impl Head {
     fn answer(&mut self, body: Secret) -> Answer {
-        Answer { status: self.status, body, retry_after: self.retry_after.take() }
+        Answer { status: self.status, body, cut: false, retry_after: self.retry_after.take() }
+    }
+
+    fn cut_answer(&mut self, body: Secret) -> Answer {
+        Answer { cut: true, ..self.answer(body) }
     }
 }
 
-/// Which limit an answer breaks.
+/// Why nobody reads an answer on.
 #[derive(Debug)]
-enum TooLarge {
-    Head,
+enum Unreadable {
+    LargeHead,
     Interim,
-    Body { limit: usize },
+    LargeBody {
+        limit: usize,
+    },
+    /// That of a success; where another status came, that decides.
+    Framing,
 }
 
-impl TooLarge {
+impl Unreadable {
     fn into_broken(self) -> Broken {
         let (failure, status) = match self {
-            TooLarge::Head => ("The head of the answer is larger than 65536 bytes or 100 fields".into(), 0),
-            TooLarge::Interim => ("The server sent more than 16 interim answers".into(), 0),
-            TooLarge::Body { limit } => (format!("The answer is larger than {limit} bytes").into(), 200),
+            Unreadable::LargeHead => (
+                Failure::TooLarge("The head of the answer is larger than 65536 bytes or 100 fields".into()),
+                0,
+            ),
+            Unreadable::Interim => {
+                (Failure::TooLarge("The server sent more than 16 interim answers".into()), 0)
+            }
+            Unreadable::LargeBody { limit } => {
+                (Failure::TooLarge(format!("The answer is larger than {limit} bytes").into()), 200)
+            }
+            Unreadable::Framing => (Failure::Malformed(BROKEN_FRAMING.into()), 200),
         };
-        Broken { status, ..Broken::sent(Failure::TooLarge(failure)) }
+        Broken { status, ..Broken::sent(failure) }
     }
 }
+
+pub const BROKEN_FRAMING: &str = "The answer has status 200, but the framing of its body is broken";
 
 /// The body of a success is larger than it may be.
 pub fn too_large_a_body(limit: usize) -> Broken {
-    TooLarge::Body { limit }.into_broken()
+    Unreadable::LargeBody { limit }.into_broken()
 }
 
 /// Where the head ends: behind the first empty line. Looks at each byte once.
@@ -280,13 +308,13 @@ enum Parsed {
 }
 
 /// Reads a head whose last byte stands before `end`. Its framing is clear where no reader could take it for another.
-fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
+fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, Unreadable> {
     let mut fields = [const { std::mem::MaybeUninit::uninit() }; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
     match parser.parse_response_with_uninit_headers(&mut response, head, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(TooLarge::Head),
+        Err(httparse::Error::TooManyHeaders) => return Err(Unreadable::LargeHead),
         // A field that can't be read does not take the status away.
         _ => {
             return Ok(match status_of(head) {
@@ -330,7 +358,7 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, TooLarge> {
     let framing = match (length, chunked) {
         _ if unclear => Framing::Unclear,
         (Some(length), false) if length <= limit => Framing::Length { from: end, length },
-        (Some(_), false) if status == 200 => return Err(TooLarge::Body { limit }),
+        (Some(_), false) if status == 200 => return Err(Unreadable::LargeBody { limit }),
         (None, true) => Framing::Chunked { state: Chunk::Size, body: Secret::default() },
         _ => Framing::Unclear,
     };
@@ -371,6 +399,8 @@ enum Chunked {
     More,
     Whole,
     TooLarge,
+    /// A line that ends without a CR: nobody reads on behind it.
+    Broken,
     Odd,
 }
 
@@ -394,6 +424,7 @@ fn chunked(input: &[u8], at: &mut usize, state: &mut Chunk, body: &mut Secret, l
                 match rest.get(digits..).unwrap_or_default() {
                     [] | [b'\r'] if digits > 0 || rest.is_empty() => return Chunked::More,
                     [b'\r', b'\n', ..] if digits > 0 => {}
+                    [b'\n', ..] => return Chunked::Broken,
                     _ => return Chunked::Odd,
                 }
                 if body.len() + size > limit {
@@ -419,6 +450,7 @@ fn chunked(input: &[u8], at: &mut usize, state: &mut Chunk, body: &mut Secret, l
                         *state = Chunk::Size;
                     }
                     [] | [b'\r'] => return Chunked::More,
+                    [b'\n', ..] => return Chunked::Broken,
                     _ => return Chunked::Odd,
                 }
             }
@@ -428,6 +460,7 @@ fn chunked(input: &[u8], at: &mut usize, state: &mut Chunk, body: &mut Secret, l
                     return Chunked::Whole;
                 }
                 [] | [b'\r'] => return Chunked::More,
+                [b'\n', ..] => return Chunked::Broken,
                 _ => return Chunked::Odd,
             },
         }
@@ -514,7 +547,6 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nUpgrade: h2c\r\n\r\nx",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nx\r\n0\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00000001\r\nx\r\n0\r\n\r\n",
@@ -590,6 +622,9 @@ mod tests {
         assert!(matches!(Reader::default().read(&after_another, 1024), Ok(Read::Whole(_))));
         let unended = head(MOST_HEAD_BYTES + 4);
         assert!(matches!(Reader::default().read(&unended[..MOST_HEAD_BYTES], 1024), Ok(Read::More)));
-        assert!(matches!(Reader::default().read(&unended[..=MOST_HEAD_BYTES], 1024), Err(TooLarge::Head)));
+        assert!(matches!(
+            Reader::default().read(&unended[..=MOST_HEAD_BYTES], 1024),
+            Err(Unreadable::LargeHead)
+        ));
     }
 }

@@ -35,6 +35,8 @@ use tls::{RootCache, Tls, Trust};
 pub struct Answer {
     pub status: u16,
     pub body: Secret,
+    /// There was, or may have been, more of the body.
+    pub cut: bool,
     pub retry_after: Option<RetryAfter>,
 }
 
@@ -157,8 +159,15 @@ impl Wire {
                 connection
             }
         };
-        self.pool.put(connection);
+        self.keep(call, connection);
         Ok(())
+    }
+
+    /// Keeps a connection for the next login; in a child that a logger has forked it is the parent's.
+    fn keep(&self, call: &Call, connection: Box<Connection>) {
+        if !call.is_anothers() {
+            self.pool.put(connection);
+        }
     }
 
     /// Sends a request and brings its answer: over a connection that is there, or a new one. A reused connection that
@@ -192,8 +201,9 @@ impl Wire {
                         let kept = if connection.is_some() { "kept" } else { "closed" };
                         format!("status {} after {} ms; connection {kept}", answer.status, since(call, began))
                     });
-                    if let Some(connection) = connection {
-                        self.pool.put(connection);
+                    if let Some(mut connection) = connection {
+                        connection.idle_since = pool::uptime();
+                        self.keep(call, connection);
                     }
                     return Ok(answer);
                 }
@@ -202,17 +212,19 @@ impl Wire {
             call.log(Level::Info, || {
                 format!("a reused connection {why}: sending the login again on a new one")
             });
+            call.check().map_err(Broken::sent)?;
             journey.fresh_only = true;
             self.pool.clear();
-            call.check().map_err(Broken::sent)?;
         }
     }
 
     /// A new connection on which nobody has spoken yet.
     fn open_quiet(&self, call: &Call, journey: &mut Journey) -> Result<Box<Connection>, Failure> {
         let mut connection = self.open(call, journey)?;
+        call.check_process()?;
         match connection.is_quiet() {
-            connection::Quiet::Yes => Ok(connection),
+            // Session tickets come when they come.
+            connection::Quiet::Yes | connection::Quiet::Begun => Ok(connection),
             connection::Quiet::Ended => Err(connection::lost(call, "the server closed it at once")),
             connection::Quiet::Spoke => {
                 Err(Failure::Malformed("The server spoke before it was asked: it is no HTTP server".into()))
@@ -285,6 +297,7 @@ impl Wire {
                 call.log(Level::Debug, || {
                     format!("{name} is {} after {} ms", listed(&found), since(call, started))
                 });
+                call.check_process()?;
                 if found != known {
                     self.last_good.keep(&found);
                 }

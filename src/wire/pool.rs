@@ -24,6 +24,10 @@ impl Pool {
     /// The newest connection that is still alive. Those found dead are dropped.
     pub fn take(&self, call: &Call) -> Option<Box<Connection>> {
         loop {
+            // A lock of the parent's may be held for ever in a child that a logger has forked.
+            if call.is_anothers() {
+                return None;
+            }
             let mut connection = self.lock().pop()?;
             let young = is_young(uptime(), connection.idle_since, connection.born);
             if young && connection.is_quiet() == Quiet::Yes {
@@ -39,7 +43,6 @@ impl Pool {
     /// Keeps a connection for the next login.
     pub fn put(&self, mut connection: Box<Connection>) {
         connection.rest();
-        connection.idle_since = uptime();
         let too_many = {
             let mut idle = self.lock();
             idle.push(connection);
@@ -99,9 +102,13 @@ mod tests {
             let kept = usize::from(port).min(MOST_IDLE);
             assert_eq!(pool.lock().len(), kept);
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            pool.put(Connection::new(socket, SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
+            let mut connection = Connection::new(socket, SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            connection.idle_since = Duration::from_secs(port.into());
+            pool.put(connection);
         }
         let idle = pool.lock();
         assert_eq!((idle.len(), idle[0].peer.port()), (MOST_IDLE, 1));
+        // Who puts one back without having used it does not make it younger.
+        assert_eq!(idle[0].idle_since, Duration::from_secs(1));
     }
 }

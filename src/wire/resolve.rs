@@ -64,6 +64,7 @@ impl Lookups {
             Unresolved::Failed(why) => Failure::Dns { host: name.to_owned(), why: why.into() },
             Unresolved::Resources(why) => Failure::Resources(why.into()),
         };
+        call.check_process()?;
         let lookup = self.join(call, name).map_err(failed)?;
         let until = match patience {
             Some(patience) => call.until().min(call.clock.now() + patience),

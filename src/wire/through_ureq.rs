@@ -18,7 +18,7 @@ use crate::call::Call;
 use crate::failure::Failure;
 use crate::secret::Secret;
 use crate::wire::connection::{Connection, Received, lost};
-use crate::wire::exchange::{self, MOST_HEAD_BYTES};
+use crate::wire::exchange::{self, BROKEN_FRAMING, MOST_HEAD_BYTES};
 use crate::wire::{Answer, Broken, RetryAfter};
 
 /// Reads the answer whose first bytes lie in the input of `connection`, of its body at most `limit` bytes. There is at
@@ -55,12 +55,23 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
     let status = response.status().as_u16();
     let field = |name| response.headers().get(name).map(http::HeaderValue::as_bytes);
     let retry_after = RetryAfter::new(field("retry-after"), field("date"));
+    // Whoever cuts a connection can end a body that has no other end.
+    let endless = field("content-length").is_none() && field("transfer-encoding").is_none();
+    let codings = response.headers().get_all("transfer-encoding");
+    let codings = codings.iter().flat_map(|field| field.as_bytes().split(|byte| *byte == b','));
+    let mut chunked = codings.map(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    // ureq would read the chunks all the same; but then the end of the connection ends the body (RFC 9112, 6.3).
+    let packed = chunked.any(|chunked| chunked) && chunked.next_back() == Some(false);
+    if packed && status == 200 {
+        return Err(Broken { status, ..Broken::sent(Failure::Malformed(BROKEN_FRAMING.into())) });
+    }
     let mut body = Secret::default();
     let drained = match drain(response.body_mut(), limit, &mut body) {
         // Where a body ends with its connection, ureq takes any error for its end.
-        Ok(()) if failure.broke_off() => Err(Undrained::Failed(io::ErrorKind::ConnectionAborted.into())),
+        Ok(()) if failure.broke_off() => Err(Undrained::Failed),
         drained => drained,
     };
+    let cut = drained.is_err() || endless;
     match drained {
         Ok(()) => {}
         Err(_) if status != 200 => match failure.take().map(Broken::sent) {
@@ -69,17 +80,17 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
             _ => {}
         },
         Err(Undrained::TooLarge) => return Err(exchange::too_large_a_body(limit)),
-        Err(Undrained::Failed(error)) => {
-            let failure = failure.take().unwrap_or_else(|| Failure::Malformed(broken_body(&error)));
+        Err(Undrained::Failed) => {
+            let failure = failure.take().unwrap_or_else(|| Failure::Malformed(BROKEN_FRAMING.into()));
             return Err(Broken { status, ..Broken::sent(failure) });
         }
     }
-    Ok(Answer { status, body, retry_after })
+    Ok(Answer { status, body, cut, retry_after })
 }
 
 enum Undrained {
     TooLarge,
-    Failed(io::Error),
+    Failed,
 }
 
 fn drain(from: &mut Body, limit: usize, to: &mut Secret) -> Result<(), Undrained> {
@@ -95,7 +106,7 @@ fn drain(from: &mut Body, limit: usize, to: &mut Secret) -> Result<(), Undrained
                     break Err(Undrained::TooLarge);
                 }
             }
-            Err(error) => break Err(Undrained::Failed(error)),
+            Err(_) => break Err(Undrained::Failed),
         }
     };
     crate::secret::wipe(&mut part);
@@ -112,10 +123,6 @@ fn malformed(error: &ureq::Error) -> crate::failure::Why {
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => "The answer is no HTTP that can be read".into(),
         _ => "The answer could not be read as HTTP".into(),
     }
-}
-
-fn broken_body(_: &io::Error) -> crate::failure::Why {
-    "The answer has status 200, but the framing of its body is broken".into()
 }
 
 /// Why the connection gave no more, as this library says it; ureq's errors would lose it.

@@ -55,7 +55,11 @@ pub fn check_token(token: Result<Secret, Failure>) -> Option<Vec<u8>> {
 
 /// What holds for the server's words in any body; gives them.
 pub fn check_message(body: &[u8], password: &str) -> Option<String> {
-    let message = answer::server_message(body, password)?;
+    let message = answer::server_message(body, false, password)?;
+    // Of a body that was cut nothing else is shown.
+    if let Some(of_cut) = answer::server_message(body, true, password) {
+        assert_eq!(of_cut, message);
+    }
     assert!((1..=1 << 10).contains(&message.len()));
     assert_eq!(message, message.trim());
     assert!(!message.chars().any(char::is_control), "{message:?}");

@@ -22,6 +22,8 @@ pub struct Peer {
     unread: Vec<u8>,
     /// The request that was taken last.
     request: String,
+    /// The end of the first flight and what comes behind it, where that is held back.
+    held: Option<Vec<u8>>,
     /// How many bytes may still go out, and how it ends then.
     allowance: Option<(usize, Step)>,
 }
@@ -45,6 +47,7 @@ impl Peer {
             index,
             unread: Vec::new(),
             request: String::new(),
+            held: None,
             allowance: None,
         }
     }
@@ -90,6 +93,12 @@ impl Peer {
             Step::Early(bytes) => {
                 self.tls.as_mut().unwrap().writer().write_all(bytes)?;
                 self.handshake()
+            }
+            Step::HalfEarly(bytes) => {
+                self.held = Some(Vec::new());
+                self.step(&Step::Early(bytes.clone()))?;
+                let held = self.held.take().unwrap_or_default();
+                self.write(&held)
             }
             Step::Send(bytes) => self.send(bytes),
             Step::Drip(bytes) => bytes.iter().try_for_each(|byte| self.send(&[*byte])),
@@ -235,7 +244,19 @@ impl Peer {
     }
 
     /// Puts bytes on the wire: as many as are allowed.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        match &mut self.held {
+            None => {}
+            Some(held) if held.is_empty() => {
+                let (now, later) = bytes.split_at(bytes.len() - 10);
+                held.extend_from_slice(later);
+                bytes = now;
+            }
+            Some(held) => {
+                held.extend_from_slice(bytes);
+                return Ok(());
+            }
+        }
         let Some((left, end)) = &mut self.allowance else {
             return (&*self.socket()?).write_all(bytes);
         };

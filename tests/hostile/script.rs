@@ -17,6 +17,8 @@ pub enum Step {
     Echo,
     /// Under TLS 1.3: has this go with the server's part of the handshake, before the client has ended its own.
     Early(Vec<u8>),
+    /// As `Early`, but of the record that has it the last bytes come after the client has ended its part.
+    HalfEarly(Vec<u8>),
     /// Sends this in one write; under TLS in as few records as it takes.
     Send(Vec<u8>),
     /// Sends this a byte at a time: each a write, a segment and, under TLS, a record of its own.
