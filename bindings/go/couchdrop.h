@@ -513,8 +513,8 @@ cd_code cd_options_set_max_retries(cd_options *options,
 
 /**
  * Sets the back-off between attempts, in ms: each wait is drawn evenly from nought to a window, which doubles from
- * `first` to `max` (1000 and 8000 where nothing is set; both 0 to 3600000, `first` not above `max`). With a
- * `Retry-After` the wait is that time and a draw from nought to the larger of it and the window.
+ * `first` to `max` (1000 and 8000 where nothing is set; both 0 to 3600000, `first` not above `max`; a `first` of 0 stays
+ * 0: no wait). With a `Retry-After` the wait is that time and a draw from nought to the larger of it and the window.
  *
  * Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
  */
@@ -619,8 +619,8 @@ int32_t cd_cancel_is_triggered(const cd_cancel *cancel);
 /**
  * Sets the function that calls with this handle ask while they wait (see `cd_check_fn`); NULL = none.
  *
- * Set it before the first call that uses the handle; later it has no effect. `user_data` is passed on to the
- * function and otherwise left alone. NULL for `cancel` is fine.
+ * Set it before the first call that uses the handle: while a call does, it has no effect. `user_data` is passed on to
+ * the function and otherwise left alone. NULL for `cancel` is fine.
  */
 void cd_cancel_set_check(cd_cancel *cancel,
                          cd_check_fn check,

@@ -67,8 +67,8 @@ pub unsafe extern "C" fn cd_cancel_is_triggered(cancel: *const cd_cancel) -> i32
 
 /// Sets the function that calls with this handle ask while they wait (see `cd_check_fn`); NULL = none.
 ///
-/// Set it before the first call that uses the handle; later it has no effect. `user_data` is passed on to the
-/// function and otherwise left alone. NULL for `cancel` is fine.
+/// Set it before the first call that uses the handle: while a call does, it has no effect. `user_data` is passed on to
+/// the function and otherwise left alone. NULL for `cancel` is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_cancel_set_check(
     cancel: *mut cd_cancel,
