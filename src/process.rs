@@ -15,17 +15,22 @@ pub type ProcessId = u64;
 static LAST: AtomicU64 = AtomicU64::new(0);
 /// Where this process's id stands: in memory that the kernel clears in a child, so that nought means a new process.
 static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
+/// Stands for it where there is no such memory: for good, since an id must not change.
+static NO_MARK: AtomicU64 = AtomicU64::new(0);
 
 /// The id of this process. Async-signal-safe once it was asked for.
 pub fn id() -> ProcessId {
     let mut mark = MARK.load(Ordering::Acquire);
     if mark.is_null() {
-        let Some(made) = mark_that_a_fork_clears() else { return std::process::id().into() };
+        let made = mark_that_a_fork_clears().unwrap_or((&raw const NO_MARK).cast_mut());
         // Where another thread was faster, a page is lost, once.
         mark = match MARK.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => made,
             Err(other) => other,
         };
+    }
+    if ptr::eq(mark, &raw const NO_MARK) {
+        return std::process::id().into();
     }
     // SAFETY: a mark is never freed.
     let mark = unsafe { &*mark };
