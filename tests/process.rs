@@ -257,6 +257,36 @@ fn what_is_trusted_is_what_the_variables_name() {
     });
 }
 
+#[test]
+fn a_relative_path_is_that_of_the_first_login_wherever_the_process_goes_later() {
+    let variables = |name: &&'static str| {
+        folder(name);
+        vec![(*name, "here".into())]
+    };
+    each(
+        "a_relative_path_is_that_of_the_first_login_wherever_the_process_goes_later",
+        &["SSL_CERT_FILE", "SSL_CERT_DIR"],
+        variables,
+        |variable| {
+            let stand_in = StandIn::start();
+            let place = folder(variable);
+            std::env::set_current_dir(&place).unwrap();
+            if *variable == "SSL_CERT_FILE" {
+                fs::write("here", stand_in.ca_pem()).unwrap();
+            } else {
+                fs::create_dir("here").unwrap();
+                fs::write("here/0123abcd.0", stand_in.ca_pem()).unwrap();
+            }
+            let options = Options::to(stand_in.https_url());
+            options.login(ADA, PASSWORD).unwrap();
+            std::env::set_current_dir("/").unwrap();
+            // A new connection, before which the store is looked at again.
+            stand_in.close_connections();
+            options.login(ADA, PASSWORD).unwrap();
+        },
+    );
+}
+
 // ---- descriptors
 
 #[test]
