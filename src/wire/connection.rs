@@ -234,8 +234,8 @@ impl Connection {
                 Ok(0) | Err(_) => return Quiet::Ended,
                 Ok(count) => match self.process() {
                     Ok(_) if self.input.len() > 0 => return Quiet::Spoke,
-                    Ok(_) if !self.closed => taken_in += count,
-                    _ => return Quiet::Ended,
+                    Ok(_) => taken_in += count,
+                    Err(_) => return Quiet::Ended,
                 },
             }
         }
