@@ -2003,6 +2003,15 @@ fn what_failed_before_a_byte_was_handed_over_is_said_not_to_be_sent() {
 }
 
 #[test]
+fn an_answer_of_a_server_that_never_reads_the_request_is_taken() {
+    let (connection, mut server) = narrow_connection();
+    server.write_all(&json_answer(413, "too much")).unwrap();
+    let answer = send_much(connection, Duration::from_secs(20)).unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (413, &b"too much"[..]));
+    drop(server); // open until then
+}
+
+#[test]
 fn an_answer_that_comes_before_the_request_is_read_is_taken() {
     let (connection, mut server) = narrow_connection();
     server.write_all(&json_answer(413, "too much")).unwrap();
