@@ -523,7 +523,7 @@ fn chunks() -> Vec<Behaviour> {
         behaviour(
             "chunks said to be packed in gzip",
             closing(coded("chunked, gzip", &good_chunks())),
-            malformed(),
+            malformed().status(200),
         ),
         behaviour(
             "a refusal in chunks said to be packed in gzip",
@@ -1641,6 +1641,19 @@ fn words() -> Vec<Behaviour> {
             refused(403).no_words(),
         )
         .with(|client| client.max_response(1 << 10)),
+        behaviour(
+            "whole words that end as the password begins, in an answer of the last kind",
+            closing("HTTP/1.1 403 X\r\nConnection: close\r\nContent-Length: 9\r\n\r\nno hunter"),
+            said("no hunter"),
+        ),
+        behaviour(
+            "whole words in a chunk that end as the password begins, in an answer of the last kind",
+            closing(
+                "HTTP/1.1 403 X\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 9\r\nno hunter\r\n0\r\n\r\n",
+            ),
+            said("no hunter"),
+        ),
         behaviour(
             "words cut elsewhere",
             closing("HTTP/1.1 403 X\r\nContent-Length: 99\r\n\r\nwrong passw"),

@@ -450,7 +450,6 @@ fn chunked(input: &[u8], at: &mut usize, state: &mut Chunk, body: &mut Secret, l
                         *state = Chunk::Size;
                     }
                     [] | [b'\r'] => return Chunked::More,
-                    [b'\n', ..] => return Chunked::Broken,
                     _ => return Chunked::Odd,
                 }
             }
@@ -563,6 +562,26 @@ mod tests {
         ] {
             let read = Reader::default().read(odd, 1024);
             assert!(matches!(read, Ok(Read::Odd)), "{}", String::from_utf8_lossy(odd));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_told_from_what_comes_before_it() {
+        let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+        for none in ["", "H", "HTTP/1.1 1", "HTTP/1.1 413 X\r\n", interim, &interim.repeat(16)] {
+            assert!(is_no_answer(none.as_bytes()), "{none}");
+            assert!(is_no_answer(format!("{interim}{none}").as_bytes()) || none.len() > 100, "{none}");
+        }
+        for answer in [
+            "HTTP/1.1 413 X\r\nContent-Length: 3\r\n\r\nno",
+            "HTTP/1.1 413 X\r\nContent-Length: 2\r\n\r\nno",
+            "HTTP/1.1 413 X\r\n\r\n",
+            "HTTP/1.1 413 X\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "SSH-2.0",
+            &interim.repeat(17),
+        ] {
+            assert!(!is_no_answer(answer.as_bytes()), "{answer}");
+            assert!(!is_no_answer(format!("{interim}{answer}").as_bytes()), "{answer}");
         }
     }
 
