@@ -1779,6 +1779,11 @@ fn how_far_an_odd_answer_got_is_told_with_its_failure() {
     assert!(matches!(broken.failure, Failure::Lost { .. }), "{broken:?}");
     assert!(broken.status == 200 && broken.sent && !broken.before_answer, "{broken:?}");
 
+    let packed = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n";
+    let broken = through_ureq_alone(packed, 1 << 10).map(drop).unwrap_err();
+    assert!(matches!(broken.failure, Failure::Malformed(_)), "{broken:?}");
+    assert!(broken.status == 200 && broken.sent, "{broken:?}");
+
     let broken = through_ureq_alone(b"garbage\r\n\r\n", 1 << 10).map(drop).unwrap_err();
     assert!(matches!(broken.failure, Failure::Malformed(_)), "{broken:?}");
     assert!(broken.failure.to_string().contains("no HTTP that can be read"), "{}", broken.failure);
