@@ -2030,6 +2030,15 @@ fn an_answer_of_a_server_that_never_reads_the_request_is_taken() {
 }
 
 #[test]
+fn a_server_that_ends_its_side_and_never_reads_the_request_is_not_waited_for() {
+    let (connection, server) = narrow_connection();
+    server.shutdown(Shutdown::Write).unwrap();
+    let broken = send_much(connection, Duration::from_secs(20)).map(drop).unwrap_err();
+    assert!(matches!(broken.failure, Failure::Lost { .. }) && broken.sent, "{broken:?}");
+    drop(server); // open until then
+}
+
+#[test]
 fn an_answer_that_comes_before_the_request_is_read_is_taken() {
     let (connection, mut server) = narrow_connection();
     server.write_all(&json_answer(413, "too much")).unwrap();

@@ -279,13 +279,20 @@ unsafe extern "C" fn fork_in_line(forking: *mut c_void, _: i32, _: *const c_char
 #[test]
 fn a_child_forked_by_a_logger_leaves_the_call_to_the_parent() {
     let server = StandIn::start();
-    for (what, warm, connect) in
-        [("a login", false, false), ("a login on a kept connection", true, false), ("a connect", false, true)]
-    {
+    let kinds = [
+        ("a login", false, false, false),
+        ("a login on a kept connection", true, false, false),
+        ("a login with a kept connection that has ended", true, true, false),
+        ("a connect", false, false, true),
+    ];
+    for (what, warm, ended, connect) in kinds {
         for line in 0.. {
             let service = service(&server, server.https_url(), |_| ());
             if warm {
                 login(&service, HUNG).unwrap();
+            }
+            if ended {
+                server.close_connections();
             }
             let forking = Forking { line: line.into(), child: (-1).into() };
             let user_data = ptr::from_ref(&forking).cast_mut().cast();
