@@ -68,7 +68,7 @@ packages-%:
 sbom: packages-sbom ## List the crates in the library, as CycloneDX
 
 .PHONY: torture
-torture: setup ## Try what may break it, for hours: figures go to docs/reliability.md
+torture: setup ## Try what may break it, for hours: figures go to docs/reliability.md; torture-STEP for one of scripts/torture.d
 	@scripts/setup torture
 	@scripts/torture
 

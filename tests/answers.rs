@@ -1582,7 +1582,22 @@ fn words() -> Vec<Behaviour> {
     let denied = |body: &str| closing(json_answer(403, body));
     let said = |words: &str| refused(403).words(words);
     let repeats = |encoded: &str| denied(&format!("wrong password: {encoded}!"));
-    vec![
+    // Whatever the status.
+    let mut all: Vec<_> = [300, 400, 401, 402, 404, 409, 415, 418, 422, 429, 451, 500, 502, 503, 504, 599]
+        .into_iter()
+        .flat_map(|status| {
+            [PASSWORD, "hunter2+%22%C3%A9%26%25%5C%3D%2B", r#"hunter2 \"é&%\\=+"#].map(|encoded| {
+                let body = format!("bad value: {encoded}");
+                behaviour(
+                    format!("words with {status} that repeat the password as {encoded}"),
+                    closing(json_answer(status, body)),
+                    refused(status).no_words(),
+                )
+                .with(|client| client.body_format(CD_BODY_FORM))
+            })
+        })
+        .collect();
+    all.extend([
         behaviour("words in err", denied(r#"{"err":"Access denied"}"#), said("Access denied")),
         behaviour("words in error", denied(r#"{"error":"Access denied"}"#), said("Access denied")),
         behaviour("words in text", denied("Access denied\n"), said("Access denied")),
@@ -1693,7 +1708,8 @@ fn words() -> Vec<Behaviour> {
         )
         .then(vec![Request, Reset])
         .with(|client| client.retries(1)),
-    ]
+    ]);
+    all
 }
 
 #[test]

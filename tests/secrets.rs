@@ -325,8 +325,9 @@ fn one_lower(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// How answers of the faulty server go wrong, or not, and what a login ends with.
-const FAULTS: [(&str, i32); 12] = [
+const FAULTS: [(&str, i32); 13] = [
     ("good", 0),
+    ("a large one, in chunks", 0),
     ("a byte at a time", 0),
     ("chunks that are not strict", 0),
     ("no length", 0),
@@ -351,6 +352,16 @@ fn script(fault: &str) -> Vec<Step> {
     let chunk = |size: usize| head("200 OK", "Transfer-Encoding: chunked\r\n") + &format!("{size:x}");
     match fault {
         "good" => whole(sized(&body) + &body),
+        // Each outgrows the block that the ones before it lie in, or does not.
+        "a large one, in chunks" => {
+            let body = format!("{body}{}", " ".repeat(30 << 10));
+            let chunks = body
+                .as_bytes()
+                .chunks(500)
+                .map(|chunk| send([format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()));
+            let head = send(head("200 OK", "Transfer-Encoding: chunked\r\n"));
+            [Step::Request, head].into_iter().chain(chunks).chain([send("0\r\n\r\n")]).collect()
+        }
         "a byte at a time" => vec![Step::Request, send(sized(&body)), Step::Drip(body.into_bytes())],
         "chunks that are not strict" => whole(format!(
             "{};a=b\r\n{first}\r\n{:x}\r\n{rest}\r\n0\r\nA: {token}\r\n\r\n",

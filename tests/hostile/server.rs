@@ -144,8 +144,10 @@ impl Hostile {
             .changed
             .wait_timeout_while(self.shared.state(), PATIENCE, |state| !what(&state.seen))
             .unwrap();
-        assert!(!waited.timed_out(), "this never came: {:?}", state.seen);
-        state.seen.clone()
+        let seen = state.seen.clone();
+        drop(state); // a panic must not poison what the other connections and `drop` need
+        assert!(!waited.timed_out(), "this never came: {seen:?}");
+        seen
     }
 
     /// Waits until the first connection has played this many steps, and all that it sent is at the client's end,
