@@ -258,6 +258,22 @@ fn what_is_trusted_is_what_the_variables_name() {
 }
 
 #[test]
+fn the_time_that_a_trust_store_takes_counts_for_the_call_that_reads_it() {
+    let place = folder("slow").join("many.pem");
+    let variables = |_: &()| vec![("SSL_CERT_FILE", place.clone().into_os_string())];
+    each("the_time_that_a_trust_store_takes_counts_for_the_call_that_reads_it", &[()], variables, |()| {
+        let stand_in = StandIn::start();
+        // More than can be read in a millisecond.
+        fs::write(&place, stand_in.ca_pem().repeat(3_000)).unwrap();
+        let options = Options::to(stand_in.https_url());
+        options.set_timeout_ms(1).unwrap();
+        let error = options.login(ADA, PASSWORD).map(drop).unwrap_err();
+        assert_eq!(error.code, CD_ERR_TIMEOUT);
+        assert!(error.message.contains("before anything was sent"), "{}", error.message);
+    });
+}
+
+#[test]
 fn a_relative_path_is_that_of_the_first_login_wherever_the_process_goes_later() {
     let variables = |name: &&'static str| {
         folder(name);
