@@ -212,9 +212,10 @@ impl Wire {
             call.log(Level::Info, || {
                 format!("a reused connection {why}: sending the login again on a new one")
             });
-            call.check().map_err(Broken::sent)?;
+            call.check_process().map_err(Broken::sent)?;
             journey.fresh_only = true;
             self.pool.clear();
+            call.check().map_err(Broken::sent)?;
         }
     }
 
