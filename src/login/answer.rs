@@ -44,7 +44,8 @@ pub fn server_message(body: &[u8], cut: bool, password: &str) -> Option<String> 
     let text = text.get(..start).unwrap_or_default();
     let message: String = text.chars().filter(|letter| !is_control(*letter)).collect();
     let password = Pattern::new(password.as_bytes());
-    if repeats(text, &password) || repeats(&message, &password) || cut && ends_within(text, &password) {
+    let may_hold_it = |text: &str| repeats(text, &password) || cut && ends_within(text, &password);
+    if may_hold_it(text) || may_hold_it(&message) {
         return None;
     }
     let message = message.trim();
@@ -556,6 +557,8 @@ mod tests {
                 assert_eq!(message(&text, password), None, "{text}");
             }
         }
+        // As it reads without its control characters.
+        assert_eq!(message("wrong: Cor\u{1}re", "Correct"), None);
         // Half of a character.
         assert_eq!(server_message(b"wrong: p\xc3", true, "p\u{e9}x"), None);
         // What ends otherwise, or was not cut, stays.
