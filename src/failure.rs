@@ -217,6 +217,10 @@ pub enum Failure {
     Proxy {
         why: Why,
         status: u16,
+        /// Seconds that its `Retry-After` asks for.
+        retry_after: Option<i64>,
+        /// It could not reach the target at the moment: no refusal by policy or for credentials.
+        retryable: bool,
     },
     Tls(Why),
     Timeout {
@@ -271,6 +275,16 @@ impl Failure {
             Failure::Panic(_) => CD_ERR_PANIC,
             Failure::Internal(_) => CD_ERR_INTERNAL,
             Failure::Resources(_) => CD_ERR_RESOURCES,
+        }
+    }
+}
+
+impl Failure {
+    /// True if the same call may succeed later without any change.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Failure::Proxy { retryable, .. } => *retryable,
+            other => code_is_retryable(other.code() as i32),
         }
     }
 }
@@ -345,10 +359,11 @@ pub struct Report {
 
 impl From<Failure> for Report {
     fn from(failure: Failure) -> Report {
-        let http_status = match &failure {
-            Failure::Refused { status } | Failure::Proxy { status, .. } => *status,
-            _ => 0,
+        let (http_status, retry_after) = match &failure {
+            Failure::Refused { status } => (*status, None),
+            Failure::Proxy { status, retry_after, .. } => (*status, *retry_after),
+            _ => (0, None),
         };
-        Report { failure, http_status, server_message: None, retry_after: None, attempts: 0 }
+        Report { failure, http_status, server_message: None, retry_after, attempts: 0 }
     }
 }

@@ -13,13 +13,16 @@
 pub mod ca_file;
 pub mod call;
 pub mod cancel;
+pub mod environment;
 pub mod failure;
 pub mod ffi;
 pub mod login;
 pub mod process;
 pub mod registers;
+pub mod retry_after;
 pub mod secret;
 pub mod settings;
+pub mod snapshot;
 pub mod url;
 pub mod wake;
 pub mod wire;

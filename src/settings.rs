@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::ca_file::CaFile;
 use crate::call::Logger;
+use crate::environment::Environment;
 use crate::failure::{Failure, Why};
 use crate::url::{BaseUrl, ProxyUrl};
 
@@ -49,6 +50,7 @@ pub struct Settings {
     pub user_agent: String,
     pub max_response: usize,
     pub logger: Option<Logger>,
+    pub environment: Environment,
 }
 
 impl Default for Settings {
@@ -71,6 +73,7 @@ impl Default for Settings {
             user_agent: USER_AGENT.to_owned(),
             max_response: 64 << 10,
             logger: None,
+            environment: Environment::default(),
         }
     }
 }

@@ -117,6 +117,15 @@ const ARGUMENTS: &[Argument] = &[
         of_null: CD_ERR_NULL_ARGUMENT,
         of_empty: CD_ERR_EMPTY_ARGUMENT,
     },
+    Argument {
+        function: "cd_options_set_environment",
+        name: "The name of the environment variable",
+        pass: |options, value| {
+            call(|error| unsafe { cd_options_set_environment(options.raw(), value, c"".as_ptr(), error) })
+        },
+        of_null: CD_ERR_NULL_ARGUMENT,
+        of_empty: CD_ERR_EMPTY_ARGUMENT,
+    },
 ];
 
 fn plain_login(username: *const c_char, password: *const c_char) -> Result<(), Error> {
@@ -353,6 +362,22 @@ fn every_pointer_may_be_null() {
                 Box::new(|error| cd_options_set_logger(ptr::null_mut(), None, ptr::null_mut(), 1, error)),
             ),
             (
+                "cd_options_set_environment",
+                "options",
+                CD_ERR_NULL_ARGUMENT,
+                Box::new(|error| {
+                    cd_options_set_environment(ptr::null_mut(), c"NO_PROXY".as_ptr(), ptr::null(), error)
+                }),
+            ),
+            (
+                "cd_options_set_environment",
+                "",
+                CD_OK,
+                Box::new(|error| {
+                    cd_options_set_environment(options.raw(), c"NO_PROXY".as_ptr(), ptr::null(), error)
+                }),
+            ),
+            (
                 "cd_options_set_logger",
                 "",
                 CD_OK,
@@ -378,6 +403,7 @@ fn every_pointer_may_be_null() {
             server_message: None,
             retry_after: -1,
             attempts: 0,
+            retryable: false,
         };
         assert_eq!(Error::read(ptr::null()), of_null);
         cd_cancel_trigger(ptr::null_mut());
@@ -400,6 +426,7 @@ fn every_pointer_may_be_null() {
         "cd_error_server_message",
         "cd_error_retry_after_seconds",
         "cd_error_attempts",
+        "cd_error_is_retryable",
         "cd_error_free",
         "cd_cancel_trigger",
         "cd_cancel_is_triggered",
@@ -704,7 +731,7 @@ fn no_logger_is_a_choice_too() {
 type Setter = fn(&Options) -> Result<&Options, Error>;
 
 /// Each setter with an argument that it takes, and how its refusal names it.
-const SETTERS: [(&str, Setter); 11] = [
+const SETTERS: [(&str, Setter); 12] = [
     ("The base URL", |options| options.set_base_url("https://localhost:1")),
     ("The body format", |options| options.set_body_format(CD_BODY_JSON)),
     ("The timeout", |options| options.set_timeout_ms(1)),
@@ -715,6 +742,7 @@ const SETTERS: [(&str, Setter); 11] = [
     ("The CA file", |options| options.set_ca_file(&ca_file("another.pem", &other_ca()))),
     ("The user agent", |options| options.set_user_agent("late/1")),
     ("The response limit", |options| options.set_max_response_bytes(1024)),
+    ("The environment", |options| options.set_environment("NO_PROXY", None)),
     ("The logger", |options| options.set_logger(&Log::new(), CD_LOG_DEBUG)),
 ];
 

@@ -144,6 +144,52 @@ fn a_login_goes_through_the_proxy_of_the_environment() {
     }
 }
 
+#[test]
+fn given_variables_replace_the_environment() {
+    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = proxy.local_addr().unwrap().to_string();
+    let hung_up = std::env::var_os(CASE).is_none().then(|| thread::spawn(move || proxy.accept().map(drop)));
+    each(
+        "given_variables_replace_the_environment",
+        &[()],
+        |()| {
+            named(&[
+                ("https_proxy", "ftp://unusable"),
+                ("SSL_CERT_FILE", "/nowhere"),
+                ("all_proxy", &address),
+            ])
+        },
+        |()| {
+            let error = Options::to(AWAY).login(ADA, PASSWORD).unwrap_err();
+            assert_eq!(error.code, CD_ERR_PROXY);
+
+            let options = Options::to(AWAY);
+            options.set_max_retries(0).unwrap();
+            options.set_environment("HTTPS_PROXY", Some("ftp://given")).unwrap();
+            // A variable that cannot be used freezes nothing: the next call looks at what was given since.
+            for _ in 0..2 {
+                let error = options.login(ADA, PASSWORD).unwrap_err();
+                assert_eq!(error.code, CD_ERR_PROXY);
+                assert!(error.message.contains("HTTPS_PROXY"), "{}", error.message);
+            }
+            let address = std::env::var("all_proxy").unwrap();
+            options.set_environment("HTTPS_PROXY", Some(&address)).unwrap();
+            let error = options.login(ADA, PASSWORD).unwrap_err();
+            assert!(error.message.contains(&format!("the proxy http://{address}")), "{}", error.message);
+
+            // Variables that were not given count as unset.
+            let stand_in = StandIn::start();
+            let options = Options::to(stand_in.https_url());
+            options.set_environment("SSL_CERT_DIR", None).unwrap();
+            let error = options.login(ADA, PASSWORD).unwrap_err();
+            assert!(error.message.starts_with("The server's certificate"), "{}", error.message);
+        },
+    );
+    if let Some(hung_up) = hung_up {
+        hung_up.join().unwrap().unwrap();
+    }
+}
+
 // ---- trust stores
 
 /// A folder of this test's alone; cleared.

@@ -57,6 +57,15 @@ const USER_INFO: &str = "prox%79:p%40ss%3Aw%C3%B6rd";
 const PROXY_USER: &str = "proxy";
 const PROXY_PASSWORD: &str = "p@ss:wörd";
 
+/// A login with three retries through a proxy that plays `script` on each connection, and the connections it made.
+fn login_with_retries(url: impl Fn(u16) -> String, script: Script) -> (Outcome, usize) {
+    let server = Hostile::plain(vec![script]);
+    let client = Client::new(BASE).proxy(&url(server.port())).retries(3);
+    let outcome = client.login();
+    drop(client);
+    (outcome, server.connections().len())
+}
+
 /// What neither a message nor a log line may hold.
 fn proxy_secrets() -> [String; 5] {
     let basic = STANDARD.encode(format!("{PROXY_USER}:{PROXY_PASSWORD}"));
@@ -98,13 +107,46 @@ fn assert_fails(what: &str, outcome: &Outcome, code: cd_code, status: i32, words
     }
 }
 
+// ---- retries
+
+#[test]
+fn unreachable_target_is_retried_through_http_proxy() {
+    for (status, connections) in
+        [(429, 4), (500, 4), (502, 4), (503, 4), (504, 4), (403, 1), (404, 1), (407, 1)]
+    {
+        let (outcome, made) = login_with_retries(http, whole(json_answer(status, "no")));
+        assert_fails("a refusal", &outcome, CD_ERR_PROXY, status.into(), &["refused the tunnel"]);
+        assert_eq!((made, outcome.attempts, outcome.retry_after), (connections, 0, -1), "{status}");
+    }
+}
+
+#[test]
+fn unreachable_target_is_retried_through_socks_proxy() {
+    for (reply, connections) in [(1, 4), (2, 1), (3, 4), (4, 4), (5, 4), (6, 4), (7, 1), (8, 1), (9, 1)] {
+        let refusal = send([5, reply, 0, 1, 0, 0, 0, 0, 0, 0]);
+        let script = vec![Read(3), send([5, 0]), Read(by_name().len()), refusal];
+        let (outcome, made) = login_with_retries(socks("socks5h"), script);
+        assert_fails("a refusal", &outcome, CD_ERR_PROXY, 0, &[&format!("reply {reply}")]);
+        assert_eq!(made, connections, "{reply}");
+    }
+}
+
+#[test]
+fn retry_after_of_a_proxy_that_does_not_fit_is_returned() {
+    let busy = "HTTP/1.1 429 Busy\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
+    let (outcome, made) = login_with_retries(http, whole(busy));
+    assert_fails("busy", &outcome, CD_ERR_PROXY, 429, &["status 429"]);
+    assert_eq!((made, outcome.retry_after, outcome.retryable), (1, 3600, true));
+}
+
 // ---- HTTP CONNECT
 
 #[test]
 fn connect_names_the_host_and_carries_credentials_only_if_there_are_some() {
     let refusal = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
     let (_, seen, _) = login_through(http, whole(refusal));
-    let plain = format!("CONNECT {AUTHORITY} HTTP/1.1\r\nHost: {AUTHORITY}\r\n\r\n");
+    let agent = concat!("libcouchdrop/", env!("CARGO_PKG_VERSION"));
+    let plain = format!("CONNECT {AUTHORITY} HTTP/1.1\r\nHost: {AUTHORITY}\r\nUser-Agent: {agent}\r\n\r\n");
     assert_eq!(String::from_utf8(seen).unwrap(), plain);
 
     let (_, seen, _) = login_through(|port| format!("http://{USER_INFO}@127.0.0.1:{port}"), whole(refusal));
@@ -124,6 +166,7 @@ fn a_refusal_of_connect_is_an_error_of_the_proxy_with_its_status() {
         assert_fails("a refusal", &outcome, CD_ERR_PROXY, status.into(), &words);
         assert_eq!(outcome.server_message, None);
         assert_eq!(outcome.message.contains("user name and a password"), status == 407);
+        assert_eq!(outcome.retryable, matches!(status, 429 | 500 | 502 | 503 | 504), "{status}");
     }
     let (outcome, ..) = login_through(
         |port| format!("http://{USER_INFO}@127.0.0.1:{port}"),
@@ -311,6 +354,7 @@ fn each_refusal_of_socks5_is_an_error_of_the_proxy_with_its_reason() {
             vec![Read(3), send([5, 0]), Read(by_name().len()), send([5, reply, 0, 1, 0, 0, 0, 0, 0, 0])];
         let (outcome, _, address) = login_through(socks("socks5h"), script);
         assert_fails("reply", &outcome, CD_ERR_PROXY, 0, &[why, &format!("reply {reply}"), &address]);
+        assert_eq!(outcome.retryable, matches!(reply, 1 | 3 | 4 | 5 | 6), "{reply}");
     }
 }
 

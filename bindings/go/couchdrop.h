@@ -235,7 +235,7 @@ typedef struct cd_cancel cd_cancel;
  * the password or a token; the user name only where the server itself says it in its words.
  *
  * Functions: `cd_error_code()`, `cd_error_message()`, `cd_error_http_status()`, `cd_error_server_message()`,
- * `cd_error_retry_after_seconds()`, `cd_error_attempts()`, `cd_error_free()`.
+ * `cd_error_retry_after_seconds()`, `cd_error_attempts()`, `cd_error_is_retryable()`, `cd_error_free()`.
  */
 typedef struct cd_error cd_error;
 
@@ -247,15 +247,15 @@ typedef struct cd_error cd_error;
  * arguments are good freezes it: a later setter returns `CD_ERR_OPTIONS_IN_USE`. A setter copies its argument; it
  * refuses a bad one, and then changes nothing.
  *
- * When it freezes, the environment is read, once: the proxy variables (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) where
- * no proxy was set, and `SSL_CERT_FILE` and `SSL_CERT_DIR` where no CA file was. In a set-user-id process it is not
+ * When it freezes, the environment is read, once: the proxy variables (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) if
+ * no proxy was set, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if no CA file was set. In a set-user-id process it is not
  * read at all.
  *
  * Functions: `cd_options_new()`, `cd_options_set_base_url()`, `cd_options_set_body_format()`,
  * `cd_options_set_timeout_ms()`, `cd_options_set_connect_timeout_ms()`, `cd_options_set_max_retries()`,
  * `cd_options_set_backoff_ms()`, `cd_options_set_proxy()`, `cd_options_set_ca_file()`,
  * `cd_options_set_user_agent()`, `cd_options_set_max_response_bytes()`, `cd_options_set_logger()`,
- * `cd_options_free()`.
+ * `cd_options_set_environment()`, `cd_options_free()`.
  */
 typedef struct cd_options cd_options;
 
@@ -412,6 +412,15 @@ int64_t cd_error_retry_after_seconds(const cd_error *error);
 uint32_t cd_error_attempts(const cd_error *error);
 
 /**
+ * Whether the same call may succeed later without any change: 1 or 0; 0 for NULL.
+ *
+ * Differs from `cd_code_is_retryable()` for `CD_ERR_PROXY`: 1 if the proxy could not reach the service at that moment
+ * (CONNECT answered with 429, 500, 502, 503 or 504; SOCKS5 replies 1, 3, 4, 5, 6), 0 if it refused by policy or for
+ * the credentials. The library has made its own retries already, so wait before you call again.
+ */
+int32_t cd_error_is_retryable(const cd_error *error);
+
+/**
  * Releases an error, and with it its strings. NULL is fine.
  */
 void cd_error_free(cd_error *error);
@@ -445,6 +454,10 @@ int32_t cd_code_is_retryable(int32_t code);
 /**
  * Makes options with the defaults: the real service, 30 s for a whole call, 10 s to connect, 4 retries with a
  * back-off of 1 s to 8 s, the environment's proxy, the system's trust store, answers of at most 64 KiB, no logger.
+ *
+ * The first call that uses options reads the environment with `getenv`. In C, `getenv` while another thread calls
+ * `setenv`, `putenv` or `unsetenv` is a data race and can crash the process: a program that changes its environment
+ * on another thread gives the variables by `cd_options_set_environment()` instead.
  *
  * Never returns NULL. Release them with `cd_options_free()`. Any thread may call it.
  */
@@ -588,6 +601,24 @@ cd_code cd_options_set_logger(cd_options *options,
                               void *user_data,
                               int32_t max_level,
                               cd_error **error);
+
+/**
+ * Gives the value of an environment variable; NULL = unset. After the first such call the process's environment is
+ * not read for these options: variables that were not given count as unset.
+ *
+ * - `name`: `HTTPS_PROXY`, `ALL_PROXY` or `NO_PROXY`, in upper or lower case, `SSL_CERT_FILE` or `SSL_CERT_DIR`.
+ * - `value`: any bytes up to a NUL, at most 64 KiB; empty counts as unset. It is checked when the options freeze: the
+ *   first call then fails with `CD_ERR_PROXY` or `CD_ERR_TLS` as for the process's own variables, freezes nothing, and
+ *   the variable can be given again. In a set-user-id process the values are ignored, as the environment is.
+ *
+ * Fails with `CD_ERR_OUT_OF_RANGE` (another name, or too long), `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`,
+ * `CD_ERR_INVALID_UTF8` (the name), `CD_ERR_OPTIONS_IN_USE`.
+ */
+COUCHDROP_NODISCARD
+cd_code cd_options_set_environment(cd_options *options,
+                                   const char *name,
+                                   const char *value,
+                                   cd_error **error);
 
 /**
  * Releases options and closes their connections, when no call uses them any more. In a child of `fork` the parent's

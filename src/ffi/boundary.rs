@@ -116,6 +116,19 @@ pub unsafe fn optional_string<'a>(
     what: &'static str,
     text: *const c_char,
 ) -> Result<Option<&'a str>, Failure> {
+    // SAFETY: as promised by the caller.
+    let Some(bytes) = (unsafe { optional_bytes(what, text) })? else { return Ok(None) };
+    std::str::from_utf8(bytes).map(Some).map_err(|_| Failure::InvalidUtf8(what))
+}
+
+/// As [`optional_string`], but any bytes.
+///
+/// # Safety
+/// As for [`string`].
+pub unsafe fn optional_bytes<'a>(
+    what: &'static str,
+    text: *const c_char,
+) -> Result<Option<&'a [u8]>, Failure> {
     if text.is_null() {
         return Ok(None);
     }
@@ -125,8 +138,7 @@ pub unsafe fn optional_string<'a>(
         return Err(Failure::OutOfRange { what, why: "must not be longer than 65536 bytes".into() });
     }
     // SAFETY: the NUL stands at `length`.
-    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
-    std::str::from_utf8(bytes).map(Some).map_err(|_| Failure::InvalidUtf8(what))
+    Ok(Some(unsafe { CStr::from_ptr(text) }.to_bytes()))
 }
 
 /// Sets an out-parameter to NULL, as the first thing that a function does.

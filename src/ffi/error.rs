@@ -12,7 +12,7 @@ use crate::ffi::boundary::guarded;
 /// the password or a token; the user name only where the server itself says it in its words.
 ///
 /// Functions: `cd_error_code()`, `cd_error_message()`, `cd_error_http_status()`, `cd_error_server_message()`,
-/// `cd_error_retry_after_seconds()`, `cd_error_attempts()`, `cd_error_free()`.
+/// `cd_error_retry_after_seconds()`, `cd_error_attempts()`, `cd_error_is_retryable()`, `cd_error_free()`.
 pub struct cd_error {
     code: cd_code,
     message: CString,
@@ -20,6 +20,7 @@ pub struct cd_error {
     server_message: Option<CString>,
     retry_after: Option<i64>,
     attempts: u32,
+    retryable: bool,
 }
 
 impl From<Report> for cd_error {
@@ -31,6 +32,7 @@ impl From<Report> for cd_error {
             server_message: report.server_message.map(c_string),
             retry_after: report.retry_after,
             attempts: report.attempts,
+            retryable: report.failure.is_retryable(),
         }
     }
 }
@@ -101,6 +103,16 @@ pub unsafe extern "C" fn cd_error_retry_after_seconds(error: *const cd_error) ->
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_error_attempts(error: *const cd_error) -> u32 {
     unsafe { read(error, 0, |error| error.attempts) }
+}
+
+/// Whether the same call may succeed later without any change: 1 or 0; 0 for NULL.
+///
+/// Differs from `cd_code_is_retryable()` for `CD_ERR_PROXY`: 1 if the proxy could not reach the service at that moment
+/// (CONNECT answered with 429, 500, 502, 503 or 504; SOCKS5 replies 1, 3, 4, 5, 6), 0 if it refused by policy or for
+/// the credentials. The library has made its own retries already, so wait before you call again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_error_is_retryable(error: *const cd_error) -> i32 {
+    unsafe { read(error, 0, |error| error.retryable.into()) }
 }
 
 /// Releases an error, and with it its strings. NULL is fine.

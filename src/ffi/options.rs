@@ -1,13 +1,14 @@
 //! `cd_options`: how to reach the service.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{OsStr, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use once_cell::race::OnceBox;
 
 use crate::call::Logger;
 use crate::failure::{Failure, cd_code};
-use crate::ffi::boundary::{fallible, filled_string, guarded, optional_string};
+use crate::ffi::boundary::{fallible, filled_string, guarded, optional_bytes, optional_string};
 use crate::ffi::error::cd_error;
 use crate::login::Service;
 use crate::settings::Settings;
@@ -42,15 +43,15 @@ pub type cd_log_fn = Option<unsafe extern "C" fn(user_data: *mut c_void, level: 
 /// arguments are good freezes it: a later setter returns `CD_ERR_OPTIONS_IN_USE`. A setter copies its argument; it
 /// refuses a bad one, and then changes nothing.
 ///
-/// When it freezes, the environment is read, once: the proxy variables (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) where
-/// no proxy was set, and `SSL_CERT_FILE` and `SSL_CERT_DIR` where no CA file was. In a set-user-id process it is not
+/// When it freezes, the environment is read, once: the proxy variables (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) if
+/// no proxy was set, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if no CA file was set. In a set-user-id process it is not
 /// read at all.
 ///
 /// Functions: `cd_options_new()`, `cd_options_set_base_url()`, `cd_options_set_body_format()`,
 /// `cd_options_set_timeout_ms()`, `cd_options_set_connect_timeout_ms()`, `cd_options_set_max_retries()`,
 /// `cd_options_set_backoff_ms()`, `cd_options_set_proxy()`, `cd_options_set_ca_file()`,
 /// `cd_options_set_user_agent()`, `cd_options_set_max_response_bytes()`, `cd_options_set_logger()`,
-/// `cd_options_free()`.
+/// `cd_options_set_environment()`, `cd_options_free()`.
 pub struct cd_options {
     /// The newest settings; NULL = the defaults. No lock stands here, since a fork could catch it held.
     draft: AtomicPtr<Draft>,
@@ -92,9 +93,11 @@ impl cd_options {
             .map_or_else(Settings::default, |draft| draft.settings.clone())
     }
 
-    fn change(&self, change: impl FnOnce(&mut Settings) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn change(&self, change: impl FnOnce(&mut Settings) -> Result<bool, Failure>) -> Result<(), Failure> {
         let mut settings = self.settings();
-        change(&mut settings)?;
+        if !change(&mut settings)? {
+            return Ok(());
+        }
         let before = self.draft.load(Ordering::Acquire);
         let draft = Box::into_raw(Box::new(Draft { settings, before }));
         self.draft.store(draft, Ordering::Release);
@@ -113,7 +116,7 @@ impl Drop for cd_options {
     }
 }
 
-/// The frame of every setter: `what` is set by `change`.
+/// The frame of a setter: `change` sets `what`.
 ///
 /// # Safety
 /// `options` is NULL or options that are not freed yet; `error` is NULL or may be written to.
@@ -122,6 +125,20 @@ unsafe fn set(
     what: &'static str,
     error: *mut *mut cd_error,
     change: impl FnOnce(&mut Settings) -> Result<(), Failure>,
+) -> cd_code {
+    // SAFETY: as promised by the caller.
+    unsafe { set_if_new(options, what, error, |settings| change(settings).map(|()| true)) }
+}
+
+/// As [`set`], for a `change` that may find nothing to change (false).
+///
+/// # Safety
+/// As for [`set`].
+unsafe fn set_if_new(
+    options: *mut cd_options,
+    what: &'static str,
+    error: *mut *mut cd_error,
+    change: impl FnOnce(&mut Settings) -> Result<bool, Failure>,
 ) -> cd_code {
     let body = || {
         // SAFETY: as promised by the caller.
@@ -137,6 +154,10 @@ unsafe fn set(
 
 /// Makes options with the defaults: the real service, 30 s for a whole call, 10 s to connect, 4 retries with a
 /// back-off of 1 s to 8 s, the environment's proxy, the system's trust store, answers of at most 64 KiB, no logger.
+///
+/// The first call that uses options reads the environment with `getenv`. In C, `getenv` while another thread calls
+/// `setenv`, `putenv` or `unsetenv` is a data race and can crash the process: a program that changes its environment
+/// on another thread gives the variables by `cd_options_set_environment()` instead.
 ///
 /// Never returns NULL. Release them with `cd_options_free()`. Any thread may call it.
 #[must_use]
@@ -336,6 +357,36 @@ pub unsafe extern "C" fn cd_options_set_logger(
     unsafe {
         set(options, "The logger", error, |settings| {
             settings.set_logger(log.map(|log| Logger { log, user_data, max_level }), max_level)
+        })
+    }
+}
+
+/// Gives the value of an environment variable; NULL = unset. After the first such call the process's environment is
+/// not read for these options: variables that were not given count as unset.
+///
+/// - `name`: `HTTPS_PROXY`, `ALL_PROXY` or `NO_PROXY`, in upper or lower case, `SSL_CERT_FILE` or `SSL_CERT_DIR`.
+/// - `value`: any bytes up to a NUL, at most 64 KiB; empty counts as unset. It is checked when the options freeze: the
+///   first call then fails with `CD_ERR_PROXY` or `CD_ERR_TLS` as for the process's own variables, freezes nothing, and
+///   the variable can be given again. In a set-user-id process the values are ignored, as the environment is.
+///
+/// Fails with `CD_ERR_OUT_OF_RANGE` (another name, or too long), `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`,
+/// `CD_ERR_INVALID_UTF8` (the name), `CD_ERR_OPTIONS_IN_USE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cd_options_set_environment(
+    options: *mut cd_options,
+    name: *const c_char,
+    value: *const c_char,
+    error: *mut *mut cd_error,
+) -> cd_code {
+    unsafe {
+        // Bindings give a snapshot before each call until one has frozen the options: drafts must not pile up.
+        set_if_new(options, "The environment", error, |settings| {
+            let name = filled_string("The name of the environment variable", name)?;
+            let value = optional_bytes("The value of the environment variable", value)?;
+            let before = settings.environment.clone();
+            settings.environment.set(name, value.map(|value| OsStr::from_bytes(value).to_owned()))?;
+            Ok(settings.environment != before)
         })
     }
 }

@@ -197,8 +197,6 @@ fn ended(failure: Failure, last: Option<Report>) -> Report {
 }
 
 fn refused(answer: &Answer, password: &str, call: &Call) -> Report {
-    let retry_after =
-        answer.retry_after.as_ref().and_then(|header| retry::seconds(&header.value, header.date.as_deref()));
     Report {
         failure: Failure::Refused { status: answer.status },
         http_status: answer.status,
@@ -207,7 +205,7 @@ fn refused(answer: &Answer, password: &str, call: &Call) -> Report {
             200..=299 => None,
             _ => answer::server_message(&answer.body, answer.cut, password),
         },
-        retry_after,
+        retry_after: answer.retry_after,
         attempts: call.attempts(),
     }
 }
@@ -222,6 +220,7 @@ impl Broken {
                     | Failure::Connect { .. }
                     | Failure::Lost { .. }
                     | Failure::Timeout { connect_timeout: true, .. }
+                    | Failure::Proxy { retryable: true, .. }
             )
     }
 }

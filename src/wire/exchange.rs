@@ -5,10 +5,11 @@ use memchr::{memchr, memchr_iter};
 
 use crate::call::Call;
 use crate::failure::{Failure, Phase};
+use crate::retry_after;
 use crate::secret::Secret;
 use crate::url::BaseUrl;
 use crate::wire::connection::{Connection, Received, lost};
-use crate::wire::{Answer, Broken, RetryAfter, through_ureq};
+use crate::wire::{Answer, Broken, through_ureq};
 
 pub const MOST_HEAD_BYTES: usize = 64 << 10;
 pub const MOST_FIELDS: usize = 100;
@@ -108,7 +109,7 @@ struct Reader {
 struct Head {
     status: u16,
     framing: Framing,
-    retry_after: Option<RetryAfter>,
+    retry_after: Option<i64>,
 }
 
 enum Framing {
@@ -335,7 +336,7 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, Unreadable> {
         || has_bare_newline(head)
         || !head.starts_with(b"HTTP/");
     let (mut length, mut chunked) = (None, false);
-    let (mut retry_after, mut date) = (None, None);
+    let (mut delay, mut date) = (None, None);
     for field in response.headers.iter() {
         let is = |name: &str| same(field.name.as_bytes(), name.as_bytes());
         match field.name.len() {
@@ -350,7 +351,7 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, Unreadable> {
             }
             10 if is("Connection") => unclear |= !same(field.value, b"keep-alive"),
             7 if is("Upgrade") => unclear = true,
-            11 if is("Retry-After") => retry_after = retry_after.or(Some(field.value)),
+            11 if is("Retry-After") => delay = delay.or(Some(field.value)),
             4 if is("Date") => date = date.or(Some(field.value)),
             _ => {}
         }
@@ -362,7 +363,8 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, Unreadable> {
         (None, true) => Framing::Chunked { state: Chunk::Size, body: Secret::default() },
         _ => Framing::Unclear,
     };
-    Ok(Parsed::Head(Head { status, framing, retry_after: RetryAfter::new(retry_after, date) }))
+    let retry_after = delay.and_then(|delay| retry_after::seconds(delay, date));
+    Ok(Parsed::Head(Head { status, framing, retry_after }))
 }
 
 /// Whether two words are the same but for their case. The usual spelling is told at a glance.
@@ -601,10 +603,10 @@ mod tests {
     #[test]
     fn a_field_is_told_by_its_name() {
         let answer = b"HTTP/1.1 200 OK\r\nX-Content-Type: no number\r\nX-Forwarded: 7\r\nVary: x\r\n\
-            retry-after: 5\r\ndate: today\r\ncontent-length: 0\r\n\r\n";
+            retry-after: Wed, 21 Oct 2015 07:29:30 GMT\r\ndate: Wed, 21 Oct 2015 07:28:00 GMT\r\n\
+            content-length: 0\r\n\r\n";
         let Ok(Read::Whole(answer)) = Reader::default().read(answer, 1024) else { panic!("not read") };
-        let retry_after = answer.retry_after.unwrap();
-        assert_eq!((&retry_after.value[..], retry_after.date.as_deref()), (&b"5"[..], Some(&b"today"[..])));
+        assert_eq!(answer.retry_after, Some(90));
     }
 
     #[test]

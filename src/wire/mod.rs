@@ -3,7 +3,6 @@
 
 pub mod connect;
 pub mod connection;
-pub mod environment;
 pub mod exchange;
 pub mod pool;
 pub mod proxy;
@@ -24,11 +23,12 @@ use crate::failure::{Failure, Phase};
 use crate::process::{self, PerProcess, ProcessId};
 use crate::secret::Secret;
 use crate::settings::Settings;
+use crate::snapshot::Snapshot;
 use crate::url::{BaseUrl, Host, ProxyKind, ProxyUrl};
 use connection::Connection;
 use exchange::{Exchanged, RequestHead};
 use pool::Pool;
-use resolve::{LastGood, Lookups};
+use resolve::Lookups;
 use tls::{RootCache, Tls, Trust};
 
 /// What came back.
@@ -37,19 +37,8 @@ pub struct Answer {
     pub body: Secret,
     /// There was, or may have been, more of the body.
     pub cut: bool,
-    pub retry_after: Option<RetryAfter>,
-}
-
-/// A `Retry-After` header as it stood, and the answer's `Date`.
-pub struct RetryAfter {
-    pub value: Vec<u8>,
-    pub date: Option<Vec<u8>>,
-}
-
-impl RetryAfter {
-    fn new(value: Option<&[u8]>, date: Option<&[u8]>) -> Option<RetryAfter> {
-        Some(RetryAfter { value: value?.to_vec(), date: date.map(<[u8]>::to_vec) })
-    }
+    /// Seconds.
+    pub retry_after: Option<i64>,
 }
 
 /// Why there is no answer, and how far it got.
@@ -92,6 +81,7 @@ pub struct Route {
     trust: Trust,
     connect_timeout: Duration,
     max_response: usize,
+    user_agent: String,
 }
 
 impl Route {
@@ -102,6 +92,7 @@ impl Route {
             trust: Trust::choose(settings, &shared(process::id()).roots)?,
             connect_timeout: settings.connect_timeout,
             max_response: settings.max_response,
+            user_agent: settings.user_agent.clone(),
         })
     }
 }
@@ -124,7 +115,8 @@ pub struct Wire {
     route: Arc<Route>,
     pool: Pool,
     tls: Tls,
-    last_good: LastGood,
+    /// The addresses that the last lookup gave, for a later one that fails or stalls.
+    last_good: Snapshot<Vec<IpAddr>>,
 }
 
 /// What one login has learned on its way, from attempt to attempt.
@@ -300,7 +292,7 @@ impl Wire {
                 });
                 call.check_process()?;
                 if found != known {
-                    self.last_good.keep(&found);
+                    self.last_good.set(found.clone());
                 }
                 return Ok(found);
             }
@@ -330,7 +322,7 @@ impl Wire {
             }
             (_, host) => proxy::Target::Host(host),
         };
-        proxy::tunnel(call, connection, proxy, target, base.port)
+        proxy::tunnel(call, connection, proxy, &self.route.user_agent, target, base.port)
     }
 
     fn start_tls(

@@ -7,12 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::call::Call;
+use crate::environment::{self, Variable};
 use crate::failure::{Failure, Phase};
+use crate::retry_after;
 use crate::secret::Secret;
 use crate::settings::{Proxy, Settings};
-use crate::url::{BaseUrl, Host, ProxyKind, ProxyUrl};
+use crate::url::{Host, ProxyKind, ProxyUrl};
 use crate::wire::connection::{Connection, Received, lost};
-use crate::wire::environment::{self, Variable};
 
 /// The proxy for these settings. Reads the environment where none was set; loopback and plain http never go through
 /// what that says.
@@ -21,23 +22,24 @@ pub fn choose(settings: &Settings) -> Result<Option<ProxyUrl>, Failure> {
         Proxy::None => Ok(None),
         Proxy::Set(proxy) => Ok(Some(proxy.clone())),
         Proxy::FromEnvironment if !settings.base.https || settings.base.host.is_loopback() => Ok(None),
-        Proxy::FromEnvironment => from_environment(&settings.base),
+        Proxy::FromEnvironment => from_environment(settings),
     }
 }
 
-fn from_environment(base: &BaseUrl) -> Result<Option<ProxyUrl>, Failure> {
-    let Some(Variable { name, value }) =
-        environment::first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
-    else {
+fn from_environment(settings: &Settings) -> Result<Option<ProxyUrl>, Failure> {
+    let Some(Variable { name, value }) = settings.environment.first(environment::PROXY) else {
         return Ok(None);
     };
-    let exceptions = environment::first(&["no_proxy", "NO_PROXY"]);
-    if exceptions.is_some_and(|exceptions| is_excepted(&base.host, &exceptions.value.to_string_lossy())) {
+    let exceptions = settings.environment.first(environment::NO_PROXY);
+    let host = &settings.base.host;
+    if exceptions.is_some_and(|exceptions| is_excepted(host, &exceptions.value.to_string_lossy())) {
         return Ok(None);
     }
     let unusable = |why: String| Failure::Proxy {
         why: format!("The environment variable {name} can't be used: {why}").into(),
         status: 0,
+        retry_after: None,
+        retryable: false,
     };
     let value = value.to_str().ok_or_else(|| unusable("it is not valid UTF-8".to_owned()))?;
     match ProxyUrl::parse("its value", value) {
@@ -106,12 +108,13 @@ pub fn tunnel(
     call: &Call,
     connection: &mut Connection,
     proxy: &ProxyUrl,
+    user_agent: &str,
     target: Target,
     port: u16,
 ) -> Result<(), Failure> {
     call.enter(Phase::Proxy);
     match proxy.kind {
-        ProxyKind::Http => connect(call, connection, proxy, target, port),
+        ProxyKind::Http => connect(call, connection, proxy, user_agent, target, port),
         ProxyKind::Socks5 | ProxyKind::Socks5h => socks5(call, connection, proxy, target, port),
     }
 }
@@ -121,13 +124,29 @@ const MOST_FIELDS: usize = 100;
 const MOST_INTERIM: usize = 16;
 
 fn refused(proxy: &ProxyUrl, why: impl std::fmt::Display, status: u16) -> Failure {
-    Failure::Proxy { why: format!("The proxy {proxy} {why}").into(), status }
+    Failure::Proxy {
+        why: format!("The proxy {proxy} {why}").into(),
+        status,
+        retry_after: None,
+        retryable: false,
+    }
+}
+
+/// The failure of a tunnel that the same proxy may make later.
+fn unreachable_now(refused: Failure, delay: Option<i64>) -> Failure {
+    match refused {
+        Failure::Proxy { why, status, .. } => {
+            Failure::Proxy { why, status, retry_after: delay, retryable: true }
+        }
+        other => other,
+    }
 }
 
 fn connect(
     call: &Call,
     connection: &mut Connection,
     proxy: &ProxyUrl,
+    user_agent: &str,
     target: Target,
     port: u16,
 ) -> Result<(), Failure> {
@@ -136,7 +155,9 @@ fn connect(
         Target::Address(address) => SocketAddr::new(address, port).to_string(),
     };
     let mut request = Secret::with_capacity(1024);
-    request.extend(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").as_bytes());
+    // Some company proxies refuse a request without a User-Agent.
+    let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: {user_agent}\r\n");
+    request.extend(head.as_bytes());
     if let Some((user, password)) = &proxy.credentials {
         let mut pair = user.clone();
         pair.push(b':');
@@ -150,7 +171,7 @@ fn connect(
     connection.say(call, &request)?;
 
     let mut interim = 0;
-    let (status, length) = loop {
+    let (status, length, delay) = loop {
         let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let mut head = httparse::Response::new(&mut fields);
         match head.parse(connection.input()) {
@@ -160,7 +181,15 @@ fn connect(
                     connection.consume(length);
                     continue;
                 }
-                status => break (status, length),
+                status => {
+                    let field = |name: &str| {
+                        let found = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+                        found.map(|field| field.value)
+                    };
+                    let delay =
+                        field("retry-after").and_then(|delay| retry_after::seconds(delay, field("date")));
+                    break (status, length, delay);
+                }
             },
             Ok(httparse::Status::Partial) if connection.input().len() <= MOST_HEAD_BYTES => {}
             _ => return Err(refused(proxy, "gave an answer that is no HTTP", 0)),
@@ -173,7 +202,11 @@ fn connect(
             (407, Some(_)) => ": it does not take this user name and password",
             _ => "",
         };
-        return Err(refused(proxy, format!("refused the tunnel with status {status}{hint}"), status));
+        let refused = refused(proxy, format!("refused the tunnel with status {status}{hint}"), status);
+        return Err(match status {
+            429 | 500 | 502 | 503 | 504 => unreachable_now(refused, delay),
+            _ => refused,
+        });
     }
     connection.consume(length);
     if !connection.input().is_empty() {
@@ -257,7 +290,8 @@ fn socks5(
             8 => "it does not know the kind of address",
             _ => "an unknown reason",
         };
-        return Err(refused(proxy, format!("refused the tunnel: {why} (reply {reply})"), 0));
+        let refused = refused(proxy, format!("refused the tunnel: {why} (reply {reply})"), 0);
+        return Err(if matches!(reply, 1 | 3..=6) { unreachable_now(refused, None) } else { refused });
     }
     // The address that it bound: of no use here.
     let length = match kind {
@@ -296,6 +330,7 @@ fn listen(call: &Call, connection: &mut Connection) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::url::BaseUrl;
 
     #[test]
     fn exceptions_are_read_as_curl_reads_them() {

@@ -1,10 +1,9 @@
 //! DNS that obeys deadline and cancellation: the system's resolver runs on helper threads, which hold no secret and
 //! are left behind when they hang. One lookup serves all who wait for the same name.
 
-use std::cell::UnsafeCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -200,59 +199,9 @@ fn ask_system(name: &str) -> Result<Vec<IpAddr>, Unresolved> {
     }
 }
 
-/// The addresses that the last lookup gave, for when the next one fails or stalls.
-///
-/// Two slots, of which the current one is never written to: a child of `fork` may read it whatever the parent's
-/// threads were doing, since nothing is written in the child.
-#[derive(Default)]
-pub struct LastGood {
-    slots: [UnsafeCell<Vec<IpAddr>>; 2],
-    current: AtomicUsize,
-    writing: Mutex<()>,
-}
-
-// SAFETY: in the process that owns it, slots are read and written with `writing` held.
-unsafe impl Sync for LastGood {}
-
-impl LastGood {
-    pub fn get(&self) -> Vec<IpAddr> {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.current()
-    }
-
-    /// What a parent's thread had kept, read in a child.
-    pub fn of_parent(&self) -> LastGood {
-        LastGood { slots: [UnsafeCell::new(self.current()), UnsafeCell::default()], ..LastGood::default() }
-    }
-
-    pub fn keep(&self, addresses: &[IpAddr]) {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let spare = 1 - self.current.load(Ordering::Acquire);
-        // SAFETY: `writing` is held, and this is not the current slot.
-        unsafe { *self.slots[spare].get() = addresses.to_vec() };
-        self.current.store(spare, Ordering::Release);
-    }
-
-    fn current(&self) -> Vec<IpAddr> {
-        // SAFETY: `writing` is held, or this process writes nothing here (a child, of what was its parent's).
-        unsafe { (*self.slots[self.current.load(Ordering::Acquire)].get()).clone() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_was_kept_last_is_what_a_child_reads() {
-        let kept = LastGood::default();
-        assert!(kept.get().is_empty());
-        for last in 1..5 {
-            kept.keep(&[IpAddr::from([127, 0, 0, last])]);
-            assert_eq!(kept.get(), [IpAddr::from([127, 0, 0, last])]);
-            assert_eq!(kept.of_parent().get(), kept.get());
-        }
-    }
 
     #[test]
     fn a_lookup_is_shared_until_a_helper_has_worked_on_it_for_long() {

@@ -16,10 +16,11 @@ use ureq::{Agent, Body, http};
 
 use crate::call::Call;
 use crate::failure::Failure;
+use crate::retry_after;
 use crate::secret::Secret;
 use crate::wire::connection::{Connection, Received, lost};
 use crate::wire::exchange::{self, BROKEN_FRAMING, MOST_HEAD_BYTES};
-use crate::wire::{Answer, Broken, RetryAfter};
+use crate::wire::{Answer, Broken};
 
 /// Reads the answer whose first bytes lie in the input of `connection`, of its body at most `limit` bytes. There is at
 /// least one: so it is no stale connection, however it ends.
@@ -54,7 +55,7 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
 
     let status = response.status().as_u16();
     let field = |name| response.headers().get(name).map(http::HeaderValue::as_bytes);
-    let retry_after = RetryAfter::new(field("retry-after"), field("date"));
+    let retry_after = field("retry-after").and_then(|delay| retry_after::seconds(delay, field("date")));
     // Whoever cuts a connection can end a body that has no other end.
     let endless = field("content-length").is_none() && field("transfer-encoding").is_none();
     let codings = response.headers().get_all("transfer-encoding");

@@ -21,9 +21,9 @@ use rustls::{
 
 use crate::ca_file::{CaFile, Unusable};
 use crate::call::{Call, Level};
+use crate::environment::{self, Variable};
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::wire::environment::{self, Variable};
 
 /// Where systems keep all their roots in one file; the first that is there is taken.
 const BUNDLES: &[&str] = &[
@@ -58,8 +58,8 @@ impl Trust {
         if let Some(file) = &settings.ca_file {
             return Ok(Trust::File(Arc::clone(file)));
         }
-        let file = environment::first(&["SSL_CERT_FILE"]);
-        let directories = environment::first(&["SSL_CERT_DIR"]);
+        let file = settings.environment.first(environment::CERT_FILE);
+        let directories = settings.environment.first(environment::CERT_DIR);
         if file.is_none() && directories.is_none() {
             return Ok(Trust::System);
         }

@@ -160,6 +160,28 @@ static void user_agents(cd_options *o) {
     free(too_long);
 }
 
+static void environments(cd_options *o) {
+    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+                                        "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"};
+    char *longest = letters(65536), *too_long = letters(65537);
+    size_t i;
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        EXPECT(CD_OK, cd_options_set_environment(o, names[i], "\xff", &error));
+        EXPECT(CD_OK, cd_options_set_environment(o, names[i], longest, &error));
+        EXPECT(CD_OK, cd_options_set_environment(o, names[i], "", &error));
+        EXPECT(CD_OK, cd_options_set_environment(o, names[i], NULL, &error));
+        EXPECT(CD_ERR_OUT_OF_RANGE, cd_options_set_environment(o, names[i], too_long, &error));
+    }
+    EXPECT(CD_ERR_OUT_OF_RANGE, cd_options_set_environment(o, "PATH", "x", &error));
+    EXPECT(CD_ERR_OUT_OF_RANGE, cd_options_set_environment(o, "http_proxy", "x", &error));
+    EXPECT(CD_ERR_OUT_OF_RANGE, cd_options_set_environment(o, too_long, "x", &error));
+    EXPECT(CD_ERR_INVALID_UTF8, cd_options_set_environment(o, "\xff", "x", &error));
+    EXPECT(CD_ERR_EMPTY_ARGUMENT, cd_options_set_environment(o, "", "x", &error));
+    EXPECT(CD_ERR_NULL_ARGUMENT, cd_options_set_environment(o, NULL, "x", &error));
+    free(longest);
+    free(too_long);
+}
+
 static void never_called(void *user_data, int32_t level, const char *message) {
     (void)user_data, (void)level, (void)message;
     FAIL("a logger that no login has");
@@ -189,6 +211,7 @@ static void nulls(void) {
     EXPECT(CD_ERR_NULL_ARGUMENT, cd_options_set_user_agent(NULL, "a", &error));
     EXPECT(CD_ERR_NULL_ARGUMENT, cd_options_set_max_response_bytes(NULL, 1024, &error));
     EXPECT(CD_ERR_NULL_ARGUMENT, cd_options_set_logger(NULL, NULL, NULL, 1, &error));
+    EXPECT(CD_ERR_NULL_ARGUMENT, cd_options_set_environment(NULL, "NO_PROXY", NULL, &error));
     CHECK_CODE(CD_ERR_NULL_ARGUMENT, cd_options_set_timeout_ms(NULL, 1, NULL));
 
     EXPECT(CD_ERR_NULL_ARGUMENT, cd_authenticate("ada", "pw", NULL, NULL, &error));
@@ -212,6 +235,7 @@ static void nulls(void) {
     CHECK_TEXT(NULL, cd_error_server_message(NULL));
     CHECK(cd_error_retry_after_seconds(NULL) == -1);
     CHECK(cd_error_attempts(NULL) == 0);
+    CHECK(cd_error_is_retryable(NULL) == 0);
     cd_error_free(NULL);
     cd_options_free(NULL);
     cd_cancel_trigger(NULL);
@@ -260,6 +284,7 @@ static void logins(void) {
     EXPECT(CD_ERR_OPTIONS_IN_USE, cd_options_set_user_agent(o, "a", &error));
     EXPECT(CD_ERR_OPTIONS_IN_USE, cd_options_set_max_response_bytes(o, 1024, &error));
     EXPECT(CD_ERR_OPTIONS_IN_USE, cd_options_set_logger(o, NULL, NULL, 1, &error));
+    EXPECT(CD_ERR_OPTIONS_IN_USE, cd_options_set_environment(o, "NO_PROXY", NULL, &error));
     free(too_long);
     cd_options_free(o);
 }
@@ -282,6 +307,7 @@ int main(void) {
     ca_files(o);
     numbers(o);
     user_agents(o);
+    environments(o);
     loggers(o);
     cd_options_free(o);
     proxies();

@@ -17,10 +17,10 @@ use couchdrop::ffi::auth::{cd_authenticate_with, cd_connect};
 use couchdrop::ffi::cancel::{
     cd_cancel, cd_cancel_free, cd_cancel_is_triggered, cd_cancel_new, cd_cancel_set_check, cd_cancel_trigger,
 };
-use couchdrop::ffi::code::cd_code_message;
+use couchdrop::ffi::code::{cd_code_is_retryable, cd_code_message};
 use couchdrop::ffi::error::{
-    cd_error, cd_error_attempts, cd_error_code, cd_error_free, cd_error_http_status, cd_error_message,
-    cd_error_retry_after_seconds, cd_error_server_message,
+    cd_error, cd_error_attempts, cd_error_code, cd_error_free, cd_error_http_status, cd_error_is_retryable,
+    cd_error_message, cd_error_retry_after_seconds, cd_error_server_message,
 };
 use couchdrop::ffi::options::*;
 use couchdrop::ffi::token::{cd_token, cd_token_free, cd_token_len, cd_token_str};
@@ -58,6 +58,7 @@ pub struct Error {
     pub server_message: Option<String>,
     pub retry_after: i64,
     pub attempts: u32,
+    pub retryable: bool,
 }
 
 impl Error {
@@ -74,6 +75,7 @@ impl Error {
                 server_message: text(cd_error_server_message(error)),
                 retry_after: cd_error_retry_after_seconds(error),
                 attempts: cd_error_attempts(error),
+                retryable: cd_error_is_retryable(error) == 1,
             }
         }
     }
@@ -98,6 +100,9 @@ pub fn call(function: impl FnOnce(*mut *mut cd_error) -> cd_code) -> Result<(), 
     assert!(message.ends_with('.') && message.len() > 10, "no sentence: {message}");
     assert!(!message.chars().any(char::is_control), "control characters: {message:?}");
     assert!(unsafe { text(cd_code_message(code as i32)) }.is_some_and(|sentence| sentence.ends_with('.')));
+    if code != cd_code::CD_ERR_PROXY {
+        assert_eq!(error.retryable, cd_code_is_retryable(code as i32) == 1, "{error:?}");
+    }
     if (2000..3000).contains(&(code as i32)) {
         assert_eq!((error.attempts, error.http_status), (0, 0), "something was sent: {error:?}");
     }
@@ -202,6 +207,12 @@ impl Options {
 
     pub fn set_user_agent(&self, product: &str) -> Set<'_> {
         self.set_string(cd_options_set_user_agent, product)
+    }
+
+    pub fn set_environment(&self, name: &str, value: Option<&str>) -> Set<'_> {
+        let (name, value) = (c(name), value.map(c));
+        let value = value.as_ref().map_or(ptr::null(), |value| value.as_ptr());
+        self.set(|options, error| unsafe { cd_options_set_environment(options, name.as_ptr(), value, error) })
     }
 
     pub fn set_body_format(&self, format: i32) -> Set<'_> {

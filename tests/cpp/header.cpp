@@ -32,6 +32,7 @@ FUNCTION(cd_error_http_status, std::int32_t(const cd_error *));
 FUNCTION(cd_error_server_message, const char *(const cd_error *));
 FUNCTION(cd_error_retry_after_seconds, std::int64_t(const cd_error *));
 FUNCTION(cd_error_attempts, std::uint32_t(const cd_error *));
+FUNCTION(cd_error_is_retryable, std::int32_t(const cd_error *));
 FUNCTION(cd_error_free, void(cd_error *));
 
 FUNCTION(cd_code_name, const char *(std::int32_t));
@@ -52,6 +53,8 @@ FUNCTION(cd_options_set_user_agent, cd_code(cd_options *, const char *, cd_error
 FUNCTION(cd_options_set_max_response_bytes, cd_code(cd_options *, std::size_t, cd_error **));
 FUNCTION(cd_options_set_logger,
          cd_code(cd_options *, cd_log_fn, void *, std::int32_t, cd_error **));
+FUNCTION(cd_options_set_environment,
+         cd_code(cd_options *, const char *, const char *, cd_error **));
 FUNCTION(cd_options_free, void(cd_options *));
 
 FUNCTION(cd_cancel_new, cd_cancel *());

@@ -12,8 +12,8 @@ use couchdrop::failure::cd_code;
 use couchdrop::ffi::auth::{cd_authenticate_with, cd_connect};
 use couchdrop::ffi::cancel::cd_cancel;
 use couchdrop::ffi::error::{
-    cd_error, cd_error_attempts, cd_error_code, cd_error_free, cd_error_http_status, cd_error_message,
-    cd_error_retry_after_seconds, cd_error_server_message,
+    cd_error, cd_error_attempts, cd_error_code, cd_error_free, cd_error_http_status, cd_error_is_retryable,
+    cd_error_message, cd_error_retry_after_seconds, cd_error_server_message,
 };
 use couchdrop::ffi::options::*;
 use couchdrop::ffi::token::{cd_token, cd_token_free, cd_token_len, cd_token_str};
@@ -35,6 +35,7 @@ pub struct Outcome {
     pub server_message: Option<String>,
     pub retry_after: i64,
     pub attempts: u32,
+    pub retryable: bool,
     pub elapsed: Duration,
 }
 
@@ -254,6 +255,7 @@ fn outcome(code: cd_code, error: *mut cd_error) -> Outcome {
             server_message: text(cd_error_server_message(error)),
             retry_after: cd_error_retry_after_seconds(error),
             attempts: cd_error_attempts(error),
+            retryable: cd_error_is_retryable(error) == 1,
             elapsed: Duration::ZERO,
         };
         assert_eq!(code == cd_code::CD_OK, outcome.message.is_empty(), "every failure has a sentence");
