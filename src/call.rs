@@ -118,8 +118,12 @@ impl Call {
         chance: &'static dyn Chance,
     ) -> Call {
         let started = clock.now();
+        let process = process::id();
+        if let Some(cancel) = &cancel {
+            cancel.forget_closed_descriptor(process);
+        }
         Call {
-            process: process::id(),
+            process,
             started,
             deadline: started + timeout,
             cancel,

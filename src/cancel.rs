@@ -12,12 +12,6 @@ use crate::wake::Wake;
 /// A question asked on the calling thread while a call waits; not 0 = stop.
 pub type CheckFn = unsafe extern "C" fn(user_data: *mut c_void) -> i32;
 
-#[derive(Clone, Copy)]
-struct Check {
-    ask: CheckFn,
-    user_data: *mut c_void,
-}
-
 /// Lets any thread, or a signal handler, stop the calls that carry it.
 ///
 /// What wakes a waiting call is made by the first call that waits, and anew in a child of `fork`: what a parent
@@ -26,7 +20,9 @@ struct Check {
 pub struct Cancel {
     triggered: AtomicBool,
     wake: AtomicPtr<WakeOf>,
-    check: Option<Check>,
+    /// A [`CheckFn`], or NULL. Atomic, since a trigger may run beside the setter.
+    check: AtomicPtr<()>,
+    check_data: AtomicPtr<c_void>,
 }
 
 /// What wakes the calls of one process.
@@ -40,8 +36,10 @@ unsafe impl Send for Cancel {}
 unsafe impl Sync for Cancel {}
 
 impl Cancel {
-    pub fn set_check(&mut self, ask: Option<CheckFn>, user_data: *mut c_void) {
-        self.check = ask.map(|ask| Check { ask, user_data });
+    /// Called before the first call that uses this.
+    pub fn set_check(&self, ask: Option<CheckFn>, user_data: *mut c_void) {
+        self.check_data.store(user_data, Ordering::Release);
+        self.check.store(ask.map_or(std::ptr::null_mut(), |ask| ask as *mut ()), Ordering::Release);
     }
 
     /// Async-signal-safe; keeps errno.
@@ -60,16 +58,30 @@ impl Cancel {
     }
 
     pub fn has_check(&self) -> bool {
-        self.check.is_some()
+        !self.check.load(Ordering::Acquire).is_null()
     }
 
     /// Asks the host, on this thread, whether to stop.
     pub fn check_says_stop(&self) -> bool {
-        self.check.is_some_and(|check| {
-            registers::wipe();
-            // SAFETY: the caller of cd_cancel_set_check promised that both can be used during each call.
-            unsafe { (check.ask)(check.user_data) != 0 }
-        })
+        let check = self.check.load(Ordering::Acquire);
+        if check.is_null() {
+            return false;
+        }
+        let user_data = self.check_data.load(Ordering::Acquire);
+        registers::wipe();
+        // SAFETY: stored by `set_check` as this type of function; the caller of cd_cancel_set_check promised that both
+        // can be used during each call.
+        unsafe { std::mem::transmute::<*mut (), CheckFn>(check)(user_data) != 0 }
+    }
+
+    /// Lets go of a descriptor that the host has closed since the last call: the next wait makes another one.
+    pub fn forget_closed_descriptor(&self, process: ProcessId) {
+        let found = self.wake.load(Ordering::SeqCst);
+        if self.wake_of(process).is_some_and(|wake| !wake.is_intact()) {
+            // Never freed: a trigger on another thread may be looking at it.
+            let _ =
+                self.wake.compare_exchange(found, std::ptr::null_mut(), Ordering::SeqCst, Ordering::SeqCst);
+        }
     }
 
     fn wake_of(&self, process: ProcessId) -> Option<&Wake> {
@@ -86,7 +98,7 @@ impl Cancel {
             if let Some(wake) = self.wake_of(process) {
                 return Some(wake.descriptor());
             }
-            let made = Box::into_raw(Box::new(WakeOf { process, wake: Wake::new()? }));
+            let made = Box::into_raw(Box::new(WakeOf { process, wake: Wake::new().ok()? }));
             match self.wake.compare_exchange(found, made, Ordering::SeqCst, Ordering::SeqCst) {
                 // The parent's, where there was one, is left alone, descriptors and all: in a child that has closed
                 // everything their numbers may be somebody else's by now.

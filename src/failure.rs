@@ -1,6 +1,7 @@
 //! All that can go wrong, as one enum, and its only mapping to codes and sentences.
 
 use std::borrow::Cow;
+use std::collections::TryReserveError;
 use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
@@ -276,6 +277,12 @@ impl Failure {
             Failure::Internal(_) => CD_ERR_INTERNAL,
             Failure::Resources(_) => CD_ERR_RESOURCES,
         }
+    }
+}
+
+impl From<TryReserveError> for Failure {
+    fn from(_: TryReserveError) -> Failure {
+        Failure::Resources("The process has no memory left for this call".into())
     }
 }
 

@@ -2,6 +2,7 @@
 //! what dependencies leave behind goes too.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::Deref;
 
@@ -32,6 +33,13 @@ impl Secret {
     /// Growth leaves nothing behind: the allocator wipes the block that is given up.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
+    }
+
+    /// As [`Secret::extend`], for bytes of which a peer decides the number.
+    pub fn try_extend(&mut self, bytes: &[u8]) -> Result<(), TryReserveError> {
+        self.0.try_reserve(bytes.len())?;
+        self.extend(bytes);
+        Ok(())
     }
 
     pub fn push(&mut self, byte: u8) {

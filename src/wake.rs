@@ -1,59 +1,39 @@
-//! A descriptor that stays readable once it was signalled: an eventfd, or a pipe where there are none.
+//! A descriptor that stays readable once it was signalled: the read end of a pipe. An eventfd would be one descriptor
+//! less, but cannot be told from an eventfd of the host ([`Identity`]), and sandboxes deny it more often.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
-/// Wakes whoever polls its descriptor, now and for ever.
+use crate::identity::Identity;
+
+/// Wakes the calls that poll its descriptor, now and later.
 pub struct Wake {
     read: RawFd,
     write: RawFd,
+    /// Of both ends: a pipe has one inode.
+    identity: Option<Identity>,
 }
 
 impl Wake {
-    /// None where the process has no descriptor left.
-    pub fn new() -> Option<Wake> {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        return Wake::eventfd();
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        Wake::pipe()
+    pub fn new() -> io::Result<Wake> {
+        let [read, write] = pipe()?;
+        let (read, write) = (above_standard(read)?.into_raw_fd(), above_standard(write)?.into_raw_fd());
+        Ok(Wake { read, write, identity: Identity::of(read) })
     }
 
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn eventfd() -> Option<Wake> {
-        // SAFETY: takes no pointer.
-        let made = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if made < 0 {
-            return None;
-        }
-        // SAFETY: just made, and nobody else's.
-        let made = above_standard(unsafe { OwnedFd::from_raw_fd(made) }).ok()?.into_raw_fd();
-        Some(Wake { read: made, write: made })
-    }
-
-    #[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
-    fn pipe() -> Option<Wake> {
-        let mut ends = [0; 2];
-        // SAFETY: `ends` has room for two. Where there is no pipe2, a fork and exec between the calls may inherit
-        // the ends: nothing but a wake-up can be done with them.
-        unsafe {
-            if libc::pipe(ends.as_mut_ptr()) != 0 {
-                return None;
-            }
-            for end in ends {
-                libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC);
-                libc::fcntl(end, libc::F_SETFL, libc::O_NONBLOCK);
-            }
-        }
-        Some(Wake { read: ends[0], write: ends[1] })
-    }
-
-    /// What becomes readable.
+    /// The descriptor that becomes readable.
     pub fn descriptor(&self) -> RawFd {
         self.read
     }
 
-    /// Async-signal-safe; keeps errno. What is written is never read, so it fails only when the descriptor is
-    /// readable already.
+    /// True if neither end was closed by the host.
+    pub fn is_intact(&self) -> bool {
+        self.owns(self.read) && self.owns(self.write)
+    }
+
+    /// Async-signal-safe; keeps errno. Nothing reads the bytes, so a write fails only if the pipe is readable already.
+    ///
+    /// Looks at both ends: a write to a pipe whose read end is closed raises SIGPIPE.
     pub fn signal(&self) {
         let one = 1u64;
         let (from, length) = (&raw const one, size_of::<u64>());
@@ -61,26 +41,54 @@ impl Wake {
         unsafe {
             let errno = errno();
             let kept = *errno;
-            // A bare system call is no point of thread cancellation, as `write` is.
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            libc::syscall(libc::SYS_write, self.write, from, length);
-            #[cfg(not(any(target_os = "linux", target_os = "android")))]
-            libc::write(self.write, from.cast(), length);
+            if self.is_intact() {
+                // `write` is a point of thread cancellation, a bare system call is not.
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                libc::syscall(libc::SYS_write, self.write, from, length);
+                #[cfg(not(any(target_os = "linux", target_os = "android")))]
+                libc::write(self.write, from.cast(), length);
+            }
             *errno = kept;
         }
+    }
+
+    fn owns(&self, descriptor: RawFd) -> bool {
+        self.identity.is_some() && Identity::of(descriptor) == self.identity
     }
 }
 
 impl Drop for Wake {
     fn drop(&mut self) {
-        // SAFETY: made by this, and closed once.
-        unsafe {
-            libc::close(self.read);
-            if self.write != self.read {
-                libc::close(self.write);
+        for descriptor in [self.read, self.write] {
+            if self.owns(descriptor) {
+                // SAFETY: made by this, and closed once.
+                unsafe { libc::close(descriptor) };
             }
         }
     }
+}
+
+/// A pipe whose ends do not block and are closed on exec.
+fn pipe() -> io::Result<[OwnedFd; 2]> {
+    let mut ends = [0; 2];
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // SAFETY: `ends` has room for two.
+    let made = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) };
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    // SAFETY: `ends` has room for two. Between the calls a fork and exec may inherit the ends, which do no harm.
+    let made = unsafe {
+        let made = libc::pipe(ends.as_mut_ptr());
+        for end in ends {
+            libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC);
+            libc::fcntl(end, libc::F_SETFL, libc::O_NONBLOCK);
+        }
+        made
+    };
+    if made != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, and owned by nothing else.
+    Ok(unsafe { ends.map(|end| OwnedFd::from_raw_fd(end)) })
 }
 
 /// Never a number of standard input, output or error: a host that has closed those may read and write them all the same.
@@ -135,22 +143,57 @@ pub(crate) mod tests {
     fn what_wakes_never_takes_a_number_of_standard_input_or_output() {
         without_standard_descriptors(|| {
             let wake = std::mem::ManuallyDrop::new(Wake::new());
-            wake.as_ref().map_or(-1, Wake::descriptor)
+            wake.as_ref().map_or(-1, |wake| wake.read.min(wake.write))
         });
     }
 
     #[test]
-    fn a_signal_is_seen_for_ever_by_eventfd_and_pipe_alike() {
-        for wake in [Wake::new().unwrap(), Wake::pipe().unwrap()] {
-            assert!(!readable(wake.descriptor()));
-            // SAFETY: this thread's errno.
-            unsafe { *errno() = 77 };
-            for _ in 0..3 {
+    fn signal_stays_readable_and_keeps_errno() {
+        let wake = Wake::new().unwrap();
+        assert!(!readable(wake.descriptor()));
+        // SAFETY: this thread's errno.
+        unsafe { *errno() = 77 };
+        for _ in 0..3 {
+            wake.signal();
+            assert!(readable(wake.descriptor()));
+        }
+        // SAFETY: as above.
+        assert_eq!(unsafe { *errno() }, 77);
+    }
+
+    #[test]
+    fn reused_numbers_are_neither_written_to_nor_closed() {
+        let wake = Wake::new().unwrap();
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        // SAFETY: the host takes the place of both ends.
+        unsafe {
+            libc::dup2(ours.as_raw_fd(), wake.read);
+            libc::dup2(ours.as_raw_fd(), wake.write);
+        }
+        let descriptors = [wake.read, wake.write];
+        assert!(!wake.is_intact());
+        wake.signal();
+        drop(wake);
+        assert!(!readable(theirs.as_raw_fd()));
+        // SAFETY: still open, and closed here once.
+        assert!(descriptors.iter().all(|descriptor| unsafe { libc::close(*descriptor) } == 0));
+    }
+
+    #[test]
+    fn signal_without_a_read_end_raises_no_sigpipe() {
+        // SAFETY: the host closes the read end; Rust's test programs ignore SIGPIPE, so its default is set for a child.
+        unsafe {
+            let wake = Wake::new().unwrap();
+            let child = libc::fork();
+            if child == 0 {
+                libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+                libc::close(wake.read);
                 wake.signal();
-                assert!(readable(wake.descriptor()));
+                libc::_exit(0);
             }
-            // SAFETY: as above.
-            assert_eq!(unsafe { *errno() }, 77);
+            let mut status = -1;
+            libc::waitpid(child, &mut status, 0);
+            assert_eq!(status, 0);
         }
     }
 }

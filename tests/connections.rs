@@ -13,7 +13,7 @@ use std::thread;
 
 use couchdrop::failure::cd_code::*;
 use couchdrop::ffi::cancel::{cd_cancel_free, cd_cancel_new, cd_cancel_set_check};
-use hostile::Step::{Close, Cut, CutAfter, Early, Echo, Gate, NewKeys, Raw, Repeat, Request, Reset};
+use hostile::Step::{Close, Cut, CutAfter, Early, Echo, Gate, Late, NewKeys, Raw, Repeat, Request, Reset};
 use hostile::*;
 use rustls::version::{TLS12, TLS13};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -99,7 +99,7 @@ fn an_answer_that_is_not_strict_ends_its_connection() {
         GOOD.replace("Content-Length: 48", "Content-Length: 48\r\nContent-Length: 48"),
         GOOD.replace("Content-Length", "Connection: close\r\nContent-Length"),
         GOOD.replace("Content-Length", "Upgrade: h2c\r\nContent-Length"),
-        format!("HTTP/1.1 103 X\r\n\r\n{GOOD}"),
+        format!("HTTP/1.1 103 X\n\n{GOOD}"),
         format!("{GOOD}x"),
         format!("{GOOD}{GOOD}"),
     ] {
@@ -110,6 +110,49 @@ fn an_answer_that_is_not_strict_ends_its_connection() {
             server.wait(|seen| seen[0].over);
             client.login().expect(CD_OK);
             assert_eq!(requests(&server), [1, 1], "over {over}: {answer:?}");
+        });
+    }
+}
+
+#[test]
+fn connection_serves_one_account_only() {
+    over_both(vec![vec![Repeat(vec![Request, Echo])]], |server, over| {
+        let client = Client::new(&server.url());
+        client.connect().expect(CD_OK);
+        for _ in 0..3 {
+            for name in ["ada", "bob", "eve"] {
+                assert_eq!(client.login_as(name, PASSWORD).expect_token(), name);
+            }
+        }
+        // The connection that was made ahead serves the first account.
+        assert_eq!(requests(&server), [3, 3, 3], "over {over}");
+    });
+}
+
+#[test]
+fn late_response_shifts_no_token_to_another_account() {
+    // Each request is answered with the token of the one before.
+    over_both(vec![vec![Request, Echo, Repeat(vec![Late])]], |server, _| {
+        let client = Client::new(&server.url());
+        for name in ["ada", "ada", "bob", "bob", "ada", "eve", "bob"] {
+            assert_eq!(client.login_as(name, PASSWORD).expect_token(), name);
+        }
+    });
+}
+
+#[test]
+fn interim_responses_and_trailers_keep_the_connection() {
+    let body = r#"{"token":"0e2b6f14-5ad2-4c9e-b1f8-7a3c2d9e4f60"}"#;
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n30;a=b\r\n";
+    for answer in [
+        format!("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n{GOOD}"),
+        format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 X\r\n\r\n{GOOD}"),
+        format!("{chunked}{body}\r\n0\r\nServer-Timing: a\r\nX: y\r\n\r\n"),
+    ] {
+        over_both(vec![serve(&answer)], |server, over| {
+            let client = Client::new(&server.url());
+            (0..3).for_each(|_| _ = client.login().expect(CD_OK));
+            assert_eq!(requests(&server), [3], "over {over}: {answer:?}");
         });
     }
 }
@@ -171,8 +214,8 @@ fn threads_share_one_handle_and_each_gets_its_own_answer() {
             for thread in 0..THREADS {
                 let client = &client;
                 scope.spawn(move || {
-                    for login in 0..LOGINS {
-                        let name = format!("user-{thread}-{login}");
+                    let name = format!("user-{thread}");
+                    for _ in 0..LOGINS {
                         assert_eq!(client.login_as(&name, PASSWORD).expect_token(), name);
                     }
                 });

@@ -339,7 +339,7 @@ fn a_child_forked_by_a_check_leaves_the_login_to_the_parent() {
     }
     let server = StandIn::start();
     let service = service(&server, server.https_url(), |_| ());
-    let mut cancel = Cancel::default();
+    let cancel = Cancel::default();
     cancel.set_check(Some(fork_once), std::ptr::null_mut());
     let slow = Credentials { username: "slow@example.com", ..ADA };
     let call = Call::new(Duration::from_millis(300), Some(Arc::new(cancel)), None);

@@ -1,10 +1,10 @@
 //! The boundary itself: no panic and no thread cancellation gets through, strings come in checked, and
 //! out-parameters always hold something that may be freed.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::{CStr, c_char};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::failure::{Failure, Report, cd_code};
 use crate::ffi::error::cd_error;
@@ -14,11 +14,42 @@ use crate::settings::MOST_STRING_BYTES;
 thread_local! {
     /// How many exported functions this thread is inside of: a logger may call one from within another.
     static INSIDE: Cell<u32> = const { Cell::new(0) };
-    /// Where the last panic of this thread happened.
-    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Where the last panic of this thread happened. A thread-local with a destructor could not be used in an `atexit`
+    /// handler or at the end of a thread.
+    static PLACE: Cell<Option<Place>> = const { Cell::new(None) };
 }
 
-static HOOK_IS_SET: AtomicBool = AtomicBool::new(false);
+const _: () = assert!(!std::mem::needs_drop::<Place>());
+
+/// A line of the source, with the end of the file's path.
+#[derive(Clone, Copy)]
+struct Place {
+    path: [u8; 120],
+    length: usize,
+    line: u32,
+}
+
+impl Place {
+    fn of(location: &Location) -> Place {
+        let file = location.file().as_bytes();
+        let mut place = Place { path: [0; 120], length: file.len().min(120), line: location.line() };
+        let end = file.get(file.len() - place.length..).unwrap_or_default();
+        place.path.iter_mut().zip(end).for_each(|(to, from)| *to = *from);
+        place
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = self.path.get(..self.length).unwrap_or_default();
+        write!(f, "{}:{}", String::from_utf8_lossy(path), self.line)
+    }
+}
+
+const UNSET: u8 = 0;
+const SETTING: u8 = 1;
+const SET: u8 = 2;
+static HOOK: AtomicU8 = AtomicU8::new(UNSET);
 
 /// Runs the body of an exported function. A panic in it becomes `on_panic` of where it happened: never of what it
 /// said, which might quote a secret. It leaves no secret in registers.
@@ -31,7 +62,7 @@ pub fn guarded<T>(on_panic: impl FnOnce(Failure) -> T, body: impl FnOnce() -> T)
     let done = done.unwrap_or_else(|payload| {
         // Dropping what was thrown may throw again; that is then left alone, at worst a small leak.
         std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
-        let place = PLACE.take().unwrap_or_else(|| "at an unknown place".to_owned());
+        let place = PLACE.take().map_or_else(|| "at an unknown place".to_owned(), |place| place.to_string());
         on_panic(Failure::Panic(place.into()))
     });
     drop(uncancellable);
@@ -41,19 +72,32 @@ pub fn guarded<T>(on_panic: impl FnOnce(Failure) -> T, body: impl FnOnce() -> T)
 
 /// For threads inside the library the hook keeps the place and prints nothing; all others have the hook that was
 /// there before.
+#[inline]
 fn set_hook() {
-    if HOOK_IS_SET.load(Ordering::Relaxed) || HOOK_IS_SET.swap(true, Ordering::Relaxed) {
-        return;
+    if HOOK.load(Ordering::Acquire) != SET {
+        set_hook_once();
     }
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if INSIDE.get() == 0 {
-            return before(panic);
+}
+
+#[cold]
+fn set_hook_once() {
+    if HOOK.compare_exchange(UNSET, SETTING, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if INSIDE.get() == 0 {
+                return before(panic);
+            }
+            PLACE.set(panic.location().map(Place::of));
+        }));
+        HOOK.store(SET, Ordering::Release);
+    }
+    // Another thread is setting it. A child of fork lacks that thread, so the wait has an end.
+    for _ in 0..1000 {
+        if HOOK.load(Ordering::Acquire) == SET {
+            return;
         }
-        if let Some(place) = panic.location() {
-            PLACE.set(Some(format!("{}:{}", place.file(), place.line())));
-        }
-    }));
+        std::thread::yield_now();
+    }
 }
 
 /// Keeps `pthread_cancel` off this thread while it lives: a Rust frame can't be unwound by it.

@@ -78,11 +78,11 @@ pub unsafe extern "C" fn cd_cancel_set_check(
     guarded(
         |_| (),
         || {
-            // SAFETY: NULL or a handle that no call uses yet, by the caller's promise; where one does after all,
-            // get_mut finds the handle shared and nothing is changed.
-            let alone = unsafe { cancel.as_mut() }.and_then(|cancel| Arc::get_mut(&mut cancel.shared));
-            if let Some(alone) = alone {
-                alone.set_check(check, user_data);
+            // SAFETY: NULL or a handle that is not freed yet, by the caller's promise.
+            let cancel = unsafe { cancel.as_ref() };
+            // A call that uses the handle holds it too: nothing is changed then.
+            if let Some(cancel) = cancel.filter(|cancel| Arc::strong_count(&cancel.shared) == 1) {
+                cancel.shared.set_check(check, user_data);
             }
         },
     )

@@ -109,6 +109,7 @@ impl Service {
         let mut last = None;
         let wire = self.wire(call);
         let mut journey = Journey::default();
+        let account = wire.account(credentials.username);
         loop {
             if let Err(failure) = call.check() {
                 return Err(ended(failure, last));
@@ -118,7 +119,7 @@ impl Service {
             } else {
                 (&self.form_head, encode::form(credentials))
             };
-            let report = match wire.exchange(call, &mut journey, head, &body) {
+            let report = match wire.exchange(call, &mut journey, account, head, &body) {
                 Ok(answer) if answer.status == 200 => match answer::token(&answer.body) {
                     Ok(token) => {
                         if json && !self.prefers_json.load(Ordering::Relaxed) {
@@ -127,6 +128,7 @@ impl Service {
                         return Ok(token);
                     }
                     Err(failure) => {
+                        let failure = answer.truncated.unwrap_or(failure);
                         return Err(Report { http_status: 200, attempts: call.attempts(), ..failure.into() });
                     }
                 },

@@ -2,16 +2,16 @@
 //! failed or 200 ms have passed; the first connection wins.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::call::{Call, Level};
+use crate::errno::describe;
 use crate::failure::{Failure, Phase};
 use crate::wake;
-use crate::wire::connection::describe;
 use crate::wire::wait;
 
 /// RFC 8305 recommends 250 ms and allows 100 ms to 2 s; libcurl waits as long as this.
@@ -44,7 +44,7 @@ pub fn race(
                 }
                 Err(error) if out_of_resources(&error) && under_way.is_empty() => {
                     break Err(Failure::Resources(
-                        format!("The process can't open a socket: {error}").into(),
+                        format!("The process can't open a socket: {}", describe(&error)).into(),
                     ));
                 }
                 Err(error) => give_up(call, address, &error, &mut errors, failed),
@@ -109,7 +109,7 @@ fn give_up(
     errors: &mut Vec<String>,
     failed: &mut Failed,
 ) {
-    let what = format!("{}: {}", address.ip(), describe(error));
+    let what = format!("{}: {}", without_port(&address), describe(error));
     call.log(Level::Debug, || format!("no connection to {what}"));
     errors.push(what);
     failed.push(address);
@@ -170,9 +170,12 @@ fn out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-/// Addresses with the port that is meant.
-pub fn with_port(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
-    addresses.iter().map(|address| SocketAddr::new(*address, port)).collect()
+/// An address without its port, with the scope of a link-local one.
+pub fn without_port(address: &SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        other => other.ip().to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! One request out and one answer in, over one connection: the strict reader. What it does not take as it stands is
 //! read by ureq, and only a connection whose answer it took may serve another login.
 
+use std::collections::TryReserveError;
+
 use memchr::{memchr, memchr_iter};
 
 use crate::call::Call;
@@ -14,6 +16,9 @@ use crate::wire::{Answer, Broken, through_ureq};
 pub const MOST_HEAD_BYTES: usize = 64 << 10;
 pub const MOST_FIELDS: usize = 100;
 const MOST_INTERIM: u32 = 16;
+/// The longest line of a chunk's size, extensions included.
+const MAX_CHUNK_LINE: usize = 4 << 10;
+const MAX_TRAILER_BYTES: usize = 8 << 10;
 
 /// The head of a request up to the number of its Content-Length: prepared once.
 pub struct RequestHead(Vec<u8>);
@@ -51,17 +56,17 @@ pub fn exchange(
     // Where the peer has closed the connection, its answer may lie there all the same.
     let broken_pipe = match outcome {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(crate::wire::connection::describe(&error)),
+        Ok(Err(error)) => Some(crate::errno::describe(&error).into_owned()),
         Err(failure) => return Err(Broken::new(failure, sent)),
     };
     call.enter(Phase::Receive);
     let mut reader = Reader::default();
     loop {
         match reader.read(connection.input(), limit).map_err(Unreadable::into_broken)? {
-            Read::More => {}
+            Read::More => connection.consume(reader.take_done()),
             Read::Whole(answer) => {
                 connection.consume(reader.at);
-                let keep = broken_pipe.is_none() && reader.interim == 0 && connection.is_spent();
+                let keep = broken_pipe.is_none() && !reader.unclear_interim && connection.is_spent();
                 return Ok(Exchanged { answer, connection: keep.then_some(connection) });
             }
             Read::Cut(answer) => return Ok(Exchanged { answer, connection: None }),
@@ -79,15 +84,18 @@ pub fn exchange(
             Ok(Received::Closed) => {
                 lost(call, broken_pipe.unwrap_or_else(|| "the server closed it".to_owned()))
             }
+            Ok(Received::Truncated) => lost(call, broken_pipe.unwrap_or_else(|| NO_CLOSE_NOTIFY.to_owned())),
             Ok(Received::Broken(why)) => lost(call, broken_pipe.unwrap_or(why)),
             Err(failure) => failure,
         };
-        let before_answer = connection.has_nothing() && reader.interim == 0;
+        let before_answer = connection.has_nothing() && reader.interim == 0 && reader.head.is_none();
         let broken = Broken { before_answer, ..Broken::new(failure, sent) };
         let answer = reader.settle(connection.input(), broken)?;
         return Ok(Exchanged { answer, connection: None });
     }
 }
+
+pub const NO_CLOSE_NOTIFY: &str = "the server closed it without TLS's close_notify";
 
 /// Whether there are but interim answers, and what may become one.
 fn is_no_answer(input: &[u8]) -> bool {
@@ -103,6 +111,8 @@ struct Reader {
     /// Up to here the input was looked at.
     at: usize,
     interim: u32,
+    /// The framing of an interim answer left a doubt.
+    unclear_interim: bool,
     head: Option<Head>,
 }
 
@@ -147,20 +157,21 @@ impl Reader {
                 return Ok(match &mut head.framing {
                     Framing::Unclear => Read::Odd,
                     Framing::Length { from, length } => {
-                        let (from, until) = (*from, *from + *length);
+                        let (from, until) = (*from, from.saturating_add(*length));
                         match input.get(from..until) {
                             None => Read::More,
                             Some(_) if input.len() > until => Read::Odd,
-                            Some(body) => {
+                            Some(bytes) => {
                                 self.at = until;
-                                Read::Whole(head.answer(Secret::from(body)))
+                                let mut body = Secret::default();
+                                body.try_extend(bytes)?;
+                                Read::Whole(head.answer(body))
                             }
                         }
                     }
                     Framing::Chunked { state, body } => {
-                        match chunked(input, &mut self.at, state, body, limit) {
+                        match chunked(input, &mut self.at, state, body, limit)? {
                             Chunked::More => Read::More,
-                            Chunked::Odd => Read::Odd,
                             Chunked::Broken if head.status == 200 => return Err(Unreadable::Framing),
                             Chunked::TooLarge if head.status == 200 => {
                                 return Err(Unreadable::LargeBody { limit });
@@ -170,10 +181,17 @@ impl Reader {
                                 let body = std::mem::take(body);
                                 Read::Cut(head.cut_answer(body))
                             }
-                            Chunked::Whole if input.len() > self.at => Read::Odd,
+                            Chunked::LargeFraming if head.status == 200 => {
+                                return Err(Unreadable::LargeFraming);
+                            }
+                            Chunked::LargeFraming => {
+                                let body = std::mem::take(body);
+                                Read::Cut(head.answer(body))
+                            }
                             Chunked::Whole => {
                                 let body = std::mem::take(body);
-                                Read::Whole(head.answer(body))
+                                let answer = head.answer(body);
+                                if input.len() > self.at { Read::Cut(answer) } else { Read::Whole(answer) }
                             }
                         }
                     }
@@ -202,7 +220,8 @@ impl Reader {
             let head = input.get(self.start..end).unwrap_or_default();
             match parse(head, end, limit)? {
                 Parsed::Odd => return Ok(Read::Odd),
-                Parsed::Interim => {
+                Parsed::Interim { clear } => {
+                    self.unclear_interim |= !clear;
                     self.interim += 1;
                     if self.interim > MOST_INTERIM {
                         return Err(Unreadable::Interim);
@@ -218,15 +237,36 @@ impl Reader {
         }
     }
 
+    /// The number of bytes that are not needed any more, from the start of the input. A chunked body is decoded as it
+    /// comes, so that its framing is not held in memory.
+    fn take_done(&mut self) -> usize {
+        match &self.head {
+            Some(Head { framing: Framing::Chunked { .. }, .. }) => std::mem::take(&mut self.at),
+            _ => 0,
+        }
+    }
+
     /// What an answer that broke off is good for: a status other than 200 decides, whatever became of the body, unless
     /// it was this call's own deadline or cancel handle that ended it.
     fn settle(&mut self, input: &[u8], broken: Broken) -> Result<Answer, Broken> {
         let Some(head) = &mut self.head else { return Err(broken) };
+        // The last chunk came, and a part of the trailers: the body is whole (RFC 9112, 8).
+        if let Framing::Chunked { state: Chunk::End, body } = &mut head.framing {
+            if broken.cut_short() && !matches!(input, [] | [b'\r']) {
+                let body = std::mem::take(body);
+                return Ok(head.answer(body));
+            }
+        }
         if head.status == 200 || !broken.cut_short() {
             return Err(Broken { status: head.status, ..broken });
         }
         let body = match &mut head.framing {
-            Framing::Length { from, .. } => Secret::from(input.get(*from..).unwrap_or_default()),
+            Framing::Length { from, .. } => {
+                let mut body = Secret::default();
+                // What came of it tells only why: without memory for it the status alone is returned.
+                let _ = body.try_extend(input.get(*from..).unwrap_or_default());
+                body
+            }
             Framing::Chunked { body, .. } => std::mem::take(body),
             Framing::Unclear => Secret::default(),
         };
@@ -236,7 +276,13 @@ impl Reader {
 
 impl Head {
     fn answer(&mut self, body: Secret) -> Answer {
-        Answer { status: self.status, body, cut: false, retry_after: self.retry_after.take() }
+        Answer {
+            status: self.status,
+            body,
+            cut: false,
+            truncated: None,
+            retry_after: self.retry_after.take(),
+        }
     }
 
     fn cut_answer(&mut self, body: Secret) -> Answer {
@@ -254,6 +300,15 @@ enum Unreadable {
     },
     /// That of a success; where another status came, that decides.
     Framing,
+    /// As [`Unreadable::Framing`].
+    LargeFraming,
+    Memory(TryReserveError),
+}
+
+impl From<TryReserveError> for Unreadable {
+    fn from(full: TryReserveError) -> Unreadable {
+        Unreadable::Memory(full)
+    }
 }
 
 impl Unreadable {
@@ -270,11 +325,14 @@ impl Unreadable {
                 (Failure::TooLarge(format!("The answer is larger than {limit} bytes").into()), 200)
             }
             Unreadable::Framing => (Failure::Malformed(BROKEN_FRAMING.into()), 200),
+            Unreadable::LargeFraming => (Failure::TooLarge(LARGE_FRAMING.into()), 200),
+            Unreadable::Memory(full) => (full.into(), 0),
         };
         Broken { status, ..Broken::sent(failure) }
     }
 }
 
+pub const LARGE_FRAMING: &str = "The answer has too much around its body";
 pub const BROKEN_FRAMING: &str = "The answer has status 200, but the framing of its body is broken";
 
 /// The body of a success is larger than it may be.
@@ -304,7 +362,7 @@ fn end_of_head(input: &[u8], at: &mut usize) -> Option<usize> {
 
 enum Parsed {
     Head(Head),
-    Interim,
+    Interim { clear: bool },
     Odd,
 }
 
@@ -319,7 +377,7 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, Unreadable> {
         // A field that can't be read does not take the status away.
         _ => {
             return Ok(match status_of(head) {
-                Some(100 | 102..=199) => Parsed::Interim,
+                Some(100 | 102..=199) => Parsed::Interim { clear: false },
                 Some(status) => Parsed::Head(Head { status, framing: Framing::Unclear, retry_after: None }),
                 None => Parsed::Odd,
             });
@@ -328,7 +386,15 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, Unreadable> {
     let status = response.code.unwrap_or(0);
     match status {
         0..=99 => return Ok(Parsed::Odd), // no status at all
-        100 | 102..=199 => return Ok(Parsed::Interim),
+        100 | 102..=199 => {
+            let frames = |name: &str| {
+                same(name.as_bytes(), b"Content-Length") || same(name.as_bytes(), b"Transfer-Encoding")
+            };
+            let clear = response.version == Some(1)
+                && !has_bare_newline(head)
+                && !response.headers.iter().any(|field| frames(field.name));
+            return Ok(Parsed::Interim { clear });
+        }
         _ => {}
     }
     let mut unclear = response.version != Some(1)
@@ -401,48 +467,45 @@ enum Chunked {
     More,
     Whole,
     TooLarge,
-    /// A line that ends without a CR: nobody reads on behind it.
+    /// The line of a chunk's size, or the trailers.
+    LargeFraming,
+    /// Nothing behind it can be trusted.
     Broken,
-    Odd,
 }
 
-/// Takes what there is of a chunked body: plain sizes, no extensions, no trailers.
-fn chunked(input: &[u8], at: &mut usize, state: &mut Chunk, body: &mut Secret, limit: usize) -> Chunked {
+/// Decodes what there is of a chunked body (RFC 9112, 7.1). Extensions and trailers are skipped.
+fn chunked(
+    input: &[u8],
+    at: &mut usize,
+    state: &mut Chunk,
+    body: &mut Secret,
+    limit: usize,
+) -> Result<Chunked, TryReserveError> {
     loop {
         let rest = input.get(*at..).unwrap_or_default();
         match state {
             Chunk::Size => {
-                let mut size = 0;
-                let mut digits = 0;
-                for byte in rest {
-                    match (*byte as char).to_digit(16) {
-                        Some(digit) if digits < 7 => {
-                            size = size * 16 + digit as usize;
-                            digits += 1;
-                        }
-                        _ => break,
-                    }
+                let (length, size) = match chunk_size(rest) {
+                    ChunkSize::More => return Ok(Chunked::More),
+                    ChunkSize::TooLong => return Ok(Chunked::LargeFraming),
+                    ChunkSize::Broken => return Ok(Chunked::Broken),
+                    ChunkSize::Line { length, size } => (length, size),
+                };
+                let size = usize::try_from(size).unwrap_or(usize::MAX);
+                if body.len().saturating_add(size) > limit {
+                    return Ok(Chunked::TooLarge);
                 }
-                match rest.get(digits..).unwrap_or_default() {
-                    [] | [b'\r'] if digits > 0 || rest.is_empty() => return Chunked::More,
-                    [b'\r', b'\n', ..] if digits > 0 => {}
-                    [b'\n', ..] => return Chunked::Broken,
-                    _ => return Chunked::Odd,
-                }
-                if body.len() + size > limit {
-                    return Chunked::TooLarge;
-                }
-                *at += digits + 2;
+                *at += length;
                 *state = if size == 0 { Chunk::End } else { Chunk::Data { left: size } };
             }
             Chunk::Data { left } => {
                 if *left > 0 {
                     let part = rest.get(..*left).unwrap_or(rest);
-                    body.extend(part);
+                    body.try_extend(part)?;
                     *at += part.len();
                     *left -= part.len();
                     if *left > 0 {
-                        return Chunked::More;
+                        return Ok(Chunked::More);
                     }
                     continue;
                 }
@@ -451,20 +514,69 @@ fn chunked(input: &[u8], at: &mut usize, state: &mut Chunk, body: &mut Secret, l
                         *at += 2;
                         *state = Chunk::Size;
                     }
-                    [] | [b'\r'] => return Chunked::More,
-                    _ => return Chunked::Odd,
+                    [] | [b'\r'] => return Ok(Chunked::More),
+                    _ => return Ok(Chunked::Broken),
                 }
             }
-            Chunk::End => match rest {
-                [b'\r', b'\n', ..] => {
-                    *at += 2;
-                    return Chunked::Whole;
-                }
-                [] | [b'\r'] => return Chunked::More,
-                [b'\n', ..] => return Chunked::Broken,
-                _ => return Chunked::Odd,
-            },
+            Chunk::End => {
+                return Ok(match rest {
+                    [b'\r', b'\n', ..] => {
+                        *at += 2;
+                        Chunked::Whole
+                    }
+                    [] | [b'\r'] => Chunked::More,
+                    trailers => skip_trailers(trailers, at),
+                });
+            }
         }
+    }
+}
+
+enum ChunkSize {
+    More,
+    Line { length: usize, size: u64 },
+    TooLong,
+    Broken,
+}
+
+/// The size of a chunk, and the length of its line. Stricter than httparse, which takes a missing size for 0 and a line
+/// feed for a part of an extension.
+fn chunk_size(rest: &[u8]) -> ChunkSize {
+    let unended = match httparse::parse_chunk_size(rest) {
+        _ if rest.first().is_some_and(|first| !first.is_ascii_hexdigit()) => false,
+        Ok(httparse::Status::Complete((length, size))) => {
+            return match rest.get(..length) {
+                Some(line) if has_bare_newline(line) => ChunkSize::Broken,
+                _ if length > MAX_CHUNK_LINE => ChunkSize::TooLong,
+                _ => ChunkSize::Line { length, size },
+            };
+        }
+        Ok(httparse::Status::Partial) => !has_bare_newline(rest),
+        // More digits than it takes.
+        Err(_) => rest.iter().all(u8::is_ascii_hexdigit),
+    };
+    match unended {
+        true if rest.len() < MAX_CHUNK_LINE => ChunkSize::More,
+        true => ChunkSize::TooLong,
+        false => ChunkSize::Broken,
+    }
+}
+
+/// Trailers are held, and parsed from their start, until they are complete.
+fn skip_trailers(rest: &[u8], at: &mut usize) -> Chunked {
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    match httparse::parse_headers(rest, &mut fields) {
+        Ok(httparse::Status::Complete((length, _))) if length > MAX_TRAILER_BYTES => Chunked::LargeFraming,
+        Ok(httparse::Status::Complete((length, _))) => {
+            if has_bare_newline(rest.get(..length).unwrap_or_default()) {
+                return Chunked::Broken;
+            }
+            *at += length;
+            Chunked::Whole
+        }
+        Ok(httparse::Status::Partial) if rest.len() < MAX_TRAILER_BYTES => Chunked::More,
+        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => Chunked::LargeFraming,
+        Err(_) => Chunked::Broken,
     }
 }
 
@@ -494,9 +606,11 @@ mod tests {
 
     /// Reads `input` as it comes byte by byte; the body, or how it ended.
     fn read(input: &[u8]) -> Result<String, &'static str> {
-        let mut reader = Reader::default();
+        let (mut reader, mut from) = (Reader::default(), 0);
         for end in 0..=input.len() {
-            match reader.read(&input[..end], 1 << 10) {
+            // No more is held of a chunked body than a line, or a trailer.
+            from += reader.take_done();
+            match reader.read(&input[from..end], 1 << 10) {
                 Err(_) => return Err("too large"),
                 Ok(Read::Odd) => return Err("odd"),
                 Ok(Read::Whole(answer) | Read::Cut(answer)) if end == input.len() => {
@@ -546,25 +660,71 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx",
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nUpgrade: h2c\r\n\r\nx",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nx\r\n0\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00000001\r\nx\r\n0\r\n\r\n",
         ] {
             assert_eq!(read(odd), Err("odd"), "{}", String::from_utf8_lossy(odd));
         }
         for odd in [
             // What stands behind the body is seen when it comes with it.
             &b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy"[..],
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nx",
-            // A size of no digit.
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\n",
         ] {
             let read = Reader::default().read(odd, 1024);
             assert!(matches!(read, Ok(Read::Odd)), "{}", String::from_utf8_lossy(odd));
         }
+    }
+
+    #[test]
+    fn chunked_body_is_decoded_or_its_framing_is_broken() {
+        let head = |status: u16| format!("HTTP/1.1 {status} X\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let fields = |count: usize| format!("1\r\nx\r\n0\r\n{}\r\n", "X: y\r\n".repeat(count));
+        let trailer = |bytes: usize| format!("1\r\nx\r\n0\r\nX: {}\r\n\r\n", "y".repeat(bytes - 7));
+        let extension = |bytes: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "y".repeat(bytes - 4));
+        for good in [
+            "1\r\nx\r\n0\r\n\r\n".to_owned(),
+            "0000000000000001\r\nx\r\n0\r\n\r\n".to_owned(),
+            "1;a=b;c=\"d\"\r\nx\r\n0;e\r\n\r\n".to_owned(),
+            "1 ; a\r\nx\r\n0\r\n\r\n".to_owned(),
+            "1\r\nx\r\n0\r\nX: y\r\nZ:\r\n\r\n".to_owned(),
+            fields(MOST_FIELDS),
+            trailer(MAX_TRAILER_BYTES),
+            extension(MAX_CHUNK_LINE),
+        ] {
+            assert_eq!(read(format!("{}{good}", head(200)).as_bytes()).unwrap(), "200 x", "{good}");
+        }
+        for bad in [
+            "+1\r\nx\r\n0\r\n\r\n".to_owned(),
+            " 1\r\nx\r\n0\r\n\r\n".to_owned(),
+            "\r\nx\r\n0\r\n\r\n".to_owned(),
+            ";a\r\nx\r\n0\r\n\r\n".to_owned(),
+            "1\nx\r\n0\r\n\r\n".to_owned(),
+            "1;\n2\r\nx\r\n0\r\n\r\n".to_owned(),
+            "1 1\r\nx\r\n0\r\n\r\n".to_owned(),
+            "1\r\nxy\r\n0\r\n\r\n".to_owned(),
+            "1\r\nx\n0\r\n\r\n".to_owned(),
+            "1\r\nx\r\n0\r\n\n".to_owned(),
+            "1\r\nx\r\n0\r\nX: y\n\r\n".to_owned(),
+            "1\r\nx\r\n0\r\nX y\r\n\r\n".to_owned(),
+            "00000000000000001\r\nx\r\n0\r\n\r\n".to_owned(),
+            fields(MOST_FIELDS + 1),
+            trailer(MAX_TRAILER_BYTES + 1),
+            extension(MAX_CHUNK_LINE + 1),
+        ] {
+            assert!(matches!(read(format!("{}{bad}", head(200)).as_bytes()), Err("too large")), "{bad}");
+            // A status other than 200 decides, with what came of the body.
+            let refused = format!("{}{bad}", head(403));
+            let read = Reader::default().read(refused.as_bytes(), 1024);
+            assert!(matches!(read, Ok(Read::Cut(answer)) if answer.status == 403), "{bad}");
+        }
+        // Bytes behind the body cost the connection only.
+        let more = format!("{}1\r\nx\r\n0\r\n\r\nX", head(200));
+        assert!(
+            matches!(Reader::default().read(more.as_bytes(), 1024), Ok(Read::Cut(answer)) if answer.status == 200)
+        );
+    }
+
+    #[test]
+    fn largest_content_length_does_not_overflow() {
+        let head = format!("HTTP/1.1 413 X\r\nContent-Length: {}\r\n\r\n", u64::MAX);
+        assert!(!is_no_answer(head.as_bytes()));
     }
 
     #[test]

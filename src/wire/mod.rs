@@ -7,11 +7,13 @@ pub mod exchange;
 pub mod pool;
 pub mod proxy;
 pub mod resolve;
+pub mod socket;
 pub mod through_ureq;
 pub mod tls;
 pub mod wait;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +27,7 @@ use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::url::{BaseUrl, Host, ProxyKind, ProxyUrl};
-use connection::Connection;
+use connection::{Account, Connection};
 use exchange::{Exchanged, RequestHead};
 use pool::Pool;
 use resolve::Lookups;
@@ -37,6 +39,9 @@ pub struct Answer {
     pub body: Secret,
     /// There was, or may have been, more of the body.
     pub cut: bool,
+    /// A body that ends with its connection ended without TLS's close_notify: the failure, unless the body itself shows
+    /// that it is whole.
+    pub truncated: Option<Failure>,
     /// Seconds.
     pub retry_after: Option<i64>,
 }
@@ -116,7 +121,8 @@ pub struct Wire {
     pool: Pool,
     tls: Tls,
     /// The addresses that the last lookup gave, for a later one that fails or stalls.
-    last_good: Snapshot<Vec<IpAddr>>,
+    last_good: Snapshot<Vec<SocketAddr>>,
+    account_key: RandomState,
 }
 
 /// What one login has learned on its way, from attempt to attempt.
@@ -137,13 +143,19 @@ impl Wire {
             route: Arc::clone(route),
             pool: Pool::default(),
             tls: Tls::new(&route.trust),
+            account_key: RandomState::new(),
             last_good: parents.map(|parents| parents.last_good.of_parent()).unwrap_or_default(),
         }
     }
 
+    /// Tells the accounts of this handle apart, without keeping their names.
+    pub fn account(&self, username: &str) -> Account {
+        self.account_key.hash_one(username)
+    }
+
     /// Makes sure that the pool has a connection that is alive.
     pub fn connect(&self, call: &Call) -> Result<(), Broken> {
-        let connection = match self.pool.take(call) {
+        let connection = match self.pool.take(call, None) {
             Some(connection) => connection,
             None => {
                 let mut connection = self.open(call, &mut Journey::default()).map_err(Broken::unsent)?;
@@ -168,12 +180,13 @@ impl Wire {
         &self,
         call: &Call,
         journey: &mut Journey,
+        account: Account,
         head: &RequestHead,
         body: &[u8],
     ) -> Result<Answer, Broken> {
         loop {
-            let pooled = if journey.fresh_only { None } else { self.pool.take(call) };
-            let connection = match pooled {
+            let pooled = if journey.fresh_only { None } else { self.pool.take(call, Some(account)) };
+            let mut connection = match pooled {
                 Some(connection) => connection,
                 None => call
                     .limited(self.route.connect_timeout, || self.open_quiet(call, journey))
@@ -181,6 +194,7 @@ impl Wire {
             };
             let (reused, began) = (connection.reused, call.clock.now());
             call.check().map_err(Broken::unsent)?;
+            connection.account = Some(account);
             let why = match exchange::exchange(call, connection, head, body, self.route.max_response) {
                 Ok(Exchanged { answer, .. }) if reused && matches!(answer.status, 408 | 421) => {
                     format!("answered {}", answer.status)
@@ -265,18 +279,20 @@ impl Wire {
         journey: &mut Journey,
         prepare: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Box<Connection>, Failure> {
-        let addresses = connect::with_port(&self.addresses(call, host)?, port);
+        let mut addresses = self.addresses(call, host)?;
+        addresses.iter_mut().for_each(|address| address.set_port(port));
         let peer = format!("{host}:{port}");
         let (socket, address) = connect::race(call, &peer, &addresses, &mut journey.failed, prepare)?;
         Ok(Connection::new(socket, address))
     }
 
-    fn addresses(&self, call: &Call, host: &Host) -> Result<Vec<IpAddr>, Failure> {
+    /// The addresses of a host, with port 0.
+    fn addresses(&self, call: &Call, host: &Host) -> Result<Vec<SocketAddr>, Failure> {
         let name = match host {
-            Host::Address(address) => return Ok(vec![*address]),
+            Host::Address(address) => return Ok(vec![SocketAddr::new(*address, 0)]),
             // Never looked up: whatever a resolver says, it is this machine (RFC 6761, 6.3).
             Host::Name(name) if name == "localhost" => {
-                return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+                return Ok(vec![(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()]);
             }
             Host::Name(name) => name,
         };
@@ -316,7 +332,7 @@ impl Wire {
                 call.enter(Phase::Lookup);
                 let found = shared(call.process).lookups.resolve(call, name, None)?.unwrap_or_default();
                 match found.first() {
-                    Some(address) => proxy::Target::Address(*address),
+                    Some(address) => proxy::Target::Address(address.ip()),
                     None => return Err(Failure::Dns { host: name.clone(), why: "it has no address".into() }),
                 }
             }
@@ -372,8 +388,8 @@ fn loopback(host: &Host) -> IpAddr {
     }
 }
 
-fn listed(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(connect::without_port).collect::<Vec<_>>().join(", ")
 }
 
 fn since(call: &Call, started: std::time::Instant) -> u128 {

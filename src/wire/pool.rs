@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::call::{Call, Level};
-use crate::wire::connection::{Connection, Quiet};
+use crate::wire::connection::{Account, Connection, Quiet};
 
 const MOST_IDLE: usize = 64;
 const LONGEST_IDLE: Duration = Duration::from_secs(50);
@@ -21,22 +21,34 @@ pub struct Pool {
 type Idle = Vec<Box<Connection>>;
 
 impl Pool {
-    /// The newest connection that is still alive. Those found dead are dropped.
-    pub fn take(&self, call: &Call) -> Option<Box<Connection>> {
+    /// The newest connection that is still alive and has served no other account. Those found dead are dropped. None
+    /// as the account is that of `cd_connect`, for which any will do.
+    pub fn take(&self, call: &Call, account: Option<Account>) -> Option<Box<Connection>> {
+        let serves = |connection: &Connection| match (connection.account, account) {
+            (Some(served), Some(wanted)) => served == wanted,
+            _ => true,
+        };
         loop {
             // A lock of the parent's may be held for ever in a child that a logger has forked.
             if call.is_anothers() {
                 return None;
             }
-            let mut connection = self.lock().pop()?;
-            let young = is_young(uptime(), connection.idle_since, connection.born);
-            if young && connection.is_quiet() == Quiet::Yes {
+            let mut connection = {
+                let mut idle = self.lock();
+                let newest = idle.iter().rposition(|connection| serves(connection))?;
+                idle.remove(newest)
+            };
+            let why = if !is_young(uptime(), connection.idle_since, connection.born) {
+                "old"
+            } else if !connection.is_intact() {
+                "its descriptor was closed by the host"
+            } else if connection.is_quiet() != Quiet::Yes {
+                "dead"
+            } else {
                 connection.reused = true;
                 return Some(connection);
-            }
-            call.log(Level::Debug, || {
-                format!("dropped an idle connection: {}", if young { "dead" } else { "old" })
-            });
+            };
+            call.log(Level::Debug, || format!("dropped an idle connection: {why}"));
         }
     }
 

@@ -322,7 +322,7 @@ fn exactly<const COUNT: usize>(call: &Call, connection: &mut Connection) -> Resu
 fn listen(call: &Call, connection: &mut Connection) -> Result<(), Failure> {
     match connection.receive(call)? {
         Received::Data => Ok(()),
-        Received::Closed => Err(lost(call, "the proxy closed it")),
+        Received::Closed | Received::Truncated => Err(lost(call, "the proxy closed it")),
         Received::Broken(why) => Err(lost(call, why)),
     }
 }

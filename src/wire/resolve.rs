@@ -2,12 +2,17 @@
 //! are left behind when they hang. One lookup serves all who wait for the same name.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, ToSocketAddrs};
+use std::ffi::{CString, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::call::Call;
+use crate::errno;
 use crate::failure::Failure;
 use crate::wake::Wake;
 use crate::wire::wait;
@@ -38,7 +43,7 @@ struct Lookup {
     started: Instant,
     /// A helper has taken it from the queue.
     taken: AtomicBool,
-    result: OnceLock<Result<Vec<IpAddr>, Unresolved>>,
+    result: OnceLock<Result<Vec<SocketAddr>, Unresolved>>,
     /// Signalled when the result is there.
     done: Wake,
 }
@@ -58,7 +63,7 @@ impl Lookups {
         call: &Call,
         name: &str,
         patience: Option<Duration>,
-    ) -> Result<Option<Vec<IpAddr>>, Failure> {
+    ) -> Result<Option<Vec<SocketAddr>>, Failure> {
         let failed = |unresolved: Unresolved| match unresolved {
             Unresolved::Failed(why) => Failure::Dns { host: name.to_owned(), why: why.into() },
             Unresolved::Resources(why) => Failure::Resources(why.into()),
@@ -90,8 +95,9 @@ impl Lookups {
         if let Some(lookup) = state.under_way.get(name).filter(may_be_joined) {
             return Ok(Arc::clone(lookup));
         }
-        let done = Wake::new().ok_or_else(|| {
-            Unresolved::Resources("The process has no descriptor left for a lookup".to_owned())
+        let done = Wake::new().map_err(|error| {
+            let why = errno::describe(&error);
+            Unresolved::Resources(format!("The process can't make a descriptor for a lookup: {why}"))
         })?;
         let lookup = Arc::new(Lookup {
             name: name.to_owned(),
@@ -107,8 +113,9 @@ impl Lookups {
                 Err(_) if state.helpers > 0 => {} // one of those will come to it
                 Err(error) => {
                     state.queue.pop_back();
+                    let why = errno::describe(&error);
                     return Err(Unresolved::Resources(format!(
-                        "The process can't start a thread for a lookup: {error}"
+                        "The process can't start a thread for a lookup: {why}"
                     )));
                 }
             }
@@ -122,22 +129,65 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a thread that works off the queue. It blocks all signals: those are the host's.
-fn start_helper(state: Arc<Mutex<State>>) -> std::io::Result<()> {
-    let mut all = std::mem::MaybeUninit::uninit();
-    let mut before = std::mem::MaybeUninit::uninit();
-    // SAFETY: both sets are local, and `before` is read only after it was written to.
+/// Starts a detached thread that works off the queue. It blocks all signals: those are the host's.
+///
+/// By pthread_create, since std's spawn needs thread-local state of the calling thread, which is gone in an `atexit`
+/// handler and at the end of a thread.
+fn start_helper(state: Arc<Mutex<State>>) -> io::Result<()> {
+    let argument = Arc::into_raw(state).cast_mut().cast::<c_void>();
+    // SAFETY: all of it is local, and what is read was initialised by the call before. The new thread takes the full
+    // signal set from this one, and owns `argument` if it starts.
     unsafe {
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let mut attributes = MaybeUninit::uninit();
+        let mut failed = libc::pthread_attr_init(attributes.as_mut_ptr());
+        if failed == 0 {
+            let attributes = attributes.as_mut_ptr();
+            libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED);
+            libc::pthread_attr_setstacksize(attributes, helper_stack(attributes));
+            let mut thread = MaybeUninit::uninit();
+            failed = libc::pthread_create(thread.as_mut_ptr(), attributes, run_helper, argument);
+            libc::pthread_attr_destroy(attributes);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        if failed != 0 {
+            drop(Arc::from_raw(argument.cast::<Mutex<State>>()));
+            return Err(io::Error::from_raw_os_error(failed));
+        }
     }
-    let started = std::thread::Builder::new()
-        .name("couchdrop-dns".to_owned())
-        .stack_size(HELPER_STACK)
-        .spawn(move || help(&state));
-    // SAFETY: as above; a new thread has taken the full set from this one.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-    started.map(drop)
+    Ok(())
+}
+
+/// The stack of a helper. glibc takes the static thread-local storage of all modules out of it, which can be larger
+/// than the stack that a resolver needs.
+///
+/// # Safety
+/// `attributes` is initialised.
+unsafe fn helper_stack(attributes: *const libc::pthread_attr_t) -> usize {
+    type MinStack = unsafe extern "C" fn(*const libc::pthread_attr_t) -> libc::size_t;
+    // SAFETY: glibc's function of that name has this type; other C libraries have none, and count the storage
+    // themselves.
+    unsafe {
+        let found = libc::dlsym(libc::RTLD_DEFAULT, c"__pthread_get_minstack".as_ptr());
+        let taken =
+            if found.is_null() { 0 } else { std::mem::transmute::<*mut c_void, MinStack>(found)(attributes) };
+        (HELPER_STACK + taken).next_multiple_of(HELPER_STACK / 16) // a multiple of the page size
+    }
+}
+
+extern "C" fn run_helper(argument: *mut c_void) -> *mut c_void {
+    // SAFETY: `start_helper` made it from an Arc, and gave it to this thread alone.
+    let state = unsafe { Arc::from_raw(argument.cast::<Mutex<State>>()) };
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // SAFETY: this thread, and a string of less than 16 bytes.
+    unsafe {
+        libc::pthread_setname_np(libc::pthread_self(), c"couchdrop-dns".as_ptr());
+    }
+    // A panic must not unwind into the C library. It leaves a lookup without a result: its callers time out.
+    let _ = catch_unwind(AssertUnwindSafe(|| help(&state)));
+    std::ptr::null_mut()
 }
 
 fn help(state: &Mutex<State>) {
@@ -159,7 +209,7 @@ fn help(state: &Mutex<State>) {
             lookup.taken.store(true, Ordering::Relaxed);
             lookup
         };
-        let result = ask_system(&lookup.name);
+        let result = getaddrinfo(&lookup.name);
         {
             let mut state = lock(state);
             // A newer lookup of the same name may stand in the place of one that hung.
@@ -172,30 +222,67 @@ fn help(state: &Mutex<State>) {
     }
 }
 
-/// getaddrinfo, whose order (RFC 6724) is kept.
-fn ask_system(name: &str) -> Result<Vec<IpAddr>, Unresolved> {
-    match (name, 0).to_socket_addrs() {
-        Ok(found) => {
-            let mut addresses: Vec<IpAddr> = Vec::new();
-            for address in found.map(|address| address.ip()) {
-                if !addresses.contains(&address) {
-                    addresses.push(address);
-                }
+/// getaddrinfo, whose order (RFC 6724) is kept. The addresses have port 0, and link-local ones their scope.
+fn getaddrinfo(name: &str) -> Result<Vec<SocketAddr>, Unresolved> {
+    let resources = |why: &str| Unresolved::Resources(format!("The process can't look up a name: {why}"));
+    let name = CString::new(name).map_err(|_| Unresolved::Failed("it holds a NUL".to_owned()))?;
+    // SAFETY: zeros are a valid addrinfo.
+    let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
+    hints.ai_socktype = libc::SOCK_STREAM;
+    let mut first = std::ptr::null_mut();
+    // SAFETY: a string, hints and a place for the result, which live through the call.
+    let result = unsafe { libc::getaddrinfo(name.as_ptr(), std::ptr::null(), &hints, &mut first) };
+    let error = io::Error::last_os_error();
+    if result != 0 {
+        // A resolver that cannot open a socket or a file says that there is no such name.
+        if let Err(error) = Wake::new() {
+            return Err(resources(&errno::describe(&error)));
+        }
+        return Err(match result {
+            libc::EAI_MEMORY => resources("out of memory"),
+            libc::EAI_SYSTEM => Unresolved::Failed(errno::describe(&error).into_owned()),
+            other => Unresolved::Failed(errno::describe_lookup(other).into_owned()),
+        });
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let mut next = first;
+    // SAFETY: the list stays as it is until it is freed, once, behind the loop.
+    unsafe {
+        while let Some(entry) = next.as_ref() {
+            match address(entry) {
+                Some(found) if !addresses.contains(&found) => addresses.push(found),
+                _ => {}
             }
-            if addresses.is_empty() {
-                return Err(Unresolved::Failed("it has no address".to_owned()));
-            }
-            Ok(addresses)
+            next = entry.ai_next;
         }
-        // A resolver that can't open a socket or a file says that there is no such name.
-        Err(_) if Wake::new().is_none() => {
-            Err(Unresolved::Resources("The process has no descriptor left for a lookup".to_owned()))
+        if !first.is_null() {
+            libc::freeaddrinfo(first);
         }
-        Err(error) => {
-            let said = error.to_string();
-            let said = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);
-            Err(Unresolved::Failed(said.to_owned()))
+    }
+    if addresses.is_empty() { Err(Unresolved::Failed("it has no address".to_owned())) } else { Ok(addresses) }
+}
+
+/// The address of one entry; None for a family other than IPv4 and IPv6.
+///
+/// # Safety
+/// `entry` comes from getaddrinfo.
+unsafe fn address(entry: &libc::addrinfo) -> Option<SocketAddr> {
+    if entry.ai_addr.is_null() {
+        return None;
+    }
+    // SAFETY: the family tells the type; a copy is read, whatever the alignment.
+    match entry.ai_family {
+        libc::AF_INET => {
+            let found = unsafe { entry.ai_addr.cast::<libc::sockaddr_in>().read_unaligned() };
+            let ip = Ipv4Addr::from(u32::from_be(found.sin_addr.s_addr));
+            Some(SocketAddrV4::new(ip, 0).into())
         }
+        libc::AF_INET6 => {
+            let found = unsafe { entry.ai_addr.cast::<libc::sockaddr_in6>().read_unaligned() };
+            let ip = Ipv6Addr::from(found.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(ip, 0, 0, found.sin6_scope_id).into())
+        }
+        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! What stands on `ureq::unversioned` has no promise of stability, so everything that touches it is here.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,7 @@ use crate::failure::Failure;
 use crate::retry_after;
 use crate::secret::Secret;
 use crate::wire::connection::{Connection, Received, lost};
-use crate::wire::exchange::{self, BROKEN_FRAMING, MOST_HEAD_BYTES};
+use crate::wire::exchange::{self, BROKEN_FRAMING, LARGE_FRAMING, MOST_HEAD_BYTES, NO_CLOSE_NOTIFY};
 use crate::wire::{Answer, Broken};
 
 /// Reads the answer whose first bytes lie in the input of `connection`, of its body at most `limit` bytes. There is at
@@ -69,10 +70,11 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
     let mut body = Secret::default();
     let drained = match drain(response.body_mut(), limit, &mut body) {
         // Where a body ends with its connection, ureq takes any error for its end.
-        Ok(()) if failure.broke_off() => Err(Undrained::Failed),
+        Ok(()) if failure.is(End::BrokeOff) || failure.is(End::Truncated) => Err(Undrained::Failed),
         drained => drained,
     };
     let cut = drained.is_err() || endless;
+    let mut truncated = None;
     match drained {
         Ok(()) => {}
         Err(_) if status != 200 => match failure.take().map(Broken::sent) {
@@ -81,16 +83,19 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
             _ => {}
         },
         Err(Undrained::TooLarge) => return Err(exchange::too_large_a_body(limit)),
+        Err(Undrained::Memory(full)) => return Err(Broken { status, ..Broken::sent(full.into()) }),
+        Err(Undrained::Failed) if endless && failure.is(End::Truncated) => truncated = failure.take(),
         Err(Undrained::Failed) => {
             let failure = failure.take().unwrap_or_else(|| Failure::Malformed(BROKEN_FRAMING.into()));
             return Err(Broken { status, ..Broken::sent(failure) });
         }
     }
-    Ok(Answer { status, body, cut, retry_after })
+    Ok(Answer { status, body, cut, truncated, retry_after })
 }
 
 enum Undrained {
     TooLarge,
+    Memory(TryReserveError),
     Failed,
 }
 
@@ -101,7 +106,9 @@ fn drain(from: &mut Body, limit: usize, to: &mut Secret) -> Result<(), Undrained
         match reader.read(&mut part) {
             Ok(0) => break Ok(()),
             Ok(count) => {
-                to.extend(part.get(..count).unwrap_or_default());
+                if let Err(full) = to.try_extend(part.get(..count).unwrap_or_default()) {
+                    break Err(Undrained::Memory(full));
+                }
                 if to.len() > limit {
                     to.truncate(limit);
                     break Err(Undrained::TooLarge);
@@ -134,6 +141,8 @@ struct Ended(Arc<Mutex<Option<(End, Failure)>>>);
 enum End {
     /// By the peer, in good order: the end of a body that has no other.
     Closed,
+    /// By the peer, without TLS's close_notify.
+    Truncated,
     BrokeOff,
 }
 
@@ -142,8 +151,8 @@ impl Ended {
         *self.lock() = Some((end, failure));
     }
 
-    fn broke_off(&self) -> bool {
-        self.lock().as_ref().is_some_and(|(end, _)| *end == End::BrokeOff)
+    fn is(&self, end: End) -> bool {
+        self.lock().as_ref().is_some_and(|(found, _)| *found == end)
     }
 
     fn take(&self) -> Option<Failure> {
@@ -248,7 +257,7 @@ impl Transport for Handed {
         // ureq bounds the body that it gives, not what stands around it.
         let stuck = self.connection.input().len();
         if stuck > MOST_HEAD_BYTES && !self.progress || self.given > self.most {
-            return Err(self.broken(Failure::TooLarge("The answer has too much around its body".into())));
+            return Err(self.broken(Failure::TooLarge(LARGE_FRAMING.into())));
         }
         match self.connection.receive(&self.call) {
             Ok(Received::Data) => {
@@ -259,6 +268,7 @@ impl Transport for Handed {
                 self.failure.set(End::Closed, lost(&self.call, "the server closed it"));
                 Ok(false)
             }
+            Ok(Received::Truncated) => Err(self.ended(End::Truncated, lost(&self.call, NO_CLOSE_NOTIFY))),
             Ok(Received::Broken(why)) => Err(self.broken(lost(&self.call, why))),
             Err(failure) => Err(self.broken(failure)),
         }
@@ -271,7 +281,11 @@ impl Transport for Handed {
 
 impl Handed {
     fn broken(&self, failure: Failure) -> ureq::Error {
-        self.failure.set(End::BrokeOff, failure);
+        self.ended(End::BrokeOff, failure)
+    }
+
+    fn ended(&self, end: End, failure: Failure) -> ureq::Error {
+        self.failure.set(end, failure);
         ureq::Error::Io(io::ErrorKind::ConnectionAborted.into())
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use crate::call::Call;
+use crate::errno;
 use crate::failure::Failure;
 
 /// How long nobody looks at a flag, or asks a host's check.
@@ -73,13 +74,18 @@ pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<b
         if ready < 0 {
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {
-                return Err(Failure::Resources(format!("The process can't wait: {error}").into()));
+                let why = errno::describe(&error);
+                return Err(Failure::Resources(format!("The process can't wait: {why}").into()));
             }
             call.ask_host_soon();
-        } else if ready > 0
-            && polls.iter().take(polls.len() - usize::from(wake.is_some())).any(|poll| poll.revents != 0)
-        {
-            return Ok(true);
+        } else if let (1.., Some((slot, others))) = (ready, polls.split_last_mut()) {
+            if others.iter().any(|poll| poll.revents != 0) {
+                return Ok(true);
+            }
+            // Readable without a trigger: the host has closed it during this call. The flag is looked at instead.
+            if !call.cancel.as_deref().is_some_and(|cancel| cancel.is_triggered()) {
+                (wake, *slot) = (None, nothing());
+            }
         }
     }
 }

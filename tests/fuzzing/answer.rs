@@ -42,7 +42,7 @@ pub struct Read {
 pub struct Whole {
     pub status: u16,
     pub body: Vec<u8>,
-    pub retry_after: Option<(Vec<u8>, Option<Vec<u8>>)>,
+    pub retry_after: Option<i64>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Read {
             Ok(answer) => Ok(Whole {
                 status: answer.status,
                 body: answer.body.to_vec(),
-                retry_after: answer.retry_after.map(|header| (header.value, header.date)),
+                retry_after: answer.retry_after,
             }),
             Err(broken) => {
                 assert!(!broken.failure.to_string().contains(super::UNMISTAKABLE));

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use couchdrop::call::Chance;
-use couchdrop::login::retry::{Backoff, seconds};
+use couchdrop::login::retry::Backoff;
+use couchdrop::retry_after::seconds;
 use couchdrop::settings::Settings;
 
 /// The header, a line end, and the answer's `Date`.

@@ -13,6 +13,7 @@ use super::turns;
 
 const BASIC: &str = "Proxy-Authorization: Basic YTpodW50ZXIyOng=\r\n"; // a:hunter2:x
 const PORT: u16 = 443;
+const AGENT: &str = "fuzzing/1";
 
 pub fn holds(input: &[u8]) {
     let script = Script::read(input);
@@ -36,7 +37,7 @@ pub fn holds(input: &[u8]) {
     let proxy = ProxyUrl::parse("The proxy", &format!("{scheme}://{user}proxy.test:3128")).expect("a proxy");
 
     let (mut connection, mut speaker) = connected(pieces, ending);
-    let done = turns::with(&mut speaker, |call| tunnel(call, &mut connection, &proxy, target, PORT));
+    let done = turns::with(&mut speaker, |call| tunnel(call, &mut connection, &proxy, AGENT, target, PORT));
     speaker.listen();
     match done {
         Ok(()) => {
@@ -61,7 +62,8 @@ pub fn holds(input: &[u8]) {
 
 fn asked_http(host: &Host, credentials: bool) -> Vec<u8> {
     let basic = if credentials { BASIC } else { "" };
-    format!("CONNECT {host}:{PORT} HTTP/1.1\r\nHost: {host}:{PORT}\r\n{basic}\r\n").into_bytes()
+    format!("CONNECT {host}:{PORT} HTTP/1.1\r\nHost: {host}:{PORT}\r\nUser-Agent: {AGENT}\r\n{basic}\r\n")
+        .into_bytes()
 }
 
 /// What was asked of a SOCKS proxy that `said` this, all of which must have been read.

@@ -22,7 +22,7 @@ pub trait Peer {
 pub fn with<T>(peer: &mut dyn Peer, work: impl FnOnce(&Call) -> T) -> T {
     NOW.set(Duration::ZERO);
     let mut peer = peer;
-    let mut cancel = Cancel::default();
+    let cancel = Cancel::default();
     cancel.set_check(Some(turn), (&raw mut peer).cast());
     work(&Call::with(AN_HOUR, Some(Arc::new(cancel)), None, &Steps, &Half))
 }

@@ -90,6 +90,14 @@ impl Peer {
                 let name = body.strip_prefix("username=").and_then(|rest| rest.split('&').next());
                 self.send(&token(name.unwrap_or("nobody")))
             }
+            Step::Late => {
+                let before = self.request.clone();
+                self.step(&Step::Request)?;
+                let request = std::mem::replace(&mut self.request, before);
+                self.step(&Step::Echo)?;
+                self.request = request;
+                Ok(())
+            }
             Step::Early(bytes) => {
                 self.tls.as_mut().unwrap().writer().write_all(bytes)?;
                 self.handshake()

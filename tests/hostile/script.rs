@@ -15,6 +15,8 @@ pub enum Step {
     Read(usize),
     /// Answers what `Request` has read last with a token: its user name, as the form had it.
     Echo,
+    /// Reads one more request, and answers with the token of the one before, as `Echo` does.
+    Late,
     /// Under TLS 1.3: has this go with the server's part of the handshake, before the client has ended its own.
     Early(Vec<u8>),
     /// As `Early`, but of the record that has it the last bytes come after the client has ended its part.
