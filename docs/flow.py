@@ -34,6 +34,7 @@ BANDS = [
             ("4", "mod.rs", "attempts until decided"),
             ("5", "encode.rs", "a form, or JSON"),
             ("12", "answer.rs", "a token, or a refusal"),
+            ("", "redact.rs", "no password in a message"),
             ("13", "retry.rs", "again? and when"),
         ],
     ),

@@ -232,7 +232,8 @@ typedef struct cd_cancel cd_cancel;
  *
  * Made by any function with a `cd_error **` argument, and must be released with `cd_error_free()`. Every accessor
  * takes NULL. Any thread may read it, several at once; the strings are valid until it is freed. No part of it holds
- * the password or a token; the user name only where the server itself says it in its words.
+ * a token, or the password in a form that `cd_error_server_message()` lists; the user name only if the server's message
+ * holds it.
  *
  * Functions: `cd_error_code()`, `cd_error_message()`, `cd_error_http_status()`, `cd_error_server_message()`,
  * `cd_error_retry_after_seconds()`, `cd_error_attempts()`, `cd_error_is_retryable()`, `cd_error_free()`.
@@ -390,13 +391,21 @@ const char *cd_error_message(const cd_error *error);
 int32_t cd_error_http_status(const cd_error *error);
 
 /**
- * What the server said in the body of its refusal: the member `err` or `error` of a JSON body, or the start of a
- * text body.
+ * The server's message in the body of its refusal: the member `err` or `error` of a JSON body, or the start of a text
+ * body.
  *
- * Trimmed, without control characters, at most 1 KiB of UTF-8. Foreign text: show it, but don't parse it.
+ * Trimmed, without control and invisible characters, at most 1 KiB of UTF-8. Foreign text: show it, but don't parse it.
  *
- * Returns a string that belongs to the error and is valid until `cd_error_free()`; NULL where the server said
- * nothing, where it repeated the password, after a status of 200 (it might hold a token), and for NULL.
+ * A message that repeats the password is not returned. It is searched for the password, and for all of it but the first
+ * or last character if it has five or more. The search ignores case, white space, plus signs and invisible characters.
+ * It decodes percent-encoding, the escapes of JSON and `\xHH`, and HTML's numeric entities and `amp`, `lt`, `gt`, `quot`,
+ * `apos` and `nbsp`, up to eight of these within each other. Without the letters that are not ASCII (Latin-1, other
+ * entities, combining accents) it finds a password that has at least four ASCII letters or digits. At the end of a text
+ * that was cut, any beginning of the password counts. No other form is searched for: a server that shows the password
+ * in base64, reversed or in parts is not noticed.
+ *
+ * Returns a string that belongs to the error and is valid until `cd_error_free()`; NULL if there is no message, if it
+ * repeats the password, after a status of 200 (it might hold a token), and for NULL.
  */
 const char *cd_error_server_message(const cd_error *error);
 

@@ -1649,6 +1649,31 @@ fn words() -> Vec<Behaviour> {
             refused(403).no_words(),
         ),
         behaviour(
+            "message whose password follows more control characters than are searched",
+            denied(&format!("{}{PASSWORD}", "\n".repeat(8192 + 5 * PASSWORD.len() + 1))),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "message that repeats the password in another case, in HTML and in a form",
+            repeats("HUNTER2%20%26quot%3B%26Eacute%3B%26amp%3B%25%5C%3D%2B"),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "message that repeats the password in Latin-1",
+            closing(json_answer(403, b"wrong: hunter2 \"\xe9&%\\=+")),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "message that repeats the password in UTF-16",
+            closing(json_answer(403, PASSWORD.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>())),
+            refused(403).no_words(),
+        ),
+        behaviour(
+            "message that repeats all of the password but its last character",
+            repeats(&PASSWORD[..PASSWORD.len() - 1]),
+            refused(403).no_words(),
+        ),
+        behaviour(
             "words cut amid the password",
             closing("HTTP/1.1 403 X\r\nContent-Length: 99\r\n\r\nwrong password: hunter2 "),
             refused(403).no_words(),

@@ -325,7 +325,7 @@ fn one_lower(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// How answers of the faulty server go wrong, or not, and what a login ends with.
-const FAULTS: [(&str, i32); 13] = [
+const FAULTS: [(&str, i32); 14] = [
     ("good", 0),
     ("a large one, in chunks", 0),
     ("a byte at a time", 0),
@@ -338,6 +338,7 @@ const FAULTS: [(&str, i32); 13] = [
     ("too large", 4002),
     ("too large, in chunks", 4002),
     ("a refusal that repeats the password", 1403),
+    ("a refusal that repeats the password in two encodings", 1403),
     ("another status, with a token", 1400),
 ];
 
@@ -378,6 +379,10 @@ fn script(fault: &str) -> Vec<Step> {
         "a refusal that repeats the password" => {
             whole(head("403 X", &format!("Content-Length: {}\r\n", refused.len())) + &refused)
         }
+        "a refusal that repeats the password in two encodings" => {
+            let encoded: String = password.bytes().map(|byte| format!("&#37;{byte:02x}")).collect();
+            whole(head("403 X", &format!("Content-Length: {}\r\n", encoded.len())) + &encoded)
+        }
         "another status, with a token" => {
             whole(head("201 X", &format!("Content-Length: {}\r\n", body.len())) + &body)
         }
@@ -407,6 +412,11 @@ fn an_answer_that_is_faulty_or_cut_leaves_no_copy_of_password_or_token() {
         (Disguised::of(&one_lower(FAULTY_TOKEN)), Disguised::of(&one_lower(FAULTY_PASSWORD)));
     let mut needles = encodings(&password);
     needles.push(("the token", token));
+    // As a server's message is searched for it.
+    let mut searched = password.reveal();
+    searched.retain(|byte| *byte != b' ');
+    needles.push(("the password without spaces", Disguised::of(&searched)));
+    unsafe { cd_secure_zero(searched.as_mut_ptr().cast(), searched.len()) };
     for (fault, expected) in FAULTS {
         for format in [CD_BODY_FORM, CD_BODY_JSON] {
             let options = options(&server, if expected == 3005 { 300 } else { 20_000 });

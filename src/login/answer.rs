@@ -6,10 +6,15 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::failure::Failure;
+use crate::login::redact;
 use crate::secret::Secret;
 
 const MOST_TOKEN_BYTES: usize = 64 << 10;
-const MOST_MESSAGE_BYTES: usize = 1 << 10;
+const MAX_MESSAGE_BYTES: usize = 1 << 10;
+
+/// How much of a text is searched for the password. An occurrence that begins in what is shown and does not end in here
+/// counts as cut off.
+const WINDOW_BYTES: usize = 8 * MAX_MESSAGE_BYTES;
 
 /// The token in the body of a 200: a JSON object that has the member `token` once, a string that may stand in a
 /// header.
@@ -30,178 +35,38 @@ pub fn token(body: &[u8]) -> Result<Secret, Failure> {
     }
 }
 
-/// What the server said in the body of an answer other than 200: the member `err` or `error` of a JSON object, or the
-/// start of a text. None where it said nothing, or repeats the password; also where the body was `cut`, and ends with
-/// what the password begins with.
+/// The server's message in the body of an answer other than 200: the member `err` or `error` of a JSON object, or the
+/// start of a text. None if it is empty, or may show the password; also if the body was `cut` and ends with a beginning
+/// of the password.
 pub fn server_message(body: &[u8], cut: bool, password: &str) -> Option<String> {
-    let mut words = None;
-    let text = match read_object(body, &mut ErrorMember { words: &mut words }) {
-        Ok(()) => Cow::Owned(words?),
-        Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => return None, // JSON, but no object
-        Err(_) => String::from_utf8_lossy(body.get(..window(password)).unwrap_or(body)),
+    let mut member = None;
+    let text = match read_object(body, &mut ErrorMember { words: &mut member }) {
+        Ok(()) => Cow::Owned(member?.into_bytes()),
+        Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => return None, // JSON, but not an object
+        Err(_) => Cow::Borrowed(body),
     };
-    let start = floor_boundary(&text, window(password));
-    let text = text.get(..start).unwrap_or_default();
-    let message: String = text.chars().filter(|letter| !is_control(*letter)).collect();
-    let password = Pattern::new(password.as_bytes());
-    let may_hold_it = |text: &str| repeats(text, &password) || cut && ends_within(text, &password);
-    if may_hold_it(text) || may_hold_it(&message) {
+    let (mut message, goes_on) = visible_start(&text);
+    if redact::may_hold(&message, cut || goes_on, password) {
         return None;
     }
-    let message = message.trim();
-    let end = floor_boundary(message, MOST_MESSAGE_BYTES);
-    let message = message.get(..end).unwrap_or_default().trim_end();
-    (!message.is_empty()).then(|| message.to_owned())
+    let end = (0..=MAX_MESSAGE_BYTES).rev().find(|end| message.is_char_boundary(*end));
+    message.truncate(end.unwrap_or(0));
+    message.truncate(message.trim_end().len());
+    (!message.is_empty()).then_some(message)
 }
 
-/// How much of a text has to be looked at: what may be shown, what may be trimmed before it, and a password behind it
-/// in its longest encoding.
-fn window(password: &str) -> usize {
-    8 * MOST_MESSAGE_BYTES + 6 * password.len()
-}
-
-/// The last boundary between characters that is not behind `end`.
-fn floor_boundary(text: &str, end: usize) -> usize {
-    (0..=end.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
-}
-
-/// Control characters, and those that turn the direction of a terminal's text.
-fn is_control(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Whether a text holds the password: as it is, or escaped in any way in which a form or JSON may write it.
-fn repeats(text: &str, password: &Pattern) -> bool {
-    in_any_form(text, |text| password.is_in(text))
-}
-
-/// Whether a text whose end was cut off ends in the midst of the password, or of an escape in it.
-fn ends_within(text: &str, password: &Pattern) -> bool {
-    let begun = |text: &str| in_any_form(text, |text| password.begins_at_the_end_of(text));
-    let half = |letter: char| matches!(letter, '\\' | '%' | char::REPLACEMENT_CHARACTER);
-    let near_end = text.len().saturating_sub(LONGEST_ESCAPE);
-    begun(text)
-        || text
-            .rmatch_indices(half)
-            .take_while(|(at, _)| *at >= near_end)
-            .any(|(at, _)| begun(text.get(..at).unwrap_or_default()))
-}
-
-/// Two of `\uXXXX`.
-const LONGEST_ESCAPE: usize = 12;
-
-fn in_any_form(text: &str, holds: impl Fn(&[u8]) -> bool) -> bool {
-    let plain = Secret::from(text.as_bytes());
-    let unescaped = json_unescaped(text);
-    [&plain, &unescaped].into_iter().any(|text| {
-        holds(text) || holds(&percent_decoded(text, false)) || holds(&percent_decoded(text, true))
-    })
-}
-
-/// What is looked for, in a time that grows with the text alone (Knuth, Morris and Pratt).
-struct Pattern<'a> {
-    bytes: &'a [u8],
-    /// For each beginning of it, how much of its end is a shorter beginning.
-    borders: Vec<usize>,
-}
-
-impl Pattern<'_> {
-    fn new(bytes: &[u8]) -> Pattern<'_> {
-        let mut pattern = Pattern { bytes, borders: Vec::with_capacity(bytes.len()) };
-        let mut border = 0;
-        for (at, byte) in bytes.iter().enumerate() {
-            border = if at == 0 { 0 } else { pattern.longer(border, *byte) };
-            pattern.borders.push(border);
+/// The start of a text without white space before it and without invisible characters, in at most `WINDOW_BYTES`; and
+/// if the text goes on.
+fn visible_start(text: &[u8]) -> (String, bool) {
+    let letters = redact::characters(text).filter(|letter| !redact::is_invisible(*letter));
+    let mut start = String::with_capacity(WINDOW_BYTES);
+    for letter in letters.skip_while(|letter| letter.is_whitespace()) {
+        if start.len() + letter.len_utf8() > WINDOW_BYTES {
+            return (start, true);
         }
-        pattern
+        start.push(letter);
     }
-
-    /// How much of it ends with `byte`, where `matched` of it stood before.
-    fn longer(&self, mut matched: usize, byte: u8) -> usize {
-        loop {
-            if self.bytes.get(matched) == Some(&byte) {
-                return matched + 1;
-            }
-            let Some(shorter) = matched.checked_sub(1) else { return 0 };
-            matched = self.borders.get(shorter).copied().unwrap_or(0);
-        }
-    }
-
-    /// How much of it a text ends with, or all, where all of it stands anywhere.
-    fn matched(&self, text: &[u8]) -> usize {
-        let mut matched = 0;
-        for byte in text {
-            matched = self.longer(matched, *byte);
-            if matched == self.bytes.len() {
-                break;
-            }
-        }
-        matched
-    }
-
-    fn is_in(&self, text: &[u8]) -> bool {
-        !self.bytes.is_empty() && self.matched(text) == self.bytes.len()
-    }
-
-    fn begins_at_the_end_of(&self, text: &[u8]) -> bool {
-        self.matched(text) > 0
-    }
-}
-
-/// A text with the escapes of JSON undone, wherever they stand in it.
-fn json_unescaped(text: &str) -> Secret {
-    let mut plain = Secret::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        plain.extend(rest.get(..at).unwrap_or_default().as_bytes());
-        let escape = rest.get(at..).unwrap_or_default();
-        // Two of \uXXXX make one character beyond U+FFFF.
-        let lengths: &[usize] = if escape.starts_with("\\u") { &[LONGEST_ESCAPE, 6] } else { &[2] };
-        let length = lengths.iter().find_map(|&length| {
-            let value = json_string(&format!("\"{}\"", escape.get(..length)?))?;
-            plain.extend(value.as_bytes());
-            Some(length)
-        });
-        let length = length.unwrap_or_else(|| {
-            plain.push(b'\\');
-            1
-        });
-        rest = escape.get(length..).unwrap_or_default();
-    }
-    plain.extend(rest.as_bytes());
-    plain
-}
-
-/// The value of one string as it stands in JSON.
-fn json_string(text: &str) -> Option<String> {
-    let mut value = None;
-    let mut json = serde_json::Deserializer::from_str(text);
-    Value(&mut ErrorMember { words: &mut value }).deserialize(&mut json).and_then(|()| json.end()).ok()?;
-    value
-}
-
-/// A text with %-escapes undone, and `+` as a space where `plus` says so.
-fn percent_decoded(text: &[u8], plus: bool) -> Secret {
-    let digit = |byte: &u8| (*byte as char).to_digit(16).map(|digit| digit as u8);
-    let mut plain = Secret::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        rest = match rest {
-            [] => return plain,
-            [b'%', high, low, behind @ ..] if digit(high).is_some() && digit(low).is_some() => {
-                plain.push(digit(high).unwrap_or(0) * 16 + digit(low).unwrap_or(0));
-                behind
-            }
-            [b'+', behind @ ..] if plus => {
-                plain.push(b' ');
-                behind
-            }
-            [byte, behind @ ..] => {
-                plain.push(*byte);
-                behind
-            }
-        };
-    }
+    (start, false)
 }
 
 /// Reads a body that is one JSON object and nothing else.
@@ -485,6 +350,7 @@ mod tests {
         assert_eq!(message(b"  Bad gateway\n").unwrap(), "Bad gateway");
         assert_eq!(message(b"caf\xc3\xa9 \xff").unwrap(), "caf\u{e9} \u{fffd}");
         assert_eq!(message("\u{202e}x".as_bytes()).unwrap(), "x");
+        assert_eq!(message("a\u{200b}b\u{ad}c\u{feff}".as_bytes()).unwrap(), "abc");
         for nothing in [
             &b""[..],
             b" \n\t",
@@ -568,34 +434,56 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_found_wherever_it_stands() {
-        for (pattern, text, at_end) in [
-            ("aab", "aaab", 3),
-            ("aab", "aaa", 2),
-            ("abab", "abaabab", 4),
-            ("abcabd", "abcabcabd", 6),
-            ("abcabd", "abcabcab", 5),
-            ("ab", "b", 0),
-            ("ab", "", 0),
-        ] {
-            let pattern = Pattern::new(pattern.as_bytes());
-            assert_eq!(pattern.matched(text.as_bytes()), at_end, "{text}");
-            assert_eq!(pattern.is_in(text.as_bytes()), at_end == pattern.bytes.len(), "{text}");
+    fn control_characters_before_the_password_hide_nothing() {
+        let password = "correct-horse";
+        for removed in ["\n", "\0", "\u{202e}", "\u{200b}", " "] {
+            for count in [0, 8 * MAX_MESSAGE_BYTES, 8 * MAX_MESSAGE_BYTES + 5 * password.len() + 1, 64 << 10]
+            {
+                let body = format!("{}{password}", removed.repeat(count));
+                assert_eq!(server_message(body.as_bytes(), false, password), None, "{count} of {removed:?}");
+            }
         }
-        assert!(Pattern::new(b"ab").is_in(b"xabx"));
-        assert!(!Pattern::new(b"").is_in(b"x"));
+    }
+
+    #[test]
+    fn password_cut_by_the_window_is_not_shown() {
+        // Three encodings within each other: a character takes 26 bytes.
+        let password = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(10);
+        let encoded: String = password.bytes().map(|byte| format!("&#38;#37;{byte:02x}")).collect();
+        let encoded = encoded.replace('&', "\\u0026").replace('#', "\\u0023");
+        assert!(encoded.len() > WINDOW_BYTES);
+        assert_eq!(server_message(format!("no: {encoded}").as_bytes(), false, &password), None);
+        // A text that only goes on.
+        let shown = server_message("no ".repeat(WINDOW_BYTES).as_bytes(), false, &password).unwrap();
+        assert_eq!(shown.len(), MAX_MESSAGE_BYTES);
+    }
+
+    #[test]
+    fn long_password_is_not_shown_in_any_part_of_a_message() {
+        let password: String = (0..16 << 10).map(|number| format!("{number:04x}")).collect();
+        assert_eq!(password.len(), 64 << 10);
+        for encoded in [
+            password.clone(),
+            password.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+            password.bytes().map(|byte| format!("\\u{byte:04x}")).collect(),
+        ] {
+            for start in [0, 1, 1000] {
+                let body = format!("{}{encoded}", "-".repeat(start));
+                assert_eq!(server_message(body.as_bytes(), false, &password), None);
+            }
+        }
     }
 
     #[test]
     fn a_password_is_looked_for_as_far_as_words_of_it_may_be_shown() {
         let password = "0123456789abcdefghi!";
         let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let spaces = " ".repeat(7 * MOST_MESSAGE_BYTES);
+        let spaces = " ".repeat(7 * MAX_MESSAGE_BYTES);
         // A part of it would be the last that is shown.
-        let cut = format!("{spaces}{}{encoded}", "x".repeat(MOST_MESSAGE_BYTES - 4));
+        let cut = format!("{spaces}{}{encoded}", "x".repeat(MAX_MESSAGE_BYTES - 4));
         assert_eq!(server_message(cut.as_bytes(), false, password), None);
         // Further behind nothing is shown of it.
-        let behind = format!("no{}{password}", "x".repeat(64 * MOST_MESSAGE_BYTES));
-        assert_eq!(server_message(behind.as_bytes(), false, password).unwrap().len(), MOST_MESSAGE_BYTES);
+        let behind = format!("no{}{password}", "x".repeat(64 * MAX_MESSAGE_BYTES));
+        assert_eq!(server_message(behind.as_bytes(), false, password).unwrap().len(), MAX_MESSAGE_BYTES);
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod encode;
+pub mod redact;
 pub mod retry;
 
 use std::sync::Arc;
