@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use lexopt::prelude::*;
-use stand_in::{ACCOUNTS, Account, Config};
+use stand_in::{ACCOUNTS, Config, PASSWORD};
 
 pub(crate) const HELP: &str = "\
 A stand-in of the Couchdrop API on loopback, with HTTP and HTTPS.
@@ -13,7 +13,8 @@ A stand-in of the Couchdrop API on loopback, with HTTP and HTTPS.
 
 Options:
     --as-service    stand in the service's place: COMMAND reaches it as api.couchdrop.io, unchanged
-    --account NAME  COMMAND gets COUCHDROP_USERNAME and COUCHDROP_PASSWORD of this account (`ada` will do)
+    --account NAME  COMMAND gets COUCHDROP_USERNAME and COUCHDROP_PASSWORD of this account (`ada` is short for
+                    `ada@example.com`); a login with a name that is not in the list gets 403
     --port N        the port of the HTTP server (a free one)
     --https-port N  the port of the HTTPS server (a free one)
     --dir DIR       where ca.pem goes, and stays (a private directory, removed at the end)
@@ -30,10 +31,11 @@ The accounts follow.
 COMMAND finds them in its environment: COUCHDROP_BASE_URL and COUCHDROP_FILES_URL (https),
 COUCHDROP_HTTP_URL, COUCHDROP_CA_FILE. Nothing is printed then.
 
-With --as-service it also finds HTTPS_PROXY, a proxy that leads to api.couchdrop.io and fileio.couchdrop.io on
-port 443, which both end here, and to nothing else; and SSL_CERT_FILE, the certificate to trust. No other proxy is left
-in its environment. Programs that go by these two variables, as libcouchdrop, curl, Python and Go do, log in here
-unchanged.
+With --as-service it also finds HTTPS_PROXY, a proxy that connects to api.couchdrop.io and fileio.couchdrop.io on
+port 443, which are both this server, and refuses all else; and SSL_CERT_FILE, the certificate to trust, which is in
+CURL_CA_BUNDLE and REQUESTS_CA_BUNDLE too. NO_PROXY names this machine. All other proxy variables are removed.
+A program that reads these variables logs in here unchanged: libcouchdrop, the program curl, Python and Go do.
+libcurl reads HTTPS_PROXY, but no variable for the certificate: set CURLOPT_CAINFO to COUCHDROP_CA_FILE.
 ";
 
 pub(crate) struct Arguments {
@@ -44,7 +46,13 @@ pub(crate) struct Arguments {
 pub(crate) enum Mode {
     Help,
     Serve { until_eof: bool },
-    Run { command: OsString, arguments: Vec<OsString>, account: Option<&'static Account> },
+    Run { command: OsString, arguments: Vec<OsString>, account: Option<Credentials> },
+}
+
+/// The user name and the password that the command gets.
+pub(crate) struct Credentials {
+    pub username: String,
+    pub password: &'static str,
 }
 
 impl Arguments {
@@ -57,7 +65,7 @@ impl Arguments {
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("as-service") => config = config.as_service(),
-                Long("account") => account = Some(known(&mut parser)?),
+                Long("account") => account = Some(credentials(&mut parser)?),
                 Long("port") => config = config.http_port(port(&mut parser)?),
                 Long("https-port") => config = config.https_port(port(&mut parser)?),
                 Long("dir") => config = config.directory(parser.value()?),
@@ -86,14 +94,16 @@ impl Arguments {
     }
 }
 
-/// An account by its user name, or by what stands before the @.
-fn known(parser: &mut lexopt::Parser) -> Result<&'static Account, lexopt::Error> {
-    let value = parser.value()?;
-    let is_called = |account: &&Account| {
-        let name = account.username;
-        value == name || name.split_once('@').is_some_and(|(short, _)| value == short)
-    };
-    ACCOUNTS.iter().find(is_called).ok_or_else(|| format!("there is no account {value:?}").into())
+/// The credentials for a user name, or for the part of it before `@example.com`. A name that is not in [`ACCOUNTS`] gets
+/// the usual password: the server refuses it.
+fn credentials(parser: &mut lexopt::Parser) -> Result<Credentials, lexopt::Error> {
+    let name = parser.value()?.string()?;
+    if name.is_empty() {
+        return Err("--account needs a name that is not empty".into());
+    }
+    let username = if name.contains('@') { name } else { format!("{name}@example.com") };
+    let known = ACCOUNTS.iter().find(|account| account.username == username);
+    Ok(Credentials { username, password: known.map_or(PASSWORD, |account| account.password) })
 }
 
 fn port(parser: &mut lexopt::Parser) -> Result<u16, lexopt::Error> {

@@ -4,6 +4,7 @@
 
 mod arguments;
 
+use std::env;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
@@ -11,12 +12,12 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use rustix::process::{Pid, Signal, kill_process};
-use stand_in::{ACCOUNTS, Account, Config, StandIn};
+use stand_in::{ACCOUNTS, Config, StandIn};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use arguments::{Arguments, Mode};
+use arguments::{Arguments, Credentials, Mode};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::parse() {
@@ -97,7 +98,7 @@ async fn end_of_input() {
 }
 
 /// Runs the command with the stand-in in its environment; its exit status, as a shell gives it.
-async fn run(config: Config, mut command: Command, account: Option<&Account>) -> io::Result<u8> {
+async fn run(config: Config, mut command: Command, account: Option<Credentials>) -> io::Result<u8> {
     // A terminal sends these two to the command as well: what they mean is the command's to decide.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
@@ -137,19 +138,23 @@ async fn run(config: Config, mut command: Command, account: Option<&Account>) ->
     }
 }
 
-/// Has the command go through the proxy, and trust what is behind it, by the variables that programs go by.
+/// Sets the variables that make the command connect through the proxy and trust the certificate behind it.
 fn lead_here(command: &mut Command, proxy_url: &str, ca_file: &Path) {
+    // `http_proxy`, `ALL_PROXY`, `ftp_proxy` and others: they would let a request leave this machine.
+    for (name, _) in env::vars_os() {
+        if name.as_bytes().to_ascii_lowercase().ends_with(b"_proxy") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("SSL_CERT_DIR");
     for name in ["HTTPS_PROXY", "https_proxy"] {
         command.env(name, proxy_url);
     }
-    // Most programs would ask a proxy even for this machine, which the other addresses are on.
+    // Most programs would otherwise reach the addresses on this machine through the proxy.
     for name in ["NO_PROXY", "no_proxy"] {
         command.env(name, "localhost,127.0.0.1,::1");
     }
-    for name in ["ALL_PROXY", "all_proxy", "SSL_CERT_DIR"] {
-        command.env_remove(name);
-    }
-    // The second is curl's, the third that of requests.
+    // The program curl reads the first two (libcurl neither), requests the last two.
     for name in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"] {
         command.env(name, ca_file);
     }

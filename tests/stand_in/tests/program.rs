@@ -107,8 +107,8 @@ fn a_login_as_the_environment_says() {
 fn run_as_service_leads_the_command_here_and_to_no_other_proxy() {
     let script = r#"env | grep -iE '_proxy=|^SSL_|_BUNDLE=' | LC_ALL=C sort; echo "$COUCHDROP_CA_FILE""#;
     let before = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"];
-    let before =
-        before.iter().chain(&["SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"]);
+    let before = before.iter().chain(&["HTTP_PROXY", "http_proxy", "FTP_PROXY", "ftp_proxy"]);
+    let before = before.chain(&["SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"]);
     let mut command = program(&["run", "--as-service", "sh", "-c", script]);
     command
         .env_clear()
@@ -151,6 +151,46 @@ fn a_login_through_the_proxy() {
     let (username, password) = (environment("COUCHDROP_USERNAME"), environment("COUCHDROP_PASSWORD"));
     assert_eq!(username, "json@example.com");
     log_in_by_json(&client, "https://api.couchdrop.io", &username, &password).token();
+}
+
+#[test]
+fn run_account_gives_the_command_credentials() {
+    let script = r#"printf '%s\n' "$COUCHDROP_USERNAME" "$COUCHDROP_PASSWORD""#;
+    let cases = [
+        ("ada", "ada@example.com", PASSWORD),
+        ("ada@example.com", "ada@example.com", PASSWORD),
+        ("жук", "жук@example.com", r#"пароль & 100% + "q"\ é"#),
+        ("wrong", "wrong@example.com", PASSWORD),
+        ("wrong@example.org", "wrong@example.org", PASSWORD),
+    ];
+    for (name, username, password) in cases {
+        let (status, out, err) = output(&["run", "--account", name, "sh", "-c", script]);
+        assert_eq!((status, out), (Some(0), format!("{username}\n{password}\n")), "{name}: {err}");
+    }
+}
+
+#[test]
+fn run_with_an_unknown_account_is_refused_with_403() {
+    let this = std::env::current_exe().unwrap();
+    for name in ["wrong", "ada@example.org"] {
+        let run = ["run", "--as-service", "--account", name, this.to_str().unwrap()];
+        let test = ["--exact", "a_login_that_is_refused", "--ignored"];
+        let (status, out, err) = output(&[&run[..], &test].concat());
+        assert_eq!(status, Some(0), "{name}: {out}{err}");
+        assert!(out.contains("1 passed"), "{out}");
+    }
+}
+
+#[test]
+#[ignore = "run by run_with_an_unknown_account_is_refused_with_403"]
+fn a_login_that_is_refused() {
+    let environment = |name| std::env::var(name).unwrap();
+    let client = client_trusting(&std::fs::read_to_string(environment("COUCHDROP_CA_FILE")).unwrap());
+    let (username, password) = (environment("COUCHDROP_USERNAME"), environment("COUCHDROP_PASSWORD"));
+    for log_in in [log_in_by_form, log_in_by_json] {
+        let answer = log_in(&client, &environment("COUCHDROP_BASE_URL"), &username, &password);
+        assert_eq!((answer.status, answer.json()), (403, serde_json::json!({"err": "Access denied"})));
+    }
 }
 
 #[test]
@@ -205,7 +245,7 @@ fn bad_arguments_get_a_sentence_and_status_2() {
         (&["run"], "run needs a command"),
         (&["--as-service", "run", "--port", "0"], "run needs a command"),
         (&["run", "--bogus", "true"], "--bogus"),
-        (&["run", "--account", "nobody", "true"], "there is no account \"nobody\""),
+        (&["run", "--account", "", "true"], "--account needs a name that is not empty"),
         (&["--account", "ada"], "--account needs run"),
         (&["run", "--until-eof", "true"], "--until-eof does not go with run"),
         (&["--until-eof", "run", "true"], "--until-eof does not go with run"),
