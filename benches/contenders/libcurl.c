@@ -5,6 +5,8 @@
 #include <curl/curl.h>
 #include <jansson.h>
 
+#define MAX_RESPONSE_BYTES 65536
+
 struct handle {
     char *url;
     const char *ca_file;
@@ -28,8 +30,13 @@ static void *open_handle(const char *base_url, const char *ca_file) {
 static size_t take(char *data, size_t one, size_t size, void *to) {
     struct caller *caller = to;
     (void)one;
-    caller->answer = realloc(caller->answer, caller->size + size);
-    memcpy(caller->answer + caller->size, data, size);
+    if (size > MAX_RESPONSE_BYTES - caller->size)
+        return 0;
+    char *answer = realloc(caller->answer, caller->size + size);
+    if (answer == NULL)
+        return 0;
+    memcpy(answer + caller->size, data, size);
+    caller->answer = answer;
     caller->size += size;
     return size;
 }
@@ -39,6 +46,8 @@ static void *open_caller(void *from) {
     struct caller *caller = calloc(1, sizeof *caller);
     caller->curl = curl_easy_init();
     curl_easy_setopt(caller->curl, CURLOPT_URL, handle->url);
+    curl_easy_setopt(caller->curl, CURLOPT_PROTOCOLS_STR,
+                     strncmp(handle->url, "https:", 6) == 0 ? "https" : "http");
     if (handle->ca_file != NULL)
         curl_easy_setopt(caller->curl, CURLOPT_CAINFO, handle->ca_file);
     curl_easy_setopt(caller->curl, CURLOPT_NOSIGNAL, 1L);

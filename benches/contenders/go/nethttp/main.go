@@ -30,7 +30,8 @@ func open(baseURL, caFile string) (func() (string, error), error) {
 		roots.AppendCertsFromPEM(pem)
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
-	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client := &http.Client{Transport: transport, CheckRedirect: noRedirect, Timeout: 30 * time.Second}
 	return func() (string, error) { return logIn(client, baseURL+"/authenticate") }, nil
 }
 
