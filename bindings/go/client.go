@@ -68,14 +68,16 @@ func NewClient(options ...Option) (*Client, error) {
 		},
 		closed: make(chan struct{}),
 	}
+	// Also frees a client that is not finished, since an option may panic: a handler of log/slog.
+	runtime.SetFinalizer(client, (*Client).free)
 	for _, option := range options {
 		if err := option(&client.settings); err != nil {
+			runtime.SetFinalizer(client, nil)
 			client.free()
 			return nil, err
 		}
 	}
 	client.turns = make(chan struct{}, client.maxConcurrent)
-	runtime.SetFinalizer(client, (*Client).free)
 	return client, nil
 }
 
@@ -109,7 +111,7 @@ func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*To
 
 	var token *C.cd_token
 	err = turn.run(func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code {
-		return C.cd_authenticate_with(c.options, cancel, timeoutMS, username.text, password.text, system.text, &token, failure)
+		return turn.log.authenticate(c.options, cancel, timeoutMS, username.text, password.text, system.text, &token, failure)
 	})
 	if err != nil {
 		return nil, err
@@ -129,7 +131,7 @@ func (c *Client) Connect(ctx context.Context) error {
 	}
 	defer turn.end()
 	return turn.run(func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code {
-		return C.cd_connect(c.options, cancel, timeoutMS, failure)
+		return turn.log.connect(c.options, cancel, timeoutMS, failure)
 	})
 }
 
@@ -158,7 +160,6 @@ func (c *Client) free() {
 		C.cd_cancel_free(cancel)
 	}
 	C.cd_options_free(c.options)
-	c.log.delete()
 }
 
 var (

@@ -167,6 +167,53 @@ func TestAContextOfAnotherKindStopsALogin(t *testing.T) {
 	}
 }
 
+// defective is a context that panics when it is asked why it ended.
+type defective struct {
+	context.Context
+	done chan struct{}
+}
+
+func (d *defective) Done() <-chan struct{} { return d.done }
+
+func (d *defective) Err() error {
+	select {
+	case <-d.done:
+		panic("a defect of the context")
+	default:
+		return nil
+	}
+}
+
+func TestAContextsPanicReachesItsCaller(t *testing.T) {
+	url, requests := silentServer(t)
+	client := newClient(t, WithBaseURL(url), WithMaxConcurrent(1))
+	fail := func(name string, end func(ctx *defective)) {
+		t.Helper()
+		ctx := &defective{context.Background(), make(chan struct{})}
+		value := make(chan interface{}, 1)
+		go func() {
+			value <- panicOf(func() { _, _ = client.Authenticate(ctx, account("ada")) })
+		}()
+		end(ctx)
+		if got := <-value; got != "a defect of the context" {
+			t.Errorf("%s: panics with %v", name, got)
+		}
+	}
+	fail("while the library waits", func(ctx *defective) {
+		mustCome(t, requests)
+		close(ctx.done)
+	})
+	if len(client.turns) != 0 {
+		t.Error("its slot was not given back")
+	}
+	client.turns <- struct{}{}
+	fail("while it waits for a slot", func(ctx *defective) { close(ctx.done) })
+	<-client.turns
+	if len(client.turns) != 0 {
+		t.Error("another slot is taken")
+	}
+}
+
 func TestAThousandLoginsHoldABoundedNumberOfThreads(t *testing.T) {
 	url, requests := silentServer(t)
 	client := newClient(t, WithBaseURL(url))

@@ -5,8 +5,11 @@ package couchdrop
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -57,6 +60,58 @@ func TestALoggersPanicReachesItsCaller(t *testing.T) {
 	}
 	// Nothing of the calls is left: Close would wait for them.
 	client.Close()
+}
+
+func TestALoggersPanicStaysWithItsCall(t *testing.T) {
+	service := newFakeService(t)
+	asked, proceed := make(chan struct{}, 1), make(chan struct{})
+	service.set(func() {
+		service.login = func(w http.ResponseWriter, r *http.Request) {
+			if r.FormValue("username") == "slow@example.com" {
+				asked <- struct{}{}
+				<-proceed
+			}
+			_, _ = io.WriteString(w, `{"token":"token-1"}`)
+		}
+	})
+	// It panics once, at the start of the slow login.
+	var told int64
+	client := newClient(t, WithBaseURL(service.URL), WithLogger(LogDebug, func(LogLevel, string) {
+		if atomic.AddInt64(&told, 1) == 1 {
+			panic("a defect of the logger")
+		}
+	}))
+	slow := make(chan interface{}, 1)
+	go func() {
+		slow <- panicOf(func() { _, _ = client.Authenticate(context.Background(), account("slow")) })
+	}()
+	mustCome(t, asked)
+	if value := panicOf(func() { _, _ = client.Authenticate(context.Background(), account("ada")) }); value != nil {
+		t.Errorf("another call panics with %v", value)
+	}
+	close(proceed)
+	if value := <-slow; value != "a defect of the logger" {
+		t.Errorf("the call panics with %v", value)
+	}
+}
+
+func TestALoggerMayLogInItself(t *testing.T) {
+	var client *Client
+	var told, inner int64
+	log := func(LogLevel, string) {
+		if atomic.AddInt64(&told, 1) == 1 {
+			if _, err := client.Authenticate(context.Background(), account("ada")); err != nil {
+				t.Error(err)
+			}
+			inner = atomic.LoadInt64(&told)
+			panic("a defect of the logger")
+		}
+	}
+	client = newClient(t, WithLogger(LogDebug, log))
+	value := panicOf(func() { _, _ = client.Authenticate(context.Background(), account("ada")) })
+	if value != "a defect of the logger" || inner < 2 || told <= inner {
+		t.Errorf("panics with %v, told %d times within, %d in all", value, inner, told)
+	}
 }
 
 func TestLoggersOfManyGoroutines(t *testing.T) {

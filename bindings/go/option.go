@@ -23,7 +23,7 @@ type settings struct {
 	timeout        time.Duration
 	connectTimeout time.Duration
 	maxConcurrent  int
-	log            *logSink
+	log            func(level LogLevel, message string)
 }
 
 // What holds where nothing is set. The library has the same timeouts; here they also limit how long a call waits for

@@ -47,7 +47,8 @@ const settled = time.Minute
 // After a login that the service answered with a Retry-After this holds for as long as that says, at most a minute.
 //
 // A login takes at most the client's timeout; a request waits for it until its own context ends. When nobody waits for
-// a login any more, it is stopped. Any number of goroutines may use a Transport.
+// a login any more, it is stopped. A panic of the client's logger reaches each
+// request that waits for the login; if none waits, it is dropped. Any number of goroutines may use a Transport.
 type Transport struct {
 	client      *Client
 	credentials Credentials
@@ -73,6 +74,8 @@ type flight struct {
 	// Set before done is closed.
 	token *Token
 	err   error
+	// The panic of the client's logger.
+	panicked *panicked
 }
 
 // NewTransport returns a transport that logs in with the client and the credentials; a nil client is the one that
@@ -115,11 +118,8 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if !t.mayHaveToken(request) {
 		return t.base.RoundTrip(withoutToken(request))
 	}
-	token, err := t.current(request.Context())
+	token, err := t.currentOrClose(request.Context(), request.Body)
 	if err != nil {
-		if request.Body != nil {
-			request.Body.Close()
-		}
 		return nil, err
 	}
 	response, err := t.send(request, token, request.Body)
@@ -134,14 +134,21 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return response, nil
 	}
 	discard(response)
-	token, err = t.current(request.Context())
+	token, err = t.currentOrClose(request.Context(), body)
 	if err != nil {
-		if body != nil {
-			body.Close()
-		}
 		return nil, err
 	}
 	return t.send(request, token, body)
+}
+
+// currentOrClose returns the token, or closes the body, also when it panics.
+func (t *Transport) currentOrClose(ctx context.Context, body io.Closer) (token *Token, err error) {
+	defer func() {
+		if token == nil && body != nil {
+			body.Close()
+		}
+	}()
+	return t.current(ctx)
 }
 
 // CloseIdleConnections closes those of the base, for [http.Client.CloseIdleConnections].
@@ -168,6 +175,8 @@ func (t *Transport) drop(refused *Token) bool {
 
 // current returns the token, after a login where there is none.
 func (t *Transport) current(ctx context.Context) (*Token, error) {
+	// A context is the user's code, and may panic: it is called before the request counts as waiting, or after.
+	done := ctx.Done()
 	t.mutex.Lock()
 	if token := t.token; token != nil {
 		t.mutex.Unlock()
@@ -186,8 +195,11 @@ func (t *Transport) current(ctx context.Context) (*Token, error) {
 
 	select {
 	case <-flight.done:
+		if flight.panicked != nil {
+			panic(flight.panicked.value)
+		}
 		return flight.token, flight.err
-	case <-ctx.Done():
+	case <-done:
 		t.leave(flight)
 		return nil, endedBy(ctx, "The request ended while it waited for a login")
 	}
@@ -199,9 +211,17 @@ func (t *Transport) logIn() *flight {
 	flight := &flight{done: make(chan struct{}), cancel: cancel}
 	go func() {
 		defer cancel()
-		flight.token, flight.err = t.client.Authenticate(ctx, t.credentials)
-		t.land(flight)
-		close(flight.done)
+		// Stays if the logger ends this goroutine, against the rule.
+		flight.err = &Error{Code: CodeInternal, message: "The logger ended the goroutine of the login"}
+		defer func() {
+			t.land(flight)
+			close(flight.done)
+		}()
+		// The logger runs on this goroutine, and its panic would end the process: the requests that wait get it instead, as
+		// those of singleflight do.
+		flight.panicked = catchPanic(func() {
+			flight.token, flight.err = t.client.Authenticate(ctx, t.credentials)
+		})
 	}()
 	return flight
 }
@@ -214,6 +234,9 @@ func (t *Transport) land(landed *flight) {
 		return // Everybody has left, and perhaps another login is under way.
 	}
 	t.flight = nil
+	if landed.panicked != nil {
+		return
+	}
 	if landed.err == nil {
 		t.token, t.since = landed.token, t.now()
 	}

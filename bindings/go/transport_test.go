@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,12 +99,12 @@ type user struct {
 	skipped int64
 }
 
-func newUser(t *testing.T, service *fakeService, origins ...string) *user {
+func newUser(t *testing.T, service *fakeService, options ...Option) *user {
 	t.Helper()
-	client := newClient(t, WithBaseURL(service.URL))
+	client := newClient(t, append(options, WithBaseURL(service.URL))...)
 	base := &http.Transport{}
 	t.Cleanup(base.CloseIdleConnections)
-	transport, err := NewTransport(client, account("ada"), base, append(origins, service.URL)...)
+	transport, err := NewTransport(client, account("ada"), base, service.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -600,19 +601,11 @@ func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
 		}()
 		return result
 	}
-	waiting := func(count int) func() bool {
-		return func() bool {
-			u.Transport.mutex.Lock()
-			defer u.Transport.mutex.Unlock()
-			return u.flight != nil && u.flight.waiting == count
-		}
-	}
-
 	impatient, giveUp := context.WithCancel(context.Background())
 	first := get(impatient)
 	<-asked
 	second := get(context.Background())
-	waitFor(t, "the second request does not wait for the login", waiting(2))
+	waitFor(t, "the second request does not wait for the login", func() bool { return u.waiting(2) })
 	giveUp()
 	if err := mustEndSoon(t, first); !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -652,4 +645,119 @@ func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
 	if err := mustEndSoon(t, get(context.Background())); err != nil {
 		t.Error("after a login that was stopped:", err)
 	}
+}
+
+// waiting reports whether that many requests wait for a login.
+func (u *user) waiting(count int) bool {
+	u.Transport.mutex.Lock()
+	defer u.Transport.mutex.Unlock()
+	return u.flight != nil && u.flight.waiting == count
+}
+
+// panicOf returns what call panics with, nil if it returns.
+func panicOf(call func()) (value interface{}) {
+	defer func() { value = recover() }()
+	call()
+	return nil
+}
+
+func TestTransportLoggerPanicReachesItsRequests(t *testing.T) {
+	service := newFakeService(t)
+	reason := errors.New("a defect of the logger")
+	var good atomic.Bool
+	u := newUser(t, service, WithLogger(LogInfo, func(LogLevel, string) {
+		if !good.Load() {
+			panic(reason)
+		}
+	}))
+	proceed := make(chan struct{})
+	service.set(func() {
+		service.login = func(w http.ResponseWriter, _ *http.Request) {
+			<-proceed
+			_, _ = io.WriteString(w, `{"token":"token-1"}`)
+		}
+	})
+	const requests = 5
+	values := make(chan interface{}, requests)
+	bodies := make([]*once, requests)
+	for i := range bodies {
+		body := &once{Reader: strings.NewReader("a")}
+		bodies[i] = body
+		go func() {
+			values <- panicOf(func() {
+				response, err := u.Client.Post(service.URL, "", body)
+				if err == nil {
+					response.Body.Close()
+				}
+				t.Errorf("a request returns, with %v", err)
+			})
+		}()
+	}
+	waitFor(t, "the requests do not wait for the login", func() bool { return u.waiting(requests) })
+	close(proceed)
+	for range bodies {
+		if value := <-values; value != reason {
+			t.Errorf("a request panics with %v", value)
+		}
+	}
+	for _, body := range bodies {
+		if atomic.LoadInt64(&body.closed) == 0 {
+			t.Error("the body of a request was not closed")
+		}
+	}
+	if len(u.client.turns) != 0 || u.flight != nil {
+		t.Error("a slot or a login was not given back")
+	}
+	// The next request logs in.
+	good.Store(true)
+	service.set(func() { service.login = nil })
+	if status := u.post(t, service.URL, "b"); status != 200 {
+		t.Error(status)
+	}
+	if _, bodies, logins := service.seen(); bodies != "b" || logins != 2 {
+		t.Errorf("sent %q, %d logins", bodies, logins)
+	}
+}
+
+func TestTransportLoggerPanicForNobodyIsDropped(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service, WithLogger(LogInfo, func(LogLevel, string) { panic("a defect of the logger") }))
+	asked := make(chan struct{}, 1)
+	service.set(func() {
+		service.login = func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			asked <- struct{}{}
+			<-r.Context().Done()
+		}
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	request, err := http.NewRequestWithContext(ctx, "GET", service.URL, nil)
+	must(t, err)
+	go func() {
+		<-asked
+		cancel()
+	}()
+	// The request leaves, which stops the login, of which the logger is told.
+	response, err := u.RoundTrip(request)
+	if !errors.Is(err, context.Canceled) {
+		t.Error(response, err)
+	}
+	waitFor(t, "the login does not end", func() bool { return len(u.client.turns) == 0 })
+}
+
+func TestTransportLoggerThatExitsFailsTheRequest(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service, WithLogger(LogInfo, func(LogLevel, string) { runtime.Goexit() }))
+	result := make(chan error, 1)
+	go func() {
+		response, err := u.Client.Get(service.URL)
+		if err == nil {
+			response.Body.Close()
+		}
+		result <- err
+	}()
+	if err := mustEndSoon(t, result); !errors.Is(err, ErrInternal) {
+		t.Error(err)
+	}
+	waitFor(t, "the login keeps its slot", func() bool { return len(u.client.turns) == 0 })
 }

@@ -9,7 +9,6 @@ import "C"
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -21,6 +20,10 @@ const maxTimeout = time.Hour
 type turn struct {
 	client *Client
 	ctx    context.Context
+	// The context's Done. A context is the user's code, and may panic: it is called on the goroutine of the call only, and
+	// never between taking a turn and giving it back.
+	done <-chan struct{}
+	log  *callLog
 	// When the call has to end, and whether that is the context's word.
 	deadline    time.Time
 	ctxDeadline bool
@@ -37,7 +40,7 @@ func (c *Client) begin(ctx context.Context, timeout time.Duration) (*turn, error
 	if ctx.Err() != nil {
 		return nil, endedBy(ctx, "The context had ended before the call began")
 	}
-	t := &turn{client: c, ctx: ctx}
+	t := &turn{client: c, ctx: ctx, done: ctx.Done()}
 	if t.deadline, t.ctxDeadline = ctx.Deadline(); !t.ctxDeadline {
 		t.deadline = time.Now().Add(timeout)
 	}
@@ -49,13 +52,12 @@ func (c *Client) begin(ctx context.Context, timeout time.Duration) (*turn, error
 	case <-c.closed:
 		<-c.turns
 		return nil, ended(ErrClosed, "The client is closed")
-	default:
-	}
-	if ctx.Err() != nil {
+	case <-t.done:
 		<-c.turns
 		return nil, endedBy(ctx, t.waited())
+	default:
+		return t, nil
 	}
-	return t, nil
 }
 
 func (t *turn) wait() error {
@@ -71,7 +73,7 @@ func (t *turn) wait() error {
 		return nil
 	case <-t.client.closed:
 		return ended(ErrClosed, "The client is closed")
-	case <-t.ctx.Done():
+	case <-t.done:
 		return endedBy(t.ctx, t.waited())
 	case <-timer.C:
 		err := &Error{Code: CodeTimeout, message: t.waited()}
@@ -89,38 +91,49 @@ func (t *turn) waited() string {
 // end lets the next call run.
 func (t *turn) end() {
 	<-t.client.turns
-	t.client.log.panicAgain()
+	t.log.panicAgain()
 }
 
 // run calls the library with what is left of the time, and stops it when the context ends or the client is closed.
 func (t *turn) run(call func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code) error {
-	cancel := t.client.takeCancel()
-	done := make(chan struct{})
-	watched := make(chan bool)
-	go func() { watched <- t.watch(cancel, done) }()
-	err := run(func(failure **C.cd_error) C.cd_code { return call(cancel, t.timeoutMS(), failure) })
-	close(done)
-	// Nobody may trigger a handle that others use, or that is freed.
-	if triggered := <-watched; triggered {
-		C.cd_cancel_free(cancel)
-	} else {
-		t.client.keepCancel(cancel)
-	}
+	t.log = newCallLog(t.client.log)
+	defer t.log.delete()
+	err := t.watched(func(cancel *C.cd_cancel) error {
+		return run(func(failure **C.cd_error) C.cd_code { return call(cancel, t.timeoutMS(), failure) })
+	})
 	if failure, ok := err.(*Error); ok {
 		t.explain(failure)
 	}
 	return err
 }
 
-// watch triggers the handle when the call must stop before it is done, and reports whether it has.
-func (t *turn) watch(cancel *C.cd_cancel, done <-chan struct{}) bool {
+// watched calls the library with a cancel handle, which another goroutine triggers when the call must stop.
+func (t *turn) watched(call func(cancel *C.cd_cancel) error) error {
+	cancel := t.client.takeCancel()
+	returned, triggered := make(chan struct{}), make(chan bool)
+	go func() { triggered <- t.watch(cancel, returned) }()
+	// Deferred for a logger that ends its goroutine, against the rule: the other goroutine must not wait for ever.
+	defer func() {
+		close(returned)
+		// A handle that is used again or freed must not be triggered.
+		if <-triggered {
+			C.cd_cancel_free(cancel)
+		} else {
+			t.client.keepCancel(cancel)
+		}
+	}()
+	return call(cancel)
+}
+
+// watch triggers the handle when the call must stop before it has returned, and reports whether it has.
+func (t *turn) watch(cancel *C.cd_cancel, returned <-chan struct{}) bool {
 	select {
-	case <-done:
+	case <-returned:
 		return false
 	case <-t.client.closed:
-	case <-t.ctx.Done():
+	case <-t.done:
 		// The library ends at the deadline by itself, and can then say what it waited for.
-		if errors.Is(t.ctx.Err(), context.DeadlineExceeded) && t.isLate() {
+		if t.isLate() {
 			return false
 		}
 	}
