@@ -51,6 +51,8 @@ type Client struct {
 	closed chan struct{}
 	close  sync.Once
 
+	environment environment
+
 	mutex sync.Mutex
 	// Handles that were not triggered, for the next calls: each holds a descriptor.
 	cancels []*C.cd_cancel

@@ -37,6 +37,8 @@ type Error struct {
 
 	message string
 	cause   error
+	// The library's own answer; nil = what the code says.
+	retryable *bool
 }
 
 // Error returns what went wrong in one or two English sentences, and after a colon the cause that the owner of the
@@ -66,8 +68,18 @@ func (e *Error) Unwrap() error { return e.cause }
 // Timeout reports whether time ran out; it makes an Error what package net calls a timeout.
 func (e *Error) Timeout() bool { return e.Code == CodeTimeout }
 
-// Temporary reports whether the same call may succeed later without any change: [Code.Retryable].
-func (e *Error) Temporary() bool { return e.Code.Retryable() }
+// Retryable reports whether the same call may succeed later without any change. It differs from [Code.Retryable] for
+// [CodeProxy]: true if the proxy could not reach the service at that moment, false if it refused by policy or for its
+// credentials. The library has made its own retries already, so wait before you call again.
+func (e *Error) Retryable() bool {
+	if e.retryable != nil {
+		return *e.retryable
+	}
+	return e.Code.Retryable()
+}
+
+// Temporary is Retryable, under the name that package net has for it.
+func (e *Error) Temporary() bool { return e.Retryable() }
 
 // invalid is an argument that this package refuses itself.
 func invalid(code Code, message string) *Error { return &Error{Code: code, message: message} }
@@ -102,12 +114,14 @@ func run(call func(failure **C.cd_error) C.cd_code) error {
 		return nil
 	}
 	defer C.cd_error_free(failure)
+	retryable := C.cd_error_is_retryable(failure) != 0
 	err := &Error{
 		Code:          Code(code),
 		HTTPStatus:    int(C.cd_error_http_status(failure)),
 		ServerMessage: C.GoString(C.cd_error_server_message(failure)),
 		Attempts:      int(C.cd_error_attempts(failure)),
 		message:       C.GoString(C.cd_error_message(failure)),
+		retryable:     &retryable,
 	}
 	if seconds := int64(C.cd_error_retry_after_seconds(failure)); seconds >= 0 {
 		err.HasRetryAfter = true

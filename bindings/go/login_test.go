@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
@@ -233,9 +235,29 @@ func TestConnectTellsWhyTheServiceCannotBeReached(t *testing.T) {
 	}
 }
 
+func TestProxyRefusalSaysWhetherItMayPass(t *testing.T) {
+	for status, want := range map[int]bool{http.StatusServiceUnavailable: true, http.StatusForbidden: false} {
+		status := status
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		client := newClient(t, WithBaseURL(notLoopback), WithProxy(proxy.URL), WithMaxRetries(0))
+		err := client.Connect(context.Background())
+		var failure *Error
+		if !errors.Is(err, ErrProxy) || !errors.As(err, &failure) || failure.HTTPStatus != status {
+			t.Fatal(err)
+		}
+		if failure.Retryable() != want || failure.Temporary() != want {
+			t.Errorf("after %d: Retryable is %v", status, failure.Retryable())
+		}
+		proxy.Close()
+	}
+}
+
 func TestCodesSayWhetherToTryAgain(t *testing.T) {
 	if !(&Error{Code: CodeUnavailable}).Temporary() || (&Error{Code: CodeAccessDenied}).Temporary() {
 		t.Error("Temporary is wrong")
+	}
+	if !(&Error{Code: CodeUnavailable}).Retryable() || (&Error{Code: CodeAccessDenied}).Retryable() {
+		t.Error("Retryable is wrong")
 	}
 	var timeout net.Error = &Error{Code: CodeTimeout}
 	if !timeout.Timeout() {

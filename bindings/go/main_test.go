@@ -18,6 +18,9 @@ import (
 
 const password = "correct horse battery staple"
 
+// notLoopback is a host for tests of proxies, which loopback does not use. It is never looked up here.
+const notLoopback = "https://couchdrop.invalid"
+
 // service is where the stand-in of the service listens.
 var service struct{ https, http, caFile string }
 

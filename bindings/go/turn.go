@@ -96,6 +96,9 @@ func (t *turn) end() {
 
 // run calls the library with what is left of the time, and stops it when the context ends or the client is closed.
 func (t *turn) run(call func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code) error {
+	if err := t.client.environment.pass(t.client.options); err != nil {
+		return err
+	}
 	t.log = newCallLog(t.client.log)
 	defer t.log.delete()
 	err := t.watched(func(cancel *C.cd_cancel) error {
@@ -152,7 +155,7 @@ func (t *turn) explain(failure *Error) {
 	default:
 		// A context may end by a deadline of which it has not told: the code is then that of a timeout.
 		ended := endedBy(t.ctx, failure.message)
-		failure.Code, failure.cause = ended.Code, ended.cause
+		failure.Code, failure.cause, failure.retryable = ended.Code, ended.cause, nil
 	}
 }
 

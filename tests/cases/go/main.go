@@ -179,7 +179,7 @@ func describe(token *string, err error) outcome {
 		fail(err)
 	}
 	message := failure.Error()
-	it := outcome{Code: failure.Code.String(), Message: &message, Attempts: &failure.Attempts, Retryable: failure.Code.Retryable()}
+	it := outcome{Code: failure.Code.String(), Message: &message, Attempts: &failure.Attempts, Retryable: failure.Retryable()}
 	if failure.HTTPStatus != 0 {
 		it.HTTPStatus = &failure.HTTPStatus
 	}

@@ -1,0 +1,68 @@
+//go:build cgo
+
+package couchdrop
+
+/*
+#include "couchdrop.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+)
+
+// environmentNames are the variables that the library reads.
+var environmentNames = []string{
+	"HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
+}
+
+// environment gives the library Go's view of the environment, until a call has frozen the client's options. The library
+// would call getenv, which crashes while another goroutine calls os.Setenv.
+type environment struct {
+	frozen atomic.Bool
+	// Setters must not run at the same time.
+	mutex sync.Mutex
+}
+
+// pass gives the library the variables as they are now.
+func (e *environment) pass(options *C.cd_options) error {
+	if e.frozen.Load() {
+		return nil
+	}
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	for _, name := range environmentNames {
+		err := setVariable(options, name)
+		if errors.Is(err, ErrOptionsInUse) {
+			e.frozen.Store(true)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setVariable gives the library the value of one variable, or that it is not set.
+func setVariable(options *C.cd_options, name string) error {
+	nameInC, err := newCString("The name of an environment variable", []byte(name))
+	if err != nil {
+		return err
+	}
+	defer nameInC.free()
+	var value cString
+	if text, set := os.LookupEnv(name); set {
+		if value, err = newCString("The environment variable "+name, []byte(text)); err != nil {
+			return err
+		}
+		// It may hold the password of a proxy.
+		defer value.free()
+	}
+	return run(func(failure **C.cd_error) C.cd_code {
+		return C.cd_options_set_environment(options, nameInC.text, value.text, failure)
+	})
+}
