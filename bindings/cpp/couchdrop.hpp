@@ -15,7 +15,11 @@
  *         std::cerr << result.error().what() << '\n';
  *
  * Header only, over the C interface of couchdrop.h: link with what `pkg-config --libs couchdrop`
- * says. Needs exceptions.
+ * says.
+ *
+ * Without exceptions (-fno-exceptions) only what does not throw is declared: the try_ functions. A
+ * setter of Options that fails changes nothing; Options::error() returns the first such failure,
+ * and so does every call with these options, which sends nothing.
  *
  * Strings in (Text) are UTF-8 of at most 64 KiB; one with a NUL in it is refused with
  * CD_ERR_INVALID_UTF8, since C would read it as a shorter one. A null `const char *`, such as
@@ -29,7 +33,9 @@
  * with the same Options and CancelSource. Each class says what else may happen at once.
  *
  * Binary compatibility: every type means the same in C++17, 20 and 23, so that files built for
- * different standards may exchange them. What a newer standard adds are functions alone.
+ * different standards may exchange them. What a newer standard adds are functions alone. A program
+ * may contain files built with and without exceptions, but they cannot exchange these types: the
+ * linker reports an undefined reference.
  */
 
 #ifndef COUCHDROP_HPP
@@ -43,10 +49,9 @@
 #endif
 #if COUCHDROP_STANDARD < 201703L
 #error "couchdrop.hpp needs C++17 or later: compile with -std=c++17, or use couchdrop.h."
-#elif !defined(__cpp_exceptions) && !defined(_CPPUNWIND)
-#error "couchdrop.hpp needs exceptions: compile without -fno-exceptions, or use couchdrop.h."
 #else
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -65,6 +70,7 @@
 #include <version>
 #endif
 #if defined(__cpp_lib_jthread)
+#include <concepts>
 #include <stop_token>
 #endif
 
@@ -77,9 +83,23 @@
 #define COUCHDROP_VISIBLE
 #endif
 
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+/** 1 if the compiler has exceptions: what throws is declared then only. */
+#define COUCHDROP_EXCEPTIONS 1
+/** The inline namespace. Without exceptions definitions differ, so they need other linker names. */
+#define COUCHDROP_NAMESPACE v1
+#else
+#define COUCHDROP_EXCEPTIONS 0
+#if defined(__GNUC__) || defined(__clang__) // the tag is for functions that only return such a type
+#define COUCHDROP_NAMESPACE v1_no_exceptions __attribute__((abi_tag("no_exceptions")))
+#else
+#define COUCHDROP_NAMESPACE v1_no_exceptions
+#endif
+#endif
+
 namespace couchdrop {
 /** Part of every linker name: another layout gets another number. */
-inline namespace v1 {
+inline namespace COUCHDROP_NAMESPACE {
 
 /** Not for callers. */
 namespace detail {
@@ -93,6 +113,45 @@ struct Free {
 /** What an error of this header's own says: a static string. */
 struct Sentence {
     const char *text;
+};
+
+/** A cd_error that copies share. std::shared_ptr throws when it cannot allocate its counter. */
+class SharedError {
+  public:
+    SharedError() noexcept = default;
+    /** Takes over `error`. Without memory for the counter nothing is kept. */
+    explicit SharedError(cd_error *error) noexcept {
+        if (error == nullptr)
+            return;
+        shared_ = new (std::nothrow) Counted{error, {1}};
+        if (shared_ == nullptr)
+            cd_error_free(error);
+    }
+    SharedError(const SharedError &other) noexcept : shared_(other.shared_) {
+        if (shared_ != nullptr)
+            shared_->count.fetch_add(1, std::memory_order_relaxed);
+    }
+    SharedError(SharedError &&other) noexcept : shared_(std::exchange(other.shared_, nullptr)) {}
+    SharedError &operator=(SharedError other) noexcept {
+        std::swap(shared_, other.shared_);
+        return *this;
+    }
+    ~SharedError() {
+        if (shared_ == nullptr || shared_->count.fetch_sub(1, std::memory_order_acq_rel) != 1)
+            return;
+        cd_error_free(shared_->error);
+        delete shared_;
+    }
+
+    /** NULL when there is none. */
+    const cd_error *get() const noexcept { return shared_ != nullptr ? shared_->error : nullptr; }
+
+  private:
+    struct Counted {
+        cd_error *error;
+        std::atomic<std::size_t> count;
+    };
+    Counted *shared_ = nullptr;
 };
 
 /** An integer that is above the range of every setting: the library refuses it, and says why. */
@@ -123,14 +182,14 @@ class COUCHDROP_VISIBLE Error : public std::exception {
      * `error`. Where that is NULL the code's own sentence is the message.
      */
     explicit Error(cd_code code, cd_error *error = nullptr) noexcept
-        : code_(code), snapshot_(share(error)), sentence_{cd_code_message(code)} {}
+        : code_(code), snapshot_(error), sentence_{cd_code_message(code)} {}
 
     /** Not for callers. */
     Error(cd_code code, detail::Sentence sentence) noexcept : code_(code), sentence_(sentence) {}
 
     /** English sentences of the library's own, in UTF-8: they don't quote the server. */
     const char *what() const noexcept override {
-        return snapshot_ ? cd_error_message(snapshot_.get()) : sentence_.text;
+        return snapshot_.get() != nullptr ? cd_error_message(snapshot_.get()) : sentence_.text;
     }
 
     /**
@@ -142,8 +201,15 @@ class COUCHDROP_VISIBLE Error : public std::exception {
     /** The name of the code, for instance "CD_ERR_TIMEOUT": a static string. */
     const char *name() const noexcept { return cd_code_name(code_); }
 
-    /** Whether the same call may succeed later without any change. */
-    bool is_retryable() const noexcept { return cd_code_is_retryable(code_) != 0; }
+    /**
+     * Whether the same call may succeed later without any change. With CD_ERR_PROXY that depends on
+     * what the proxy answered. The library has made its own retries already, so wait before you
+     * call again.
+     */
+    bool is_retryable() const noexcept {
+        return snapshot_.get() != nullptr ? cd_error_is_retryable(snapshot_.get()) != 0
+                                          : cd_code_is_retryable(code_) != 0;
+    }
 
     /** The HTTP status of the last attempt's answer (with CD_ERR_PROXY the proxy's); 0 = none. */
     int http_status() const noexcept { return cd_error_http_status(snapshot_.get()); }
@@ -167,25 +233,15 @@ class COUCHDROP_VISIBLE Error : public std::exception {
     std::uint32_t attempts() const noexcept { return cd_error_attempts(snapshot_.get()); }
 
   private:
-    static std::shared_ptr<const cd_error> share(cd_error *error) noexcept {
-        try {
-            if (error != nullptr)
-                return std::shared_ptr<const cd_error>(error,
-                                                       [](cd_error *e) { cd_error_free(e); });
-        } catch (const std::bad_alloc &) { // freed by shared_ptr; the code is left
-        }
-        return nullptr;
-    }
-
     cd_code code_;
-    std::shared_ptr<const cd_error> snapshot_;
+    detail::SharedError snapshot_;
     detail::Sentence sentence_;
 };
 
 /**
  * A string as an argument: made from a `const char *`, which may be null, a std::string, a
- * std::string_view, or what else turns into one. Refers to the caller's string, which must live as
- * long as the call.
+ * std::string_view, what else turns into one, or a std::optional of these, which is null if it is
+ * empty. Refers to the caller's string, which must live as long as the call.
  */
 class Text {
   public:
@@ -195,6 +251,13 @@ class Text {
     /** Null where `text` is. */
     Text(const char *text) noexcept
         : view_(text != nullptr ? std::string_view(text) : std::string_view()) {}
+
+    /** Null. */
+    Text(std::nullopt_t) noexcept : Text(static_cast<const char *>(nullptr)) {}
+
+    /** Null where `text` is empty, and otherwise what its value is. */
+    template <class S, std::enable_if_t<std::is_convertible_v<const S &, Text>, int> = 0>
+    Text(const std::optional<S> &text) : Text(text ? Text(*text) : Text(std::nullopt)) {}
 
     /** From anything that turns into a std::string_view; never null. */
     template <class S, std::enable_if_t<std::is_convertible_v<const S &, std::string_view> &&
@@ -255,6 +318,12 @@ class Argument {
     Error error_{CD_OK};
 };
 
+/** Whether P is a std::filesystem::path, or another class of that shape. */
+template <class P, class = void> struct is_path : std::false_type {};
+template <class P>
+struct is_path<P, std::void_t<typename P::value_type, decltype(std::declval<const P &>().native()),
+                              decltype(std::declval<const P &>().u8string())>> : std::true_type {};
+
 /** Whether E is std::expected<T, Error>, or another class of that shape. */
 template <class E, class T, class = void> struct is_expected : std::false_type {};
 template <class E, class T>
@@ -289,6 +358,7 @@ template <class T> class [[nodiscard]] Result {
     /** As has_value(). */
     explicit operator bool() const noexcept { return has_value(); }
 
+#if COUCHDROP_EXCEPTIONS
     /** The value; throws the Error where there is none. */
     T &value() & {
         if (!value_)
@@ -307,6 +377,7 @@ template <class T> class [[nodiscard]] Result {
             throw error_;
         return *std::move(value_);
     }
+#endif
 
     /** The value, which must be there. */
     T &operator*() &noexcept { return *value_; }
@@ -350,11 +421,13 @@ template <> class [[nodiscard]] Result<void> {
     /** As has_value(). */
     explicit operator bool() const noexcept { return has_value(); }
 
+#if COUCHDROP_EXCEPTIONS
     /** Throws the Error where there is one. */
     void value() const {
         if (!has_value())
             throw error_;
     }
+#endif
 
     /** What went wrong; its code is CD_OK where nothing did. */
     const Error &error() const noexcept { return error_; }
@@ -452,6 +525,8 @@ enum class LogLevel : std::int32_t {
  * argument, or with CD_ERR_OPTIONS_IN_USE after the first call that used it, and then changes nothing:
  *
  *     const auto options = couchdrop::Options().timeout(10s).max_retries(2);
+ *
+ * Without exceptions it stores that Error in error(), if it is the first.
  */
 class Options {
   public:
@@ -461,7 +536,8 @@ class Options {
     /**
      * The defaults: the real service, 30 s for a whole call, 10 s to connect, 4 retries with a
      * back-off of 1 s to 8 s, the environment's proxy, the system's trust store, answers of at most
-     * 64 KiB, no logger.
+     * 64 KiB, no logger. The first call reads the environment with std::getenv(), unless
+     * environment() was called.
      */
     Options() noexcept : handle_(cd_options_new()) {}
 
@@ -542,7 +618,7 @@ class Options {
      */
     Options &proxy(Text url) & {
         if (url.is_null()) // which C takes for none
-            throw Error(CD_ERR_NULL_ARGUMENT, detail::Sentence{"The proxy URL must not be null."});
+            return fail(Error(CD_ERR_NULL_ARGUMENT, {"The proxy URL must not be null."}));
         return set_text(cd_options_set_proxy,
                         detail::Argument(url, {"The proxy URL holds a NUL."}));
     }
@@ -555,8 +631,8 @@ class Options {
     Options no_proxy() && { return std::move(no_proxy()); }
 
     /**
-     * A file of CA certificates (PEM) that are trusted in place of the system's, read at once.
-     * Throws CD_ERR_CA_FILE.
+     * A file of CA certificates (PEM) that are trusted in place of the system's, read at once. The
+     * path is UTF-8. Throws CD_ERR_CA_FILE.
      */
     Options &ca_file(Text path) & {
         return set_text(cd_options_set_ca_file,
@@ -564,6 +640,48 @@ class Options {
     }
     /** The same for options that go away. */
     Options ca_file(Text path) && { return std::move(ca_file(path)); }
+
+    /** The same for a std::filesystem::path, or another class of that shape. */
+    template <class Path, std::enable_if_t<detail::is_path<Path>::value, int> = 0>
+    Options &ca_file(const Path &path) & {
+        if constexpr (std::is_same_v<typename Path::value_type, char>) {
+            return ca_file(Text(path.native()));
+        } else {
+            const auto text = path.u8string(); // of char in C++17, of char8_t since
+            return ca_file(
+                std::string_view(reinterpret_cast<const char *>(text.data()), text.size()));
+        }
+    }
+    /** The same for options that go away. */
+    template <class Path, std::enable_if_t<detail::is_path<Path>::value, int> = 0>
+    Options ca_file(const Path &path) && {
+        return std::move(ca_file(path));
+    }
+
+    /**
+     * The value of an environment variable: HTTPS_PROXY, ALL_PROXY or NO_PROXY, in upper or lower
+     * case, SSL_CERT_FILE or SSL_CERT_DIR. Null, also an empty std::optional, = unset. After the
+     * first such call the process's environment is not read for these options: variables that were
+     * not given count as unset.
+     *
+     * Otherwise the first call reads the environment with std::getenv(), which is a data race with
+     * setenv() on another thread and can crash the process. A program that changes its environment
+     * while threads run takes the values before, and gives them here:
+     *
+     *     options.environment("HTTPS_PROXY", proxy).environment("NO_PROXY", nullptr);
+     *
+     * The value is checked by the first call. Throws CD_ERR_OUT_OF_RANGE for another name.
+     */
+    Options &environment(Text name, Text value) & {
+        const detail::Argument name_in_c(name, {"The name of the variable holds a NUL."});
+        const detail::Argument value_in_c(value, {"The value of the variable holds a NUL."});
+        for (const detail::Argument *argument : {&name_in_c, &value_in_c})
+            if (argument->error().code() != CD_OK)
+                return fail(argument->error());
+        return set(cd_options_set_environment, name_in_c.c_str(), value_in_c.c_str());
+    }
+    /** The same for options that go away. */
+    Options environment(Text name, Text value) && { return std::move(environment(name, value)); }
 
     /** What stands before the library's own name in the User-Agent header, such as "acme/2.1". */
     Options &user_agent(Text product) & {
@@ -589,8 +707,10 @@ class Options {
      */
     Options &logger(Logger function, LogLevel max_level = LogLevel::info) & {
         auto logger = function ? std::make_unique<Logger>(std::move(function)) : nullptr;
-        set(cd_options_set_logger, logger ? &log : nullptr, static_cast<void *>(logger.get()),
-            static_cast<std::int32_t>(max_level));
+        Error error = call(cd_options_set_logger, logger ? &log : nullptr,
+                           static_cast<void *>(logger.get()), static_cast<std::int32_t>(max_level));
+        if (error.code() != CD_OK)
+            return fail(std::move(error)); // the logger before stays, and so does its function
         logger_ = std::move(logger);
         return *this;
     }
@@ -599,32 +719,55 @@ class Options {
         return std::move(logger(std::move(function), max_level));
     }
 
+#if !COUCHDROP_EXCEPTIONS
+    /** Without exceptions only: the first failure of a setter; its code is CD_OK if none failed. */
+    const Error &error() const noexcept { return error_; }
+#endif
+
     /** For functions of couchdrop.h; stays this object's. NULL after it was moved from. */
     cd_options *get() const noexcept { return handle_.get(); }
 
   private:
-    template <class Setter, class... Values> Options &set(Setter setter, Values... values) {
+    Options &fail(Error error) {
+#if COUCHDROP_EXCEPTIONS
+        throw error;
+#else
+        if (error_.code() == CD_OK)
+            error_ = std::move(error);
+        return *this;
+#endif
+    }
+
+    template <class Setter, class... Values> Error call(Setter setter, Values... values) noexcept {
         cd_error *error = nullptr;
         const cd_code code = setter(handle_.get(), values..., &error);
-        if (code != CD_OK)
-            throw Error(code, error);
-        return *this;
+        return Error(code, error);
+    }
+    template <class Setter, class... Values> Options &set(Setter setter, Values... values) {
+        Error error = call(setter, values...);
+        return error.code() == CD_OK ? *this : fail(std::move(error));
     }
     template <class Setter> Options &set_text(Setter setter, const detail::Argument &text) {
-        if (text.error().code() != CD_OK)
-            throw text.error();
-        return set(setter, text.c_str());
+        return text.error().code() == CD_OK ? set(setter, text.c_str()) : fail(text.error());
     }
 
     static void log(void *user_data, std::int32_t level, const char *message) noexcept {
+        const Logger &function = *static_cast<const Logger *>(user_data);
+#if COUCHDROP_EXCEPTIONS
         try {
-            (*static_cast<const Logger *>(user_data))(static_cast<LogLevel>(level), message);
+            function(static_cast<LogLevel>(level), message);
         } catch (...) { // no exception may pass through the library
         }
+#else
+        function(static_cast<LogLevel>(level), message);
+#endif
     }
 
     std::unique_ptr<Logger> logger_; // before the handle that points to it, so destroyed after it
     std::unique_ptr<cd_options, detail::Free> handle_;
+#if !COUCHDROP_EXCEPTIONS
+    Error error_{CD_OK};
+#endif
 };
 
 /**
@@ -667,11 +810,16 @@ class CancelSource {
 
   private:
     static std::int32_t ask(void *user_data) noexcept {
+        const Check &function = *static_cast<const Check *>(user_data);
+#if COUCHDROP_EXCEPTIONS
         try {
-            return (*static_cast<const Check *>(user_data))() ? 1 : 0;
+            return function() ? 1 : 0;
         } catch (...) { // no exception may pass through the library
             return 1;
         }
+#else
+        return function() ? 1 : 0;
+#endif
     }
 
     std::unique_ptr<Check> check_; // before the handle that points to it, so destroyed after it
@@ -728,10 +876,14 @@ class Limits {
 
 namespace detail {
 
-/** Whether a call would silently use something else than its caller means. */
-inline Error moved_from(const Options &options, const Limits &limits) noexcept {
+/** CD_OK, or why a call would silently use something else than its caller means. */
+inline Error unusable(const Options &options, const Limits &limits) noexcept {
     if (options.get() == nullptr)
         return Error(CD_ERR_NULL_ARGUMENT, Sentence{"The options were moved from."});
+#if !COUCHDROP_EXCEPTIONS
+    if (options.error().code() != CD_OK)
+        return options.error();
+#endif
     if (limits.cancel() != nullptr && limits.cancel()->get() == nullptr)
         return Error(CD_ERR_NULL_ARGUMENT, Sentence{"The cancel source was moved from."});
     return Error(CD_OK);
@@ -768,16 +920,23 @@ inline Result<Token> log_in(const cd_options *options, const cd_cancel *cancel, 
  */
 inline Result<Token> try_authenticate(const Credentials &credentials, const Options &options,
                                       const Limits &limits = {}) noexcept {
-    Error refused = detail::moved_from(options, limits);
+    Error refused = detail::unusable(options, limits);
     if (refused.code() != CD_OK)
         return refused;
     return detail::log_in(options.get(), detail::handle(limits), limits.timeout(), credentials);
 }
 
 /** Logs in to the real service with the defaults; for the rest as the other try_authenticate(). */
-inline Result<Token> try_authenticate(Text username, Text password, Text system = {}) noexcept {
-    return detail::log_in(nullptr, nullptr, {}, {username, password, system});
+inline Result<Token> try_authenticate(const Credentials &credentials) noexcept {
+    return detail::log_in(nullptr, nullptr, {}, credentials);
 }
+
+/** The same. */
+inline Result<Token> try_authenticate(Text username, Text password, Text system = {}) noexcept {
+    return try_authenticate(Credentials{username, password, system});
+}
+
+#if COUCHDROP_EXCEPTIONS
 
 /**
  * Logs in: turns a user name and a password into a token.
@@ -791,15 +950,22 @@ inline Token authenticate(const Credentials &credentials, const Options &options
 }
 
 /** Logs in to the real service with the defaults; for the rest as the other authenticate(). */
+inline Token authenticate(const Credentials &credentials) {
+    return try_authenticate(credentials).value();
+}
+
+/** The same. */
 inline Token authenticate(Text username, Text password, Text system = {}) {
     return try_authenticate(username, password, system).value();
 }
+
+#endif // COUCHDROP_EXCEPTIONS
 
 /**
  * Connects as connect() does, and gives its Error as a value.
  */
 inline Result<void> try_connect(const Options &options, const Limits &limits = {}) noexcept {
-    Error refused = detail::moved_from(options, limits);
+    Error refused = detail::unusable(options, limits);
     if (refused.code() != CD_OK)
         return refused;
     cd_error *error = nullptr;
@@ -810,6 +976,7 @@ inline Result<void> try_connect(const Options &options, const Limits &limits = {
     return {};
 }
 
+#if COUCHDROP_EXCEPTIONS
 /**
  * Connects now, so that the next login with these options needs one round trip: resolves, connects
  * (through the proxy where one applies) and finishes the TLS handshake. Sends no credentials.
@@ -820,42 +987,55 @@ inline Result<void> try_connect(const Options &options, const Limits &limits = {
 inline void connect(const Options &options, const Limits &limits = {}) {
     try_connect(options, limits).value();
 }
+#endif
 
 #if defined(__cpp_lib_jthread)
 
-/** From C++20 on: try_authenticate() that a `std::stop_token` stops, with CD_ERR_CANCELLED. */
-inline Result<Token> try_authenticate(const Credentials &credentials, const Options &options,
-                                      std::stop_token stop, Timeout timeout = {}) noexcept {
+/**
+ * From C++20 on: try_authenticate() that a `std::stop_token` stops, with CD_ERR_CANCELLED. A
+ * template, so that `{}` still means Limits.
+ */
+template <std::same_as<std::stop_token> Stop>
+Result<Token> try_authenticate(const Credentials &credentials, const Options &options, Stop stop,
+                               Timeout timeout = {}) noexcept {
     CancelSource cancel;
     const std::stop_callback trigger(std::move(stop), [&cancel]() noexcept { cancel.trigger(); });
     return try_authenticate(credentials, options, Limits(cancel, timeout));
 }
 
-/** From C++20 on: authenticate() that a `std::stop_token` stops, with CD_ERR_CANCELLED. */
-inline Token authenticate(const Credentials &credentials, const Options &options,
-                          std::stop_token stop, Timeout timeout = {}) {
-    return try_authenticate(credentials, options, std::move(stop), timeout).value();
-}
-
 /** From C++20 on: try_connect() that a `std::stop_token` stops, with CD_ERR_CANCELLED. */
-inline Result<void> try_connect(const Options &options, std::stop_token stop,
-                                Timeout timeout = {}) noexcept {
+template <std::same_as<std::stop_token> Stop>
+Result<void> try_connect(const Options &options, Stop stop, Timeout timeout = {}) noexcept {
     CancelSource cancel;
     const std::stop_callback trigger(std::move(stop), [&cancel]() noexcept { cancel.trigger(); });
     return try_connect(options, Limits(cancel, timeout));
 }
 
+#if COUCHDROP_EXCEPTIONS
+
+/** From C++20 on: authenticate() that a `std::stop_token` stops, with CD_ERR_CANCELLED. */
+template <std::same_as<std::stop_token> Stop>
+Token authenticate(const Credentials &credentials, const Options &options, Stop stop,
+                   Timeout timeout = {}) {
+    return try_authenticate(credentials, options, std::move(stop), timeout).value();
+}
+
 /** From C++20 on: connect() that a `std::stop_token` stops, with CD_ERR_CANCELLED. */
-inline void connect(const Options &options, std::stop_token stop, Timeout timeout = {}) {
+template <std::same_as<std::stop_token> Stop>
+void connect(const Options &options, Stop stop, Timeout timeout = {}) {
     try_connect(options, std::move(stop), timeout).value();
 }
 
+#endif // COUCHDROP_EXCEPTIONS
+
 #endif // __cpp_lib_jthread
 
-} // namespace v1
+} // namespace COUCHDROP_NAMESPACE
 } // namespace couchdrop
 
 #undef COUCHDROP_VISIBLE
+#undef COUCHDROP_EXCEPTIONS
+#undef COUCHDROP_NAMESPACE
 
 #endif // C++17
 #undef COUCHDROP_STANDARD

@@ -81,18 +81,19 @@ standard() {
 
 ### The headers, alone and included twice
 
-# check_header HEADER COMPILER STANDARD...: the names of one standard
+# check_header HEADER COMPILER STANDARD...: the names of one standard; with the options in $flags
+flags=
 check_header() {
     local header=$1 compiler=$2 name language=c
     shift 2
     case $compiler in *++) language=c++ ;; esac
     has "$compiler" || return 0
     if name=$(standard "$compiler" "$@"); then
-        step "$header as $1 with $compiler" \
+        step "$header as $1 with $compiler${flags:+ $flags}" \
             "printf '#include <$header>\n#include <$header>\n' |
-             $compiler -std=$name $strict $cflags -x $language -fsyntax-only -"
+             $compiler -std=$name $flags $strict $cflags -x $language -fsyntax-only -"
     else
-        skip "$header as $1 with $compiler, which does not know that standard"
+        skip "$header as $1 with $compiler${flags:+ $flags}, which does not know that standard"
     fi
 }
 
@@ -115,9 +116,12 @@ for compiler in g++ clang++; do
     check_header couchdrop.h $compiler c++11
     check_header couchdrop.h $compiler c++14
     for header in couchdrop.h couchdrop.hpp; do
-        check_header $header $compiler c++17
-        check_header $header $compiler c++20 c++2a
-        check_header $header $compiler c++23 c++2b
+        for flags in '' -fno-exceptions '-fno-exceptions -fno-rtti'; do
+            check_header $header $compiler c++17
+            check_header $header $compiler c++20 c++2a
+            check_header $header $compiler c++23 c++2b
+        done
+        flags=
     done
     check_nodiscard $compiler c++ c++11
     check_nodiscard $compiler c++ c++17
@@ -128,9 +132,6 @@ for compiler in g++ clang++; do
     step "couchdrop.hpp as c++14 with $compiler says in one error what it needs" \
         "errors=\$(printf '#include <couchdrop.hpp>\n' | $compiler -std=c++14 $strict $cflags -x c++ -fsyntax-only - 2>&1 | grep 'error:')
          echo \"\$errors\"; [ \$(wc -l <<< \"\$errors\") = 1 ] && grep -q 'needs C++17' <<< \"\$errors\""
-    step "couchdrop.hpp without exceptions with $compiler says in one error what it needs" \
-        "errors=\$(printf '#include <couchdrop.hpp>\n' | $compiler -std=c++17 -fno-exceptions $strict $cflags -x c++ -fsyntax-only - 2>&1 | grep 'error:')
-         echo \"\$errors\"; [ \$(wc -l <<< \"\$errors\") = 1 ] && grep -q 'needs exceptions' <<< \"\$errors\""
 done
 
 ### The programs: built here, run further down
@@ -154,15 +155,15 @@ for source in tests/c/*.c; do
     fi
 done
 
-# cpp_program NAME COMPILER LIBS STANDARD...
+# cpp_program NAME COMPILER LIBS STANDARD...: with the options in $flags
 cpp_program() {
     local compiler=$2 libs=$3 name binary
-    local title="cpp/$1 as $4 with $2" source=tests/cpp/$1.cpp
+    local title="cpp/$1 as $4 with $2${flags:+ $flags}" source=tests/cpp/$1.cpp
     shift 3
     has "$compiler" || return 0
     if name=$(standard "$compiler" "$@"); then
-        binary=$work/cpp-$(basename "$source" .cpp)-$1
-        program "$title" "$binary" "$compiler -std=$name $build -o $binary $source $libs"
+        binary=$work/cpp-$(basename "$source" .cpp)-$1-$compiler
+        program "$title" "$binary" "$compiler -std=$name $flags $build -o $binary $source $libs"
     else
         skip "$title, which does not know that standard"
     fi
@@ -171,8 +172,18 @@ for name in arguments cancel header results; do
     cpp_program $name g++ "$dynamic" c++17
     cpp_program $name clang++ "$static" c++20 c++2a
 done
-# Where a newer standard chooses another overload.
+# A newer standard may choose another overload.
 cpp_program arguments g++ "$dynamic" c++23 c++2b
+for compiler in g++ clang++; do
+    cpp_program calls $compiler "$dynamic" c++17
+    cpp_program calls $compiler "$dynamic" c++20 c++2a
+    cpp_program calls $compiler "$dynamic" c++23 c++2b
+done
+flags=-fno-exceptions
+cpp_program no_exceptions g++ "$dynamic" c++17
+cpp_program no_exceptions g++ "$dynamic" c++23 c++2b
+cpp_program no_exceptions clang++ "$static" c++20 c++2a
+flags=
 # std::expected came later than the name of the standard.
 if name=$(standard g++ c++23 c++2b) &&
     echo '#include <expected>
@@ -194,12 +205,22 @@ if has g++ && name_20=$(standard g++ c++20 c++2a) && name_23=$(standard g++ c++2
         step "compile cpp/mixed as $name" \
             "$compile -std=$name -flto -ffat-lto-objects -DSTANDARD=standard_$number -o $object tests/cpp/mixed/standard.cpp"
     done
+    object=$work/no-exceptions.o
+    objects+=" $object"
+    step 'compile cpp/mixed without exceptions' \
+        "$compile -std=c++17 -fno-exceptions -flto -ffat-lto-objects -o $object tests/cpp/mixed/no_exceptions.cpp"
     step 'compile cpp/mixed' "$compile -std=c++17 -flto -ffat-lto-objects -o $work/mixed.o tests/cpp/mixed/main.cpp"
+    # A file with exceptions that takes what a file without them has made.
+    step 'compile cpp/mixed, exchanged' \
+        "$compile -std=c++17 -DEXCHANGED -o $work/exchanged.o tests/cpp/mixed/main.cpp"
 fi
 run_steps 2
 if [ -n "${objects:-}" ]; then
     program 'cpp/mixed: one program of three standards' "$work/mixed" \
         "g++ -fno-lto -o $work/mixed $work/mixed.o $objects $dynamic"
+    step 'cpp/mixed: the linker refuses types across exceptions' \
+        "! errors=\$(g++ -fno-lto -o $work/mixed-exchanged $work/exchanged.o $objects $dynamic 2>&1) &&
+         grep 'undefined reference to .takes_without_exceptions' <<< \"\$errors\""
     step 'cpp/mixed: every type has one definition' \
         "g++ -flto -Wodr -Werror -o $work/mixed-lto $work/mixed.o $objects $dynamic"
     run_steps 2

@@ -12,7 +12,6 @@
 
 #include <couchdrop.hpp>
 
-using couchdrop::Text;
 using std::chrono::milliseconds;
 
 namespace {
@@ -27,10 +26,6 @@ struct Case {
     std::string cancel;
     std::optional<couchdrop::Error> error;
 };
-
-Text text(const std::optional<std::string> &value) {
-    return value ? Text(*value) : Text(static_cast<const char *>(nullptr));
-}
 
 int digit(char letter) {
     const auto at = std::string_view("0123456789ABCDEF").find(letter);
@@ -75,7 +70,7 @@ void set(Case &it, std::string_view name, const std::optional<std::string> &valu
     else if (it.error)
         return;
     else if (name == "base_url")
-        options.base_url(text(value));
+        options.base_url(value);
     else if (name == "body_format")
         options.body_format(static_cast<couchdrop::BodyFormat>(number()));
     else if (name == "timeout_ms")
@@ -89,11 +84,11 @@ void set(Case &it, std::string_view name, const std::optional<std::string> &valu
     else if (name == "proxy" && !value)
         options.no_proxy();
     else if (name == "proxy")
-        options.proxy(text(value));
+        options.proxy(value);
     else if (name == "ca_file")
-        options.ca_file(text(value));
+        options.ca_file(value);
     else if (name == "user_agent")
-        options.user_agent(text(value));
+        options.user_agent(value);
     else if (name == "max_response_bytes")
         options.max_response_bytes(static_cast<std::size_t>(number()));
     else {
@@ -110,7 +105,7 @@ void call(Case &it, const couchdrop::CancelSource &cancel) {
             couchdrop::connect(it.options, limits);
         } else {
             const couchdrop::Token token = couchdrop::authenticate(
-                {text(it.username), text(it.password), text(it.system)}, it.options, limits);
+                {it.username, it.password, it.system}, it.options, limits);
             it.token = token.view();
         }
     }

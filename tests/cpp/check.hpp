@@ -15,7 +15,8 @@ inline couchdrop::Options options_for_stand_in() {
         .backoff(milliseconds(1), milliseconds(5));
 }
 
-// The code that a call throws; CD_OK where it throws nothing.
+#if defined(__cpp_exceptions)
+// The code that a call throws; CD_OK if it throws nothing.
 template <class Call> cd_code thrown(Call call) {
     try {
         call();
@@ -26,5 +27,6 @@ template <class Call> cd_code thrown(Call call) {
 }
 
 #define CHECK_THROWS(code, expression) CHECK_CODE(code, thrown([&] { (void)(expression); }))
+#endif
 
 #endif

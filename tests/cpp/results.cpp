@@ -1,8 +1,11 @@
 // Logins that succeed and fail: as exceptions and as values, with all that is known about them.
 #include "check.hpp"
 
+#include "../c/server.h"
+
 #include <ostream>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -142,6 +145,32 @@ void copies_of_an_error(const Options &options) {
     }
 }
 
+// A proxy's refusal may pass or not, with one code: the error itself says which.
+void refused_by_a_proxy() {
+    for (const bool may_pass : {true, false}) {
+        const server proxy = server_start();
+        std::thread answers([&proxy, may_pass] {
+            const int connection = server_accept(&proxy);
+            std::string request; // without a body, which server_read_request() waits for
+            for (char letter; request.find("\r\n\r\n") == request.npos; request += letter)
+                server_need(read(connection, &letter, 1) == 1, "read of a request");
+            const std::string_view answer =
+                may_pass ? "HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n"
+                         : "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+            server_need(send(connection, answer.data(), answer.size(), MSG_NOSIGNAL) > 0, "send");
+            close(connection);
+        });
+        const auto options =
+            Options().base_url("https://couchdrop.invalid").proxy(proxy.url).max_retries(0);
+        const auto result = couchdrop::try_connect(options);
+        answers.join();
+        close(proxy.listener);
+        CHECK_CODE(CD_ERR_PROXY, result.error().code());
+        CHECK(result.error().http_status() == (may_pass ? 503 : 403));
+        CHECK(result.error().is_retryable() == may_pass);
+    }
+}
+
 // For whoever calls the functions of couchdrop.h and wants what this header gives.
 void adopted() {
     cd_error *error = nullptr;
@@ -182,5 +211,6 @@ int main() {
     copies_of_an_error(options);
     adopted();
     connected(options);
+    refused_by_a_proxy();
     return checks_result();
 }

@@ -33,11 +33,19 @@ static void exchange(const Standard &maker, const Standard &user) {
     CHECK_CODE(CD_ERR_CANCELLED, user.connect(options, cancel).error().code());
 }
 
+#if defined(EXCHANGED)
+couchdrop::Error takes_without_exceptions(const Options &options);
+#endif
+
 int main() {
     const Standard standards[] = {standard_17(), standard_20(), standard_23()};
     CHECK(standards[0].version == 201703L);
     CHECK(standards[1].version == 202002L);
     CHECK(standards[2].version > 202002L);
+    CHECK(logs_in_without_exceptions());
+#if defined(EXCHANGED)
+    CHECK_CODE(CD_OK, takes_without_exceptions(Options()).code());
+#endif
     for (const Standard &maker : standards)
         for (const Standard &user : standards)
             exchange(maker, user);

@@ -28,4 +28,7 @@ Standard standard_17();
 Standard standard_20();
 Standard standard_23();
 
+// Of a file built with -fno-exceptions, which exchanges no type of the header.
+bool logs_in_without_exceptions();
+
 #endif

@@ -1,0 +1,136 @@
+// The forms in which a user writes a call: each compiles in every standard, without a warning.
+#include "check.hpp"
+
+#include <filesystem>
+#include <string>
+#include <type_traits>
+
+using namespace std::chrono_literals;
+using couchdrop::authenticate;
+using couchdrop::CancelSource;
+using couchdrop::Credentials;
+using couchdrop::Options;
+using couchdrop::Text;
+using couchdrop::try_authenticate;
+using couchdrop::try_connect;
+
+namespace {
+
+// The real service, so each has an argument that is refused before anything is sent.
+void without_options() {
+    const char *const text = "ada";
+    const std::string string = "ada";
+    const std::string_view view = string;
+    const std::optional<std::string> none;
+    const Credentials credentials = {"ada", ""};
+    for (const cd_code code :
+         {try_authenticate({"ada", ""}).error().code(), try_authenticate("ada", "").error().code(),
+          try_authenticate({text, ""}).error().code(), try_authenticate(text, "").error().code(),
+          try_authenticate({string, ""}).error().code(),
+          try_authenticate(string, "").error().code(), try_authenticate({view, ""}).error().code(),
+          try_authenticate(view, "", none).error().code(),
+          try_authenticate({std::string("ada"), "", "test"}).error().code(),
+          try_authenticate({"ada", "", none}).error().code(),
+          try_authenticate(credentials).error().code(),
+          try_authenticate(Credentials{"ada", ""}).error().code(),
+#if __cplusplus >= 202002L
+          try_authenticate({.username = "ada", .password = ""}).error().code(),
+          try_authenticate({.username = string, .password = "", .system = view}).error().code(),
+#endif
+          thrown([&] { (void)authenticate({"ada", ""}); }),
+          thrown([&] { (void)authenticate({string, ""}); }),
+          thrown([&] { (void)authenticate(credentials); }),
+          thrown([&] { (void)authenticate(text, ""); })})
+        CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, code);
+    CHECK_CODE(CD_ERR_NULL_ARGUMENT, try_authenticate({none, "pw"}).error().code());
+    CHECK_CODE(CD_ERR_NULL_ARGUMENT, try_authenticate({"ada", std::nullopt}).error().code());
+    static_assert(noexcept(try_authenticate({"", ""})));
+}
+
+void with_options() {
+    const Options options = options_for_stand_in();
+    const std::string username = "ada@example.com";
+    const std::optional<std::string> password = PASSWORD;
+    const CancelSource cancel;
+    CHECK(authenticate({username, password}, options).size() == 36);
+    CHECK(authenticate({username, password}, options, {}).size() == 36);
+    CHECK(authenticate({username, password}, options, 10s).size() == 36);
+    CHECK(authenticate({username, password}, options, cancel).size() == 36);
+    CHECK(authenticate({username, password}, options, {cancel, 10s}).size() == 36);
+    CHECK(authenticate({username, password}, options_for_stand_in()).size() == 36);
+    CHECK(try_authenticate({username, password}, options_for_stand_in().max_retries(0), 10s)
+              .has_value());
+    CHECK(authenticate(Credentials{username, password}, options).size() == 36);
+#if __cplusplus >= 202002L
+    CHECK(authenticate({.username = username, .password = password}, options).size() == 36);
+#endif
+    CHECK(try_connect(options).has_value());
+    CHECK(try_connect(options, {}).has_value());
+    CHECK(try_connect(options_for_stand_in(), {cancel, 10s}).has_value());
+    // The defaults, written as nothing.
+    CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate({"ada", ""}, {}).error().code());
+    CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate({"ada", ""}, {}, {}).error().code());
+}
+
+void optional_texts() {
+    const std::optional<std::string> empty;
+    const std::optional<std::string_view> view = "ada";
+    const std::optional<const char *> pointer = "ada", null = nullptr;
+    CHECK(Text(empty).is_null() && Text(std::nullopt).is_null() && Text(null).is_null());
+    CHECK(Text(view).view() == "ada" && Text(pointer).view() == "ada");
+    static_assert(!std::is_convertible_v<std::optional<int>, Text>);
+}
+
+// A CA file by its std::filesystem::path, also one that is not ASCII.
+void paths() {
+    namespace fs = std::filesystem;
+    const fs::path source = environment("COUCHDROP_CA_FILE");
+    const fs::path directory =
+        fs::temp_directory_path() / ("couchdrop-calls-" + std::to_string(now_ms()));
+    fs::create_directory(directory);
+    const fs::path copy = directory / fs::path("жук.pem");
+    fs::copy_file(source, copy);
+    Options options = options_for_stand_in();
+    CHECK(&options.ca_file(copy) == &options);
+    CHECK(authenticate({"ada@example.com", PASSWORD}, options).size() == 36);
+    const Options temporary = options_for_stand_in().ca_file(copy);
+    CHECK(authenticate({"ada@example.com", PASSWORD}, temporary).size() == 36);
+    CHECK_THROWS(CD_ERR_CA_FILE, Options().ca_file(directory / "missing.pem"));
+    CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, Options().ca_file(fs::path()));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, Options().ca_file(fs::path("\xff.pem")));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, Options().ca_file(fs::path(std::string("a\0b", 3))));
+    fs::remove_all(directory);
+}
+
+// The given variables replace the process's own.
+void environments() {
+    const char *const ca_file = environment("COUCHDROP_CA_FILE");
+    const std::optional<std::string> unset;
+    const auto options = [] { return Options().base_url(environment("COUCHDROP_BASE_URL")); };
+    const Options trusting = options().environment("SSL_CERT_FILE", ca_file);
+    CHECK(authenticate({"ada@example.com", PASSWORD}, trusting).size() == 36);
+    Options untrusting = options();
+    CHECK(&untrusting.environment("SSL_CERT_FILE", std::string(ca_file))
+               .environment("SSL_CERT_FILE", nullptr)
+               .environment("SSL_CERT_DIR", unset)
+               .environment("https_proxy", std::nullopt) == &untrusting);
+    CHECK_THROWS(CD_ERR_TLS, authenticate({"ada@example.com", PASSWORD}, untrusting));
+    CHECK_THROWS(CD_ERR_OPTIONS_IN_USE, untrusting.environment("SSL_CERT_FILE", ca_file));
+
+    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options().environment("PATH", "/bin"));
+    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, options().environment(nullptr, "/bin"));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8,
+                 options().environment("NO_PROXY", std::string("a\0b", 3)));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, options().environment(std::string("NO_\0", 4), "a"));
+}
+
+} // namespace
+
+int main() {
+    without_options();
+    with_options();
+    optional_texts();
+    paths();
+    environments();
+    return checks_result();
+}
