@@ -366,6 +366,9 @@ fn a_name_that_fails_is_a_dns_failure_that_names_it() {
         report.failure
     );
     assert_eq!(report.attempts, 0);
+    // In English, whatever the locale of the host.
+    let sentence = "The host name unknown.test could not be resolved: the name does not exist.";
+    assert_eq!(report.failure.to_string(), sentence);
 }
 
 #[test]

@@ -291,6 +291,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn link_local_address_keeps_its_scope() {
+        let scoped = SocketAddrV6::new("fe80::1".parse().unwrap(), 0, 0, 7);
+        let socket = socket2::SockAddr::from(scoped);
+        // SAFETY: zeros are a valid addrinfo, and `socket` outlives it.
+        let found = unsafe {
+            let mut entry: libc::addrinfo = std::mem::zeroed();
+            entry.ai_family = libc::AF_INET6;
+            entry.ai_addr = socket.as_ptr().cast_mut().cast();
+            address(&entry)
+        };
+        assert_eq!(found, Some(scoped.into()));
+        assert_eq!(crate::wire::connect::without_port(&scoped.into()), "fe80::1%7");
+    }
+
+    #[test]
     fn a_lookup_is_shared_until_a_helper_has_worked_on_it_for_long() {
         let lookups = Lookups::default();
         // Nobody works on the queue.
