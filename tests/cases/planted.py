@@ -63,7 +63,8 @@ PLANTED = {
     ),
     "another argument type": (
         retyped,
-        "cd_options_set_timeout_ms|_Ctype_int32_t",
+        # Go up to 1.19 names the type behind C's, _Ctype_int.
+        r"cd_options_set_timeout_ms|cannot use ms .* as (type )?_Ctype_int(32_t)?\b",
         ("cpp types", "python", "go types"),
     ),
 }
