@@ -18,7 +18,8 @@ ABI := $(firstword $(subst ., ,$(VERSION)))
 
 LIB := $(CURDIR)/target/lib
 STAGE := $(CURDIR)/target/stage
-SHARED := $(LIB)/release/libcouchdrop.so
+NAMED := $(LIB)/release/libcouchdrop.so
+SHARED := $(LIB)/libcouchdrop.so
 ARCHIVE := $(LIB)/libcouchdrop.a
 LINKED := $(LIB)/native-static-libs
 
@@ -111,15 +112,19 @@ lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build what ships and stage it in target/s
 	@scripts/go-archive '$(ARCHIVE)' > /dev/null
 
 # Cargo knows best whether there is anything to do. Shared and static library come from one build, without
-# the rlib: beside that, cargo drops LTO without a word. No path of this machine stays in it.
+# the rlib: beside that, cargo drops LTO without a word. No path of this machine stays in it. The shared library keeps
+# its symbols here, so that valgrind can name functions (tests/c/run.sh); what ships has none.
 .PHONY: FORCE
 FORCE:
 
-$(SHARED): FORCE
-	@RUSTFLAGS="$${RUSTFLAGS:-} $$(scripts/remap)" \
+$(NAMED): FORCE
+	@RUSTFLAGS="$${RUSTFLAGS:-} $$(scripts/remap)" CARGO_PROFILE_RELEASE_STRIP=debuginfo \
 	  $(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked --target-dir '$(LIB)'
 
-$(LIB)/release/libcouchdrop.a: $(SHARED) ;
+$(SHARED): $(NAMED)
+	@strip -o '$@' '$<'
+
+$(LIB)/release/libcouchdrop.a: $(NAMED) ;
 
 # What a program that links the archive must link beside it: what std does, asked of an empty crate, since
 # the compiler's note would come with every build.

@@ -231,15 +231,21 @@ fi
 for run in "${runs[@]}"; do
     step "${run%%$'\t'*}" "${run#*$'\t'}"
 done
+# valgrind names functions by the symbols of the library as it was before it was stripped, if that is the same code.
+symbols=''
+if strip -o "$work/stripped" target/lib/release/libcouchdrop.so 2> /dev/null && cmp -s "$work/stripped" "$STAGE/lib/libcouchdrop.so.1"; then
+    mkdir "$work/symbols"
+    ln -s "$PWD/target/lib/release/libcouchdrop.so" "$work/symbols/libcouchdrop.so.1"
+    symbols="LD_LIBRARY_PATH=$work/symbols"
+fi
 # under TOOL NAME COMMAND
 under() {
-    local options
+    local options="--suppressions=$PWD/tests/c/valgrind.supp"
     case $1 in
         # What a child leaves behind of its parent's is no leak.
-        memcheck) case $2 in c/fork*) options=--leak-check=no ;; *) options='--leak-check=full --errors-for-leak-kinds=definite' ;; esac ;;
-        *) options="--suppressions=$PWD/tests/c/valgrind.supp" ;;
+        memcheck) case $2 in c/fork*) options+=' --leak-check=no' ;; *) options+=' --leak-check=full --errors-for-leak-kinds=definite' ;; esac ;;
     esac
-    step "$2, under $1" "CHECK_SLACK_MS=10000 valgrind --quiet --tool=$1 --error-exitcode=99 $options $3"
+    step "$2, under $1" "$symbols CHECK_SLACK_MS=10000 valgrind --quiet --tool=$1 --error-exitcode=99 $options $3"
 }
 if has valgrind; then
     read -ra tools <<< "${VALGRIND:-memcheck}"
