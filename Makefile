@@ -57,12 +57,14 @@ test-%: setup
 	@scripts/test $*
 
 .PHONY: packages
-packages: ## Make and check what is published; takes minutes and tools of its own
+packages: ## Make and check what is published, for all systems; takes half an hour and tools of its own
 	@scripts/setup packages
+	@scripts/setup cross
 	@scripts/packages
 
 packages-%:
 	@scripts/setup packages
+	@scripts/setup cross
 	@scripts/packages $*
 
 .PHONY: sbom
