@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ca_file::CaFile;
+use crate::ca_file;
 use crate::call::Logger;
+use crate::certificates::Certificates;
 use crate::environment::Environment;
 use crate::failure::{Failure, Why};
 use crate::url::{BaseUrl, ProxyUrl};
@@ -46,7 +47,7 @@ pub struct Settings {
     pub first_backoff: Duration,
     pub max_backoff: Duration,
     pub proxy: Proxy,
-    pub ca_file: Option<Arc<CaFile>>,
+    pub ca_file: Option<Arc<Certificates>>,
     pub user_agent: String,
     pub max_response: usize,
     pub logger: Option<Logger>,
@@ -154,7 +155,7 @@ impl Settings {
     }
 
     pub fn set_ca_file(&mut self, path: &str) -> Result<(), Failure> {
-        let file = CaFile::read(Path::new(path))
+        let file = ca_file::read(Path::new(path))
             .map_err(|unusable| unusable.into_failure("The CA file ", Failure::CaFile))?;
         self.ca_file = Some(Arc::new(file));
         Ok(())

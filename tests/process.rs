@@ -251,7 +251,7 @@ fn what_is_trusted_is_what_the_variables_name() {
         store(Some(Theirs), &[&[("0123abcd.0", Ours)]], &[], ""),
         store(Some(Ours), &[&[("0123abcd.0", Ours)]], &[], ""),
         store(Some(Ours), &[&[]], &[], ""),
-        store(Some(Ours), &[], &["SSL_CERT_DIR"], FOLDER),
+        store(Some(Ours), &[], &["SSL_CERT_DIR"], ""),
     ];
     let place = folder("trust");
     let variables = |case: &Store| {

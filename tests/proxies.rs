@@ -528,7 +528,7 @@ fn a_handshake_through_a_tunnel_is_refused_and_lost_as_any_other() {
     let server = Hostile::plain(vec![vec![Read(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")]]);
     let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");
     let outcome = Client::new(BASE).proxy(&http(relay.port())).login();
-    assert_fails("no TLS", &outcome, CD_ERR_TLS, 0, &["no TLS"]);
+    assert_fails("no TLS", &outcome, CD_ERR_TLS, 0, &["not TLS"]);
     assert_eq!(outcome.attempts, 0);
 
     let server = Hostile::plain(vec![vec![Read(5), Cut]]);

@@ -18,7 +18,7 @@ use crate::errno::describe;
 use crate::failure::{Failure, Phase};
 use crate::secret::wipe;
 use crate::wire::socket::KeptSocket;
-use crate::wire::{pool, tls, wait};
+use crate::wire::{pool, tls_error, wait};
 
 /// Buffers start small and grow to what the peer sends.
 const FIRST_BUFFER: usize = 4 << 10;
@@ -372,7 +372,7 @@ impl Connection {
             self.output.clear();
         }
         match error {
-            TlsError::Tls(error) => tls::failure(&error),
+            TlsError::Tls(error) => tls_error::failure(&error),
             TlsError::Memory(full) => full.into(),
         }
     }

@@ -10,6 +10,9 @@ pub mod resolve;
 pub mod socket;
 pub mod through_ureq;
 pub mod tls;
+pub mod tls_error;
+pub mod trust;
+pub mod verifier;
 pub mod wait;
 
 use std::hash::{BuildHasher, RandomState};
@@ -31,7 +34,8 @@ use connection::{Account, Connection};
 use exchange::{Exchanged, RequestHead};
 use pool::Pool;
 use resolve::Lookups;
-use tls::{RootCache, Tls, Trust};
+use tls::Tls;
+use trust::{RootCache, Trust};
 
 /// What came back.
 pub struct Answer {
@@ -103,7 +107,6 @@ impl Route {
 }
 
 /// What all options of one process share.
-#[derive(Default)]
 struct Shared {
     lookups: Lookups,
     roots: RootCache,
@@ -112,7 +115,10 @@ struct Shared {
 static SHARED: PerProcess<Shared> = PerProcess::new();
 
 fn shared(process: ProcessId) -> &'static Shared {
-    SHARED.get(process, |_| Shared::default())
+    SHARED.get(process, |parent| Shared {
+        lookups: Lookups::default(),
+        roots: parent.map(|parent| parent.roots.of_parent()).unwrap_or_default(),
+    })
 }
 
 /// The connections of one options handle in one process.

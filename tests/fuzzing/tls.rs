@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use couchdrop::ca_file::CaFile;
-use couchdrop::wire::tls::{RootCache, Tls, Trust};
+use couchdrop::certificates::Certificates;
+use couchdrop::wire::tls::Tls;
+use couchdrop::wire::trust::{RootCache, Trust};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::PrivateKeyDer;
@@ -13,7 +14,7 @@ use rustls::{ClientConfig, ServerConfig, ServerConnection, SupportedProtocolVers
 use super::turns::{self, Peer};
 
 pub struct Material {
-    pub trusted: Arc<CaFile>,
+    pub trusted: Arc<Certificates>,
     pub client: Arc<ClientConfig>,
     tls12: Arc<ServerConfig>,
     tls13: Arc<ServerConfig>,
@@ -33,8 +34,9 @@ impl Material {
         let params = CertificateParams::new([NAME.to_owned(), "127.0.0.1".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &authority).unwrap();
 
-        let anchor = webpki::anchor_from_trusted_cert(authority.der()).unwrap().to_owned();
-        let trusted = Arc::new(CaFile { anchors: vec![anchor], certificates: vec![authority.der().clone()] });
+        let mut trusted = Certificates::default();
+        trusted.add(authority.der(), false).unwrap();
+        let trusted = Arc::new(trusted);
         let client = turns::with(&mut Nobody, |call| {
             Tls::new(&Trust::File(Arc::clone(&trusted))).config(call, &RootCache::default()).unwrap()
         });

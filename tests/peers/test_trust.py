@@ -161,10 +161,6 @@ class Environment(world.Test):
             self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
             write(path, self.world.ecdsa.root)
             self.assert_login(library.login())
-            os.remove(path)
-            self.assert_fails(library.login(), "CD_ERR_TLS", "SSL_CERT_FILE", path, "does not exist", attempts=0)
-            write(path, self.world.ecdsa.root)
-            self.assert_login(library.login())
 
     def test_a_file_that_is_written_in_place_is_read_again(self):
         path = self.world.unique("rewritten")

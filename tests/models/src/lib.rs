@@ -9,8 +9,12 @@ pub mod ca_file;
 pub mod call;
 #[path = "../../../src/cancel.rs"]
 pub mod cancel;
+#[path = "../../../src/certificates.rs"]
+pub mod certificates;
 #[path = "../../../src/failure.rs"]
 pub mod failure;
+#[path = "../../../src/pem.rs"]
+pub mod pem;
 #[path = "../../../src/process.rs"]
 pub mod process;
 #[path = "../../../src/registers.rs"]
@@ -25,3 +29,5 @@ pub mod url;
 pub mod wake;
 #[path = "../../../src/wire/mod.rs"]
 pub mod wire;
+#[path = "../../../src/x509.rs"]
+pub mod x509;

@@ -1,0 +1,165 @@
+//! The certificates of a PEM file (RFC 7468), found so that none is lost: text that looks like a certificate and can
+//! not be read is reported. curl and OpenSSL pass over some of it.
+
+/// How a certificate is labelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    Certificate,
+    /// OpenSSL's, with auxiliary trust data behind the certificate.
+    Trusted,
+    /// A key, a request, or anything else.
+    Other,
+}
+
+/// The base64 text of one certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Block<'a> {
+    pub label: Label,
+    /// The number of its first line.
+    pub line: usize,
+    pub text: &'a [u8],
+}
+
+/// Text that may be a certificate and can not be read as one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed {
+    pub line: usize,
+    pub why: &'static str,
+}
+
+/// The certificates of `text`, in order. Other blocks and text around them are passed over.
+pub struct Blocks<'a> {
+    text: &'a [u8],
+    /// Where the next line begins.
+    at: usize,
+    line: usize,
+    open: Option<Open<'a>>,
+    /// A line of base64 stands outside of any block.
+    has_stray_base64: bool,
+}
+
+/// A block whose end is still to come.
+struct Open<'a> {
+    name: &'a [u8],
+    line: usize,
+    /// Where its text begins.
+    from: usize,
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const DASHES: &[u8] = b"-----";
+/// A line of base64 that is at least this long is no word of a text.
+const BASE64_LINE: usize = 40;
+
+pub fn certificates(text: &[u8]) -> Blocks<'_> {
+    Blocks { text, at: 0, line: 0, open: None, has_stray_base64: false }
+}
+
+impl<'a> Iterator for Blocks<'a> {
+    type Item = Result<Block<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.at < self.text.len() {
+            let start = self.at;
+            let end =
+                memchr::memchr(b'\n', &self.text[start..]).map_or(self.text.len(), |found| start + found);
+            self.at = end + 1;
+            self.line += 1;
+            let line = self.text[start..end].trim_ascii();
+            let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+            if let Some(found) = self.look_at(line, start) {
+                return Some(found);
+            }
+        }
+        let open = self.open.take()?;
+        Some(Err(Malformed { line: open.line, why: "begins a block that has no end" }))
+    }
+}
+
+impl<'a> Blocks<'a> {
+    /// Takes one line in, without the white space around it; gives the block that it ends, or what is wrong with it.
+    fn look_at(&mut self, line: &'a [u8], start: usize) -> Option<Result<Block<'a>, Malformed>> {
+        let malformed = |line, why| Some(Err(Malformed { line, why }));
+        if let Some(name) = boundary(line, b"-----BEGIN ") {
+            let open = Open { name, line: self.line, from: self.at.min(self.text.len()) };
+            self.has_stray_base64 = false;
+            return match self.open.replace(open) {
+                Some(before) => malformed(before.line, "begins a block that has no end"),
+                None => None,
+            };
+        }
+        if let Some(name) = boundary(line, b"-----END ") {
+            return match self.open.take() {
+                Some(open) if open.name == name => {
+                    let label = label(name);
+                    let text = &self.text[open.from..start];
+                    (label != Label::Other).then_some(Ok(Block { label, line: open.line, text }))
+                }
+                Some(open) => malformed(open.line, "begins a block that has no end"),
+                None if self.has_stray_base64 && label(name) != Label::Other => {
+                    self.has_stray_base64 = false;
+                    malformed(self.line, "ends a certificate that has no beginning")
+                }
+                None => None,
+            };
+        }
+        match &self.open {
+            None if looks_like_a_boundary(line) => malformed(
+                self.line,
+                "is not a line of its own for BEGIN or END CERTIFICATE, with five dashes on both sides",
+            ),
+            None => {
+                self.has_stray_base64 |= line.len() >= BASE64_LINE && line.iter().all(is_base64);
+                None
+            }
+            // Glued to what follows: what follows would be lost.
+            Some(open) if looks_like_a_boundary(line) => {
+                let line = if label(open.name) == Label::Other { self.line } else { open.line };
+                self.open = None;
+                malformed(line, "begins a block that has no end on a line of its own")
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// The name in `-----BEGIN name-----`.
+fn boundary<'a>(line: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let name = line.strip_prefix(prefix)?.strip_suffix(DASHES)?;
+    (!name.contains(&b'-')).then_some(name)
+}
+
+fn label(name: &[u8]) -> Label {
+    match name {
+        b"CERTIFICATE" | b"X509 CERTIFICATE" => Label::Certificate,
+        b"TRUSTED CERTIFICATE" => Label::Trusted,
+        _ => Label::Other,
+    }
+}
+
+/// If this line, which is not a boundary, was one of a certificate before somebody changed it: joined lines, lost
+/// dashes, other dashes. A comment does not count.
+fn looks_like_a_boundary(line: &[u8]) -> bool {
+    const NAMES: [&[u8]; 3] = [b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"];
+    // Words of a text have no dashes around them, base64 has none at all.
+    let is_dash = |byte: u8| byte == b'-' || !byte.is_ascii();
+    if line.starts_with(b"#") || !line.iter().any(|byte| is_dash(*byte)) {
+        return false;
+    }
+    [&b"BEGIN "[..], b"END "].iter().any(|word| {
+        line.windows(word.len()).enumerate().any(|(at, window)| {
+            let (before, after) = (line[..at].trim_ascii_end(), &line[at + word.len()..]);
+            window.eq_ignore_ascii_case(word)
+                && before.last().is_some_and(|byte| is_dash(*byte))
+                && NAMES.iter().any(|name| {
+                    let (found, rest) = after.split_at_checked(name.len()).unwrap_or_default();
+                    found.eq_ignore_ascii_case(name)
+                        && rest.trim_ascii_start().first().is_none_or(|byte| is_dash(*byte))
+                })
+        })
+    })
+}
+
+fn is_base64(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+}
