@@ -1,0 +1,81 @@
+//! TLS sessions are not resumed past the dates of the certificate that they began with, nor for longer than an hour.
+//! The clocks of this program can be set forward.
+
+mod hostile;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use couchdrop::failure::cd_code::*;
+use hostile::*;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::version::{TLS12, TLS13};
+
+/// Seconds that the wall clock, and the time since boot, are ahead.
+static WALL: AtomicI64 = AtomicI64::new(0);
+static BOOT: AtomicI64 = AtomicI64::new(0);
+
+/// Replaces the C library's.
+///
+/// # Safety
+/// As clock_gettime.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
+    // SAFETY: as the caller promises.
+    let done = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) };
+    let ahead = match clock {
+        libc::CLOCK_REALTIME => WALL.load(Ordering::Relaxed),
+        libc::CLOCK_BOOTTIME => BOOT.load(Ordering::Relaxed),
+        _ => 0,
+    };
+    if done == 0 {
+        // SAFETY: as the caller promises.
+        unsafe { (*time).tv_sec += ahead as libc::time_t };
+    }
+    done as libc::c_int
+}
+
+/// A login over a connection of its own; gives its code, and if its session was resumed.
+fn login(client: &Client, server: &Hostile) -> (i32, bool) {
+    let before = server.connections().len();
+    let outcome = client.login();
+    let seen = server.wait_until_over(before + 1);
+    assert_eq!(seen.len(), before + 1);
+    (outcome.code, seen[before].resumed)
+}
+
+/// One test, since the clocks are those of the whole program.
+#[test]
+fn session_is_resumed_within_its_dates_and_an_hour_only() {
+    const OK: i32 = CD_OK as i32;
+    let ca = Authority::new();
+    let key = KeyPair::generate().unwrap();
+    let last = GOOD.replace("Content-Length", "Connection: close\r\nContent-Length");
+    for version in [&TLS12, &TLS13] {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = (SystemTime::now() + Duration::from_secs(100 * 60)).into();
+        let chain = vec![params.signed_by(&key, &ca.issuer).unwrap().der().clone()];
+        let config = server_config(chain, &key, &[version]);
+        let server = Hostile::tls(Arc::new(config), vec![serve(last.clone())]);
+        let client = Client::new(&server.url()).ca_file(ca.file.to_str().unwrap());
+        let forward = |minutes: i64| {
+            WALL.fetch_add(minutes * 60, Ordering::Relaxed);
+            BOOT.fetch_add(minutes * 60, Ordering::Relaxed);
+        };
+
+        assert_eq!(login(&client, &server), (OK, false), "{version:?}");
+        assert_eq!(login(&client, &server), (OK, true), "{version:?}");
+        forward(59);
+        assert_eq!(login(&client, &server), (OK, true), "{version:?}: 59 minutes later");
+        forward(1);
+        assert_eq!(login(&client, &server), (OK, false), "{version:?}: an hour later");
+        assert_eq!(login(&client, &server), (OK, true), "{version:?}");
+        forward(39);
+        assert_eq!(login(&client, &server), (OK, true), "{version:?}: before its expiry");
+        forward(2);
+        for _ in 0..2 {
+            assert_eq!(login(&client, &server), (CD_ERR_TLS as i32, false), "{version:?}: after its expiry");
+        }
+    }
+}
