@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
 use crate::certificates::{Certificates, NotAdded};
+use crate::errno;
 use crate::failure::{Failure, Why};
 use crate::pem::{self, Block, Label};
 use crate::x509;
@@ -48,7 +49,7 @@ impl Unusable {
             return Unusable::out_of_memory(name);
         }
         let is_resources = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
-        Unusable { why: format!("{name} can't be read: {error}"), is_resources }
+        Unusable { why: format!("{name} can't be read: {}", errno::describe(error)), is_resources }
     }
 
     /// If the same file may be readable later.

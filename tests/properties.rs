@@ -10,8 +10,9 @@ use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use couchdrop::call::Chance;
-use couchdrop::login::retry::{Backoff, seconds};
+use couchdrop::login::retry::Backoff;
 use couchdrop::login::{Credentials, encode};
+use couchdrop::retry_after::seconds;
 use couchdrop::settings::Settings;
 use couchdrop::url::{BaseUrl, ProxyKind, ProxyUrl};
 use fuzzing::answer::{Whole, read};
@@ -302,7 +303,7 @@ fn answer() -> impl Strategy<Value = (Vec<u8>, Whole)> {
                 written.extend(format!("Content-Length: {}\r\n\r\n", body.len()).into_bytes());
                 written.extend(&body);
             }
-            let retry_after = retry_after.map(|value| (value.trim().as_bytes().to_vec(), None));
+            let retry_after = retry_after.and_then(|value| seconds(value.as_bytes(), None));
             (written, Whole { status, body, retry_after })
         })
 }
