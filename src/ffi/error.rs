@@ -83,12 +83,12 @@ pub unsafe extern "C" fn cd_error_http_status(error: *const cd_error) -> i32 {
 /// Trimmed, without control and invisible characters, at most 1 KiB of UTF-8. Foreign text: show it, but don't parse it.
 ///
 /// A message that repeats the password is not returned. It is searched for the password, and for all of it but the first
-/// or last character if it has five or more. The search ignores case, white space, plus signs and invisible characters.
-/// It decodes percent-encoding, the escapes of JSON and `\xHH`, and HTML's numeric entities and `amp`, `lt`, `gt`, `quot`,
-/// `apos` and `nbsp`, up to eight of these within each other. Without the letters that are not ASCII (Latin-1, other
-/// entities, combining accents) it finds a password that has at least four ASCII letters or digits. At the end of a text
-/// that was cut, any beginning of the password counts. No other form is searched for: a server that shows the password
-/// in base64, reversed or in parts is not noticed.
+/// or last character if it has five or more. The search ignores case, white space, plus signs, semicolons and invisible
+/// characters. It decodes percent-encoding, the escapes of JSON and `\xHH`, and HTML's numeric entities and `amp`, `lt`,
+/// `gt`, `quot`, `apos` and `nbsp`, up to eight of these within each other. Without the letters that are not ASCII
+/// (Latin-1, other entities, combining accents) it finds a password that has at least four ASCII letters or digits. At
+/// the end of a text that was cut, any beginning of the password counts. No other form is searched for: a server that
+/// shows the password in base64, reversed or in parts is not noticed.
 ///
 /// Returns a string that belongs to the error and is valid until `cd_error_free()`; NULL if there is no message, if it
 /// repeats the password, after a status of 200 (it might hold a token), and for NULL.

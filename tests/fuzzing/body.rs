@@ -169,7 +169,7 @@ fn resembles(text: &str, password: &str) -> bool {
     }
     let folded = |text: &str| {
         let letters = text.chars().filter(|letter| !letter.is_whitespace() && !is_invisible(*letter));
-        letters.collect::<String>().replace('+', "").to_lowercase().to_uppercase().to_lowercase()
+        letters.collect::<String>().replace(['+', ';'], "").to_lowercase().to_uppercase().to_lowercase()
     };
     let ascii =
         |text: &str| text.to_ascii_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "");
