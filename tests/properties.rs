@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use couchdrop::call::Chance;
 use couchdrop::login::retry::Backoff;
-use couchdrop::login::{Credentials, encode};
+use couchdrop::login::{Credentials, answer, encode};
 use couchdrop::retry_after::seconds;
+use couchdrop::secret::Secret;
 use couchdrop::settings::Settings;
 use couchdrop::url::{BaseUrl, ProxyKind, ProxyUrl};
 use fuzzing::answer::{Whole, read};
@@ -114,6 +115,129 @@ proptest! {
                 prop_assert_eq!(found, &expected[..], "{}", kind);
             }
         }
+    }
+}
+
+// ---- the server's message
+
+/// How a server may write a password, one step after the other.
+const ENCODERS: [fn(&str) -> String; 15] = [
+    |text| written_by(encode::form_value, text),
+    |text| written_by(encode::form_value, text).replace('+', "%20").to_lowercase(),
+    |text| text.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+    |text| written_by(encode::json_string, text),
+    |text| {
+        let json = written_by(encode::json_string, text);
+        json.chars().map(|letter| if letter.is_ascii() { letter.into() } else { utf16(letter) }).collect()
+    },
+    |text| text.chars().map(utf16).collect(),
+    |text| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;"),
+    |text| text.replace('&', "&amp").replace('"', "&quot").replace('\'', "&apos;"),
+    |text| text.chars().map(|letter| format!("&#{};", u32::from(letter))).collect(),
+    |text| text.chars().map(|letter| format!("&#{}", u32::from(letter))).collect(),
+    |text| text.chars().map(|letter| format!("&#x{:x};", u32::from(letter))).collect(),
+    |text| text.chars().map(|letter| format!("&#X{:04X}", u32::from(letter))).collect(),
+    str::to_uppercase,
+    str::to_lowercase,
+    |text| text.trim().to_owned(),
+];
+
+fn written_by(write: fn(&str, &mut Secret), text: &str) -> String {
+    let mut written = Secret::default();
+    write(text, &mut written);
+    String::from_utf8(written.to_vec()).unwrap()
+}
+
+fn utf16(letter: char) -> String {
+    letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+}
+
+/// How a body carries its text: each loses nothing of ASCII.
+const BODIES: [fn(&str) -> Vec<u8>; 6] = [
+    |text| text.into(),
+    |text| serde_json::json!({ "err": text }).to_string().into(),
+    // Latin-1
+    |text| text.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect(),
+    |text| text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+    // an accent as a character of its own
+    |text| text.replace('\u{e9}', "e\u{301}").replace('\u{f6}', "o\u{308}").into(),
+    |text| text.chars().flat_map(|letter| [letter, '\u{200b}', '\n']).collect::<String>().into(),
+];
+
+/// Bodies that lose characters other than ASCII.
+const LOSSY_BODIES: [usize; 3] = [2, 3, 4];
+
+fn password() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[ -~]{1,24}",
+        "[ -~\u{e9}\u{f6}\u{df}\u{436}]{1,24}",
+        text(24).prop_filter("is not empty", |text| !text.is_empty()),
+    ]
+}
+
+/// The password by a random chain of encodings, between two texts, in a body.
+fn echo(password: &str, before: &str, chain: &[usize], behind: &str, body: usize) -> Vec<u8> {
+    let encoded = chain.iter().fold(password.to_owned(), |text, step| ENCODERS[*step](&text));
+    BODIES[body](&format!("{before}{encoded}{behind}"))
+}
+
+/// Parts of a password that no message may show, in lower case.
+fn parts(password: &str) -> Vec<String> {
+    let letters: Vec<char> = password.chars().collect();
+    let length = (letters.len() - 1).max(4);
+    letters.windows(length).map(|part| part.iter().collect::<String>().to_lowercase()).collect()
+}
+
+proptest! {
+    #![proptest_config(cases(500))]
+
+    #[test]
+    fn message_never_shows_all_but_a_character_of_the_password(
+        password in password(),
+        before in text(30),
+        filler in prop_oneof![0..40_usize, 900..1100_usize, 8000..8300_usize],
+        behind in text(30),
+        chain in vec(0..ENCODERS.len(), 0..4),
+        body in 0..BODIES.len(),
+        cut in any::<Option<Index>>(),
+    ) {
+        let before = format!("{before}{}", "-".repeat(filler));
+        let mut body = echo(&password, &before, &chain, &behind, body);
+        if let Some(cut) = cut {
+            body.truncate(cut.index(body.len() + 1));
+        }
+        if let Some(message) = answer::server_message(&body, cut.is_some(), &password) {
+            let message = message.to_lowercase();
+            prop_assert!(!parts(&password).iter().any(|part| message.contains(part)), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn password_in_listed_encodings_suppresses_the_message(
+        password in password(),
+        before in text(30),
+        behind in text(30),
+        chain in vec(0..ENCODERS.len(), 0..4),
+        body in 0..BODIES.len(),
+    ) {
+        // A body that loses other letters keeps those of ASCII. An `\u{df}` that becomes SS is neither, and a
+        // letter that is split may end an escape.
+        let ascii = password.chars().filter(char::is_ascii_alphanumeric).count();
+        let accented = |letter| matches!(letter, '\u{e9}' | '\u{f6}' | '\u{436}');
+        let plain = password.chars().all(|letter| letter.is_ascii() && !"%&\\".contains(letter) || accented(letter));
+        let fits = !LOSSY_BODIES.contains(&body) || password.is_ascii() || plain && ascii >= 4 && body != 3;
+        let body = if fits { body } else { 0 };
+        // Nothing before or behind it becomes a part of an escape in it.
+        let body = echo(&password, &format!("{before} : "), &chain, &format!(" : {behind}"), body);
+        prop_assert_eq!(answer::server_message(&body, false, &password), None);
+    }
+
+    #[test]
+    fn message_without_the_password_is_shown(
+        password in "[a-m0-4]{3,24}", words in "[n-z][n-z5-9]{0,9}([ &][n-z5-9]{1,10}){0,20}", cut in any::<bool>()
+    ) {
+        let message = answer::server_message(words.as_bytes(), cut, &password);
+        prop_assert_eq!(message, Some(words));
     }
 }
 
