@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import unittest
 
 import certificates
@@ -162,6 +163,59 @@ class Environment(world.Test):
             write(path, self.world.ecdsa.root)
             self.assert_login(library.login())
 
+    def test_a_file_that_vanishes_stays_trusted_as_it_was(self):
+        path = self.world.unique("vanishing")
+        write(path, self.world.ecdsa.root)
+        with self.world.probe({"SSL_CERT_FILE": path}, base_url=self.world.close_each.url()) as library:
+            self.assert_login(library.login())
+            os.remove(path)
+            for _ in range(2):
+                self.assert_login(library.login())
+            warnings = [message for level, message in library.log if level == 2 and path in message]
+            self.assertEqual(len(warnings), 1, library.log)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("-----BEGIN CERTIFICATE-----\n")
+            self.assert_login(library.login())
+
+    def test_a_servers_own_certificate_is_trusted(self):
+        self.assert_login(self.login(SSL_CERT_FILE=self.world.ecdsa.leaf))
+        result = self.login(self.world.of_stranger, SSL_CERT_FILE=self.world.ecdsa.leaf)
+        self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
+
+    def test_a_missing_folder_beside_a_good_file_is_no_harm(self):
+        self.assert_login(
+            self.login(SSL_CERT_FILE=self.world.ecdsa.root, SSL_CERT_DIR=self.world.unique("missing"))
+        )
+
+    def test_a_file_is_taken_or_refused_as_curl_does(self):
+        def read(path):
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+
+        root, other = read(self.world.ecdsa.root), read(self.world.stranger.root)
+        url = self.world.close_each.url()
+        for name, content in {
+            "plain": root,
+            "byte order mark": "\ufeff" + root,
+            "X509": root.replace(" CERTIFICATE-", " X509 CERTIFICATE-"),
+            "CRLF": (other + root).replace("\n", "\r\n"),
+            "text": f"ours:\n{root}theirs:\n{other}end\n",
+            "key": read(self.world.ecdsa.key) + root,
+            "comment": root + "".join(f"# {line}\n" for line in other.splitlines()),
+            "glued": other.rstrip("\n") + root,
+            "cut": root + other[: len(other) // 2],
+            "bad base64": root + other.replace("MII", "!!!"),
+            "another end": root + other.replace("END CERTIFICATE", "END X509 CERTIFICATE"),
+        }.items():
+            path = self.world.file("table", content)
+            curl = subprocess.run(["curl", "-sS", "--cacert", path, url], capture_output=True, check=False)
+            self.assertIn(curl.returncode, (0, 77), f"{name}: {curl.stderr}")
+            with self.world.probe(base_url=url) as library:
+                result = library.set("ca_file", path)
+                self.assertEqual(result.code, "CD_OK" if curl.returncode == 0 else "CD_ERR_CA_FILE", name)
+                if curl.returncode == 0:
+                    self.assert_login(library.login())
+
     def test_a_file_that_is_written_in_place_is_read_again(self):
         path = self.world.unique("rewritten")
         write(path, self.world.rsa.root)
@@ -268,6 +322,21 @@ class System(world.Test):
             self.assert_login(library.login())
             write(path, self.world.rsa.root)
             self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
+
+    def test_a_bundle_that_vanishes_stays_trusted_as_it_was(self):
+        path = self.world.unique("bundle")
+        write(path, self.world.ecdsa.root)
+        command = with_system_stores((DEBIAN, path))
+        with self.world.probe(command=command, base_url=self.world.close_each.url()) as library:
+            self.assert_login(library.login())
+            os.remove(path)
+            self.assert_login(library.login())
+            self.assertFalse([message for _, message in library.log if "built in" in message])
+            self.assertEqual(len([message for level, message in library.log if level == 2]), 1, library.log)
+
+    def test_a_servers_own_certificate_is_trusted(self):
+        result, _ = self.login((DEBIAN, self.world.ecdsa.leaf))
+        self.assert_login(result)
 
     def test_the_environment_takes_its_place(self):
         command = with_system_stores((DEBIAN, self.world.stranger.root))
