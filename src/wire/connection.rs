@@ -427,7 +427,9 @@ impl Connection {
 
     fn fill_raw(&mut self, call: &Call) -> Result<Received, Failure> {
         if self.raw.len() >= MOST_UNPROCESSED {
-            return Err(Failure::Tls("The server's TLS messages are too large".into()));
+            return Err(Failure::Tls(
+                "The server sent too much TLS data without completing a message".into(),
+            ));
         }
         fill(&self.socket, &mut self.raw, call)
     }

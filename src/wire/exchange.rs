@@ -663,13 +663,9 @@ mod tests {
         ] {
             assert_eq!(read(odd), Err("odd"), "{}", String::from_utf8_lossy(odd));
         }
-        for odd in [
-            // What stands behind the body is seen when it comes with it.
-            &b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy"[..],
-        ] {
-            let read = Reader::default().read(odd, 1024);
-            assert!(matches!(read, Ok(Read::Odd)), "{}", String::from_utf8_lossy(odd));
-        }
+        // Bytes behind the body that come with it.
+        let longer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy";
+        assert!(matches!(Reader::default().read(longer, 1024), Ok(Read::Odd)));
     }
 
     #[test]
