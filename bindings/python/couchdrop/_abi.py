@@ -1,14 +1,15 @@
 """The C functions of libcouchdrop, as ``couchdrop.h`` declares them; the tests hold this file against it.
 
-Objects that the library makes are `Handle`s: each releases itself with its last reference. Of a cycle of
-garbage Python finalizes everything before it clears anything, in no order: what a finalizer may get to must
-ask `is_released` before it uses a handle.
+Objects that the library makes are `Handle`s. Their users free them by `Handle.release`; a finalizer frees the
+ones that an exception left behind. Of a cycle of garbage CPython finalizes everything before it clears
+anything, in no order: code that a finalizer may reach must ask `is_released` before it uses a handle.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_void_p
 
 from . import _library
@@ -16,14 +17,14 @@ from . import _library
 # As `typing` has it, which takes longer to import than all of this package.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from functools import partial
-    from typing import Any, Callable, NoReturn
+    from functools import partial as partial
+    from typing import Any, Callable, ClassVar, NoReturn
 else:
     # The type alone: what else is in functools takes as long to import as ctypes.
     try:
-        from _functools import partial
+        from _functools import partial as partial
     except ImportError:
-        from functools import partial
+        from functools import partial as partial
 
 library, library_path = _library.load()
 
@@ -32,33 +33,65 @@ library, library_path = _library.load()
 is_released: Callable[[object], bool] = getattr(gc, "is_finalized", lambda _: False)
 
 
+def _function(name: str) -> Any:
+    try:
+        return getattr(library, name)
+    except AttributeError:
+        raise ImportError(f"{library_path} is too old for this package: it has no {name}()") from None
+
+
+def _finalizer(free: Any) -> Any:
+    # No Python code runs in this destructor: an exception of a signal handler would be lost in it, and the
+    # object with it. `free` itself can't be the method, as functions of ctypes are not bound to an instance.
+    return property(partial(partial, free))
+
+
 class Handle(c_void_p):
-    """A pointer to an object of the library, NULL until a call has stored one."""
+    """A pointer to an object of the library, NULL until a call has stored one and after `release`."""
+
+    _free: ClassVar[Any]
+
+    def release(self) -> None:
+        """Frees the object now. The caller must be its only user."""
+        if is_released(self):
+            return
+        address, self.value = self.value, None
+        if address is not None:
+            self._free(address)
 
     def __reduce_ex__(self, _: object) -> NoReturn:
         raise TypeError("an object of libcouchdrop can't be pickled or copied")
 
 
 class Options(Handle):
-    pass
+    _free = _function("cd_options_free")
+    __del__ = _finalizer(_free)
 
 
 class Cancel(Handle):
-    pass
+    _free = _function("cd_cancel_free")
+    __del__ = _finalizer(_free)
 
 
 class Token(Handle):
-    pass
+    _free = _function("cd_token_free")
+    __del__ = _finalizer(_free)
+
+    def copy(self) -> bytes:
+        characters: bytes = library.cd_token_str(self)
+        return characters
 
 
 class Error(Handle):
-    pass
+    _free = _function("cd_error_free")
+    __del__ = _finalizer(_free)
 
 
 LogFunction = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
 CheckFunction = ctypes.CFUNCTYPE(c_int32, c_void_p)
 
-# name: (result, arguments...)
+# name: (result, arguments...). A function that frees takes the bare address: of a number PyPy's ctypes would
+# make a handle, which frees the object again.
 PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cd_authenticate": (c_int32, c_char_p, c_char_p, c_char_p, POINTER(Token), POINTER(Error)),
     "cd_authenticate_with": (
@@ -75,14 +108,15 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cd_connect": (c_int32, Options, Cancel, c_uint32, POINTER(Error)),
     "cd_token_str": (c_char_p, Token),
     "cd_token_len": (c_size_t, Token),
-    "cd_token_free": (None, Token),
+    "cd_token_free": (None, c_void_p),
     "cd_error_code": (c_int32, Error),
     "cd_error_message": (c_char_p, Error),
     "cd_error_http_status": (c_int32, Error),
     "cd_error_server_message": (c_char_p, Error),
     "cd_error_retry_after_seconds": (c_int64, Error),
     "cd_error_attempts": (c_uint32, Error),
-    "cd_error_free": (None, Error),
+    "cd_error_is_retryable": (c_int32, Error),
+    "cd_error_free": (None, c_void_p),
     "cd_code_name": (c_char_p, c_int32),
     "cd_code_message": (c_char_p, c_int32),
     "cd_code_is_retryable": (c_int32, c_int32),
@@ -98,12 +132,13 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cd_options_set_user_agent": (c_int32, Options, c_char_p, POINTER(Error)),
     "cd_options_set_max_response_bytes": (c_int32, Options, c_size_t, POINTER(Error)),
     "cd_options_set_logger": (c_int32, Options, LogFunction, c_void_p, c_int32, POINTER(Error)),
-    "cd_options_free": (None, Options),
+    "cd_options_set_environment": (c_int32, Options, c_char_p, c_char_p, POINTER(Error)),
+    "cd_options_free": (None, c_void_p),
     "cd_cancel_new": (Cancel,),
     "cd_cancel_trigger": (None, Cancel),
     "cd_cancel_is_triggered": (c_int32, Cancel),
     "cd_cancel_set_check": (None, Cancel, CheckFunction, c_void_p),
-    "cd_cancel_free": (None, Cancel),
+    "cd_cancel_free": (None, c_void_p),
     "cd_version": (c_char_p,),
     "cd_version_number": (c_uint32,),
     "cd_abi_version": (c_uint32,),
@@ -111,23 +146,44 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
 }
 
 for _name, (_result, *_arguments) in PROTOTYPES.items():
-    try:
-        _function = getattr(library, _name)
-    except AttributeError:
-        raise ImportError(f"{library_path} is too old for this package: it has no {_name}()") from None
-    _function.restype, _function.argtypes = _result, _arguments
+    _typed = _function(_name)
+    _typed.restype, _typed.argtypes = _result, _arguments
 
 
-def _release_with(handle: Any, free: Any) -> None:
-    # No Python code runs in this destructor: an exception of a signal handler would be lost in it, and the
-    # object with it. `free` itself can't be the method, as functions of ctypes are not bound to an instance.
-    handle.__del__ = property(partial(partial, free))
+if sys.implementation.name == "pypy":
+    # A callback of PyPy's ctypes runs Python code around the function, and prints and drops the exception
+    # that a signal handler raises there. PyPy's own cffi hands it to `on_error`.
+    _ffi: Any = __import__("_cffi_backend").FFI()
+    _C_TYPES = {
+        LogFunction: "void(*)(void *, int32_t, const char *)",
+        CheckFunction: "int32_t(*)(void *)",
+    }
 
+    def callback(kind: Any, function: Callable[..., Any], on_error: Callable[..., None]) -> Any:
+        def run(*arguments: Any) -> Any:
+            result = function(*arguments)
+            return None if kind is LogFunction else result
 
-_release_with(Options, library.cd_options_free)
-_release_with(Cancel, library.cd_cancel_free)
-_release_with(Token, library.cd_token_free)
-_release_with(Error, library.cd_error_free)
+        made = _ffi.callback(_C_TYPES[kind], run, onerror=on_error)
+        pointer = kind(int(_ffi.cast("intptr_t", made)))
+        pointer.keep_alive = made
+        return pointer
+
+    def copied(message: Any) -> bytes:
+        text: bytes = _ffi.string(message)
+        return text
+
+else:
+
+    def callback(kind: Any, function: Callable[..., Any], on_error: Callable[..., None]) -> Any:
+        """A function for C, which must not raise. On PyPy `on_error` gets type, value and traceback."""
+        return kind(function)
+
+    def copied(message: Any) -> bytes:
+        """The string that a callback got."""
+        # ctypes has copied it.
+        text: bytes = message
+        return text
 
 
 # The codes; users have them as `couchdrop.Code`.

@@ -11,11 +11,13 @@ callback raises; a generator waits inside of its `try`.
 from __future__ import annotations
 
 import ctypes
+import os
 
 from . import _abi, _process
-from ._abi import CheckFunction, Error, is_released, library
+from ._abi import CheckFunction, Error, callback, copied, is_released, library, partial
 from ._arguments import milliseconds
 from ._errors import exception_from
+from ._shared import Shared
 from ._token import token_from
 
 TYPE_CHECKING = False
@@ -23,28 +25,110 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any, Callable, NoReturn
 
-    from ._abi import Cancel, Options
+    from ._abi import Cancel
     from ._arguments import Credentials
     from ._log import Logger
     from ._token import Token
 
 
+# The variables that the library reads where it is not given them.
+VARIABLES = (
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+
+
+class SharedOptions(Shared):
+    """The options of a client, whose users are its calls."""
+
+    __slots__ = ("_frozen",)
+
+    def __init__(self) -> None:
+        super().__init__(library.cd_options_new())
+        self._frozen = False
+
+    def __reduce_ex__(self, _: object) -> NoReturn:
+        raise TypeError("an object of libcouchdrop can't be pickled or copied")
+
+    def pass_environment(self) -> None:
+        """Gives the library the variables that it would read by getenv, which is a data race with os.environ.
+
+        Until the options are frozen: they read the environment of the first login.
+        """
+        if self._frozen:
+            return
+        # Setters must not run on two threads at once.
+        with _process.environment_lock:
+            for name in VARIABLES:
+                error = Error()
+                setter = library.cd_options_set_environment
+                code: int = setter(self.handle, name.encode(), _variable(name), ctypes.byref(error))
+                if code == _abi.CD_ERR_OPTIONS_IN_USE:
+                    self._frozen = True
+                    error.release()
+                    return
+                if code:
+                    raise exception_from(error)
+
+
+def closed() -> RuntimeError:
+    return RuntimeError("this couchdrop.Client is closed")
+
+
+def _variable(name: str) -> bytes | None:
+    if os.supports_bytes_environ:
+        return os.environb.get(name.encode())
+    value = os.environ.get(name)
+    return None if value is None else value.encode("utf-8", "surrogatepass")
+
+
 class Call:
-    """May be stopped from any thread, before and while it runs. For one use."""
+    """May be stopped from any thread, before and while it runs. For one use; `end` must follow."""
 
-    __slots__ = ("_cancel", "_logger", "_options", "_over", "_raised")
+    __slots__ = ("_cancel", "_idle_cancel", "_logger", "_options", "_over", "_raised")
 
-    def __init__(self, options: Options, logger: Logger | None) -> None:
+    def __init__(self, options: SharedOptions, logger: Logger | None) -> None:
         self._options = options
         self._logger = logger
-        self._cancel: Cancel = library.cd_cancel_new()
         self._raised: BaseException | None = None
         self._over = False
+        if not options.enter(self):
+            raise closed()
+        self._cancel: Cancel = library.cd_cancel_new()
+        # Empty while a thread triggers the handle, and once it is freed. Its last user frees it.
+        self._idle_cancel = [self._cancel]
 
     def stop(self) -> None:
+        try:
+            cancel = self._idle_cancel.pop()
+        except IndexError:
+            # It is over, or another thread stops it.
+            return
         # Of a coroutine that is garbage, the handle may have been finalized first.
-        if not is_released(self._cancel):
-            library.cd_cancel_trigger(self._cancel)
+        if not is_released(cancel):
+            library.cd_cancel_trigger(cancel)
+        self._idle_cancel.append(cancel)
+        if self._over:
+            self._free_cancel()
+
+    def end(self) -> None:
+        """Frees what the call has used. May be called again."""
+        self._over = True
+        self._free_cancel()
+        self._options.leave(self)
+
+    def _free_cancel(self) -> None:
+        try:
+            cancel = self._idle_cancel.pop()
+        except IndexError:
+            return
+        cancel.release()
 
     def authenticate(self, timeout: float, credentials: Credentials) -> Token:
         token = _abi.Token()
@@ -56,15 +140,17 @@ class Call:
         self._run(library.cd_connect, timeout)
 
     def _run(self, function: Any, timeout: float, *others: Any) -> None:
+        self._options.pass_environment()
         error = Error()
-        arguments = (self._options, self._cancel, milliseconds(timeout), *others, ctypes.byref(error))
+        arguments = (self._options.handle, self._cancel, milliseconds(timeout), *others, ctypes.byref(error))
         run = self._run_on_main_thread if _process.on_main_thread() else self._run_on_other_thread
         failed = (
             run(function, arguments)
             if self._logger is None
-            else self._run_with_logger(run, function, arguments)
+            else self._run_with_logger(self._logger, run, function, arguments)
         )
         if self._raised is not None:
+            error.release()
             self._raise()
         if failed:
             raise exception_from(error)
@@ -73,7 +159,7 @@ class Call:
         asked = self._guarded(self._answers())
         try:
             next(asked)
-            check = CheckFunction(asked.send)
+            check = callback(CheckFunction, asked.send, self._callback_failed)
             library.cd_cancel_set_check(self._cancel, check, None)
             failed: int = function(*arguments)
             return failed
@@ -84,29 +170,34 @@ class Call:
 
     def _run_on_other_thread(self, function: Any, arguments: tuple[Any, ...]) -> int:
         calls = _process.calls
-        calls.enter(self._cancel)
+        calls.enter(self)
         try:
             failed: int = function(*arguments)
             return failed
         finally:
-            calls.leave(self._cancel)
+            calls.leave(self)
 
-    def _run_with_logger(self, run: Callable[..., int], function: Any, arguments: tuple[Any, ...]) -> int:
-        from functools import partial
+    def _run_with_logger(
+        self, logger: Logger, run: Callable[..., int], function: Any, arguments: tuple[Any, ...]
+    ) -> int:
+        from . import _log
 
-        from ._log import this_thread
-
-        lines = self._guarded(self._log_lines())
-        outer = this_thread.log
+        if not _log.is_enabled(logger):
+            before = _log.ignore_lines()
+            try:
+                return run(function, arguments)
+            finally:
+                _log.take_lines(*before)
+        lines = self._guarded(self._log_lines(logger))
+        next(lines)
+        # Sends the generator one argument after the other, and runs no Python code on the way.
+        before = _log.take_lines(partial(max, key=lines.send), self._keep)
         try:
-            next(lines)
-            # Sends the generator one argument after the other, and runs no Python code on the way.
-            this_thread.log = partial(max, key=lines.send)
             return run(function, arguments)
         finally:
             self._over = True
             next(lines, None)
-            this_thread.log = outer
+            _log.take_lines(*before)
 
     def _guarded(self, work: Generator[int, Any, None]) -> Generator[int, Any, None]:
         """Does some work; what it raises stops the call, and is kept."""
@@ -116,8 +207,7 @@ class Call:
             except GeneratorExit:
                 return
             except BaseException as raised:
-                self._raised = raised
-                self.stop()
+                self._keep(raised)
         except BaseException as raised:
             # Of a second signal: its handler runs in the middle of the lines above, perhaps before the call
             # was stopped. Then it ends when the library asks next.
@@ -125,23 +215,29 @@ class Call:
         while not self._over:
             yield 1
 
+    def _keep(self, raised: BaseException) -> None:
+        self._raised = raised
+        self.stop()
+
+    def _callback_failed(self, kind: object, raised: BaseException, traceback: object) -> None:
+        self._keep(raised)
+
     def _answers(self) -> Generator[int, None, None]:
         """Whether to stop, 0 or 1. To be resumed runs the signal handlers that are due."""
         while not self._over:
             yield 0 if self._raised is None else 1
 
-    def _log_lines(self) -> Generator[int, Any, None]:
+    def _log_lines(self, logger: Logger) -> Generator[int, Any, None]:
         """Takes the arguments of a `LogFunction` one by one."""
         from ._log import write
 
-        assert self._logger is not None
         while True:
             yield 0
             if self._over:
                 return
             level = yield 0
             message = yield 0
-            write(self._logger, level, message)
+            write(logger, level, copied(message))
 
     def _raise(self) -> NoReturn:
         raised = self._raised
@@ -163,7 +259,6 @@ class Login:
     __slots__ = ("_call", "_credentials")
 
     def __init__(self, call: Call, credentials: Credentials) -> None:
-        credentials.check()
         self._call = call
         self._credentials = credentials
 
@@ -179,3 +274,4 @@ class Login:
 
     def abandon(self) -> None:
         self._credentials.wipe()
+        self._call.end()

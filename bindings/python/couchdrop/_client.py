@@ -6,9 +6,9 @@ import ctypes
 import os
 
 from . import _abi
-from ._abi import Error, is_released, library
+from ._abi import Error, library
 from ._arguments import Credentials, Text, integer, milliseconds, seconds, waits
-from ._call import Call, Login
+from ._call import Call, Login, SharedOptions, closed
 from ._errors import ArgumentError, exception_from
 
 TYPE_CHECKING = False
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from ._abi import Options
     from ._log import Logger
     from ._options import ClientOptions, Proxy
     from ._token import Token
@@ -65,8 +64,8 @@ class Client:
         backoff: the first and the longest wait between attempts, in seconds (1 and 8).
         user_agent: what stands before the library's own name in ``User-Agent``.
         max_response_bytes: how large an answer may be (64 KiB).
-        logger: told what happens, without secrets; its level is looked at here, once. It is called on the
-            thread that logs in. What its handlers raise ends the login.
+        logger: told what happens, without secrets. Each call asks its level, which may change later. It is
+            called on the thread that logs in. An exception of its handlers ends the login.
     """
 
     def __init__(
@@ -87,15 +86,15 @@ class Client:
         # It may hold a password: see `Text`.
         proxy_url = proxy if proxy is None or isinstance(proxy, Environment) else Text("proxy", proxy)
         del proxy
-        self._options: Options | None = library.cd_options_new()
+        self._options = SharedOptions()
+        # By process: threads don't follow into a child of fork.
+        self._workers: dict[int, Workers] = {}
+        self._logger: Logger | None = None
         if proxy_url is None:
             self._set(library.cd_options_set_proxy, None)
         elif isinstance(proxy_url, Text):
             self._set_text(library.cd_options_set_proxy, proxy_url)
         self._timeout = seconds("timeout", timeout)
-        # By process: threads don't follow into a child of fork.
-        self._workers: dict[int, Workers] = {}
-        self._logger: Logger | None = None
         if base_url is not None:
             self._set_text(library.cd_options_set_base_url, Text("base_url", base_url))
         if ca_file is not None:
@@ -132,7 +131,8 @@ class Client:
         """
         with Credentials(username, password, system) as credentials:
             del password
-            return self._login(credentials).run(self._seconds(timeout))
+            limit = self._seconds(timeout)
+            return self._login(credentials).run(limit)
 
     async def authenticate_async(
         self, username: str, password: str, *, system: str | None = None, timeout: float | None = None
@@ -143,7 +143,8 @@ class Client:
         """
         with Credentials(username, password, system) as credentials:
             del password
-            login, limit, workers = self._login(credentials), self._seconds(timeout), self._own_workers()
+            limit, workers = self._seconds(timeout), self._own_workers()
+            login = self._login(credentials)
         return await workers.run(login, limit)
 
     def connect(self, *, timeout: float | None = None) -> None:
@@ -151,24 +152,31 @@ class Client:
 
         Also tells why this machine can't reach the service. None takes the connect timeout.
         """
-        Call(self._open(), self._logger).connect(0 if timeout is None else seconds("timeout", timeout))
+        limit = 0 if timeout is None else seconds("timeout", timeout)
+        call = Call(self._options, self._logger)
+        try:
+            call.connect(limit)
+        finally:
+            call.end()
 
     def close(self) -> None:
         """Closes the connections, once the logins that are under way have ended. May be called again."""
-        self._options = None
+        self._options.close()
 
     def __reduce_ex__(self, _: object) -> NoReturn:
         raise TypeError("a Client can't be pickled or copied: make one of your own in each process")
 
     def __enter__(self) -> Self:
-        self._open()
+        if self._options.is_closed:
+            raise closed()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def _login(self, credentials: Credentials) -> Login:
-        return Login(Call(self._open(), self._logger), credentials)
+        credentials.check()
+        return Login(Call(self._options, self._logger), credentials)
 
     def _own_workers(self) -> Workers:
         from ._workers import Workers
@@ -180,15 +188,9 @@ class Client:
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else seconds("timeout", timeout)
 
-    def _open(self) -> Options:
-        options = self._options
-        if options is None or is_released(options):
-            raise RuntimeError("this couchdrop.Client is closed")
-        return options
-
     def _set(self, setter: Any, *values: Any) -> None:
         error = Error()
-        if setter(self._options, *values, ctypes.byref(error)):
+        if setter(self._options.handle, *values, ctypes.byref(error)):
             raise exception_from(error)
 
     def _set_text(self, setter: Any, text: Text) -> None:
@@ -199,12 +201,12 @@ class Client:
             text.wipe()
 
     def _set_logger(self, logger: Logger) -> None:
-        from ._log import highest_level, log_function
+        from ._log import check, log_function
 
-        level = highest_level(logger)
-        if level:
-            self._set(library.cd_options_set_logger, log_function, None, level)
-            self._logger = logger
+        check(logger)
+        # The level is asked for in each call; options can't change after the first.
+        self._set(library.cd_options_set_logger, log_function, None, _abi.CD_LOG_DEBUG)
+        self._logger = logger
 
 
 def _body_format(name: str) -> int:
@@ -244,7 +246,12 @@ def authenticate(
     with Credentials(username, password, system) as credentials:
         del password
         client = Client(**options) if options else _shared
-        return client._login(credentials).run(client._seconds(timeout))
+        try:
+            limit = client._seconds(timeout)
+            return client._login(credentials).run(limit)
+        finally:
+            if client is not _shared:
+                client.close()
 
 
 async def authenticate_async(
@@ -262,5 +269,11 @@ async def authenticate_async(
     with Credentials(username, password, system) as credentials:
         del password
         client = Client(**options) if options else _shared
-        login, limit, workers = client._login(credentials), client._seconds(timeout), _shared._own_workers()
+        try:
+            limit, workers = client._seconds(timeout), _shared._own_workers()
+            login = client._login(credentials)
+        finally:
+            # The login keeps what it uses.
+            if client is not _shared:
+                client.close()
     return await workers.run(login, limit)

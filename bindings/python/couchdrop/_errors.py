@@ -19,6 +19,7 @@ class CouchdropError(Exception):
         server_message: what the server said in it, foreign text; None where it said nothing.
         retry_after: how many seconds the service asked to wait; None where it asked nothing.
         attempts: how many requests were sent.
+        retryable: if the same call may succeed later. What may be retried at once has been already.
     """
 
     # The code of an exception of this class that somebody makes without one.
@@ -29,6 +30,7 @@ class CouchdropError(Exception):
     server_message: str | None
     retry_after: int | None
     attempts: int
+    retryable: bool
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class CouchdropError(Exception):
         server_message: str | None = None,
         retry_after: int | None = None,
         attempts: int = 0,
+        retryable: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.code = int(self._default_code if code is None else code)
@@ -46,17 +49,13 @@ class CouchdropError(Exception):
         self.server_message = server_message
         self.retry_after = retry_after
         self.attempts = attempts
+        self.retryable = bool(library.cd_code_is_retryable(self.code)) if retryable is None else retryable
 
     @property
     def code_name(self) -> str:
         """The name of the code in every language, for instance ``"CD_ERR_TIMEOUT"``."""
         name: bytes = library.cd_code_name(self.code)
         return name.decode()
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the same call may succeed later. What may be retried at once has been already."""
-        return bool(library.cd_code_is_retryable(self.code))
 
 
 class AuthenticationError(CouchdropError):
@@ -230,16 +229,20 @@ def exception_class(code: int) -> type[CouchdropError]:
 
 
 def exception_from(error: _abi.Error) -> CouchdropError:
-    """The exception that says what an error object of the library says."""
-    code: int = library.cd_error_code(error)
-    status: int = library.cd_error_http_status(error)
-    server_message: bytes | None = library.cd_error_server_message(error)
-    retry_after: int = library.cd_error_retry_after_seconds(error)
-    return exception_class(code)(
-        library.cd_error_message(error).decode(),
-        code=code,
-        http_status=status or None,
-        server_message=None if server_message is None else server_message.decode("utf-8", "replace"),
-        retry_after=None if retry_after < 0 else retry_after,
-        attempts=library.cd_error_attempts(error),
-    )
+    """The exception that says what an error object of the library says. Frees the object."""
+    try:
+        code: int = library.cd_error_code(error)
+        status: int = library.cd_error_http_status(error)
+        server_message: bytes | None = library.cd_error_server_message(error)
+        retry_after: int = library.cd_error_retry_after_seconds(error)
+        return exception_class(code)(
+            library.cd_error_message(error).decode(),
+            code=code,
+            http_status=status or None,
+            server_message=None if server_message is None else server_message.decode("utf-8", "replace"),
+            retry_after=None if retry_after < 0 else retry_after,
+            attempts=library.cd_error_attempts(error),
+            retryable=bool(library.cd_error_is_retryable(error)),
+        )
+    finally:
+        error.release()

@@ -33,7 +33,7 @@ def load() -> tuple[ctypes.CDLL, str]:
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
-        reason = str(error)
+        reason = str(error).removeprefix(f"Cannot load library {path}: ")  # PyPy's
         # Most name the file themselves, but not where it is another one that is missing.
         looked.append(reason if path in reason else f"{path}: {reason}")
         raise ImportError(

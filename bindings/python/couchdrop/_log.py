@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from functools import partial
+from threading import get_ident
 from typing import Any, Callable, Union
 
 from . import _abi
@@ -19,26 +20,61 @@ LEVELS: dict[int, int] = {
 }
 
 
-def highest_level(logger: Logger) -> int:
-    """The highest level of the library that the logger takes now; 0 where it takes none."""
+def check(logger: Logger) -> None:
     # What else has these methods will do.
     if not all(callable(getattr(logger, name, None)) for name in ("isEnabledFor", "log")):
         raise TypeError(
             f"logger must be logging.Logger or logging.LoggerAdapter, not {type(logger).__name__}"
         )
-    return max((level for level, name in LEVELS.items() if logger.isEnabledFor(name)), default=0)
+
+
+def is_enabled(logger: Logger) -> bool:
+    """If the logger takes any line of the library now."""
+    return logger.isEnabledFor(logging.ERROR)
 
 
 def write(logger: Logger, level: int, message: bytes) -> None:
     logger.log(LEVELS.get(level, logging.DEBUG), "%s", message.decode("utf-8", "replace"))
 
 
+# The takers of all threads that are inside a call, by thread.
+_takers: dict[int, Callable[..., object]] = {}
+
+
+def _take_for_thread(*line: Any) -> None:
+    _takers[get_ident()](*line)
+
+
+def _fail(_: BaseException) -> None:
+    pass
+
+
 class _ThisThread(threading.local):
-    # Takes the lines of the call that runs on this thread.
-    log: Callable[..., int] | None = None
+    # `log` takes the lines of the call that runs on this thread, `fail` the exception that `log` raised.
+    # Up to Python 3.11 a callback runs in the main interpreter, even if a sub-interpreter has made the call.
+    # The thread has other values there: these.
+    log: Callable[..., object] = staticmethod(_take_for_thread)
+    fail: Callable[[BaseException], None] = staticmethod(_fail)
 
 
 this_thread = _ThisThread()
+Taker = tuple[Callable[..., object], Callable[[BaseException], None]]
+
+
+def take_lines(log: Callable[..., object], fail: Callable[[BaseException], None]) -> Taker:
+    """Gives this thread's lines to `log` from now on. Returns the arguments that restore the state before."""
+    before = this_thread.log, this_thread.fail
+    this_thread.log, this_thread.fail = log, fail
+    if log is _take_for_thread:
+        _takers.pop(get_ident(), None)
+    else:
+        _takers[get_ident()] = log
+    return before
+
+
+def ignore_lines() -> Taker:
+    # A function that does nothing with three arguments and runs no Python code.
+    return take_lines(slice, _fail)
 
 
 class _LogOnThisThread:
@@ -48,4 +84,6 @@ class _LogOnThisThread:
 
 _log_on_this_thread: Any = _LogOnThisThread()
 # The logger of all options: the library calls it on the thread that logs in.
-log_function = _abi.LogFunction(_log_on_this_thread)
+log_function = _abi.callback(
+    _abi.LogFunction, _log_on_this_thread, lambda kind, error, traceback: this_thread.fail(error)
+)

@@ -10,10 +10,13 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from _thread import allocate_lock, get_ident
+from _thread import RLock, allocate_lock, get_ident
 
-from ._abi import Cancel, library
 from ._errors import Cancelled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._call import Call
 
 
 class _Calls:
@@ -22,21 +25,21 @@ class _Calls:
     def __init__(self) -> None:
         # Taken by the end while it waits, and given back by the last call that leaves.
         self._all_left = allocate_lock()
-        # By identity: objects of ctypes can't be in a set.
-        self._handles: dict[int, Cancel] = {}
+        # By identity: a set would run Python code to compare them.
+        self._under_way: dict[int, Call] = {}
         self._ended = False
 
-    def enter(self, cancel: Cancel) -> None:
+    def enter(self, call: Call) -> None:
         """Raises Cancelled when the interpreter ends."""
-        self._handles[id(cancel)] = cancel
-        # In this order: the end looks at the handles once it has said that it has come.
+        self._under_way[id(call)] = call
+        # In this order: the end looks at the calls once it has said that it has come.
         if self._ended:
-            self.leave(cancel)
+            self.leave(call)
             raise Cancelled("The interpreter ends: no login may start any more.")
 
-    def leave(self, cancel: Cancel) -> None:
-        self._handles.pop(id(cancel), None)
-        if self._ended and not self._handles:
+    def leave(self, call: Call) -> None:
+        self._under_way.pop(id(call), None)
+        if self._ended and not self._under_way:
             try:
                 self._all_left.release()
             except RuntimeError:
@@ -46,13 +49,15 @@ class _Calls:
     def end(self) -> None:
         self._all_left.acquire()
         self._ended = True
-        for cancel in list(self._handles.values()):
-            library.cd_cancel_trigger(cancel)
-        if self._handles:
+        for call in list(self._under_way.values()):
+            call.stop()
+        if self._under_way:
             self._all_left.acquire()
 
 
 calls = _Calls()
+# Held while the variables are handed to an options handle. Reentrant, since a signal handler may log in.
+environment_lock = RLock()
 
 
 def _find_main_thread() -> int:
@@ -71,8 +76,9 @@ def on_main_thread() -> bool:
 
 def _start_anew() -> None:
     # A call of the parent is not here, and the thread that forked is the main one.
-    global calls, _main_thread
+    global calls, _main_thread, environment_lock
     calls = _Calls()
+    environment_lock = RLock()
     _main_thread = get_ident()
 
 

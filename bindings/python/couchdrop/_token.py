@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
+import ctypes
+
 from . import _abi
-from ._abi import TOKEN_HEADER, is_released, library
+from ._abi import TOKEN_HEADER, library, partial
+from ._errors import ArgumentError
+from ._shared import Shared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Callable, NoReturn
+
+MAX_LENGTH = 65_536
 
 
 class Token:
     """A secret that stands for a login. Short-lived; it has the rights of the user who logged in.
 
-    Nothing shows it but `value` and `headers`: it prints masked, and can be neither pickled nor copied. It is
-    wiped when it is garbage, at once by `wipe`, or at the end of a ``with`` block; what `value` returned is a
-    copy that Python keeps for as long as it likes.
+    Only `value` and `headers` show it: it prints masked, and can be neither pickled nor copied. It is wiped
+    when it is garbage, at once by `wipe`, or at the end of a ``with`` block; the string that `value` returned
+    is a copy that Python keeps for as long as it likes.
 
     Tokens may be compared with each other, in a time that tells nothing of them. Any thread may use them.
+
+    A login makes them. ``Token("abc")`` makes one for a test of code that takes a token.
+
+    Args:
+        value: 1 to 65,536 characters from 0x21 to 0x7E, as in a token of the service.
     """
 
-    __slots__ = ("__weakref__", "_handle")
+    __slots__ = ("__weakref__", "_shared")
 
-    # None once it was wiped.
-    _handle: _abi.Token | None
+    # Of a handle with `copy` and `release`.
+    _shared: Shared
 
-    def __init__(self) -> None:
-        raise TypeError("a Token comes from a login alone")
+    def __init__(self, value: str | bytes) -> None:
+        problem = _problem_of(value)
+        if problem is not None:
+            # The traceback holds this frame.
+            del value
+            raise problem
+        self._shared = Shared(_Characters(value.encode("ascii") if isinstance(value, str) else value))
 
     @property
     def value(self) -> str:
         """The token itself: printable ASCII. Raises ValueError when it was wiped."""
-        # Another thread that wipes meanwhile only gives up its reference.
-        handle = self._handle
-        if handle is None or is_released(handle):
+        characters = _read(self)
+        if characters is None:
             raise ValueError("the token was wiped")
-        characters: bytes = library.cd_token_str(handle)
         return characters.decode("ascii")
 
     def headers(self) -> dict[str, str]:
@@ -47,7 +61,7 @@ class Token:
 
     def wipe(self) -> None:
         """Overwrites the token in memory. May be called again."""
-        self._handle = None
+        self._shared.close()
 
     def __enter__(self) -> Token:
         return self
@@ -63,18 +77,68 @@ class Token:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Token):
             return NotImplemented
-        mine, others = self._handle, other._handle
-        if mine is None or others is None or is_released(mine) or is_released(others):
+        mine, others = _read(self), _read(other)
+        if mine is None or others is None:
             return self is other
         import hmac
 
-        return hmac.compare_digest(library.cd_token_str(mine), library.cd_token_str(others))
+        return hmac.compare_digest(mine, others)
 
     def __reduce_ex__(self, _: object) -> NoReturn:
         raise TypeError("a Token can't be pickled or copied")
 
 
+class _Characters:
+    """The handle of a token that no login has made."""
+
+    # Each has a finalizer of its own, a C function. No Python code runs in it: an exception of a signal
+    # handler would be lost there.
+    __slots__ = ("__del__", "_buffer")
+
+    __del__: Callable[[], None]
+
+    def __init__(self, characters: bytes) -> None:
+        self._buffer = (ctypes.c_char * len(characters))()
+        self.__del__ = partial(library.cd_secure_zero, self._buffer, len(characters))
+        ctypes.memmove(self._buffer, characters, len(characters))
+
+    def copy(self) -> bytes:
+        return self._buffer.raw
+
+    def release(self) -> None:
+        self.__del__()
+
+
 def token_from(handle: _abi.Token) -> Token:
     token = Token.__new__(Token)
-    token._handle = handle
+    token._shared = Shared(handle)
     return token
+
+
+def _read(token: Token) -> bytes | None:
+    """A copy of the characters; None if the token was wiped."""
+    shared, reader = token._shared, object()
+    if not shared.enter(reader):
+        return None
+    try:
+        characters: bytes = shared.handle.copy()
+        return characters
+    finally:
+        shared.leave(reader)
+
+
+def _problem_of(value: object) -> Exception | None:
+    """The reason why `value` can't be a token. Does not quote it."""
+    if not isinstance(value, (str, bytes)):
+        return TypeError(f"a Token is made of str or bytes, not {type(value).__name__}")
+    codes = value if isinstance(value, bytes) else map(ord, value)
+    if not value:
+        return ArgumentError("a token must not be empty", code=_abi.CD_ERR_EMPTY_ARGUMENT)
+    if len(value) > MAX_LENGTH:
+        return ArgumentError(f"a token has at most {MAX_LENGTH:,} characters", code=_abi.CD_ERR_OUT_OF_RANGE)
+    if not all(0x21 <= code <= 0x7E for code in codes):
+        return ArgumentError(
+            "a token has only characters from 0x21 to 0x7E: ASCII without spaces and control characters",
+            code=_abi.CD_ERR_OUT_OF_RANGE,
+        )
+    return None

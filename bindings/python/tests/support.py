@@ -1,6 +1,7 @@
 """What the tests share: the package and its library, the stand-in of the service, and their own servers."""
 
 import atexit
+import gc
 import http.server
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import threading
 
+PYPY = sys.implementation.name == "pypy"
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(os.path.dirname(PACKAGE))
 HEADER = os.path.join(ROOT, "include", "couchdrop.h")
@@ -29,6 +31,12 @@ import couchdrop as couchdrop  # noqa: E402
 PASSWORD = "correct horse battery staple"
 # What no login on loopback takes.
 SOON = 10.0
+
+
+def collect_garbage():
+    # PyPy runs the finalizers after a collection, and frees in a later one the things that they used.
+    for _ in range(4 if PYPY else 1):
+        gc.collect()
 
 
 class StandIn:
@@ -191,6 +199,33 @@ class Recorder:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.base_url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class Refusing:
+    """A proxy that refuses each tunnel with `status`."""
+
+    def __init__(self, status):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_CONNECT(self):
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 

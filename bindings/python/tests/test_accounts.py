@@ -1,6 +1,7 @@
 """Every account of the stand-in, over TLS: what a login returns or raises."""
 
 import json
+import pickle
 import ssl
 import time
 import unittest
@@ -112,6 +113,19 @@ class Accounts(unittest.TestCase):
         base_url = support.stand_in_options()["base_url"]
         with self.assertRaises(couchdrop.TLSError):
             couchdrop.authenticate("ada@example.com", PASSWORD, base_url=base_url)
+
+    def test_proxy_that_can_t_reach_the_service_now_is_retryable(self):
+        for status, retryable in [(503, True), (403, False)]:
+            with support.Refusing(status) as proxy:
+                with couchdrop.Client(
+                    base_url="https://couchdrop.invalid", proxy=proxy.url, max_retries=0
+                ) as client:
+                    with self.assertRaises(couchdrop.ProxyError) as caught:
+                        client.connect()
+            error = pickle.loads(pickle.dumps(caught.exception))
+            self.assertEqual((error.http_status, error.retryable), (status, retryable))
+        self.assertFalse(couchdrop.ProxyError("by hand").retryable)
+        self.assertTrue(couchdrop.Timeout("by hand").retryable)
 
     def test_connect_says_why_a_service_is_out_of_reach(self):
         self.client.connect()

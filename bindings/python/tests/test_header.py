@@ -32,6 +32,8 @@ for name, handle in [
 ]:
     TYPES[f"{name}*"] = TYPES[f"const {name}*"] = handle
     TYPES[f"{name}**"] = ctypes.POINTER(handle)
+# The functions that take the address of their object alone.
+BY_ADDRESS = {f"cd_{name}_free" for name in ("options", "cancel", "token", "error")}
 
 
 # The functions that this package has no need of.
@@ -39,8 +41,12 @@ UNUSED = {
     "cd_authenticate": "cd_authenticate_with does more",
     "cd_cancel_is_triggered": "a call knows",
     "cd_code_message": "errors have messages of their own",
-    "cd_options_set_timeout_ms": "each call has its timeout",
+    "cd_options_free": "Handle.release calls it",
+    "cd_cancel_free": "Handle.release calls it",
     "cd_token_len": "no token holds a NUL",
+    "cd_token_free": "Handle.release calls it",
+    "cd_error_free": "Handle.release calls it",
+    "cd_options_set_timeout_ms": "each call has its timeout",
     "cd_version_number": "cd_version tells the same",
 }
 
@@ -82,6 +88,9 @@ class Header(unittest.TestCase):
             flags=re.MULTILINE,
         ):
             declared[name] = (type_of(result, named=False), *arguments_of(arguments))
+            if name in BY_ADDRESS:
+                self.assertTrue(issubclass(declared[name][1], ctypes.c_void_p))
+                declared[name] = (None, ctypes.c_void_p)
         self.assertGreater(len(declared), 30)
         self.assertEqual(declared, _abi.PROTOTYPES)
         # None is left out by the pattern.
@@ -103,6 +112,8 @@ class Header(unittest.TestCase):
     def test_every_option_is_a_keyword(self):
         options = set(re.findall(r"\bcd_options_set_(\w+?)(?:_ms)?\(", HEADER))
         self.assertGreater(len(options), 10)
+        # Python's own environment is passed.
+        options.remove("environment")
         self.assertEqual(set(inspect.signature(couchdrop.Client).parameters), options)
         # A login has the time that it may take as an argument of its own.
         self.assertEqual(set(couchdrop.ClientOptions.__annotations__), options - {"timeout"})

@@ -19,6 +19,7 @@ HEAVY = {"asyncio", "collections", "enum", "functools", "hmac", "logging", "re",
 
 
 class Import(unittest.TestCase):
+    @unittest.skipIf(support.PYPY, "the parts of PyPy's standard library need each other")
     def test_it_loads_only_what_a_login_needs(self):
         with support.Recorder() as recorder:
             done = support.run_python(
@@ -118,7 +119,9 @@ class Library(unittest.TestCase):
                     _library.load()
 
     def test_another_library_is_refused(self):
-        self.refused("is not libcouchdrop", COUCHDROP_LIBRARY=sys.modules["_ctypes"].__file__)
+        with open("/proc/self/maps", encoding="utf-8") as file:
+            another = next(path for path in file.read().split() if "/libc." in path or "/ld-musl" in path)
+        self.refused("is not libcouchdrop", COUCHDROP_LIBRARY=another)
 
     def test_another_version_of_the_abi_is_refused(self):
         compiler = shutil.which("cc") or shutil.which("gcc")

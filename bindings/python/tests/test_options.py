@@ -190,7 +190,7 @@ class Options(unittest.TestCase):
             ({"backoff": 1}, waits + "int"),
             ({"backoff": "12"}, waits + "str"),
             ({"backoff": (1, "8")}, "backoff[1] must be a number of seconds, not str"),
-            ({"logger": print}, loggers + "builtin_function_or_method"),
+            ({"logger": print}, loggers + type(print).__name__),
             ({"logger": logging}, loggers + "module"),
             ({"logger": "couchdrop"}, loggers + "str"),
         ]:
@@ -226,6 +226,89 @@ class Options(unittest.TestCase):
                 use()
 
 
+class Environment(unittest.TestCase):
+    def test_environment_of_the_first_login_counts(self):
+        with Silent() as silent, couchdrop.Client(base_url="https://couchdrop.invalid") as client:
+            proxy = "http://" + silent.address
+            # A variable that can't be used does not freeze the options.
+            with mock.patch.dict(os.environ, HTTPS_PROXY="ftp://127.0.0.1:1"):
+                for _ in range(2):
+                    with self.assertRaisesRegex(couchdrop.ProxyError, "HTTPS_PROXY"):
+                        client.connect()
+            with mock.patch.dict(os.environ, {"HTTPS_PROXY": "", "all_proxy": proxy}):
+                with self.assertRaises(couchdrop.Timeout):
+                    client.connect(timeout=0.2)
+            silent.wait_for_bytes(b"CONNECT couchdrop.invalid:443 ")
+            # Now they are frozen.
+            with mock.patch.dict(os.environ, HTTPS_PROXY="ftp://127.0.0.1:1"):
+                with self.assertRaises(couchdrop.Timeout):
+                    client.connect(timeout=0.2)
+
+    def test_variable_of_any_bytes_is_handed_over(self):
+        with mock.patch.dict(os.environb, {b"SSL_CERT_FILE": b"/no/such/\xff"}):
+            with couchdrop.Client(base_url="https://localhost:1", proxy=None) as client:
+                with self.assertRaisesRegex(couchdrop.TLSError, "SSL_CERT_FILE"):
+                    client.connect()
+
+    def test_process_environment_is_not_read(self):
+        """Neither for a client nor for the functions that use the default options."""
+        program = """
+            import ctypes, os, couchdrop
+            libc = ctypes.CDLL(None)
+            # Nobody listens there.
+            os.environ["all_proxy"] = "http://127.0.0.1:1"
+            for name in (b"HTTPS_PROXY", b"https_proxy", b"ALL_PROXY", b"all_proxy"):
+                libc.setenv(name, b"ftp://127.0.0.1:1", 1)
+            libc.setenv(b"SSL_CERT_FILE", b"/no/such/file", 1)
+            libc.setenv(b"SSL_CERT_DIR", b"/no/such/folder", 1)
+            libc.setenv(b"NO_PROXY", b"*", 1)
+            libc.setenv(b"no_proxy", b"*", 1)
+            client = couchdrop.Client(base_url="https://couchdrop.invalid", max_retries=0)
+            for log_in in (client.authenticate, couchdrop.authenticate):
+                try:
+                    log_in("ada", "secret", timeout=0.5)
+                except (couchdrop.ConnectError, couchdrop.Timeout) as error:
+                    print("127.0.0.1:1" in str(error))
+        """
+        names = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+        environment = {name: value for name, value in os.environ.items() if name.upper() not in names}
+        done = support.run_python(program, env=environment)
+        self.assertEqual((done.stdout, done.stderr), ("True\nTrue\n", ""))
+
+    @unittest.skipIf(support.PYPY, "takes a minute: threads of PyPy hand over its lock slowly")
+    def test_environment_changed_by_threads_does_not_crash(self):
+        program = """
+            import os, threading, couchdrop
+
+            os.environ["all_proxy"] = "http://127.0.0.1:1"
+            # Makes the C library take long to search its table.
+            for number in range(12_000):
+                os.environ[f"OLD_{number}"] = "x"
+            over = False
+
+            def log_in():
+                while not over:
+                    with couchdrop.Client(base_url="https://couchdrop.invalid", max_retries=0) as client:
+                        try:
+                            client.connect()
+                        except couchdrop.ConnectError:
+                            pass
+
+            threads = [threading.Thread(target=log_in) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            # The table moves as it grows. A value of its size takes the memory of the old one.
+            for number in range(900):
+                os.environ[f"NEW_{number}"] = "x" * (8 * len(os.environ) - 100)
+            over = True
+            for thread in threads:
+                thread.join()
+            print("done")
+        """
+        done = support.run_python(program)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "done\n", ""))
+
+
 class Logging(unittest.TestCase):
     def test_a_logger_is_told_what_happens_without_secrets(self):
         kept = Kept()
@@ -249,6 +332,98 @@ class Logging(unittest.TestCase):
             with self.assertRaises(couchdrop.AccessDenied):
                 client.authenticate("ada@example.com", "not my password")
         self.assertEqual([record.levelname for record in kept.records], ["ERROR"])
+
+    def test_logger_enabled_after_the_client_was_made_is_told(self):
+        kept = Kept()
+        # From `getLogger`: others don't notice a change of their level once they were asked.
+        logger = logging.getLogger("couchdrop-test-enabled-later")
+        logger.propagate = False
+        logger.addHandler(kept)
+        logger.setLevel(logging.CRITICAL)
+        with couchdrop.Client(**support.stand_in_options(), logger=logger) as client:
+            for level, expected in [
+                (logging.CRITICAL, False),
+                (logging.DEBUG, True),
+                (logging.CRITICAL, False),
+                (logging.INFO, True),
+            ]:
+                logger.setLevel(level)
+                kept.records.clear()
+                client.authenticate("ada@example.com", PASSWORD)
+                self.assertEqual(bool(kept.records), expected, level)
+                self.assertFalse([record for record in kept.records if record.levelno < level])
+
+    def test_logger_of_a_nested_client_that_is_off_is_silent(self):
+        kept, outer = Kept(), []
+        silent = logger_with(kept, logging.CRITICAL)
+
+        class Nested(logging.Handler):
+            def emit(self, record):
+                outer.append(record.levelno)
+                if record.levelno == logging.INFO:
+                    couchdrop.authenticate(
+                        "ada@example.com", PASSWORD, **support.stand_in_options(), logger=silent
+                    )
+
+        with couchdrop.Client(**support.stand_in_options(), logger=logger_with(Nested())) as client:
+            client.authenticate("ada@example.com", PASSWORD)
+        self.assertEqual(kept.records, [])
+        self.assertEqual(outer.count(logging.INFO), 1)
+
+    def test_client_made_before_basic_config_logs(self):
+        program = """
+            import logging, sys, couchdrop
+            logger = logging.getLogger("login")
+            client = couchdrop.Client(base_url="http://127.0.0.1:1", max_retries=0, logger=logger)
+            logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, format="%(levelname)s")
+            try:
+                client.authenticate("ada", "secret")
+            except couchdrop.ConnectError:
+                pass
+        """
+        done = support.run_python(program)
+        self.assertIn("DEBUG", done.stdout.split())
+        self.assertIn("ERROR", done.stdout.split())
+        self.assertEqual(done.stderr, "")
+
+    def test_logger_of_a_sub_interpreter_is_told(self):
+        program = """
+            import sys
+            try:
+                import _interpreters as interpreters
+            except ImportError:
+                import _xxsubinterpreters as interpreters
+
+            # Isolated ones of older versions have no threads or no ctypes.
+            config = {"isolated": False} if sys.version_info < (3, 13) else {}
+            inner = interpreters.create(**config)
+            interpreters.run_string(inner, sys.argv[1])
+        """
+        inside = """
+import logging, sys, threading
+import couchdrop
+logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, format="%(levelname)s")
+client = couchdrop.Client(base_url="http://127.0.0.1:1", max_retries=0, logger=logging.getLogger("login"))
+def log_in():
+    try:
+        client.authenticate("ada", "secret")
+    except couchdrop.ConnectError:
+        print("refused")
+log_in()
+thread = threading.Thread(target=log_in)
+thread.start()
+thread.join()
+logging.disable()
+log_in()
+"""
+        done = support.run_python(program, inside)
+        if "No module named '_xxsubinterpreters'" in done.stderr:
+            self.skipTest("this Python has no sub-interpreters")
+        lines = done.stdout.split()
+        self.assertEqual(done.stderr, "")
+        self.assertEqual(lines[-1], "refused")
+        self.assertEqual((lines.count("refused"), lines.count("ERROR")), (3, 2), lines)
+        self.assertGreaterEqual(lines.count("DEBUG"), 2)
 
     def test_a_silent_logger_and_an_adapter(self):
         kept = Kept()

@@ -1,8 +1,10 @@
 """Threads, fork, and the end of the interpreter."""
 
 import asyncio
+import gc
 import os
 import signal
+import socket
 import threading
 import traceback
 import unittest
@@ -26,6 +28,59 @@ class Threads(unittest.TestCase):
             for thread in threads:
                 thread.join()
         self.assertEqual(len(set(tokens)), 80)
+
+    def test_closed_clients_leave_no_descriptor(self):
+        with Recorder() as recorder:
+
+            def log_in():
+                client = couchdrop.Client(base_url=recorder.base_url)
+                client.authenticate("ada", PASSWORD)
+                client.close()
+                couchdrop.authenticate("ada", PASSWORD, base_url=recorder.base_url)
+                asyncio.run(couchdrop.authenticate_async("ada", PASSWORD, base_url=recorder.base_url))
+
+            def own_descriptors():
+                # Of a connection that is closed the server's side may follow later.
+                peer = int(recorder.base_url.rpartition(":")[2])
+                count = 0
+                for number in os.listdir("/proc/self/fd"):
+                    try:
+                        with socket.socket(fileno=os.dup(int(number))) as found:
+                            count += found.getpeername()[1] == peer
+                    except OSError:
+                        pass
+                return count
+
+            gc.disable()
+            self.addCleanup(gc.enable)
+            for _ in range(20):
+                log_in()
+            self.assertEqual(own_descriptors(), 0)
+
+    def test_client_closed_by_another_thread_frees_once(self):
+        """The handle is freed by the last of the calls and threads that have it, and by that one alone."""
+        with Recorder() as recorder:
+            for _ in range(30):
+                client = couchdrop.Client(base_url=recorder.base_url)
+                start = threading.Barrier(6)
+
+                def log_in(client=client, start=start):
+                    start.wait()
+                    try:
+                        client.authenticate("ada", PASSWORD)
+                    except RuntimeError as error:
+                        self.assertIn("closed", str(error))
+
+                def close(client=client, start=start):
+                    start.wait()
+                    client.close()
+
+                threads = [threading.Thread(target=work) for work in [log_in] * 4 + [close] * 2]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                self.assertIsNone(client._options.handle.value)
 
     def test_closing_a_client_lets_its_logins_end(self):
         caught = []

@@ -3,6 +3,7 @@
 import copy
 import logging
 import pickle
+import threading
 import traceback
 import unittest
 
@@ -54,11 +55,88 @@ class Tokens(unittest.TestCase):
             with self.assertRaisesRegex(TypeError, "can't be pickled or copied"):
                 attempt(token)
 
-    def test_it_is_made_by_a_login_alone(self):
+    def test_token_made_for_a_test_is_as_one_of_a_login(self):
+        for value in (TOKEN, TOKEN.encode(), "!", "~" * 65_536):
+            text = value if isinstance(value, str) else value.decode()
+            with couchdrop.Token(value) as token:
+                self.assertEqual((token.value, token.headers()), (text, {"token": text}))
+                self.assertEqual(token, couchdrop.Token(text))
+                self.assertNotIn(text, repr(token) + str(token))
+            with self.assertRaisesRegex(ValueError, "wiped"):
+                _ = token.value
+        self.assertEqual(couchdrop.Token(TOKEN), self.log_in())
+
+    def test_bad_value_of_a_token_is_refused_and_not_shown(self):
+        for value, code in [
+            ("", "CD_ERR_EMPTY_ARGUMENT"),
+            (b"", "CD_ERR_EMPTY_ARGUMENT"),
+            ("q" * 65_537, "CD_ERR_OUT_OF_RANGE"),
+            ("qqqq ", "CD_ERR_OUT_OF_RANGE"),
+            ("qqqq\x7f", "CD_ERR_OUT_OF_RANGE"),
+            ("qqqq\0", "CD_ERR_OUT_OF_RANGE"),
+            ("qqqq\n", "CD_ERR_OUT_OF_RANGE"),
+            ("qqqq\xe9", "CD_ERR_OUT_OF_RANGE"),
+            (b"qqqq\xff", "CD_ERR_OUT_OF_RANGE"),
+            ("qqqq\ud800", "CD_ERR_OUT_OF_RANGE"),
+        ]:
+            with self.subTest(value[:6]), self.assertRaises(couchdrop.ArgumentError) as caught:
+                couchdrop.Token(value)
+            self.assertEqual(caught.exception.code_name, code)
+            self.assertNotIn("qqqq", str(caught.exception))
+            for frame, _ in traceback.walk_tb(caught.exception.__traceback__):
+                if frame.f_code.co_filename.startswith(support.PACKAGE + "/couchdrop"):
+                    self.assertNotIn("qqqq", repr(frame.f_locals))
+        for value in (None, 7, bytearray(b"qqqq"), ["q"]):
+            with self.assertRaisesRegex(TypeError, "a Token is made of str or bytes, not "):
+                couchdrop.Token(value)
         with self.assertRaises(TypeError):
             couchdrop.Token()
-        with self.assertRaises(TypeError):
-            couchdrop.Token(TOKEN)
+
+    def test_token_wiped_while_others_read_it_is_whole_or_wiped(self):
+        for make in [self.log_in, lambda: couchdrop.Token(TOKEN)] * 20:
+            token = make()
+            start = threading.Barrier(5)
+            read = []
+
+            def use(token=token, start=start, read=read):
+                start.wait()
+                try:
+                    while True:
+                        read.append(token.value)
+                except ValueError:
+                    pass
+
+            def wipe(token=token, start=start):
+                start.wait()
+                token.wipe()
+
+            threads = [threading.Thread(target=work) for work in [use] * 3 + [wipe] * 2]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertLessEqual(set(read), {TOKEN})
+
+    def test_wiped_tokens_are_gone_from_memory(self):
+        program = """
+            import gc, sys, couchdrop
+            client = couchdrop.Client(base_url=sys.argv[1])
+            tokens = [client.authenticate("ada", "secret") for _ in range(50)]
+            print("made", flush=True)
+            sys.stdin.readline()
+            gc.disable()
+            for token in tokens:
+                token.wipe()
+            print("wiped", flush=True)
+            sys.stdin.readline()
+        """
+        with support.start_python(program, self.recorder.base_url) as process:
+            self.assertEqual(process.stdout.readline(), "made\n")
+            self.assertGreaterEqual(copies_in_memory(process.pid, TOKEN.encode()), 50)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            self.assertEqual(process.stdout.readline(), "wiped\n")
+            self.assertEqual(copies_in_memory(process.pid, TOKEN.encode()), 0)
 
     def test_tokens_compare_with_tokens_alone(self):
         token, same = self.log_in(), self.log_in()
@@ -81,6 +159,22 @@ class Tokens(unittest.TestCase):
         self.assertIn("masked", repr(token))
         self.assertTrue(token == token)
         self.assertFalse(token == self.log_in())
+
+
+def copies_in_memory(process, wanted):
+    """The number of copies in what a process of our own may write to."""
+    found = 0
+    with open(f"/proc/{process}/maps", encoding="utf-8") as maps:
+        ranges = [line.split()[0].split("-") for line in maps if " rw" in line]
+    with open(f"/proc/{process}/mem", "rb", buffering=0) as memory:
+        for start, end in ((int(start, 16), int(end, 16)) for start, end in ranges):
+            memory.seek(start)
+            try:
+                found += memory.read(end - start).count(wanted)
+            except OSError:
+                # The kernel's own pages can't be read.
+                pass
+    return found
 
 
 class Tracebacks(unittest.TestCase):

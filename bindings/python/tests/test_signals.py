@@ -88,22 +88,30 @@ class Signals(unittest.TestCase):
         self.handle(signal.SIGUSR1, raising)
         self.handle(signal.SIGUSR2, also_raising)
 
+        sent = []
+
         def on_request():
             interrupt(signal.SIGUSR1)
             interrupt(signal.SIGUSR2)
+            sent.append(True)
 
         # What a callback raises would be lost there, and the login go on.
         lost = []
         self.addCleanup(setattr, sys, "unraisablehook", sys.unraisablehook)
         sys.unraisablehook = lost.append
         self.silent.on_request = on_request
-        for _ in range(20):
+        for number in range(20):
             try:
                 with self.assertRaises(Unlucky):
                     self.client.authenticate("ada", PASSWORD)
             except Unlucky:
                 # The second may come a moment later.
                 pass
+            while len(sent) <= number:
+                try:
+                    time.sleep(0.001)
+                except Unlucky:
+                    pass
         self.assertEqual([str(problem) for problem in lost], [])
 
     def test_a_handler_that_does_not_raise_lets_the_login_go_on(self):
@@ -163,11 +171,11 @@ class Signals(unittest.TestCase):
 
         self.silent.on_request = interrupt
         log_in()
-        gc.collect()
+        support.collect_garbage()
         descriptors, objects = open_descriptors(), handles()
         for _ in range(150):
             log_in()
-        gc.collect()
+        support.collect_garbage()
         self.assertEqual(handles(), objects)
         # Sockets of the server's side may be on their way out.
         self.silent.wait_until_alone()
@@ -190,7 +198,7 @@ class Signals(unittest.TestCase):
         client = couchdrop.Client(base_url=recorder.base_url)
         self.addCleanup(client.close)
         client.authenticate("ada", PASSWORD)
-        gc.collect()
+        support.collect_garbage()
         objects = handles()
         stopped = 0
         signal.setitimer(signal.ITIMER_REAL, 0.0007, 0.0007)
@@ -204,7 +212,7 @@ class Signals(unittest.TestCase):
                     stopped += 1
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        gc.collect()
+        support.collect_garbage()
         self.assertGreater(stopped, 50)
         self.assertLessEqual(handles(), objects)
 
@@ -233,13 +241,17 @@ class Leaks(unittest.TestCase):
             with self.subTest(use.__name__):
                 for _ in range(100):
                     use()
-                gc.collect()
-                before = allocated()
-                for _ in range(times):
-                    use()
-                gc.collect()
+                support.collect_garbage()
+                growth = []
+                # PyPy's own memory grows and shrinks by large steps; a leak would show in each round.
+                for _ in range(5 if support.PYPY else 1):
+                    before = allocated()
+                    for _ in range(times):
+                        use()
+                    support.collect_garbage()
+                    growth.append(allocated() - before)
                 # The smallest block takes 32 bytes; threads of the server come and go.
-                self.assertLess(allocated() - before, times * 24)
+                self.assertLess(min(growth), times * 24, growth)
 
 
 def handles():

@@ -55,7 +55,9 @@ def clients(password: str, logger: logging.LoggerAdapter[Any]) -> None:
     couchdrop.Client(10)  # type: ignore
     couchdrop.Client(proxy=7)  # type: ignore
     couchdrop.Client(backoff=1)  # type: ignore
-    couchdrop.Token()
+    couchdrop.Token(7)  # type: ignore
+    assert_type(couchdrop.Token("abc"), couchdrop.Token)
+    assert_type(couchdrop.Token(b"abc"), couchdrop.Token)
 
 
 class Subclass(couchdrop.Client):
