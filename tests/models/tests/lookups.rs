@@ -2,7 +2,7 @@
 //! whoever leaves early, and no more threads run than may.
 
 use std::ffi::{CStr, c_char, c_int};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -73,7 +73,7 @@ unsafe extern "C" fn freeaddrinfo(list: *mut libc::addrinfo) {
 fn resolve(lookups: &Lookups, number: u8, cancel: Option<Arc<Cancel>>) -> Result<(), Failure> {
     let call = Call::new(Duration::from_secs(3600), cancel, None);
     let found = lookups.resolve(&call, &format!("name-{number}"), None)?;
-    assert_eq!(found, Some(vec![IpAddr::from([192, 0, 2, number])]));
+    assert_eq!(found, Some(vec![SocketAddr::from(([192, 0, 2, number], 0))]));
     Ok(())
 }
 

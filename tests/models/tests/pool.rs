@@ -23,7 +23,7 @@ fn connection(number: u16) -> (Box<Connection>, Socket) {
 }
 
 fn take(pool: &Pool) -> Option<Box<Connection>> {
-    pool.take(&Call::new(Duration::from_secs(3600), None, None))
+    pool.take(&Call::new(Duration::from_secs(3600), None, None), None)
 }
 
 fn model(threads: u16, rounds: u16) {

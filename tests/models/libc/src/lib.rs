@@ -25,6 +25,23 @@ pub unsafe fn poll(polls: *mut pollfd, count: nfds_t, _ms: c_int) -> c_int {
     }
 }
 
+/// A thread of the model checker's.
+///
+/// # Safety
+/// `argument` is what `run` takes.
+pub unsafe fn pthread_create(
+    _thread: *mut pthread_t,
+    _attributes: *const pthread_attr_t,
+    run: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+) -> c_int {
+    let argument = argument as usize;
+    drop(shuttle::thread::spawn(move || {
+        run(argument as *mut c_void);
+    }));
+    0
+}
+
 /// What `Wake` writes with.
 ///
 /// # Safety

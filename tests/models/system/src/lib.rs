@@ -15,5 +15,5 @@ pub mod sync {
 pub mod thread {
     pub use ::std::thread::*;
 
-    pub use shuttle::thread::{Builder, spawn, yield_now};
+    pub use shuttle::thread::{spawn, yield_now};
 }
