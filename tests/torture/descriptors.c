@@ -43,7 +43,9 @@ static void exhausted(const char *what, cd_options *(*make)(void), int with_canc
         if (code != CD_OK && code != CD_ERR_RESOURCES)
             fprintf(stderr, "%s with %d left: ", what, left);
         CHECK_CODE(CD_OK, code == CD_ERR_RESOURCES ? CD_OK : code);
-        CHECK(!succeeded || code == CD_OK);
+        /* A cancel handle takes two if it can get them, which then lack for the lookup; without
+         * them its flag is looked at in slices. */
+        CHECK(!succeeded || code == CD_OK || (with_cancel && left < 5));
         succeeded += code == CD_OK;
         refused += code == CD_ERR_RESOURCES;
         CHECK_CODE(CD_OK, log_in_as(options, cancel, 0, "ada@example.com"));

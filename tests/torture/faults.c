@@ -12,7 +12,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,7 +27,7 @@ enum call {
     SETSOCKOPT,
     GETSOCKOPT,
     FCNTL,
-    EVENTFD,
+    PIPE2,
     OPEN,
     OPENDIR,
     READ,
@@ -44,7 +43,7 @@ enum call {
 
 static const char *const call_names[CALLS] = {
     "poll",  "recv",    "send",      "connect",        "socket",     "setsockopt", "getsockopt",
-    "fcntl", "eventfd", "open",      "opendir",        "read",       "statx",      "close",
+    "fcntl", "pipe2", "open",      "opendir",        "read",       "statx",      "close",
     "mmap",  "madvise", "getrandom", "pthread_create", "getaddrinfo"};
 
 /* The fault of this process. */
@@ -110,7 +109,7 @@ REPLACED(SETSOCKOPT, setsockopt,
          (socket, level, name, value, size), int, -1)
 REPLACED(GETSOCKOPT, getsockopt, (int socket, int level, int name, void *value, socklen_t *size),
          (socket, level, name, value, size), int, -1)
-REPLACED(EVENTFD, eventfd, (unsigned count, int flags), (count, flags), int, -1)
+REPLACED(PIPE2, pipe2, (int ends[2], int flags), (ends, flags), int, -1)
 REPLACED(OPENDIR, opendir, (const char *path), (path), DIR *, NULL)
 REPLACED(READ, read, (int descriptor, void *buffer, size_t size), (descriptor, buffer, size),
          ssize_t, -1)
@@ -242,9 +241,9 @@ static const struct {
     {SETSOCKOPT, ENOPROTOOPT, NETWORK},
     {GETSOCKOPT, ENOBUFS, NETWORK},
     {FCNTL, EAGAIN, NETWORK},
-    {EVENTFD, EMFILE, RESOURCE},
-    {EVENTFD, ENFILE, RESOURCE},
-    {EVENTFD, ENOMEM, RESOURCE},
+    {PIPE2, EMFILE, RESOURCE},
+    {PIPE2, ENFILE, RESOURCE},
+    {PIPE2, ENOMEM, RESOURCE},
     {OPEN, EINTR, HARMLESS},
     {OPEN, EMFILE, RESOURCE},
     {OPEN, ENFILE, RESOURCE},

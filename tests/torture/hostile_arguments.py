@@ -164,6 +164,12 @@ BY_NAME = {
         [os.environ["COUCHDROP_CA_FILE"].encode()],
         *[(b"/", CA_FILE), (b"/dev/null", CA_FILE), (b"a" * 5000, CA_FILE)],
     ),
+    "name": lambda objects: texts([b"HTTPS_PROXY", b"no_proxy", b"SSL_CERT_DIR"], (b"PATH", OUT_OF_RANGE)),
+    "value": lambda objects: [
+        Value(None),
+        *[text(content) for content in (b"", b"x", b"\xff", b"http://[::1]:1")],
+        text(b"a" * (LONGEST + 1), OUT_OF_RANGE),
+    ],
     "product": lambda objects: texts([b"a/1", "é".encode()], (b"a\r\nb", OUT_OF_RANGE), (b"\x7f", OUT_OF_RANGE)),
     "code": lambda objects: [Value(code) for code in (*range(-3000, 12000), *SIGNED_32)]
     + [Value(chance.randint(*SIGNED_32)) for _ in range(1000)],
