@@ -72,16 +72,30 @@ impl fmt::Display for Unusable {
 
 /// Reads a file that somebody named: every certificate in it, or none.
 pub fn read(path: &Path) -> Result<Certificates, Unusable> {
-    read_all(path, true)
+    read_all(path, Strictness::All)
 }
 
 /// Reads a file of the system's store, without the certificates in it that can not be parsed: a store may hold odd old
 /// ones, and the rest of it is good. Fails if nothing is left.
 pub fn read_leniently(path: &Path) -> Result<Certificates, Unusable> {
-    read_all(path, false)
+    read_all(path, Strictness::Any)
 }
 
-fn read_all(path: &Path, is_strict: bool) -> Result<Certificates, Unusable> {
+/// As [`read_leniently`], but a file that ends within a block, as one that is being written does, is refused.
+pub fn read_again(path: &Path) -> Result<Certificates, Unusable> {
+    read_all(path, Strictness::Ended)
+}
+
+/// The certificates of a file that must be readable.
+#[derive(Clone, Copy, PartialEq)]
+enum Strictness {
+    All,
+    /// Any, and no block without an end.
+    Ended,
+    Any,
+}
+
+fn read_all(path: &Path, strictness: Strictness) -> Result<Certificates, Unusable> {
     let name = path.display();
     let text = read_bounded(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Unusable::new(format!("{name} does not exist")),
@@ -91,8 +105,10 @@ fn read_all(path: &Path, is_strict: bool) -> Result<Certificates, Unusable> {
     if text.is_empty() {
         return Err(Unusable::new(format!("{name} is empty")));
     }
+    let is_strict = strictness == Strictness::All;
     let mut certificates = Certificates::default();
     let mut broken = None;
+    let mut has_no_end = false;
     for block in pem::certificates(&text) {
         let (line, why) = match block {
             Ok(block) => match add(&mut certificates, &block) {
@@ -102,10 +118,13 @@ fn read_all(path: &Path, is_strict: bool) -> Result<Certificates, Unusable> {
             },
             Err(malformed) => (malformed.line, malformed.why),
         };
+        has_no_end |= why == pem::NO_END;
         broken.get_or_insert((line, why));
     }
     match broken {
-        Some((line, why)) if is_strict || certificates.is_empty() => {
+        Some((line, why))
+            if is_strict || certificates.is_empty() || has_no_end && strictness == Strictness::Ended =>
+        {
             Err(Unusable::new(format!("{name} holds a certificate that can't be parsed: line {line} {why}")))
         }
         None if text[0] == SEQUENCE && certificates.is_empty() => Err(Unusable::new(format!(
@@ -127,8 +146,16 @@ fn add(certificates: &mut Certificates, block: &Block<'_>) -> Result<(), NotAdde
     let mut der = Vec::new();
     der.try_reserve_exact(base64::decoded_len_estimate(base64.len()))?;
     der.resize(der.capacity(), 0);
-    let length = BASE64.decode_slice(&base64, &mut der).map_err(|_| NotAdded::Unreadable)?;
-    let (certificate, rest) = x509::split_first_value(&der[..length]).ok_or(NotAdded::Unreadable)?;
+    let decoded = BASE64.decode_slice(&base64, &mut der).ok();
+    let Some((certificate, rest)) = decoded.and_then(|length| x509::split_first_value(&der[..length])) else {
+        // An encrypted key has lines that are not base64.
+        return if block.label == Label::Other { Ok(()) } else { Err(NotAdded::Unreadable) };
+    };
+    if block.label == Label::Other {
+        // A key, a request or a list; a certificate under another label would be lost.
+        let is_certificate = webpki::anchor_from_trusted_cert(&certificate.into()).is_ok();
+        return if is_certificate { Err(NotAdded::Unreadable) } else { Ok(()) };
+    }
     let is_trusted = match block.label {
         Label::Trusted => x509::auxiliary_trusts_servers(rest).ok_or(NotAdded::Unreadable)?,
         // OpenSSL ignores bytes behind a certificate; a second certificate there would be lost.
@@ -173,18 +200,18 @@ mod tests {
         format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
     }
 
-    fn read_text(text: impl AsRef<[u8]>, is_strict: bool) -> Result<Certificates, String> {
+    fn read_text(text: impl AsRef<[u8]>, strictness: Strictness) -> Result<Certificates, String> {
         let name = format!("couchdrop-ca-file-{}-{:?}", std::process::id(), std::thread::current().id());
         let path = std::env::temp_dir().join(name);
         fs::write(&path, text).unwrap();
-        let read = read_all(&path, is_strict);
+        let read = read_all(&path, strictness);
         fs::remove_file(&path).unwrap();
         read.map_err(|unusable| unusable.to_string())
     }
 
     #[track_caller]
     fn assert_read(name: &str, text: impl AsRef<[u8]>, expected: &[&[u8]]) {
-        let read = read_text(text, true).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let read = read_text(text, Strictness::All).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert!(read.iter().map(|trusted| trusted.der).eq(expected.iter().copied()), "{name}");
     }
 
@@ -255,11 +282,19 @@ mod tests {
                 text(first.clone() + &second.replace("BEGIN CERTIFICATE", "begin certificate")),
                 "line ",
             ),
+            ("mixed case", text(first.clone() + &second.replace("CERTIFICATE", "Certificate")), "line "),
+            ("a misspelt label", text(first.clone() + &second.replace("CERTIFICATE", "CERTIFCATE")), "line "),
+            (
+                "spaces in a label",
+                text(first.clone() + &second.replace(" CERTIFICATE", "  CERTIFICATE ")),
+                "line ",
+            ),
+            ("neither begin nor end", text(first.clone() + &BASE64.encode(&two) + "\n"), "no BEGIN"),
             ("UTF-16 appended", [text(first.clone()), utf16].concat(), "NUL"),
             ("DER", one.clone(), "openssl x509 -inform der"),
             ("nothing", b"\n".to_vec(), "no PEM certificate"),
         ] {
-            let why = read_text(&text, true).map(|_| name).unwrap_err();
+            let why = read_text(&text, Strictness::All).map(|_| name).unwrap_err();
             assert!(why.contains(line), "{name}: {why}");
         }
     }
@@ -271,10 +306,21 @@ mod tests {
         for broken in
             [pem("CERTIFICATE", b"\x30\x01\x00"), first.replace("MI", "!!"), first[..200].to_owned() + "\n"]
         {
-            let read = read_text(format!("{first}{broken}{second}"), false).unwrap();
+            let read = read_text(format!("{first}{broken}{second}"), Strictness::Any).unwrap();
             assert!(read.iter().map(|trusted| trusted.der).eq([&one[..], &two[..]]));
-            read_text(&broken, false).map(drop).unwrap_err();
+            read_text(&broken, Strictness::Any).map(drop).unwrap_err();
         }
+    }
+
+    #[test]
+    fn bundle_that_ends_within_a_block_is_not_read_again() {
+        let (first, second) = (pem("CERTIFICATE", &certificate()), pem("CERTIFICATE", &certificate()));
+        for end in [30, 200, second.len() - 10] {
+            let text = format!("{first}{}", &second[..end]);
+            assert!(read_text(&text, Strictness::Any).is_ok());
+            assert!(read_text(&text, Strictness::Ended).is_err());
+        }
+        assert!(read_text(format!("{}\n{first}", &second[..200]), Strictness::Ended).is_ok());
     }
 
     #[test]
@@ -303,7 +349,7 @@ mod tests {
         ] {
             let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
             let der = [certificate(), value(0x30, &fields)].concat();
-            let read = read_text(pem("TRUSTED CERTIFICATE", &der), true).unwrap();
+            let read = read_text(pem("TRUSTED CERTIFICATE", &der), Strictness::All).unwrap();
             let found: Vec<_> = read.iter().map(|trusted| trusted.is_anchor()).collect();
             assert_eq!(found, [is_trusted], "{name}");
         }

@@ -120,7 +120,7 @@ impl Call {
         let started = clock.now();
         let process = process::id();
         if let Some(cancel) = &cancel {
-            cancel.forget_closed_descriptor(process);
+            cancel.replace_closed_descriptor(process);
         }
         Call {
             process,

@@ -29,6 +29,8 @@ pub struct Cancel {
 struct WakeOf {
     process: ProcessId,
     wake: Wake,
+    /// One whose descriptors the host has closed. A trigger may still look at it, so it is freed with the handle.
+    before: *mut WakeOf,
 }
 
 // SAFETY: what a check's `user_data` may be used for is the caller's promise (documented at cd_cancel_set_check).
@@ -74,13 +76,39 @@ impl Cancel {
         unsafe { std::mem::transmute::<*mut (), CheckFn>(check)(user_data) != 0 }
     }
 
-    /// Lets go of a descriptor that the host has closed since the last call: the next wait makes another one.
-    pub fn forget_closed_descriptor(&self, process: ProcessId) {
+    /// Replaces a descriptor that the host has closed since the last call.
+    pub fn replace_closed_descriptor(&self, process: ProcessId) {
         let found = self.wake.load(Ordering::SeqCst);
         if self.wake_of(process).is_some_and(|wake| !wake.is_intact()) {
-            // Never freed: a trigger on another thread may be looking at it.
-            let _ =
-                self.wake.compare_exchange(found, std::ptr::null_mut(), Ordering::SeqCst, Ordering::SeqCst);
+            match Wake::new() {
+                Ok(wake) => _ = self.publish(found, WakeOf { process, wake, before: found }),
+                // Lost for good, but never waited on.
+                Err(_) => {
+                    let none = std::ptr::null_mut();
+                    let _ = self.wake.compare_exchange(found, none, Ordering::SeqCst, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+
+    /// Puts a new one in the place of `found`, and signals it if this was triggered meanwhile; None if another thread
+    /// was faster.
+    fn publish(&self, found: *mut WakeOf, made: WakeOf) -> Option<&Wake> {
+        let made = Box::into_raw(Box::new(made));
+        match self.wake.compare_exchange(found, made, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => {
+                // SAFETY: as in `wake_of`.
+                let wake = unsafe { &(*made).wake };
+                if self.is_triggered() {
+                    wake.signal();
+                }
+                Some(wake)
+            }
+            Err(_) => {
+                // SAFETY: `made` was never shared.
+                drop(unsafe { Box::from_raw(made) });
+                None
+            }
         }
     }
 
@@ -98,20 +126,11 @@ impl Cancel {
             if let Some(wake) = self.wake_of(process) {
                 return Some(wake.descriptor());
             }
-            let made = Box::into_raw(Box::new(WakeOf { process, wake: Wake::new().ok()? }));
-            match self.wake.compare_exchange(found, made, Ordering::SeqCst, Ordering::SeqCst) {
-                // The parent's, where there was one, is left alone, descriptors and all: in a child that has closed
-                // everything their numbers may be somebody else's by now.
-                Ok(_) => {
-                    // SAFETY: as in `wake_of`.
-                    let wake = unsafe { &(*made).wake };
-                    if self.is_triggered() {
-                        wake.signal();
-                    }
-                    return Some(wake.descriptor());
-                }
-                // SAFETY: `made` was never shared.
-                Err(_) => drop(unsafe { Box::from_raw(made) }),
+            // The parent's, if there was one, is left alone, descriptors and all: in a child that has closed everything
+            // their numbers may be somebody else's by now.
+            let made = WakeOf { process, wake: Wake::new().ok()?, before: std::ptr::null_mut() };
+            if let Some(wake) = self.publish(found, made) {
+                return Some(wake.descriptor());
             }
         }
     }
@@ -119,10 +138,13 @@ impl Cancel {
 
 impl Drop for Cancel {
     fn drop(&mut self) {
-        let made = *self.wake.get_mut();
-        if self.wake_of(process::id()).is_some() {
-            // SAFETY: made by Box::into_raw in `descriptor`, and freed here alone; another process's is left alone.
-            drop(unsafe { Box::from_raw(made) });
+        let process = process::id();
+        let mut next = *self.wake.get_mut();
+        // SAFETY: made by Box::into_raw in `publish`, and freed here alone; another process's is left alone.
+        unsafe {
+            while next.as_ref().is_some_and(|made| made.process == process) {
+                next = Box::from_raw(next).before;
+            }
         }
     }
 }

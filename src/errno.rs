@@ -64,6 +64,8 @@ fn describe_number(number: i32) -> Cow<'static, str> {
 /// The text for a result of `getaddrinfo` that is neither 0 nor `EAI_SYSTEM`.
 pub fn describe_lookup(result: i32) -> Cow<'static, str> {
     let text = match result {
+        #[cfg(target_env = "gnu")]
+        -9 => "Address family for hostname not supported", // EAI_ADDRFAMILY, which libc lacks
         libc::EAI_AGAIN => "Temporary failure in name resolution",
         libc::EAI_BADFLAGS => "Bad value for ai_flags",
         libc::EAI_FAIL => "Non-recoverable failure in name resolution",

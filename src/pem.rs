@@ -27,7 +27,7 @@ pub struct Malformed {
     pub why: &'static str,
 }
 
-/// The certificates of `text`, in order. Other blocks and text around them are passed over.
+/// The blocks of `text`, in order. Text around them is passed over.
 pub struct Blocks<'a> {
     text: &'a [u8],
     /// Where the next line begins.
@@ -36,6 +36,8 @@ pub struct Blocks<'a> {
     open: Option<Open<'a>>,
     /// A line of base64 stands outside of any block.
     has_stray_base64: bool,
+    /// A line outside of any block begins as the base64 of every certificate does.
+    has_stray_certificate: bool,
 }
 
 /// A block whose end is still to come.
@@ -46,13 +48,15 @@ struct Open<'a> {
     from: usize,
 }
 
+/// Also how a file ends that is being written.
+pub const NO_END: &str = "begins a block that has no end";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const DASHES: &[u8] = b"-----";
 /// A line of base64 that is at least this long is no word of a text.
 const BASE64_LINE: usize = 40;
 
 pub fn certificates(text: &[u8]) -> Blocks<'_> {
-    Blocks { text, at: 0, line: 0, open: None, has_stray_base64: false }
+    Blocks { text, at: 0, line: 0, open: None, has_stray_base64: false, has_stray_certificate: false }
 }
 
 impl<'a> Iterator for Blocks<'a> {
@@ -71,8 +75,14 @@ impl<'a> Iterator for Blocks<'a> {
                 return Some(found);
             }
         }
+        if std::mem::take(&mut self.has_stray_certificate) {
+            return Some(Err(Malformed {
+                line: self.line,
+                why: "ends the file, in which a certificate has no BEGIN",
+            }));
+        }
         let open = self.open.take()?;
-        Some(Err(Malformed { line: open.line, why: "begins a block that has no end" }))
+        Some(Err(Malformed { line: open.line, why: NO_END }))
     }
 }
 
@@ -84,7 +94,7 @@ impl<'a> Blocks<'a> {
             let open = Open { name, line: self.line, from: self.at.min(self.text.len()) };
             self.has_stray_base64 = false;
             return match self.open.replace(open) {
-                Some(before) => malformed(before.line, "begins a block that has no end"),
+                Some(before) => malformed(before.line, "begins a block in which another one begins"),
                 None => None,
             };
         }
@@ -93,11 +103,12 @@ impl<'a> Blocks<'a> {
                 Some(open) if open.name == name => {
                     let label = label(name);
                     let text = &self.text[open.from..start];
-                    (label != Label::Other).then_some(Ok(Block { label, line: open.line, text }))
+                    Some(Ok(Block { label, line: open.line, text }))
                 }
-                Some(open) => malformed(open.line, "begins a block that has no end"),
+                Some(open) => malformed(open.line, "begins a block with another end"),
                 None if self.has_stray_base64 && label(name) != Label::Other => {
                     self.has_stray_base64 = false;
+                    self.has_stray_certificate = false;
                     malformed(self.line, "ends a certificate that has no beginning")
                 }
                 None => None,
@@ -109,7 +120,9 @@ impl<'a> Blocks<'a> {
                 "is not a line of its own for BEGIN or END CERTIFICATE, with five dashes on both sides",
             ),
             None => {
-                self.has_stray_base64 |= line.len() >= BASE64_LINE && line.iter().all(is_base64);
+                let is_stray = line.len() >= BASE64_LINE && line.iter().all(is_base64);
+                self.has_stray_base64 |= is_stray;
+                self.has_stray_certificate |= is_stray && line.starts_with(b"MII");
                 None
             }
             // Glued to what follows: what follows would be lost.

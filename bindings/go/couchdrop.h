@@ -616,11 +616,11 @@ cd_code cd_options_set_logger(cd_options *options,
  * not read for these options: variables that were not given count as unset.
  *
  * - `name`: `HTTPS_PROXY`, `ALL_PROXY` or `NO_PROXY`, in upper or lower case, `SSL_CERT_FILE` or `SSL_CERT_DIR`.
- * - `value`: any bytes up to a NUL, at most 64 KiB; empty counts as unset. It is checked when the options freeze: the
+ * - `value`: any bytes up to a NUL, of any length, as the environment has them; empty counts as unset. It is checked when the options freeze: the
  *   first call then fails with `CD_ERR_PROXY` or `CD_ERR_TLS` as for the process's own variables, freezes nothing, and
  *   the variable can be given again. In a set-user-id process the values are ignored, as the environment is.
  *
- * Fails with `CD_ERR_OUT_OF_RANGE` (another name, or too long), `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`,
+ * Fails with `CD_ERR_OUT_OF_RANGE` (another name), `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`,
  * `CD_ERR_INVALID_UTF8` (the name), `CD_ERR_OPTIONS_IN_USE`.
  */
 COUCHDROP_NODISCARD

@@ -23,7 +23,7 @@ var environmentNames = []string{
 // would call getenv, which crashes while another goroutine calls os.Setenv.
 type environment struct {
 	frozen atomic.Bool
-	// Setters must not run at the same time.
+	// Held until they are frozen: no variable of another goroutine's snapshot may get among these.
 	mutex sync.Mutex
 }
 
@@ -44,6 +44,15 @@ func (e *environment) pass(options *C.cd_options) error {
 			return err
 		}
 	}
+	// A call with a triggered handle freezes the options and does nothing else.
+	stopped := C.cd_cancel_new()
+	defer C.cd_cancel_free(stopped)
+	C.cd_cancel_trigger(stopped)
+	err := run(func(failure **C.cd_error) C.cd_code { return C.cd_connect(options, stopped, 0, failure) })
+	if !errors.Is(err, ErrCancelled) {
+		return err
+	}
+	e.frozen.Store(true)
 	return nil
 }
 

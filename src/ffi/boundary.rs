@@ -160,19 +160,6 @@ pub unsafe fn optional_string<'a>(
     what: &'static str,
     text: *const c_char,
 ) -> Result<Option<&'a str>, Failure> {
-    // SAFETY: as promised by the caller.
-    let Some(bytes) = (unsafe { optional_bytes(what, text) })? else { return Ok(None) };
-    std::str::from_utf8(bytes).map(Some).map_err(|_| Failure::InvalidUtf8(what))
-}
-
-/// As [`optional_string`], but any bytes.
-///
-/// # Safety
-/// As for [`string`].
-pub unsafe fn optional_bytes<'a>(
-    what: &'static str,
-    text: *const c_char,
-) -> Result<Option<&'a [u8]>, Failure> {
     if text.is_null() {
         return Ok(None);
     }
@@ -181,8 +168,18 @@ pub unsafe fn optional_bytes<'a>(
     if length > MOST_STRING_BYTES {
         return Err(Failure::OutOfRange { what, why: "must not be longer than 65536 bytes".into() });
     }
-    // SAFETY: the NUL stands at `length`.
-    Ok(Some(unsafe { CStr::from_ptr(text) }.to_bytes()))
+    // SAFETY: as promised by the caller.
+    let bytes = unsafe { optional_bytes(text) }.unwrap_or_default();
+    std::str::from_utf8(bytes).map(Some).map_err(|_| Failure::InvalidUtf8(what))
+}
+
+/// A caller's bytes up to a NUL, however many; None for NULL.
+///
+/// # Safety
+/// As for [`string`].
+pub unsafe fn optional_bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
+    // SAFETY: as promised by the caller.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
 /// Sets an out-parameter to NULL, as the first thing that a function does.

@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char};
 
 use crate::failure::{Report, cd_code};
 use crate::ffi::boundary::guarded;
+use crate::login::redact::is_invisible;
 
 /// What went wrong in ONE call: an immutable snapshot.
 ///
@@ -38,9 +39,17 @@ impl From<Report> for cd_error {
     }
 }
 
-/// A message as C takes it: a file name or the like may bring control characters along.
+/// No message is longer: a path or a variable that it quotes may be.
+const MAX_MESSAGE_BYTES: usize = 4 << 10;
+
+/// A message as C takes it: a file name or the like may bring characters along that do not print.
 fn c_string(mut text: String) -> CString {
-    text.retain(|letter| !letter.is_control());
+    text.retain(|letter| !is_invisible(letter));
+    let end = (0..=MAX_MESSAGE_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    if end < text.len() {
+        text.truncate(end);
+        text.push_str("….");
+    }
     CString::new(text).unwrap_or_default()
 }
 

@@ -365,11 +365,11 @@ pub unsafe extern "C" fn cd_options_set_logger(
 /// not read for these options: variables that were not given count as unset.
 ///
 /// - `name`: `HTTPS_PROXY`, `ALL_PROXY` or `NO_PROXY`, in upper or lower case, `SSL_CERT_FILE` or `SSL_CERT_DIR`.
-/// - `value`: any bytes up to a NUL, at most 64 KiB; empty counts as unset. It is checked when the options freeze: the
+/// - `value`: any bytes up to a NUL, of any length, as the environment has them; empty counts as unset. It is checked when the options freeze: the
 ///   first call then fails with `CD_ERR_PROXY` or `CD_ERR_TLS` as for the process's own variables, freezes nothing, and
 ///   the variable can be given again. In a set-user-id process the values are ignored, as the environment is.
 ///
-/// Fails with `CD_ERR_OUT_OF_RANGE` (another name, or too long), `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`,
+/// Fails with `CD_ERR_OUT_OF_RANGE` (another name), `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`,
 /// `CD_ERR_INVALID_UTF8` (the name), `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -383,7 +383,7 @@ pub unsafe extern "C" fn cd_options_set_environment(
         // Bindings give a snapshot before each call until one has frozen the options: drafts must not pile up.
         set_if_new(options, "The environment", error, |settings| {
             let name = filled_string("The name of the environment variable", name)?;
-            let value = optional_bytes("The value of the environment variable", value)?;
+            let value = optional_bytes(value);
             let before = settings.environment.clone();
             settings.environment.set(name, value.map(|value| OsStr::from_bytes(value).to_owned()))?;
             Ok(settings.environment != before)

@@ -20,6 +20,7 @@ use crate::wire::{Answer, Broken, Journey, Route, Wire};
 use retry::Backoff;
 
 /// Who logs in.
+#[derive(Hash)]
 pub struct Credentials<'a> {
     pub username: &'a str,
     pub password: &'a str,
@@ -44,6 +45,8 @@ pub struct Service {
     route: Arc<Route>,
     form_head: RequestHead,
     json_head: RequestHead,
+    /// A server has seen a password, and may repeat it in the names of a certificate.
+    has_sent: AtomicBool,
     /// The service has taken JSON after it refused a form.
     prefers_json: AtomicBool,
     wire: PerProcess<Wire>,
@@ -59,6 +62,7 @@ impl Service {
         Ok(Service {
             form_head: head("application/x-www-form-urlencoded"),
             json_head: head("application/json"),
+            has_sent: AtomicBool::new(false),
             prefers_json: AtomicBool::new(false),
             wire: PerProcess::new(),
             route,
@@ -95,6 +99,9 @@ impl Service {
                 format!("login failed: {requests} request(s), {ms} ms: {}", report.failure)
             }),
         }
+        if call.attempts() > 0 && !self.has_sent.load(Ordering::Relaxed) {
+            self.has_sent.store(true, Ordering::Relaxed);
+        }
         // What was said to the parent is the parent's.
         call.check_process()?;
         done
@@ -110,7 +117,7 @@ impl Service {
         let mut last = None;
         let wire = self.wire(call);
         let mut journey = Journey::default();
-        let account = wire.account(credentials.username);
+        let account = wire.account(credentials);
         loop {
             if let Err(failure) = call.check() {
                 return Err(ended(failure, last));
@@ -150,7 +157,10 @@ impl Service {
                     }
                     report
                 }
-                Err(broken) => {
+                Err(mut broken) => {
+                    if call.attempts() > 0 || self.has_sent.load(Ordering::Relaxed) {
+                        broken.failure = without_password(broken.failure, credentials.password);
+                    }
                     let retryable = broken.may_be_retried();
                     let report = Report {
                         http_status: broken.status,
@@ -225,6 +235,17 @@ impl Broken {
                     | Failure::Timeout { connect_timeout: true, .. }
                     | Failure::Proxy { retryable: true, .. }
             )
+    }
+}
+
+/// A failure of TLS quotes names of the server's certificate: not if they repeat the password.
+fn without_password(failure: Failure, password: &str) -> Failure {
+    match failure {
+        Failure::Tls(why) if redact::may_hold(&why, false, password) => Failure::Tls(
+            "TLS refused the server; the reason is not shown, since the server may repeat the password in it"
+                .into(),
+        ),
+        other => other,
     }
 }
 

@@ -65,12 +65,15 @@ struct Forms {
     /// The ASCII letters and digits of that alone: the same in Latin-1, with characters that are written as unknown
     /// entities, and with accents as characters of their own.
     skeleton: Secret,
+    /// The same, with the letters that carry such an accent.
+    unaccented: Secret,
 }
 
 impl Forms {
     fn of(text: &[u8]) -> Forms {
         let mut folded = Secret::with_capacity(text.len());
         let mut skeleton = Secret::with_capacity(text.len());
+        let mut unaccented = Secret::with_capacity(text.len());
         let mut letters = characters(text).filter(|letter| !is_invisible(*letter)).peekable();
         while let Some(letter) = letters.next() {
             if letter.is_ascii() {
@@ -78,9 +81,12 @@ impl Forms {
                 if !letter.is_whitespace() && !matches!(letter, '+' | ';') {
                     folded.push(lower);
                 }
-                // A letter with an accent of its own counts as one letter that is not ASCII.
-                if lower.is_ascii_alphanumeric() && !letters.peek().is_some_and(|next| is_accent(*next)) {
-                    skeleton.push(lower);
+                if lower.is_ascii_alphanumeric() {
+                    unaccented.push(lower);
+                    // With an accent of its own it may stand for one letter that is not ASCII.
+                    if !letters.peek().is_some_and(|next| is_accent(*next)) {
+                        skeleton.push(lower);
+                    }
                 }
             } else if !letter.is_whitespace() {
                 for folded_letter in fold(letter) {
@@ -88,7 +94,7 @@ impl Forms {
                 }
             }
         }
-        Forms { folded, skeleton }
+        Forms { folded, skeleton, unaccented }
     }
 }
 
@@ -149,7 +155,10 @@ impl Password {
             // Of nothing but white space and the like: never show anything.
             needle.folded.is_empty()
                 || memmem::find(&text.folded, &needle.folded).is_some()
-                || !needle.skeleton.is_empty() && memmem::find(&text.skeleton, &needle.skeleton).is_some()
+                || !needle.skeleton.is_empty()
+                    && [&text.skeleton, &text.unaccented]
+                        .into_iter()
+                        .any(|text| memmem::find(text, &needle.skeleton).is_some())
         })
     }
 
@@ -157,6 +166,7 @@ impl Password {
         self.heads.iter().any(|needle| {
             ends_with_beginning(&text.folded, &needle.folded)
                 || ends_with_beginning(&text.skeleton, &needle.skeleton)
+                || ends_with_beginning(&text.unaccented, &needle.skeleton)
         })
     }
 }

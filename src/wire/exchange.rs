@@ -185,8 +185,9 @@ impl Reader {
                                 return Err(Unreadable::LargeFraming);
                             }
                             Chunked::LargeFraming => {
+                                let cut = !matches!(state, Chunk::End);
                                 let body = std::mem::take(body);
-                                Read::Cut(head.answer(body))
+                                Read::Cut(Answer { cut, ..head.answer(body) })
                             }
                             Chunked::Whole => {
                                 let body = std::mem::take(body);
@@ -439,7 +440,7 @@ fn same(word: &[u8], usual: &[u8]) -> bool {
 }
 
 /// The status in the first line of a head, whatever stands in the others.
-fn status_of(head: &[u8]) -> Option<u16> {
+pub fn status_of(head: &[u8]) -> Option<u16> {
     let line = head.trim_ascii_start().strip_prefix(b"HTTP/1.")?;
     match line {
         [b'0' | b'1', b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ' | b'\r' | b'\n', ..] => {

@@ -14,6 +14,7 @@ use crate::secret::Secret;
 use crate::settings::{Proxy, Settings};
 use crate::url::{Host, ProxyKind, ProxyUrl};
 use crate::wire::connection::{Connection, Received, lost};
+use crate::wire::exchange;
 
 /// The proxy for these settings. Reads the environment where none was set; loopback and plain http never go through
 /// what that says.
@@ -192,7 +193,11 @@ fn connect(
                 }
             },
             Ok(httparse::Status::Partial) if connection.input().len() <= MOST_HEAD_BYTES => {}
-            _ => return Err(refused(proxy, "gave an answer that is no HTTP", 0)),
+            // A field that cannot be read does not take the status of a refusal away.
+            _ => match exchange::status_of(connection.input()) {
+                Some(status @ 300..) => break (status, 0, None),
+                _ => return Err(refused(proxy, "gave an answer that is no HTTP", 0)),
+            },
         }
         listen(call, connection)?;
     };

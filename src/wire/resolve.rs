@@ -90,7 +90,10 @@ impl Lookups {
         let now = call.clock.now();
         let mut state = lock(&self.state);
         let may_be_joined = |lookup: &&Arc<Lookup>| {
-            !lookup.taken.load(Ordering::Relaxed) || now.saturating_duration_since(lookup.started) < STALE
+            // The host may have closed the descriptor of one that has outlived its call.
+            lookup.done.is_intact()
+                && (!lookup.taken.load(Ordering::Relaxed)
+                    || now.saturating_duration_since(lookup.started) < STALE)
         };
         if let Some(lookup) = state.under_way.get(name).filter(may_be_joined) {
             return Ok(Arc::clone(lookup));

@@ -10,6 +10,7 @@ use rustls::crypto::KeyProvider;
 use rustls::pki_types::{PrivateKeyDer, UnixTime};
 use rustls::sign::SigningKey;
 
+use crate::ca_file::Unusable;
 use crate::call::{Call, Level};
 use crate::failure::Failure;
 use crate::wire::pool;
@@ -58,7 +59,17 @@ impl Tls {
     /// The settings for a new connection. The trust store is read before the lock is taken: it may hang.
     pub fn config(&self, call: &Call, cache: &RootCache) -> Result<Arc<ClientConfig>, Failure> {
         call.check_process()?;
-        let stores = self.trust.stores(cache)?;
+        let stores = match self.trust.stores(cache) {
+            Ok(stores) => stores,
+            // The process remembers a few stores; a handle remembers its own.
+            Err(failure) => match &self.lock().made {
+                Some(made) => Stores {
+                    roots: made.verifier.roots().to_vec(),
+                    stale: vec![Unusable::new(failure.to_string())],
+                },
+                None => return Err(failure),
+            },
+        };
         let (uptime, now) = (pool::uptime(), UnixTime::now());
         let is_usable = |made: &&Made| made.is_usable(&stores, uptime, now);
         let ready =

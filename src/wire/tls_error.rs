@@ -117,7 +117,7 @@ fn without_context(error: &CertificateError) -> &'static str {
         }
         NotValidForName => "is for another name; check the host name in the base URL",
         InvalidPurpose | InvalidPurposeContext { .. } => {
-            "or one of its issuers' is not meant for servers: its extended key usage lacks serverAuth"
+            "or one of its issuers' is not meant for servers: its extended key usage lacks serverAuth; issue it with serverAuth"
         }
         InvalidOcspResponse => "came with a status (OCSP) that is not valid",
         ApplicationVerificationFailure => "is not accepted",
@@ -132,17 +132,21 @@ fn refused(refusal: &Refusal) -> String {
         }
         Refusal::IssuerSignature => {
             "or one of its issuers' has a signature that does not fit the key of its issuer: the CA that is trusted \
-             here has the same name and another key, or the certificate was changed"
+             here has the same name and another key, or the certificate was changed; trust the CA that issued it"
         }
         Refusal::IssuerIsNotCa => {
-            "was issued by a certificate that is trusted here, but not as a CA: it is not marked as one (basic \
-             constraints, key usage)"
+            "was issued by a certificate that is not marked as a CA's (basic constraints, key usage); issue it with a \
+             CA's key"
         }
-        Refusal::RootPathLength => "has more CAs above it than the trusted root allows (path length)",
+        Refusal::RootPathLength => {
+            "has more CAs above it than the trusted root allows (path length); issue it with a CA closer to the root"
+        }
         Refusal::RootPurpose => {
-            "was issued by a trusted root that is not meant for servers: its extended key usage lacks serverAuth"
+            "was issued by a trusted root that is not meant for servers: its extended key usage lacks serverAuth; use another CA"
         }
-        Refusal::Distrusted => "or its root is marked as not trusted for servers (TRUSTED CERTIFICATE)",
+        Refusal::Distrusted => {
+            "or its root is marked as not trusted for servers (TRUSTED CERTIFICATE); change its trust settings if it is the right one"
+        }
         Refusal::Issuer(dates) => return out_of_date("A CA certificate that the server sent", *dates),
         Refusal::Root(dates) => return out_of_date("The trusted root of the server's certificate", *dates),
         Refusal::RsaKey { bits, of_issuer } => {
@@ -181,15 +185,21 @@ fn rejected(error: &webpki::Error) -> &'static str {
             "has an issuer whose name constraints can't be parsed"
         }
         MalformedDnsIdentifier => "has a DNS name that is not valid",
-        MaximumPathDepthExceeded => "has too many CAs above it: at most 6 are accepted",
+        MaximumPathDepthExceeded => {
+            "has too many CAs above it: at most 6 are accepted; issue it with a CA closer to the root"
+        }
         MaximumNameConstraintComparisonsExceeded
         | MaximumPathBuildCallsExceeded
         | MaximumSignatureChecksExceeded => {
             "came with so many certificates that the search for its issuer was given up; let the server send its \
              chain only"
         }
-        NameConstraintViolation => "has a name that its issuer may not certify (name constraints)",
-        PathLenConstraintViolated => "has more CAs above it than one of them allows (path length)",
+        NameConstraintViolation => {
+            "has a name that its issuer may not certify (name constraints); use another CA, or another name"
+        }
+        PathLenConstraintViolated => {
+            "has more CAs above it than one of them allows (path length); issue it with a CA closer to the root"
+        }
         RequiredEkuNotFound | RequiredEkuNotFoundContext(_) => {
             without_context(&CertificateError::InvalidPurpose)
         }

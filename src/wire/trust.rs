@@ -174,8 +174,10 @@ pub enum Source {
 }
 
 impl Source {
-    fn read(&self) -> Result<Certificates, Unusable> {
+    /// `again` if it was read before: then a bundle that ends within a certificate is being replaced.
+    fn read(&self, again: bool) -> Result<Certificates, Unusable> {
         match self {
+            Source::Bundle(path) if again => ca_file::read_again(path),
             Source::Bundle(path) => ca_file::read_leniently(path),
             Source::File(path) => ca_file::read(path),
             Source::Directory(path) => read_directory(path),
@@ -362,14 +364,14 @@ impl RootCache {
     fn read(&self, source: &Source) -> Result<Read, Unusable> {
         let stamp = source.stamp();
         let Some(remembered) = self.known.get().find(source) else {
-            let certificates = source.read()?;
+            let certificates = source.read(false)?;
             return Ok(Read::new(self.remember(source, stamp, certificates), None));
         };
         let before = Arc::clone(&remembered.certificates);
         if remembered.stamp.is_unchanged(&stamp) {
             return Ok(Read::new(before, None));
         }
-        match source.read() {
+        match source.read(true) {
             Ok(certificates) if certificates.is_empty() && !before.is_empty() => {
                 let why = Unusable::new(format!("{source} holds no certificate any more"));
                 Ok(Read::new(before, Some(why)))

@@ -156,7 +156,11 @@ impl Verifier {
             anchors.get(index).map(|anchor| anchor.limits) // built-in roots have none
         };
         let refusal = Cell::new(None);
-        let verify_root = |path: &VerifiedPath<'_>| {
+        let verify_path = |path: &VerifiedPath<'_>| {
+            check_intermediates(path).map_err(|error| {
+                refusal.set(Some(Refusal::IssuerIsNotCa));
+                error
+            })?;
             let Some(limits) = limits_of(path) else { return Ok(()) };
             check_root(&limits, path, now).map_err(|(why, error)| {
                 refusal.set(why);
@@ -170,7 +174,7 @@ impl Verifier {
             now,
             KeyUsage::server_auth(),
             None,
-            Some(&verify_root),
+            Some(&verify_path),
         );
         let path = match verified {
             Ok(path) => path,
@@ -193,6 +197,16 @@ struct Others<'a> {
     trusted: &'a [Trusted<'a>],
     anchors: &'a [Trusted<'a>],
     chain: &'a [x509::Certificate<'a>],
+}
+
+/// webpki looks at cA of an intermediate, but not at keyCertSign (RFC 5280, 6.1.4 (n)).
+fn check_intermediates(path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+    let is_ca = |der: &[u8]| x509::Certificate::parse(der).is_some_and(|issuer| issuer.limits.is_ca);
+    if path.intermediate_certificates().all(|issuer| is_ca(&issuer.der())) {
+        Ok(())
+    } else {
+        Err(webpki::Error::EndEntityUsedAsCa)
+    }
 }
 
 /// Holds a root to what its own certificate says, as OpenSSL does.
@@ -284,6 +298,7 @@ fn explain(
             };
             dates.filter(|_| !is_own).map(Refusal::Issuer)
         }
+        (EndEntityUsedAsCa, Some(Refusal::IssuerIsNotCa)) => Some(Refusal::IssuerIsNotCa),
         (PathLenConstraintViolated, Some(Refusal::RootPathLength)) => Some(Refusal::RootPathLength),
         (RequiredEkuNotFoundContext(_), Some(Refusal::RootPurpose)) => Some(Refusal::RootPurpose),
         _ => None,

@@ -63,7 +63,7 @@ class SharedOptions(Shared):
         """
         if self._frozen:
             return
-        # Setters must not run on two threads at once.
+        # Until they are frozen: no variable of another thread's snapshot may get among these.
         with _process.environment_lock:
             for name in VARIABLES:
                 error = Error()
@@ -75,6 +75,18 @@ class SharedOptions(Shared):
                     return
                 if code:
                     raise exception_from(error)
+            self._freeze()
+
+    def _freeze(self) -> None:
+        # A call with a triggered handle freezes the options and does nothing else.
+        error, stopped = Error(), library.cd_cancel_new()
+        library.cd_cancel_trigger(stopped)
+        code: int = library.cd_connect(self.handle, stopped, 0, ctypes.byref(error))
+        stopped.release()
+        if code != _abi.CD_ERR_CANCELLED:
+            raise exception_from(error)
+        error.release()
+        self._frozen = True
 
 
 def closed() -> RuntimeError:
