@@ -33,16 +33,9 @@ func TestEnvironmentIsReadUntilTheFirstLogin(t *testing.T) {
 	}
 }
 
-func TestEnvironmentValueTooLongIsRefused(t *testing.T) {
+func TestLongEnvironmentVariableIsTaken(t *testing.T) {
 	t.Setenv("NO_PROXY", strings.Repeat("a", 65<<10))
 	client := newClient(t)
-	if _, err := client.Authenticate(context.Background(), account("ada")); !errors.Is(err, ErrOutOfRange) {
-		t.Error(err)
-	}
-	if len(client.turns) != 0 {
-		t.Error("its slot was not given back")
-	}
-	t.Setenv("NO_PROXY", "")
 	if _, err := client.Authenticate(context.Background(), account("ada")); err != nil {
 		t.Error(err)
 	}
