@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
             0..=0x7f => (usize::from(short), rest),
             0x81..=0x84 => {
                 let (bytes, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
-                (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+                (bytes.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte)), rest)
             }
             _ => return None,
         };

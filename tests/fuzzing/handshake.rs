@@ -33,7 +33,7 @@ pub fn holds(input: &[u8]) {
     speaker.distortions = changes
         .chunks_exact(3)
         .take(16)
-        .map(|change| (usize::from(change[0]) << 8 | usize::from(change[1]), change[2]))
+        .map(|change| ((usize::from(change[0]) << 8) | usize::from(change[1]), change[2]))
         .collect();
     let honest = speaker.distortions.iter().all(|(_, change)| *change == 0);
     let done = shake_hands(connection, speaker);
@@ -66,7 +66,7 @@ fn shake_hands(mut connection: Box<Connection>, mut speaker: Speaker) -> bool {
 fn check_records(mut came: &[u8]) {
     const LARGEST_FINISHED: usize = 4 + 48 + 1 + 16;
     while let Some(([kind, 3, _, high, low], rest)) = came.split_first_chunk() {
-        let length = usize::from(*high) << 8 | usize::from(*low);
+        let length = (usize::from(*high) << 8) | usize::from(*low);
         assert!(
             matches!(kind, 20..=22) || *kind == 23 && length <= LARGEST_FINISHED,
             "a record of type {kind}"
