@@ -157,10 +157,7 @@ impl Verifier {
         };
         let refusal = Cell::new(None);
         let verify_path = |path: &VerifiedPath<'_>| {
-            check_intermediates(path).map_err(|error| {
-                refusal.set(Some(Refusal::IssuerIsNotCa));
-                error
-            })?;
+            check_intermediates(path).inspect_err(|_| refusal.set(Some(Refusal::IssuerIsNotCa)))?;
             let Some(limits) = limits_of(path) else { return Ok(()) };
             check_root(&limits, path, now).map_err(|(why, error)| {
                 refusal.set(why);
