@@ -41,7 +41,7 @@ pub fn holds(input: &[u8]) {
         (true, old) if old => Some(|| MATERIAL.server(true)),
         (true, _) => Some(|| MATERIAL.server(false)),
     };
-    let format = match script.flags >> 5 & 3 {
+    let format = match (script.flags >> 5) & 3 {
         0 | 1 => BodyFormat::Auto,
         2 => BodyFormat::Form,
         _ => BodyFormat::Json,

@@ -76,7 +76,7 @@ impl Script {
     }
 
     pub fn flag(&self, bit: u32) -> bool {
-        self.flags >> bit & 1 == 1
+        (self.flags >> bit) & 1 == 1
     }
 }
 

@@ -49,7 +49,7 @@ pub fn holds(input: &[u8]) {
             text.resize(MOST_STRING_BYTES + usize::from(long & 16 != 0), b'a');
         }
         text.push(0);
-        let null = nulls >> index & 1 == 1;
+        let null = (nulls >> index) & 1 == 1;
         index += 1;
         Text((!null).then(|| text.into_boxed_slice()))
     };

@@ -18,7 +18,7 @@ const AGENT: &str = "fuzzing/1";
 pub fn holds(input: &[u8]) {
     let script = Script::read(input);
     let ending = Ending::of(script.flags);
-    let scheme = ["http", "socks5", "socks5h", "http"][usize::from(script.flags >> 2 & 3)];
+    let scheme = ["http", "socks5", "socks5h", "http"][usize::from((script.flags >> 2) & 3)];
     let credentials = script.flag(4);
     let hosts = [
         Host::Name("api.couchdrop.io".into()),
