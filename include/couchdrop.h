@@ -342,7 +342,7 @@ cd_code cd_authenticate_with(const cd_options *options,
  * once. Arguments and threads are as for `cd_authenticate_with()`; `timeout_ms` of 0 means the options' connect
  * timeout.
  *
- * Returns `CD_OK`, or the code that a login would fail with for want of a connection: `CD_ERR_DNS`,
+ * Returns `CD_OK`, or the code that a login would return if it could not connect: `CD_ERR_DNS`,
  * `CD_ERR_CONNECT`, `CD_ERR_PROXY`, `CD_ERR_TLS`, `CD_ERR_TIMEOUT`, `CD_ERR_CONNECTION_LOST`, `CD_ERR_CANCELLED`,
  * `CD_ERR_RESOURCES`, `CD_ERR_INTERNAL`, `CD_ERR_PANIC`, `CD_ERR_OUT_OF_RANGE` for `timeout_ms`.
  */
@@ -534,9 +534,9 @@ cd_code cd_options_set_max_retries(cd_options *options,
                                    cd_error **error);
 
 /**
- * Sets the back-off between attempts, in ms: each wait is drawn evenly from nought to a window, which doubles from
+ * Sets the back-off between attempts, in ms: each wait is random between 0 and a window, which doubles from
  * `first` to `max` (1000 and 8000 where nothing is set; both 0 to 3600000, `first` not above `max`; a `first` of 0 stays
- * 0: no wait). With a `Retry-After` the wait is that time and a draw from nought to the larger of it and the window.
+ * 0: no wait). With a `Retry-After` the wait is that time and a random part of the larger of it and the window.
  *
  * Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
  */

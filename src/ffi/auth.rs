@@ -97,7 +97,7 @@ pub unsafe extern "C" fn cd_authenticate_with(
 /// once. Arguments and threads are as for `cd_authenticate_with()`; `timeout_ms` of 0 means the options' connect
 /// timeout.
 ///
-/// Returns `CD_OK`, or the code that a login would fail with for want of a connection: `CD_ERR_DNS`,
+/// Returns `CD_OK`, or the code that a login would return if it could not connect: `CD_ERR_DNS`,
 /// `CD_ERR_CONNECT`, `CD_ERR_PROXY`, `CD_ERR_TLS`, `CD_ERR_TIMEOUT`, `CD_ERR_CONNECTION_LOST`, `CD_ERR_CANCELLED`,
 /// `CD_ERR_RESOURCES`, `CD_ERR_INTERNAL`, `CD_ERR_PANIC`, `CD_ERR_OUT_OF_RANGE` for `timeout_ms`.
 #[must_use]

@@ -245,9 +245,9 @@ pub unsafe extern "C" fn cd_options_set_max_retries(
     unsafe { set(options, "The number of retries", error, |settings| settings.set_max_retries(count)) }
 }
 
-/// Sets the back-off between attempts, in ms: each wait is drawn evenly from nought to a window, which doubles from
+/// Sets the back-off between attempts, in ms: each wait is random between 0 and a window, which doubles from
 /// `first` to `max` (1000 and 8000 where nothing is set; both 0 to 3600000, `first` not above `max`; a `first` of 0 stays
-/// 0: no wait). With a `Retry-After` the wait is that time and a draw from nought to the larger of it and the window.
+/// 0: no wait). With a `Retry-After` the wait is that time and a random part of the larger of it and the window.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
