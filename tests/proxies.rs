@@ -132,6 +132,19 @@ fn unreachable_target_is_retried_through_socks_proxy() {
 }
 
 #[test]
+fn unreadable_field_does_not_hide_the_status_of_a_refusal() {
+    for fields in ["X: y\r\n z\r\n", "X y: z\r\n", &"X: y\r\n".repeat(101)] {
+        let refusal = format!("HTTP/1.1 503 No\r\n{fields}\r\n");
+        let (outcome, made) = login_with_retries(http, whole(refusal));
+        assert_fails("a refusal", &outcome, CD_ERR_PROXY, 503, &["status 503"]);
+        assert_eq!((made, outcome.retryable), (4, true), "{fields}");
+    }
+    let (outcome, made) = login_with_retries(http, whole("HTTP/1.1 200 OK\r\nX y: z\r\n\r\n"));
+    assert_fails("a tunnel", &outcome, CD_ERR_PROXY, 0, &["no HTTP"]);
+    assert_eq!(made, 1);
+}
+
+#[test]
 fn retry_after_of_a_proxy_that_does_not_fit_is_returned() {
     let busy = "HTTP/1.1 429 Busy\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
     let (outcome, made) = login_with_retries(http, whole(busy));

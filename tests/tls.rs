@@ -311,6 +311,11 @@ fn a_chain_that_breaks_its_issuers_rules_is_refused() {
         refused(name, &shown, host, path(&ca.file), &["issued by a certificate that is not a CA's"]);
     }
 
+    let middle =
+        intermediate(&ca.issuer, |params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]);
+    let shown = issued(leaf(host), &middle).with(&[&middle]);
+    refused("no keyCertSign", &shown, host, path(&ca.file), &["not marked as a CA's", "key usage"]);
+
     let first = intermediate(&ca.issuer, |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
     let second = intermediate(&first, |params| params.distinguished_name.push(DnType::CommonName, "Second"));
     let shown = issued(leaf(host), &second).with(&[&second, &first]);

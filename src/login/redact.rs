@@ -352,6 +352,9 @@ mod tests {
             ("correct horse", "no: correct horse!"),
             (" correct horse\t", "no: correct horse!"),
             ("Correct-Horse", "no: cORRECT-hORSE"),
+            // One accent, and one on each letter
+            ("correct-Horse9", "no: corre\u{301}ct-Horse9"),
+            ("Horse9", "no: H\u{334}o\u{334}r\u{334}s\u{334}e\u{334}9\u{334}"),
             ("h\u{e4}user-stra\u{df}e", "no: H\u{c4}USER-STRASSE"),
             ("HAUSER-STRA\u{1e9e}E", "no: hauser-stra\u{df}e"),
             ("\u{436}\u{443}\u{43a}", "no: \u{416}\u{423}\u{41a}"),

@@ -711,6 +711,12 @@ mod tests {
             let read = Reader::default().read(refused.as_bytes(), 1024);
             assert!(matches!(read, Ok(Read::Cut(answer)) if answer.status == 403), "{bad}");
         }
+        // A body that its own framing cuts is cut.
+        for (long, cut) in [(extension(MAX_CHUNK_LINE + 1), true), (trailer(MAX_TRAILER_BYTES + 1), false)] {
+            let refused = format!("{}{long}", head(403));
+            let read = Reader::default().read(refused.as_bytes(), 1024);
+            assert!(matches!(read, Ok(Read::Cut(answer)) if answer.cut == cut));
+        }
         // Bytes behind the body cost the connection only.
         let more = format!("{}1\r\nx\r\n0\r\n\r\nX", head(200));
         assert!(
