@@ -141,18 +141,6 @@ fn late_response_shifts_no_token_to_another_account() {
 }
 
 #[test]
-fn wrong_password_gets_a_connection_of_its_own() {
-    over_both(vec![vec![Repeat(vec![Request, Echo])]], |server, over| {
-        let client = Client::new(&server.url());
-        for _ in 0..2 {
-            client.login_as("ada", PASSWORD).expect(CD_OK);
-            client.login_as("ada", "wrong").expect(CD_OK);
-        }
-        assert_eq!(requests(&server), [2, 2], "over {over}");
-    });
-}
-
-#[test]
 fn interim_responses_and_trailers_keep_the_connection() {
     let body = r#"{"token":"0e2b6f14-5ad2-4c9e-b1f8-7a3c2d9e4f60"}"#;
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n30;a=b\r\n";

@@ -20,7 +20,6 @@ use crate::wire::{Answer, Broken, Journey, Route, Wire};
 use retry::Backoff;
 
 /// Who logs in.
-#[derive(Hash)]
 pub struct Credentials<'a> {
     pub username: &'a str,
     pub password: &'a str,
@@ -117,7 +116,7 @@ impl Service {
         let mut last = None;
         let wire = self.wire(call);
         let mut journey = Journey::default();
-        let account = wire.account(credentials);
+        let account = wire.account(credentials.username);
         loop {
             if let Err(failure) = call.check() {
                 return Err(ended(failure, last));

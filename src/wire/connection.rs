@@ -50,13 +50,13 @@ pub struct Connection {
     /// This connection has served a login before.
     pub reused: bool,
     /// The account that it has served, if any: a server that sends one response too many would shift every later
-    /// response on the connection, and hand an account's token to another login.
+    /// response on the connection, and hand an account's token to another.
     pub account: Option<Account>,
     pub born: Duration,
     pub idle_since: Duration,
 }
 
-/// A keyed hash of credentials: a login with a wrong password is not the account's.
+/// A keyed hash of a user name.
 pub type Account = u64;
 
 /// What a read gave.

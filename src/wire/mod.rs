@@ -15,7 +15,7 @@ pub mod trust;
 pub mod verifier;
 pub mod wait;
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,9 +154,9 @@ impl Wire {
         }
     }
 
-    /// Tells the accounts of this handle apart, without keeping their credentials.
-    pub fn account(&self, credentials: impl Hash) -> Account {
-        self.account_key.hash_one(credentials)
+    /// Tells the accounts of this handle apart, without keeping their names.
+    pub fn account(&self, username: &str) -> Account {
+        self.account_key.hash_one(username)
     }
 
     /// Makes sure that the pool has a connection that is alive.
