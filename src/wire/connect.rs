@@ -51,8 +51,11 @@ pub fn race(
                 Err(error) if out_of_resources(&error) && under_way.is_empty() && !has_paused => {
                     // The thread of a lookup that has just ended still holds descriptors, for a moment.
                     has_paused = true;
-                    wait::pause(call, RELEASE_DELAY)?;
-                    queue.push_front(address);
+                    match wait::pause(call, RELEASE_DELAY) {
+                        // poll itself fails where no descriptor is allowed at all.
+                        Ok(()) | Err(Failure::Resources(_)) => queue.push_front(address),
+                        Err(failure) => return Err(failure),
+                    }
                 }
                 Err(error) if out_of_resources(&error) && under_way.is_empty() => {
                     break Err(Failure::Resources(
