@@ -202,7 +202,7 @@ class COUCHDROP_VISIBLE Error : public std::exception {
     const char *name() const noexcept { return cd_code_name(code_); }
 
     /**
-     * Whether the same call may succeed later without any change. With CD_ERR_PROXY that depends on
+     * True if the same call may succeed later without any change. With CD_ERR_PROXY that depends on
      * what the proxy answered. The library has made its own retries already, so wait before you
      * call again.
      */
@@ -318,7 +318,7 @@ class Argument {
     Error error_{CD_OK};
 };
 
-/** Whether P is a std::filesystem::path, or another class of that shape. */
+/** True for std::filesystem::path and classes of the same shape. */
 template <class P, class = void> struct is_path : std::false_type {};
 template <class P>
 struct is_path<P, std::void_t<typename P::value_type, decltype(std::declval<const P &>().native()),

@@ -421,7 +421,7 @@ int64_t cd_error_retry_after_seconds(const cd_error *error);
 uint32_t cd_error_attempts(const cd_error *error);
 
 /**
- * Whether the same call may succeed later without any change: 1 or 0; 0 for NULL.
+ * Returns 1 if the same call may succeed later without any change, else 0; 0 for NULL.
  *
  * Differs from `cd_code_is_retryable()` for `CD_ERR_PROXY`: 1 if the proxy could not reach the service at that moment
  * (CONNECT answered with 429, 500, 502, 503 or 504; SOCKS5 replies 1, 3, 4, 5, 6), 0 if it refused by policy or for
@@ -453,7 +453,7 @@ const char *cd_code_name(int32_t code);
 const char *cd_code_message(int32_t code);
 
 /**
- * Whether the same call may succeed later without any change: 1 or 0.
+ * Returns 1 if the same call may succeed later without any change, else 0.
  *
  * The library has retried already what it may retry (see `cd_options_set_max_retries()`), so wait before you call
  * again. Any integer is accepted; one that is no code of this version gives 0. Any thread may call it.

@@ -25,7 +25,7 @@ pub extern "C" fn cd_code_message(code: i32) -> *const c_char {
     guarded(|_| c"", || failure::code_sentence(code)).as_ptr()
 }
 
-/// Whether the same call may succeed later without any change: 1 or 0.
+/// Returns 1 if the same call may succeed later without any change, else 0.
 ///
 /// The library has retried already what it may retry (see `cd_options_set_max_retries()`), so wait before you call
 /// again. Any integer is accepted; one that is no code of this version gives 0. Any thread may call it.

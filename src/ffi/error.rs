@@ -123,7 +123,7 @@ pub unsafe extern "C" fn cd_error_attempts(error: *const cd_error) -> u32 {
     unsafe { read(error, 0, |error| error.attempts) }
 }
 
-/// Whether the same call may succeed later without any change: 1 or 0; 0 for NULL.
+/// Returns 1 if the same call may succeed later without any change, else 0; 0 for NULL.
 ///
 /// Differs from `cd_code_is_retryable()` for `CD_ERR_PROXY`: 1 if the proxy could not reach the service at that moment
 /// (CONNECT answered with 429, 500, 502, 503 or 504; SOCKS5 replies 1, 3, 4, 5, 6), 0 if it refused by policy or for

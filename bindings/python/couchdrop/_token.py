@@ -33,7 +33,7 @@ class Token:
 
     __slots__ = ("__weakref__", "_shared")
 
-    # Of a handle with `copy` and `release`.
+    # An object with `copy` and `release`.
     _shared: Shared
 
     def __init__(self, value: str | bytes) -> None:

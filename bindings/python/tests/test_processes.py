@@ -40,7 +40,7 @@ class Threads(unittest.TestCase):
                 asyncio.run(couchdrop.authenticate_async("ada", PASSWORD, base_url=recorder.base_url))
 
             def own_descriptors():
-                # Of a connection that is closed the server's side may follow later.
+                # The server may close its side of a connection later.
                 peer = int(recorder.base_url.rpartition(":")[2])
                 count = 0
                 for number in os.listdir("/proc/self/fd"):
