@@ -85,9 +85,9 @@ void optional_texts() {
 void paths() {
     namespace fs = std::filesystem;
     const fs::path source = environment("COUCHDROP_CA_FILE");
-    const fs::path directory =
-        fs::temp_directory_path() / ("couchdrop-calls-" + std::to_string(now_ms()));
-    fs::create_directory(directory);
+    std::string name = (fs::temp_directory_path() / "couchdrop-calls-XXXXXX").string();
+    CHECK(mkdtemp(name.data()) != nullptr);
+    const fs::path directory = name;
     const fs::path copy = directory / fs::path("жук.pem");
     fs::copy_file(source, copy);
     Options options = options_for_stand_in();
