@@ -48,6 +48,7 @@ BANDS = [
             ("8", "connect.rs", "IPv6 and IPv4 in turn"),
             ("9", "proxy.rs", "a tunnel, where one is set"),
             ("10", "tls.rs", "configuration, sessions"),
+            ("10", "key_exchange.rs", "post-quantum, hybrid"),
             ("10", "trust.rs", "whom to trust"),
             ("10", "verifier.rs", "is it the server?"),
             ("", "tls_error.rs", "why TLS refused"),

@@ -42,7 +42,7 @@ fn login(client: &Client, server: &Hostile) -> (i32, bool) {
     let outcome = client.login();
     let seen = server.wait_until_over(before + 1);
     assert_eq!(seen.len(), before + 1);
-    (outcome.code, seen[before].resumed)
+    (outcome.code, seen[before].is_resumed())
 }
 
 /// One test, since the clocks are those of the whole program.

@@ -723,7 +723,7 @@ fn a_session_is_resumed_by_the_handle_that_had_it_and_by_no_other() {
             server.wait_until_over(login);
         }
         Client::new(&server.url()).login().expect(CD_OK);
-        let resumed: Vec<_> = server.connections().iter().map(|seen| seen.resumed).collect();
+        let resumed: Vec<_> = server.connections().iter().map(Seen::is_resumed).collect();
         assert_eq!(resumed, [false, true, false], "{version:?}");
     }
 }

@@ -4,6 +4,7 @@
 pub mod connect;
 pub mod connection;
 pub mod exchange;
+pub mod key_exchange;
 pub mod pool;
 pub mod proxy;
 pub mod resolve;

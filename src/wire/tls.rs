@@ -13,6 +13,7 @@ use rustls::sign::SigningKey;
 use crate::ca_file::Unusable;
 use crate::call::{Call, Level};
 use crate::failure::Failure;
+use crate::wire::key_exchange::X25519MlKem768;
 use crate::wire::pool;
 use crate::wire::trust::{RootCache, Roots, Stores, Trust};
 use crate::wire::verifier::Verifier;
@@ -136,6 +137,7 @@ fn log_roots(call: &Call, roots: &[Roots]) {
 fn make(roots: Vec<Roots>, made_at: Duration) -> Result<Made, Failure> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.key_provider = &NoKeys;
+    provider.kx_groups.insert(0, &X25519MlKem768);
     let failed = |why: &dyn fmt::Display| Failure::Internal(format!("TLS can't be set up: {why}").into());
     let verifier = Arc::new(Verifier::new(roots, provider.signature_verification_algorithms));
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))

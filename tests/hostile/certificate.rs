@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::crypto::ring::default_provider;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion};
 
@@ -67,8 +68,24 @@ pub fn good_server_but(versions: Versions<'_>, change: impl FnOnce(&mut ServerCo
 pub type Versions<'a> = &'a [&'static SupportedProtocolVersion];
 
 pub fn server_config(chain: Vec<CertificateDer<'static>>, key: &KeyPair, versions: Versions) -> ServerConfig {
+    config_of(default_provider(), chain, key, versions)
+}
+
+/// As [`good_server`], with these key exchanges alone.
+pub fn good_server_of(groups: &[&'static dyn SupportedKxGroup], versions: Versions) -> Arc<ServerConfig> {
+    let provider = CryptoProvider { kx_groups: groups.to_vec(), ..default_provider() };
+    let (certificate, key) = good_certificate();
+    Arc::new(config_of(provider, vec![certificate.clone()], key, versions))
+}
+
+fn config_of(
+    provider: CryptoProvider,
+    chain: Vec<CertificateDer<'static>>,
+    key: &KeyPair,
+    versions: Versions,
+) -> ServerConfig {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()

@@ -24,7 +24,9 @@ mod script;
 mod server;
 
 pub use behaviour::{Behaviour, Expected, Over, behaviour, behaviours_in_turn, try_all};
-pub use certificate::{Authority, Versions, ca_file, file, good_server, good_server_but, server_config};
+pub use certificate::{
+    Authority, Versions, ca_file, file, good_server, good_server_but, good_server_of, server_config,
+};
 pub use client::{Client, Outcome, PASSWORD, USERNAME};
 pub use network::{End, GOOD_PATH, Link, Network, Path};
 pub use relay::Relay;

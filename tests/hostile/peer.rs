@@ -207,14 +207,15 @@ impl Peer {
         }
         let was_handshaking = tls.is_handshaking();
         let processed = tls.process_new_packets().map(drop);
-        let resumed = tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        let kind = tls.handshake_kind();
+        let group = tls.negotiated_key_exchange_group().map(|group| group.name());
         let done = was_handshaking && !tls.is_handshaking();
         let version = tls.protocol_version();
         let alpn = tls.alpn_protocol().map(<[u8]>::to_vec);
         let name = tls.server_name().map(str::to_owned);
         self.shared.change(self.index, |seen| {
             if done {
-                (seen.handshaken, seen.resumed) = (true, resumed);
+                (seen.handshaken, seen.kind, seen.group) = (true, kind, group);
                 (seen.version, seen.alpn, seen.server_name) = (version, alpn, name);
             }
             if let Err(error) = &processed {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustls::{ProtocolVersion, ServerConfig};
+use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig};
 
 use super::kernel::{is_acknowledged, is_gone};
 use super::peer::Peer;
@@ -26,7 +26,8 @@ pub struct Seen {
     /// How many requests `Step::Request` has read.
     pub requests: usize,
     pub handshaken: bool,
-    pub resumed: bool,
+    pub kind: Option<HandshakeKind>,
+    pub group: Option<NamedGroup>,
     pub version: Option<ProtocolVersion>,
     pub alpn: Option<Vec<u8>>,
     pub server_name: Option<String>,
@@ -45,6 +46,10 @@ pub struct Seen {
 impl Seen {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.received).into_owned()
+    }
+
+    pub fn is_resumed(&self) -> bool {
+        self.kind == Some(HandshakeKind::Resumed)
     }
 }
 

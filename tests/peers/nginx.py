@@ -5,7 +5,10 @@ import os
 import peer
 
 # A login's token is how nginx saw that login.
-_SEEN = "connection=$connection,requests=$connection_requests,protocol=$ssl_protocol,resumed=$ssl_session_reused"
+_SEEN = (
+    "connection=$connection,requests=$connection_requests,"
+    "protocol=$ssl_protocol,resumed=$ssl_session_reused,group=$ssl_curve"
+)
 ANSWER = '{"token":"' + _SEEN + ',from=$remote_addr,host=$http_host"}'
 
 

@@ -37,6 +37,22 @@ class Tls(world.Test):
     def test_the_newer_version_is_taken_where_there_are_both(self):
         self.assert_protocol(self.world.service, self.world.ecdsa, "TLSv1.3")
 
+    def test_key_exchange_is_the_servers(self):
+        groups = ["X25519", "prime256v1", "secp384r1"]
+        # OpenSSL has it since 3.5.
+        listed = subprocess.run(["openssl", "list", "-kem-algorithms"], stdout=subprocess.PIPE, text=True, check=True)
+        if "X25519MLKEM768" in listed.stdout:
+            groups.append("X25519MLKEM768")
+        servers = {group: nginx.Server(self.world.ecdsa, f"ssl_ecdh_curve {group};") for group in groups}
+        running = nginx.start("nginx_groups", self.world.work, servers.values(), self.world.is_root)
+        try:
+            for group, server in servers.items():
+                result = self.login(server, self.world.ecdsa)
+                self.assert_login(result)
+                self.assertEqual(nginx.seen(result)["group"], group)
+        finally:
+            running.stop()
+
     def test_an_older_version_is_refused(self):
         result = self.login(self.world.tls11, self.world.rsa, max_retries=4)
         self.assert_fails(result, "CD_ERR_TLS", "alert 70 (protocol_version)", attempts=0)

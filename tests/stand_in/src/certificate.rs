@@ -8,9 +8,9 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
+use crate::key_exchange::crypto_provider;
 use crate::proxy::SERVICE;
 
 /// The names that the server certificate is valid for, beside the service's own.
@@ -43,7 +43,7 @@ impl Certificate {
         let server = server.signed_by(&key, &ca)?;
 
         let key = PrivateKeyDer::try_from(key.serialize_der())?;
-        let mut tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        let mut tls = ServerConfig::builder_with_provider(Arc::new(crypto_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![server.der().clone()], key)?;

@@ -34,6 +34,7 @@ mod api;
 mod certificate;
 mod config;
 mod handle;
+mod key_exchange;
 mod login;
 mod proxy;
 mod record;
@@ -44,6 +45,7 @@ pub use api::MAX_BODY_BYTES;
 pub use config::Config;
 pub use handle::StandIn;
 pub use hyper::HeaderMap;
+pub use key_exchange::crypto_provider;
 pub use login::Encoding;
 pub use record::{Connections, Count, Recorded};
 

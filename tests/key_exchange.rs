@@ -1,0 +1,224 @@
+//! The key exchanges that a login offers, and what becomes of a server's choice.
+
+mod hostile;
+
+use std::ffi::c_void;
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::thread;
+
+use couchdrop::failure::cd_code::*;
+use couchdrop::wire::key_exchange::X25519MlKem768;
+use hostile::*;
+use rustls::HandshakeKind::{self, Full, FullWithHelloRetryRequest};
+use rustls::crypto::ring::kx_group::{SECP256R1, SECP384R1, X25519};
+use rustls::crypto::{ActiveKeyExchange, CompletedKeyExchange, SharedSecret, SupportedKxGroup};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ALL_VERSIONS, NamedGroup};
+
+const X25519MLKEM768: u16 = 0x11ec;
+const X25519_NUMBER: u16 = 0x001d;
+
+fn x25519_mlkem768() -> &'static dyn SupportedKxGroup {
+    stand_in::crypto_provider().kx_groups[0]
+}
+
+#[track_caller]
+fn assert_agrees(
+    groups: &[&'static dyn SupportedKxGroup],
+    versions: Versions<'_>,
+    group: NamedGroup,
+    kind: HandshakeKind,
+) {
+    let server = Hostile::tls(good_server_of(groups, versions), vec![serve(GOOD)]);
+    Client::new(&server.url()).login().expect(CD_OK);
+    let seen = &server.connections()[0];
+    assert_eq!((seen.group, seen.kind), (Some(group), Some(kind)));
+}
+
+#[test]
+fn server_with_both_groups_takes_the_hybrid_one() {
+    let groups = [x25519_mlkem768(), X25519, SECP256R1];
+    assert_agrees(&groups, ALL_VERSIONS, NamedGroup::X25519MLKEM768, Full);
+    assert_agrees(&groups[..1], &[&TLS13], NamedGroup::X25519MLKEM768, Full);
+}
+
+#[test]
+fn server_with_x25519_alone_needs_no_second_hello() {
+    assert_agrees(&[X25519], &[&TLS13], NamedGroup::X25519, Full);
+}
+
+#[test]
+fn server_with_a_nist_curve_alone_asks_for_it() {
+    assert_agrees(&[SECP256R1], &[&TLS13], NamedGroup::secp256r1, FullWithHelloRetryRequest);
+    assert_agrees(&[SECP384R1], &[&TLS13], NamedGroup::secp384r1, FullWithHelloRetryRequest);
+}
+
+#[test]
+fn tls_1_2_takes_a_classical_group() {
+    let hybrid = x25519_mlkem768();
+    assert_agrees(&[hybrid, X25519], &[&TLS12], NamedGroup::X25519, Full);
+    assert_agrees(&[hybrid, SECP256R1], &[&TLS12], NamedGroup::secp256r1, Full);
+}
+
+#[test]
+fn hello_carries_the_share_of_both_groups() {
+    let hello = first_hello();
+    let groups = extension(&hello, 10);
+    let offered: Vec<u16> = groups[2..].chunks(2).map(number).collect();
+    assert_eq!(offered, [X25519MLKEM768, X25519_NUMBER, 0x0017, 0x0018]);
+    let shares = extension(&hello, 51);
+    let mut rest = &shares[2..];
+    let mut found = Vec::new();
+    while let [_, _, _, _, after @ ..] = rest {
+        let (share, others) = after.split_at(number(&rest[2..4]).into());
+        found.push((number(&rest[..2]), share));
+        rest = others;
+    }
+    let [(X25519MLKEM768, hybrid), (X25519_NUMBER, x25519)] = found[..] else { panic!("{found:?}") };
+    assert_eq!((hybrid.len(), x25519.len()), (1184 + 32, 32));
+    // The key is made once, for whichever of the two the server takes.
+    assert_eq!(&hybrid[1184..], x25519);
+}
+
+/// Answers as a server of `group` would, with another share.
+#[derive(Debug)]
+struct Forged {
+    group: NamedGroup,
+    share: Vec<u8>,
+}
+
+impl SupportedKxGroup for Forged {
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, rustls::Error> {
+        unreachable!("a server completes at once")
+    }
+
+    fn start_and_complete(&self, _: &[u8]) -> Result<CompletedKeyExchange, rustls::Error> {
+        let secret = SharedSecret::from(&[7; 64][..]);
+        Ok(CompletedKeyExchange { group: self.group, pub_key: self.share.clone(), secret })
+    }
+
+    fn name(&self) -> NamedGroup {
+        self.group
+    }
+}
+
+#[track_caller]
+fn assert_refused(group: NamedGroup, share: Vec<u8>, words: &str) {
+    let length = share.len();
+    let forged: &'static Forged = Box::leak(Box::new(Forged { group, share }));
+    let server = Hostile::tls(good_server_of(&[forged], &[&TLS13]), vec![serve(GOOD)]);
+    let outcome = Client::new(&server.url()).login().expect(CD_ERR_TLS);
+    assert!(outcome.message.contains(words), "{group:?}, {length} bytes: {}", outcome.message);
+    assert_eq!((outcome.attempts, server.wait_until_over(1)[0].requests), (0, 0));
+}
+
+#[test]
+fn share_that_is_none_is_refused() {
+    for length in [1, 32, 1087, 1088, 1119, 1121, 2000] {
+        assert_refused(NamedGroup::X25519MLKEM768, vec![7; length], "key exchange is not valid");
+    }
+    for length in [1, 31, 33, 1120] {
+        assert_refused(NamedGroup::X25519, vec![7; length], "key exchange is not valid");
+    }
+    // A point of small order, with which X25519's secret is zero (RFC 7748, 6.1).
+    assert_refused(NamedGroup::X25519MLKEM768, vec![0; 1120], "key exchange is not valid");
+    assert_refused(NamedGroup::X25519, vec![0; 32], "key exchange is not valid");
+}
+
+/// ML-KEM rejects a ciphertext by a secret that nobody knows (FIPS 203, 6.3): the records can't be read.
+#[test]
+fn ciphertext_of_another_key_is_refused() {
+    assert_refused(NamedGroup::X25519MLKEM768, vec![7; 1120], "decrypt");
+}
+
+// ---- the stack
+
+const STACK_BYTES: usize = 1 << 20;
+const UNTOUCHED: u8 = 0xaa;
+
+/// Works on a thread, and gives the stack that lay below its caller.
+fn stack_below(work: fn()) -> Vec<u8> {
+    extern "C" fn run(work: *mut c_void) -> *mut c_void {
+        // SAFETY: the function that was given below.
+        let work = unsafe { std::mem::transmute::<*mut c_void, fn()>(work) };
+        let here = 0u8;
+        work();
+        std::hint::black_box(&raw const here).cast_mut().cast()
+    }
+    let mut stack = vec![u128::from_ne_bytes([UNTOUCHED; 16]); STACK_BYTES / 16];
+    let start = stack.as_mut_ptr().cast::<u8>();
+    // SAFETY: the attributes live as long as they are used, and the stack until its thread has ended.
+    let caller = unsafe {
+        let mut attributes = std::mem::zeroed();
+        assert_eq!(libc::pthread_attr_init(&mut attributes), 0);
+        assert_eq!(libc::pthread_attr_setstack(&mut attributes, start.cast(), STACK_BYTES), 0);
+        let (mut thread, mut caller) = (std::mem::zeroed(), std::ptr::null_mut());
+        assert_eq!(libc::pthread_create(&mut thread, &attributes, run, work as *mut c_void), 0);
+        assert_eq!(libc::pthread_join(thread, &mut caller), 0);
+        libc::pthread_attr_destroy(&mut attributes);
+        caller
+    };
+    let bytes = stack.iter().flat_map(|word| word.to_ne_bytes());
+    bytes.take(caller as usize - start as usize).collect()
+}
+
+/// Addresses and lengths of frames remain, which have zeros in each word; a key has none in most of its words.
+#[track_caller]
+fn assert_wiped(work: fn()) {
+    let stack = stack_below(work);
+    let used = stack.len() - stack.iter().take_while(|&&byte| byte == UNTOUCHED).count();
+    assert!(used > 20_000, "{used} bytes of stack hold no key exchange");
+    let longest = stack.split(|&byte| byte == 0 || byte == UNTOUCHED).max_by_key(|run| run.len()).unwrap();
+    assert!(longest.len() < 16, "left: {longest:02x?}");
+}
+
+#[test]
+fn stack_holds_no_key_after_an_exchange() {
+    assert_wiped(|| drop(X25519MlKem768.start().unwrap()));
+    assert_wiped(|| {
+        let exchange = X25519MlKem768.start().unwrap();
+        let server = x25519_mlkem768().start_and_complete(exchange.pub_key()).unwrap();
+        // The server's side has wiped nothing: here its traces go, too.
+        exchange.complete(&server.pub_key).unwrap();
+    });
+}
+
+// ---- the bytes of a hello
+
+/// The first message of a client, without its record's and its own header.
+fn first_hello() -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let login = thread::spawn(move || Client::new(&url).login().code);
+    let (mut connection, _) = listener.accept().unwrap();
+    let mut record = [0; 5];
+    connection.read_exact(&mut record).unwrap();
+    let mut hello = vec![0; number(&record[3..]).into()];
+    connection.read_exact(&mut hello).unwrap();
+    // Its retry finds nobody.
+    drop((connection, listener));
+    assert_ne!(login.join().unwrap(), CD_OK as i32);
+    assert_eq!(hello[..2], [1, 0], "a ClientHello under 64 KiB");
+    hello.split_off(4)
+}
+
+fn number(bytes: &[u8]) -> u16 {
+    u16::from_be_bytes([bytes[0], bytes[1]])
+}
+
+/// The data of an extension (RFC 8446, 4.1.2).
+fn extension(hello: &[u8], wanted: u16) -> Vec<u8> {
+    let session = 2 + 32;
+    let ciphers = session + 1 + usize::from(hello[session]);
+    let compressions = ciphers + 2 + usize::from(number(&hello[ciphers..]));
+    let mut rest = &hello[compressions + 1 + usize::from(hello[compressions]) + 2..];
+    while let [_, _, _, _, after @ ..] = rest {
+        let (data, others) = after.split_at(number(&rest[2..]).into());
+        if number(rest) == wanted {
+            return data.to_vec();
+        }
+        rest = others;
+    }
+    panic!("the hello has no extension {wanted}");
+}
