@@ -495,6 +495,7 @@ fn encode<T>(
 }
 
 fn fill(socket: &KeptSocket, buffer: &mut Buffer, call: &Call) -> Result<Received, Failure> {
+    socket.acknowledge();
     loop {
         wait::wait_for(call, wait::readable(socket.as_raw_fd()))?;
         if buffer.spare().len() < FIRST_BUFFER / 4 {

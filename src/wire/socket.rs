@@ -1,5 +1,6 @@
 //! A TCP socket that never blocks, and is checked before it is used again or closed after a call.
 
+use std::cell::Cell;
 use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
@@ -14,11 +15,13 @@ pub struct KeptSocket {
     socket: ManuallyDrop<Socket>,
     /// Known once the socket is kept between calls.
     identity: Option<Identity>,
+    /// Data came since the last was sent: the system may hold back its acknowledgement.
+    unacknowledged: Cell<bool>,
 }
 
 impl KeptSocket {
     pub fn new(socket: Socket) -> KeptSocket {
-        KeptSocket { socket: ManuallyDrop::new(socket), identity: None }
+        KeptSocket { socket: ManuallyDrop::new(socket), identity: None, unacknowledged: Cell::new(false) }
     }
 
     /// Remembers the identity, before the call ends.
@@ -37,7 +40,18 @@ impl KeptSocket {
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         // SAFETY: initialised bytes can be written to like others, and recv writes no uninitialised ones.
         let buffer = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
-        self.socket.recv_with_flags(buffer, libc::MSG_DONTWAIT)
+        let count = self.socket.recv_with_flags(buffer, libc::MSG_DONTWAIT)?;
+        self.unacknowledged.set(true);
+        Ok(count)
+    }
+
+    /// Has the system acknowledge what came, where it would wait up to 40 ms for something to send along: a peer with
+    /// Nagle's algorithm on holds the rest of its response back until then. Before a wait for more; Linux alone has it.
+    pub fn acknowledge(&self) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if self.unacknowledged.take() {
+            let _ = self.socket.set_tcp_quickack(true);
+        }
     }
 
     /// Sends what the system takes. Never waits, and never raises SIGPIPE: its default kills the host.
@@ -46,7 +60,9 @@ impl KeptSocket {
         let flags = libc::MSG_DONTWAIT; // SO_NOSIGPIPE was set when the socket was made
         #[cfg(not(any(target_os = "macos", target_os = "ios")))]
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        self.socket.send_with_flags(bytes, flags)
+        let count = self.socket.send_with_flags(bytes, flags)?;
+        self.unacknowledged.set(false);
+        Ok(count)
     }
 }
 

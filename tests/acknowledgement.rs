@@ -1,0 +1,84 @@
+//! A response that comes in two segments: a server with Nagle's algorithm sends the second once the first is
+//! acknowledged, which the system would put off by up to 40 ms.
+
+mod hostile;
+
+use std::ffi::{c_int, c_void};
+use std::sync::{Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use couchdrop::failure::cd_code::{self, *};
+use hostile::Step::{Close, Gate, Request};
+use hostile::*;
+use rustls::ALL_VERSIONS;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often the system was asked to acknowledge at once.
+static ASKED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// Replaces the C library's.
+///
+/// # Safety
+/// As setsockopt.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn setsockopt(
+    socket: c_int,
+    level: c_int,
+    name: c_int,
+    value: *const c_void,
+    length: libc::socklen_t,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let done = unsafe { libc::syscall(libc::SYS_setsockopt, socket, level, name, value, length) };
+    if (level, name) == (libc::IPPROTO_TCP, libc::TCP_QUICKACK) {
+        assert_eq!(done, 0);
+        *ASKED.0.lock().unwrap() += 1;
+        ASKED.1.notify_all();
+    }
+    done as c_int
+}
+
+fn asked() -> usize {
+    *ASKED.0.lock().unwrap()
+}
+
+/// A login whose server goes on after `Gate` once an acknowledgement was asked for.
+#[track_caller]
+fn assert_acknowledged(server: &Hostile, client: Client, expected: cd_code) {
+    let before = asked();
+    let login = thread::spawn(move || client.login());
+    let (count, timeout) =
+        ASKED.1.wait_timeout_while(ASKED.0.lock().unwrap(), PATIENCE, |count| *count == before).unwrap();
+    assert!(!timeout.timed_out(), "nothing asks for an acknowledgement");
+    drop(count);
+    server.open_gate("acknowledged");
+    login.join().unwrap().expect(expected);
+}
+
+/// One test, since the count is that of the whole program.
+#[test]
+fn beginning_of_a_response_is_acknowledged_at_once() {
+    let (head, body) = GOOD.split_at(GOOD.find('{').unwrap());
+    let in_two = vec![vec![Request, send(head), Gate("acknowledged"), send(body)]];
+    let tls = good_server_but(ALL_VERSIONS, |config| config.send_tls13_tickets = 0);
+    for server in [Hostile::plain(in_two.clone()), Hostile::tls(tls, in_two)] {
+        let client = Client::new(&server.url());
+        client.connect().expect(CD_OK);
+        assert_acknowledged(&server, client, CD_OK);
+    }
+
+    let (line, rest) = ("HTTP/1.1 200 OK\r\n", "\r\n");
+    let proxy = Hostile::plain(vec![vec![Request, send(line), Gate("acknowledged"), send(rest), Close]]);
+    let client = Client::new("https://api.couchdrop.test").proxy(&proxy.url());
+    assert_acknowledged(&proxy, client, CD_ERR_CONNECTION_LOST);
+
+    // A response in one segment costs no system call more.
+    let server = Hostile::plain(vec![vec![Request, send(GOOD), Request, send(GOOD)]]);
+    let client = Client::new(&server.url());
+    let before = asked();
+    client.login().expect(CD_OK);
+    client.login().expect(CD_OK);
+    assert_eq!(asked(), before);
+}
