@@ -43,9 +43,11 @@ def _where_they_are_defined():
     for value in values:
         if isinstance(value, type):
             for module in modules:
-                tree = ast.parse(inspect.getsource(module))
-                if any(isinstance(node, ast.ClassDef) and node.name == value.__name__ for node in tree.body):
-                    value.__module__ = module.__name__
+                for node in ast.parse(inspect.getsource(module)).body:
+                    if isinstance(node, ast.ClassDef) and node.name == value.__name__:
+                        value.__module__ = module.__name__
+                        # Python 3.13 and later forget it when the module is set.
+                        value.__firstlineno__ = min(part.lineno for part in [node, *node.decorator_list])
 
 
 def _what_is_said_elsewhere():
