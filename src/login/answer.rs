@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use serde_json::de::Read;
+
 use crate::failure::Failure;
 use crate::login::redact;
 use crate::secret::Secret;
@@ -20,10 +22,10 @@ const WINDOW_BYTES: usize = 8 * MAX_MESSAGE_BYTES;
 /// header.
 pub fn token(body: &[u8]) -> Result<Secret, Failure> {
     let no_object = || Failure::Malformed("The answer has status 200, but its body is no JSON object".into());
-    // serde_json looks at the strings that are wanted alone.
-    std::str::from_utf8(body).map_err(|_| no_object())?;
+    let body = std::str::from_utf8(body).map_err(|_| no_object())?;
     let mut found = Found::Nothing;
-    let parsed = read_object(body, &mut TokenMember { found: &mut found });
+    let json = serde_json::Deserializer::from_str(body);
+    let parsed = read_object(json, &mut TokenMember { found: &mut found });
     match (parsed, found) {
         (Ok(()), Found::Token(token)) => Ok(token),
         // What serde_json says may quote the body: a sentence of our own.
@@ -40,7 +42,8 @@ pub fn token(body: &[u8]) -> Result<Secret, Failure> {
 /// of the password.
 pub fn server_message(body: &[u8], cut: bool, password: &str) -> Option<String> {
     let mut member = None;
-    let text = match read_object(body, &mut ErrorMember { words: &mut member }) {
+    let json = serde_json::Deserializer::from_slice(body);
+    let text = match read_object(json, &mut ErrorMember { words: &mut member }) {
         Ok(()) => Cow::Owned(member?.into_bytes()),
         Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => return None, // JSON, but not an object
         Err(_) => Cow::Borrowed(body),
@@ -70,8 +73,10 @@ fn visible_start(text: &[u8]) -> (String, bool) {
 }
 
 /// Reads a body that is one JSON object and nothing else.
-fn read_object<'a, M: Members>(body: &'a [u8], members: &'a mut M) -> serde_json::Result<()> {
-    let mut json = serde_json::Deserializer::from_slice(body);
+fn read_object<'a, R: Read<'a>, M: Members>(
+    mut json: serde_json::Deserializer<R>,
+    members: &'a mut M,
+) -> serde_json::Result<()> {
     json.deserialize_any(Object(members))?;
     json.end()
 }

@@ -18,6 +18,8 @@ pub const MOST_FIELDS: usize = 100;
 const MOST_INTERIM: u32 = 16;
 /// The longest line of a chunk's size, extensions included.
 const MAX_CHUNK_LINE: usize = 4 << 10;
+/// What 64 bits hold.
+const MAX_CHUNK_DIGITS: usize = 16;
 const MAX_TRAILER_BYTES: usize = 8 << 10;
 
 /// The head of a request up to the number of its Content-Length: prepared once.
@@ -111,6 +113,8 @@ struct Reader {
     /// Up to here the input was looked at.
     at: usize,
     interim: u32,
+    /// A line of the head ends with a line feed alone.
+    bare_newline: bool,
     /// The framing of an interim answer left a doubt.
     unclear_interim: bool,
     head: Option<Head>,
@@ -209,7 +213,8 @@ impl Reader {
                 return Ok(Read::Odd);
             }
             self.at = self.at.max(self.start + empty);
-            let Some(end) = end_of_head(input, &mut self.at) else {
+            self.bare_newline |= has_bare_newline(answer.get(..empty).unwrap_or_default());
+            let Some(end) = end_of_head(input, &mut self.at, &mut self.bare_newline) else {
                 if answer.len() > MOST_HEAD_BYTES {
                     return Err(Unreadable::LargeHead);
                 }
@@ -219,7 +224,7 @@ impl Reader {
                 return Err(Unreadable::LargeHead);
             }
             let head = input.get(self.start..end).unwrap_or_default();
-            match parse(head, end, limit)? {
+            match parse(head, end, std::mem::take(&mut self.bare_newline), limit)? {
                 Parsed::Odd => return Ok(Read::Odd),
                 Parsed::Interim { clear } => {
                     self.unclear_interim |= !clear;
@@ -341,16 +346,22 @@ pub fn too_large_a_body(limit: usize) -> Broken {
     Unreadable::LargeBody { limit }.into_broken()
 }
 
-/// Where the head ends: behind the first empty line. Looks at each byte once.
-fn end_of_head(input: &[u8], at: &mut usize) -> Option<usize> {
+/// Where the head ends: behind the first empty line. Looks at each byte once, and sets `bare` if a line ends with a line
+/// feed alone.
+fn end_of_head(input: &[u8], at: &mut usize, bare: &mut bool) -> Option<usize> {
     loop {
         let rest = input.get(*at..)?;
         let Some(newline) = memchr(b'\n', rest) else {
             *at = input.len();
             return None;
         };
+        let newline_at = *at + newline;
+        *bare |= newline_at.checked_sub(1).and_then(|before| input.get(before)) != Some(&b'\r');
         match rest.get(newline + 1..)? {
-            [b'\n', ..] => return Some(*at + newline + 2),
+            [b'\n', ..] => {
+                *bare = true;
+                return Some(*at + newline + 2);
+            }
             [b'\r', b'\n', ..] => return Some(*at + newline + 3),
             [] | [b'\r'] => {
                 *at += newline;
@@ -368,7 +379,7 @@ enum Parsed {
 }
 
 /// Reads a head whose last byte stands before `end`. Its framing is clear where no reader could take it for another.
-fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, Unreadable> {
+fn parse(head: &[u8], end: usize, bare_newline: bool, limit: usize) -> Result<Parsed, Unreadable> {
     let mut fields = [const { std::mem::MaybeUninit::uninit() }; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
@@ -392,7 +403,7 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, Unreadable> {
                 same(name.as_bytes(), b"Content-Length") || same(name.as_bytes(), b"Transfer-Encoding")
             };
             let clear = response.version == Some(1)
-                && !has_bare_newline(head)
+                && !bare_newline
                 && !response.headers.iter().any(|field| frames(field.name));
             return Ok(Parsed::Interim { clear });
         }
@@ -400,7 +411,7 @@ fn parse(head: &[u8], end: usize, limit: usize) -> Result<Parsed, Unreadable> {
     }
     let mut unclear = response.version != Some(1)
         || matches!(status, 101 | 204 | 304)
-        || has_bare_newline(head)
+        || bare_newline
         || !head.starts_with(b"HTTP/");
     let (mut length, mut chunked) = (None, false);
     let (mut delay, mut date) = (None, None);
@@ -540,26 +551,39 @@ enum ChunkSize {
     Broken,
 }
 
-/// The size of a chunk, and the length of its line. Stricter than httparse, which takes a missing size for 0 and a line
-/// feed for a part of an extension.
+/// The size of a chunk, and the length of its line: digits, white space, an extension behind a semicolon.
 fn chunk_size(rest: &[u8]) -> ChunkSize {
-    let unended = match httparse::parse_chunk_size(rest) {
-        _ if rest.first().is_some_and(|first| !first.is_ascii_hexdigit()) => false,
-        Ok(httparse::Status::Complete((length, size))) => {
-            return match rest.get(..length) {
-                Some(line) if has_bare_newline(line) => ChunkSize::Broken,
-                _ if length > MAX_CHUNK_LINE => ChunkSize::TooLong,
-                _ => ChunkSize::Line { length, size },
-            };
-        }
-        Ok(httparse::Status::Partial) => !has_bare_newline(rest),
-        // More digits than it takes.
-        Err(_) => rest.iter().all(u8::is_ascii_hexdigit),
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (number, after) = rest.split_at(digits);
+    let newline = memchr(b'\n', after);
+    let line = newline.and_then(|newline| after.get(..newline)).unwrap_or(after);
+    let (extension, returns) = match line.strip_suffix(b"\r") {
+        Some(extension) => (extension, true),
+        None => (line, false),
     };
-    match unended {
-        true if rest.len() < MAX_CHUNK_LINE => ChunkSize::More,
-        true => ChunkSize::TooLong,
-        false => ChunkSize::Broken,
+    let is_begun = digits > 0 || line.is_empty();
+    if !is_begun || !is_extension(extension) {
+        return ChunkSize::Broken;
+    }
+    match newline {
+        Some(_) if !(1..=MAX_CHUNK_DIGITS).contains(&digits) || !returns => ChunkSize::Broken,
+        Some(newline) if digits + newline >= MAX_CHUNK_LINE => ChunkSize::TooLong,
+        Some(newline) => {
+            let digit = |byte: &u8| u64::from(char::from(*byte).to_digit(16).unwrap_or(0));
+            let size = number.iter().fold(0, |size, byte| (size << 4) | digit(byte));
+            ChunkSize::Line { length: digits + newline + 1, size }
+        }
+        None if rest.len() < MAX_CHUNK_LINE => ChunkSize::More,
+        None => ChunkSize::TooLong,
+    }
+}
+
+/// True for an extension of a chunk, which nobody reads, and for none.
+fn is_extension(text: &[u8]) -> bool {
+    match text.iter().find(|byte| !matches!(byte, b'\t' | b' ')) {
+        None => true,
+        Some(b';') => !text.contains(&b'\r'),
+        Some(_) => false,
     }
 }
 
@@ -759,7 +783,9 @@ mod tests {
             (b"a: b\nc\n\nx", 3, Some(8)),
             (b"a: b\r\n\r", 0, None),
         ] {
-            assert_eq!(end_of_head(head, &mut { from }), end, "{}", String::from_utf8_lossy(head));
+            let mut bare = false;
+            assert_eq!(end_of_head(head, &mut { from }, &mut bare), end, "{}", String::from_utf8_lossy(head));
+            assert_eq!(bare, has_bare_newline(&head[from..]), "{}", String::from_utf8_lossy(head));
         }
     }
 
