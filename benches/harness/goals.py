@@ -127,6 +127,14 @@ def _network(goals, figures):
     return None
 
 
+def _nagle(goals, figures):
+    for other in (LIBCURL, NETHTTP, REQUESTS):
+        first, later = (_ratios(figures, OURS, other, metric) for metric in ("first", "p50"))
+        # Without the first login over HTTP, in which no client delays an ACK.
+        delayed = {"HTTP, next": later["HTTP"], "HTTPS, first": first["HTTPS"], "HTTPS, next": later["HTTPS"]}
+        goals.at_most(f"a server with Nagle on: at most 0.2 of {other}", 0.2, delayed, "{:.3f}")
+
+
 def _library(goals, figures):
     goals.at_most("the shared library: at most 2.2 MB", 2.2, {"": figures["bytes"] / 1e6}, "{:.2f} MB")
     goals.at_most("at most 40 crates linked", 40, {"": len(figures["crates"])}, "{}")
@@ -170,6 +178,7 @@ GROUPS = {
     "counts": _counts,
     "many": _many,
     "network": _network,
+    "nagle": _nagle,
     "library": _library,
     "growth": _growth,
 }

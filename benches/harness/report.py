@@ -3,7 +3,7 @@
 import os
 
 from . import chart, goals, places
-from .contenders import LIBCURL, OURS, is_ours, title
+from .contenders import LIBCURL, NETHTTP, OURS, REQUESTS, is_ours, title
 from .costs import FEW, MANY
 from .rounds import median, ratio, spread
 
@@ -308,6 +308,33 @@ Where the name's IPv6 address is a black hole, the first login takes longer by:
 """
 
 
+def _nagle(figures):
+    peers = (LIBCURL, NETHTTP, REQUESTS)
+    head = ["", *(f"{title(name)}, ms" for name in (OURS, *peers)), *(f"of {name}" for name in peers)]
+    rows = []
+    for scheme, by_name in figures.items():
+        for login, metric in (("first", "first"), ("next", "p50")):
+            values = {name: one[metric] for name, one in by_name.items()}
+            rows.append(
+                [
+                    f"{scheme}, {login}",
+                    *(_spread(values[name], 1e-3) for name in (OURS, *peers)),
+                    *(f"{ratio(values[OURS], values[name]):.3f}" for name in peers),
+                ]
+            )
+    return f"""## A server with Nagle on
+
+[This server](../benches/harness/nagle.py), Python's http.server at `127.0.0.1`, leaves Nagle's algorithm on and writes
+the head and the body of a response separately, as many embedded servers do. The kernel holds the body back until the
+client acknowledges the head, and Linux delays most ACKs by 40 ms or more. It does not delay the ACK of the first data
+on a connection: over HTTP that is the response, over HTTPS the TLS handshake. HTTPS is TLS 1.3 with RSA, and the session
+tickets come before the first response. The first login is counted from the call, with the process started and the
+handle made, and includes the connection.
+
+{_table(head, rows)}
+"""
+
+
 def _library(figures):
     loading = figures["loading"]
     load_rows = [
@@ -394,6 +421,7 @@ SECTIONS = {
     "many": _many,
     "growth": _growth,
     "network": _network,
+    "nagle": _nagle,
     "library": _library,
     "store": _store,
 }
@@ -407,9 +435,9 @@ What a login costs beside what a user would write instead of the library. This p
     make bench BENCH_LONG=1          # with a million logins in "growth"
 
 Everybody logs in to the same nginx with a fixed answer, by the name `localhost`, with a private root, an RSA and an
-ECDSA chain. Measurements take turns; figures are medians, with the tenth and ninetieth percentile in brackets, and
-ratios are medians of the ratios in each round. The environment of what is measured is empty. Wall and CPU times are
-good for comparing within this page alone.
+ECDSA chain; only *A server with Nagle on* uses another server. Measurements take turns; figures are medians, with the
+tenth and ninetieth percentile in brackets, and ratios are medians of the ratios in each round. The environment of what
+is measured is empty. Wall and CPU times are good for comparing within this page alone.
 
 The **floor** is what a login costs at least: [HTTP written by hand](../benches/floor/src/main.rs) over the same
 rustls and ring, built for speed alone (of the library some crates are built for size), without deadline, cancelling,

@@ -1,6 +1,6 @@
 """What is measured, each a module with `measure(service)`, which returns figures that JSON can hold."""
 
-from . import cold, counts, growth, library, many, network, profile, store, warm
+from . import cold, counts, growth, library, many, nagle, network, profile, store, warm
 
 # In the order of the report.
 ALL = {
@@ -11,6 +11,7 @@ ALL = {
     "many": many,
     "growth": growth,
     "network": network,
+    "nagle": nagle,
     "library": library,
     "store": store,
 }
