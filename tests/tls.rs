@@ -365,6 +365,64 @@ fn a_chain_that_breaks_its_issuers_rules_is_refused() {
     );
 }
 
+#[test]
+fn critical_certificate_policies_are_refused() {
+    let ca = Authority::new();
+    let any_policy = [0x30, 8, 0x30, 6, 6, 4, 0x55, 0x1d, 0x20, 0];
+    let add_policies = |params: &mut CertificateParams, is_critical: bool| {
+        let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 32], any_policy.to_vec());
+        extension.set_criticality(is_critical);
+        params.custom_extensions = vec![extension];
+    };
+    let with_policies = |is_critical: bool| {
+        let mut params = leaf("localhost");
+        add_policies(&mut params, is_critical);
+        let middle = intermediate(&ca.issuer, |params| add_policies(params, is_critical));
+        [
+            ("server", issued(params.clone(), &ca.issuer), path(&ca.file).to_owned()),
+            ("issuer", issued(leaf("localhost"), &middle).with(&[&middle]), path(&ca.file).to_owned()),
+            {
+                let shown = self_signed(&params);
+                let pin = shown.pem_file();
+                ("pin", shown, pin)
+            },
+        ]
+    };
+    for (name, shown, ca_file) in with_policies(true) {
+        let words = ["or one of its issuers'", "critical extension", "certificate policies"];
+        refused(name, &shown, "localhost", &ca_file, &words);
+    }
+    for (name, shown, ca_file) in with_policies(false) {
+        taken(name, &shown, "localhost", &ca_file);
+    }
+    let root = root(|params| add_policies(params, true));
+    taken("root", &issued(leaf("localhost"), &root), "localhost", &trust(&[root.der()]));
+}
+
+#[test]
+fn critical_extension_that_is_processed_is_accepted() {
+    let ca = Authority::new();
+    let mut params = leaf("localhost");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature]; // rcgen marks it as critical, and name constraints
+    let critical = |id: u64, content: &[u8]| {
+        let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, id], content.to_vec());
+        extension.set_criticality(true);
+        extension
+    };
+    params.subject_alt_names.clear();
+    params.custom_extensions = vec![
+        critical(17, b"\x30\x0b\x82\x09localhost"),
+        critical(31, &[0x30, 0]), // cRLDistributionPoints
+        critical(37, b"\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"), // serverAuth
+    ];
+    let middle = intermediate(&ca.issuer, |params| {
+        let permitted_subtrees = vec![GeneralSubtree::DnsName("localhost".to_owned())];
+        params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    });
+    let shown = issued(params, &middle).with(&[&middle]);
+    taken("critical extensions", &shown, "localhost", path(&ca.file));
+}
+
 // ---- signatures and encodings
 
 #[test]
@@ -804,6 +862,20 @@ fn chain_of_too_many_cas_is_called_so() {
     taken("six", &issued(leaf("localhost"), all[1]).with(&all[1..]), "localhost", &ca_file);
     let shown = issued(leaf("localhost"), all[0]).with(&all);
     refused("seven", &shown, "localhost", &ca_file, &["too many CAs"]);
+}
+
+#[test]
+fn chain_with_too_many_candidates_is_called_so() {
+    let ca = Authority::new();
+    let right = intermediate(&ca.issuer, |_| {});
+    let others: Vec<_> = (0..50).map(|_| intermediate(&ca.issuer, |_| {})).collect();
+    // Each candidate of the issuer's name costs two signatures, its own and the server's; 100 are checked.
+    let shown = |count: usize| {
+        let candidates: Vec<_> = others.iter().take(count).chain([&right]).collect();
+        issued(leaf("localhost"), &right).with(&candidates)
+    };
+    taken("50 candidates", &shown(49), "localhost", path(&ca.file));
+    refused("51 candidates", &shown(50), "localhost", path(&ca.file), &["so many certificates"]);
 }
 
 /// The server of openssl. It serves keys that rustls does not.

@@ -98,7 +98,8 @@ fn without_context(error: &CertificateError) -> &'static str {
         NotValidYet => "is not valid yet",
         Revoked => "was revoked by its issuer; install a new one on the server",
         UnhandledCriticalExtension => {
-            "has a critical extension that this library does not know; issue it without that extension"
+            "or one of its issuers' has a critical extension that this library does not process, such as certificate \
+             policies; issue it without that extension, or mark the extension as not critical"
         }
         UnknownIssuer => {
             "was issued by a CA that is not trusted here (unknown issuer); add the CA's root to the trust store or \
