@@ -52,6 +52,7 @@ BANDS = [
             ("10", "trust.rs", "whom to trust"),
             ("10", "verifier.rs", "is it the server?"),
             ("", "tls_error.rs", "why TLS refused"),
+            ("", "algorithms.rs", "their names"),
             ("", "connection.rs", "socket, TLS, buffers"),
             ("11", "exchange.rs", "request out, answer in"),
             ("", "wait.rs", "every wait, one poll"),

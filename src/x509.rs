@@ -14,12 +14,19 @@ const EXTENSIONS: u8 = 0xa3;
 /// `reject [0]` of OpenSSL's auxiliary trust data.
 const REJECT: u8 = 0xa0;
 
+/// Fields of RSASSA-PSS-params.
+const PSS_HASH: u8 = 0xa0;
+const PSS_MASK: u8 = 0xa1;
+const PSS_SALT: u8 = 0xa2;
+
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 const ANY_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
 const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+/// The hash of RSASSA-PSS-params that name none.
+const SHA_1: &[u8] = &[0x2b, 0x0e, 0x03, 0x02, 0x1a];
 
 /// `keyCertSign` in the first byte of `keyUsage`.
 const KEY_CERT_SIGN: u8 = 0x04;
@@ -31,7 +38,16 @@ pub struct Certificate<'a> {
     pub issuer: &'a [u8],
     pub subject: &'a [u8],
     pub limits: Limits,
+    /// The content of the AlgorithmIdentifier that its issuer signed with: as webpki's.
+    pub signature_algorithm: &'a [u8],
     public_key: &'a [u8],
+}
+
+/// An AlgorithmIdentifier: an OID in DER, and the encoded parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Algorithm<'a> {
+    pub id: &'a [u8],
+    parameters: &'a [u8],
 }
 
 /// How far a certificate says that it may be trusted.
@@ -53,7 +69,7 @@ impl<'a> Certificate<'a> {
         let mut fields = Reader(outer.expect(SEQUENCE)?);
         fields.optional(VERSION)?;
         fields.expect(INTEGER)?; // serialNumber
-        fields.expect(SEQUENCE)?; // signature
+        let signature_algorithm = fields.expect(SEQUENCE)?;
         let issuer = fields.expect(SEQUENCE)?;
         let mut validity = Reader(fields.expect(SEQUENCE)?);
         let subject = fields.expect(SEQUENCE)?;
@@ -100,24 +116,55 @@ impl<'a> Certificate<'a> {
             }
         }
         limits.is_ca &= may_sign;
-        Some(Certificate { issuer, subject, limits, public_key })
+        Some(Certificate { issuer, subject, limits, signature_algorithm, public_key })
     }
 
     pub fn is_self_issued(&self) -> bool {
         self.issuer == self.subject
     }
 
+    /// The content of the AlgorithmIdentifier of its key: as webpki's.
+    pub fn key_algorithm(&self) -> Option<&'a [u8]> {
+        Reader(self.public_key).expect(SEQUENCE)
+    }
+
     /// The length of an RSA key's modulus in bits; None for other keys.
     pub fn rsa_key_bits(&self) -> Option<usize> {
         let mut info = Reader(self.public_key);
-        let mut algorithm = Reader(info.expect(SEQUENCE)?);
-        if algorithm.expect(OBJECT_IDENTIFIER)? != RSA_ENCRYPTION {
+        if Algorithm::parse(info.expect(SEQUENCE)?)?.id != RSA_ENCRYPTION {
             return None;
         }
         let key = info.expect(BIT_STRING)?.get(1..)?;
         let modulus = Reader(Reader(key).expect(SEQUENCE)?).expect(INTEGER)?;
         let first = modulus.iter().position(|byte| *byte != 0)?;
         Some((modulus.len() - first) * 8 - modulus[first].leading_zeros() as usize)
+    }
+}
+
+impl<'a> Algorithm<'a> {
+    pub fn parse(content: &'a [u8]) -> Option<Algorithm<'a>> {
+        let mut fields = Reader(content);
+        Some(Algorithm { id: fields.expect(OBJECT_IDENTIFIER)?, parameters: fields.0 })
+    }
+
+    /// The OID of a named curve (RFC 5480); None if the parameters are anything else.
+    pub fn curve(&self) -> Option<&'a [u8]> {
+        Reader(self.parameters).expect(OBJECT_IDENTIFIER)
+    }
+
+    /// The OID of the hash, and the length of the salt in bytes, of RSASSA-PSS-params (RFC 4055).
+    pub fn pss_hash_and_salt(&self) -> Option<(&'a [u8], usize)> {
+        let mut fields = Reader(Reader(self.parameters).expect(SEQUENCE)?);
+        let hash = match fields.optional(PSS_HASH)? {
+            Some(hash) => Algorithm::parse(Reader(hash).expect(SEQUENCE)?)?.id,
+            None => SHA_1,
+        };
+        fields.optional(PSS_MASK)?;
+        let salt = match fields.optional(PSS_SALT)? {
+            Some(length) => small_number(Reader(length).expect(INTEGER)?)?,
+            None => 20,
+        };
+        Some((hash, salt))
     }
 }
 
@@ -149,10 +196,13 @@ pub fn auxiliary_trusts_servers(bytes: &[u8]) -> Option<bool> {
 
 fn small_number(bytes: &[u8]) -> Option<usize> {
     match bytes {
-        // DER puts a zero before a byte whose highest bit would be a sign.
-        [0, number] | [number] => Some(usize::from(*number)),
-        // Longer than any chain.
-        [first, ..] if first & 0x80 == 0 => Some(usize::MAX),
+        [number] => Some(usize::from(*number)),
+        // A first byte with its highest bit set is the sign.
+        [first, ..] if first & 0x80 == 0 => Some(
+            bytes
+                .iter()
+                .fold(0, |number: usize, byte| number.saturating_mul(256).saturating_add(usize::from(*byte))),
+        ),
         _ => None,
     }
 }

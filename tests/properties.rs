@@ -16,6 +16,7 @@ use couchdrop::retry_after::seconds;
 use couchdrop::secret::Secret;
 use couchdrop::settings::Settings;
 use couchdrop::url::{BaseUrl, ProxyKind, ProxyUrl};
+use couchdrop::wire::algorithms::{key_name, signature_name};
 use fuzzing::answer::{Whole, read};
 use fuzzing::retry_after::days_since_1970;
 use fuzzing::script::Piece;
@@ -473,5 +474,37 @@ proptest! {
         let whole = read(cut(&written, &[]), Ending::Close, LIMIT);
         let pieces = read(cut(&written, &places), Ending::Close, LIMIT);
         whole.agrees_with(&pieces);
+    }
+}
+
+// ---- names of algorithms
+
+/// The OIDs of RSASSA-PSS and of EC keys, which have parameters that are read.
+const WITH_PARAMETERS: [&[u8]; 2] = [
+    &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a],
+    &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01],
+];
+
+/// DER values of the tags that are read, with lengths that may be wrong.
+fn almost_der() -> impl Strategy<Value = Vec<u8>> {
+    let tag = select(vec![2_u8, 6, 0x30, 0xa0, 0xa1, 0xa2]);
+    let byte = prop_oneof![select(vec![2_u8, 6, 0x30, 0xa0, 0xa2, 0x81, 0x84, 0xff]), any::<u8>(), 0..8_u8];
+    (tag, vec(byte, 0..48), -1..=1_i8).prop_map(|(tag, content, change)| {
+        [&[tag, (content.len() as u8).saturating_add_signed(change)], &content[..]].concat()
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    #[test]
+    fn algorithm_name_is_short_and_printable(
+        oid in option::of(select(WITH_PARAMETERS.to_vec())), rest in vec(almost_der(), 0..4)
+    ) {
+        let bytes = [oid.unwrap_or_default(), &rest.concat()].concat();
+        for name in [signature_name(&bytes), key_name(&bytes)] {
+            prop_assert!(name.len() < 256, "{}", name);
+            prop_assert!(name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{}", name);
+        }
     }
 }

@@ -5,9 +5,10 @@ mod hostile;
 mod resolver;
 
 use std::ffi::{CStr, c_char, c_int};
+use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
@@ -364,6 +365,64 @@ fn a_chain_that_breaks_its_issuers_rules_is_refused() {
     );
 }
 
+#[test]
+fn critical_certificate_policies_are_refused() {
+    let ca = Authority::new();
+    let any_policy = [0x30, 8, 0x30, 6, 6, 4, 0x55, 0x1d, 0x20, 0];
+    let add_policies = |params: &mut CertificateParams, is_critical: bool| {
+        let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 32], any_policy.to_vec());
+        extension.set_criticality(is_critical);
+        params.custom_extensions = vec![extension];
+    };
+    let with_policies = |is_critical: bool| {
+        let mut params = leaf("localhost");
+        add_policies(&mut params, is_critical);
+        let middle = intermediate(&ca.issuer, |params| add_policies(params, is_critical));
+        [
+            ("server", issued(params.clone(), &ca.issuer), path(&ca.file).to_owned()),
+            ("issuer", issued(leaf("localhost"), &middle).with(&[&middle]), path(&ca.file).to_owned()),
+            {
+                let shown = self_signed(&params);
+                let pin = shown.pem_file();
+                ("pin", shown, pin)
+            },
+        ]
+    };
+    for (name, shown, ca_file) in with_policies(true) {
+        let words = ["or one of its issuers'", "critical extension", "certificate policies"];
+        refused(name, &shown, "localhost", &ca_file, &words);
+    }
+    for (name, shown, ca_file) in with_policies(false) {
+        taken(name, &shown, "localhost", &ca_file);
+    }
+    let root = root(|params| add_policies(params, true));
+    taken("root", &issued(leaf("localhost"), &root), "localhost", &trust(&[root.der()]));
+}
+
+#[test]
+fn critical_extension_that_is_processed_is_accepted() {
+    let ca = Authority::new();
+    let mut params = leaf("localhost");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature]; // rcgen marks it as critical, and name constraints
+    let critical = |id: u64, content: &[u8]| {
+        let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, id], content.to_vec());
+        extension.set_criticality(true);
+        extension
+    };
+    params.subject_alt_names.clear();
+    params.custom_extensions = vec![
+        critical(17, b"\x30\x0b\x82\x09localhost"),
+        critical(31, &[0x30, 0]), // cRLDistributionPoints
+        critical(37, b"\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"), // serverAuth
+    ];
+    let middle = intermediate(&ca.issuer, |params| {
+        let permitted_subtrees = vec![GeneralSubtree::DnsName("localhost".to_owned())];
+        params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    });
+    let shown = issued(params, &middle).with(&[&middle]);
+    taken("critical extensions", &shown, "localhost", path(&ca.file));
+}
+
 // ---- signatures and encodings
 
 #[test]
@@ -392,38 +451,183 @@ fn a_signature_that_is_wrong_is_refused() {
     );
 }
 
-/// A certificate for localhost whose authority has this RSA key and signs so, and the authority's file: by openssl,
-/// since what makes the others refuses to.
-fn weakly_issued(bits: &str, digest: &str) -> (Shown, String) {
-    let openssl = |arguments: &[&str]| {
-        let done = Command::new("openssl").args(arguments).output().expect("the program openssl");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    };
+#[track_caller]
+fn openssl(arguments: &[&str]) {
+    let done = Command::new("openssl").args(arguments).output().expect("the program openssl");
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Arguments of `openssl req` for a certificate of localhost.
+const FOR_LOCALHOST: [&str; 8] = [
+    "req",
+    "-x509",
+    "-subj",
+    "/CN=server",
+    "-addext",
+    "subjectAltName=DNS:localhost",
+    "-addext",
+    "basicConstraints=CA:FALSE",
+];
+
+/// A certificate for localhost whose CA has a key by `new_key` and signs it by `signature`, both arguments of
+/// `openssl req`, and the file of the CA. rcgen does not support most of these algorithms.
+fn issued_by_openssl(new_key: &str, signature: &str) -> (Shown, String) {
     let key = KeyPair::generate().unwrap();
-    let own_key = file("weak.key", key.serialize_pem());
-    let [ca, ca_key, leaf] = ["weak-ca.pem", "weak-ca.key", "weak.pem"].map(|name| file(name, ""));
+    let own_key = file("own.key", key.serialize_pem());
+    let [ca, ca_key, leaf] = ["openssl-ca.pem", "openssl-ca.key", "own.pem"].map(|name| file(name, ""));
     let (ca, ca_key) = (path(&ca), path(&ca_key));
-    let rsa = format!("rsa:{bits}");
-    openssl(&["req", "-x509", "-newkey", &rsa, "-nodes", "-subj", "/CN=Weak", "-out", ca, "-keyout", ca_key]);
-    let subject = ["req", "-x509", "-new", "-subj", "/CN=x", "-addext", "subjectAltName=DNS:localhost"];
-    let rest = ["-addext", "basicConstraints=CA:FALSE", "-key", path(&own_key), "-CA", ca, "-CAkey", ca_key];
-    openssl(&[&subject[..], &rest, &[&format!("-{digest}"), "-out", path(&leaf)]].concat());
-    let certificate = CertificateDer::from_pem_file(&leaf).unwrap();
-    (Shown { chain: vec![certificate], key }, ca.to_owned())
+    let new_key: Vec<&str> = new_key.split(' ').collect();
+    let rest = ["-nodes", "-subj", "/CN=CA", "-out", ca, "-keyout", ca_key];
+    openssl(&[&["req", "-x509", "-newkey"], &new_key[..], &rest].concat());
+    let signature: Vec<&str> = signature.split_terminator(' ').collect();
+    let rest = ["-key", path(&own_key), "-CA", ca, "-CAkey", ca_key, "-out", path(&leaf)];
+    openssl(&[&FOR_LOCALHOST[..], &rest, &signature].concat());
+    (Shown { chain: vec![CertificateDer::from_pem_file(&leaf).unwrap()], key }, ca.to_owned())
+}
+
+/// A certificate for localhost with a key by `new_key`, and its key: paths.
+fn with_key_by_openssl(new_key: &str, ca: &Authority) -> [String; 2] {
+    let ca_key = file("ca.key", ca.issuer.key().serialize_pem());
+    let [own, own_key] = ["own.pem", "own.key"].map(|name| path(&file(name, "")).to_owned());
+    let new_key: Vec<&str> = new_key.split(' ').collect();
+    let rest = ["-nodes", "-CA", path(&ca.file), "-CAkey", path(&ca_key), "-out", &own, "-keyout", &own_key];
+    openssl(&[&FOR_LOCALHOST[..], &["-newkey"], &new_key, &rest].concat());
+    [own, own_key]
+}
+
+const P256: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
+const P384: &str = "ec -pkeyopt ec_paramgen_curve:P-384";
+const P521: &str = "ec -pkeyopt ec_paramgen_curve:P-521";
+/// The more primes, the faster is the generation of a long key.
+const RSA_8192: &str = "rsa:8192 -pkeyopt rsa_keygen_primes:5";
+const RSA_8200: &str = "rsa:8200 -pkeyopt rsa_keygen_primes:5";
+
+#[test]
+fn signature_by_a_supported_algorithm_is_accepted() {
+    for (key, signature) in [
+        ("rsa:2048", "-sha256"),
+        ("rsa:2048", "-sha384"),
+        ("rsa:2048", "-sha512"),
+        ("rsa:2048", "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest"),
+        ("rsa:2048", "-sha384 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest"),
+        ("rsa:2048", "-sha512 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest"),
+        (RSA_8192, "-sha256"),
+        (P256, "-sha256"),
+        (P256, "-sha384"),
+        (P384, "-sha256"),
+        (P384, "-sha384"),
+        ("ed25519", ""),
+        // The signature of the root itself is not verified.
+        ("rsa:2048 -sha1", "-sha256"),
+        ("ec -pkeyopt ec_paramgen_curve:P-256 -sha512", "-sha256"),
+    ] {
+        let (shown, ca_file) = issued_by_openssl(key, signature);
+        taken(&format!("{key} {signature}"), &shown, "localhost", &ca_file);
+    }
 }
 
 #[test]
-fn a_signature_by_a_weak_key_or_digest_is_refused() {
-    let (shown, ca_file) = weakly_issued("2048", "sha256");
-    taken("what is strong enough", &shown, "localhost", &ca_file);
-    for (bits, digest, words) in [
-        ("1024", "sha256", "RSA key of 1024 bits"),
-        ("2048", "sha1", "not safe"),
-        ("2048", "md5", "not safe"),
+fn signature_by_another_algorithm_is_named() {
+    for (key, signature, words) in [
+        ("rsa:1024", "-sha256", "was issued with an RSA key of 1024 bits; 2048 to 8192 bits are accepted"),
+        (RSA_8200, "-sha256", "was issued with an RSA key of 8200 bits; 2048 to 8192 bits are accepted"),
+        ("rsa:2048", "-md5", "is signed with RSA and MD5 by a key of type RSA"),
+        ("rsa:2048", "-sha1", "is signed with RSA and SHA-1 by a key of type RSA"),
+        ("rsa:2048", "-sha224", "is signed with RSA and SHA-224 by a key of type RSA"),
+        (
+            "rsa:2048",
+            "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:222",
+            "is signed with RSA-PSS, SHA-256 and a salt of 222 bytes by a key of type RSA",
+        ),
+        (
+            "rsa-pss",
+            "-sha256 -sigopt rsa_pss_saltlen:32",
+            "is signed with RSA-PSS, SHA-256 and a salt of 32 bytes by a key of type RSASSA-PSS",
+        ),
+        (P256, "-sha1", "is signed with ECDSA and SHA-1 by a key of type P-256"),
+        (P256, "-sha512", "is signed with ECDSA and SHA-512 by a key of type P-256"),
+        (P384, "-sha512", "is signed with ECDSA and SHA-512 by a key of type P-384"),
+        (P521, "-sha256", "is signed with ECDSA and SHA-256 by a key of type P-521"),
+        (P521, "-sha384", "is signed with ECDSA and SHA-384 by a key of type P-521"),
+        (P521, "-sha512", "is signed with ECDSA and SHA-512 by a key of type P-521"),
+        (
+            "ec -pkeyopt ec_paramgen_curve:brainpoolP256r1",
+            "-sha256",
+            "is signed with ECDSA and SHA-256 by a key of type brainpoolP256r1",
+        ),
+        ("ed448", "", "is signed with Ed448 by a key of type Ed448"),
     ] {
-        let (shown, ca_file) = weakly_issued(bits, digest);
-        refused(&format!("{bits} bits, {digest}"), &shown, "localhost", &ca_file, &["certificate", words]);
+        let (shown, ca_file) = issued_by_openssl(key, signature);
+        let words = ["The server's certificate", words];
+        refused(&format!("{key} {signature}"), &shown, "localhost", &ca_file, &words);
     }
+}
+
+#[test]
+fn intermediate_by_a_p521_root_is_named() {
+    let [root, root_key, csr, certificate, extensions] =
+        ["p521.pem", "p521.key", "ca.csr", "ca.pem", "ca.ext"].map(|name| file(name, ""));
+    let p521: Vec<&str> = P521.split(' ').collect();
+    let rest = ["-nodes", "-subj", "/CN=Root", "-out", path(&root), "-keyout", path(&root_key)];
+    openssl(&[&["req", "-x509", "-newkey"], &p521[..], &rest].concat());
+    let key = KeyPair::generate().unwrap();
+    let key_file = file("ca.key", key.serialize_pem());
+    openssl(&["req", "-new", "-key", path(&key_file), "-subj", "/CN=Intermediate", "-out", path(&csr)]);
+    std::fs::write(&extensions, "basicConstraints=critical,CA:TRUE\n").unwrap();
+    let signing =
+        ["x509", "-req", "-sha512", "-CA", path(&root), "-CAkey", path(&root_key), "-CAcreateserial"];
+    let rest = ["-in", path(&csr), "-extfile", path(&extensions), "-out", path(&certificate)];
+    openssl(&[&signing[..], &rest].concat());
+
+    let params = authority_params("Intermediate");
+    let issuer = Issuer::from_params(&params, &key);
+    let server_key = KeyPair::generate().unwrap();
+    let leaf = leaf("localhost").signed_by(&server_key, &issuer).unwrap().der().clone();
+    let chain = vec![leaf, CertificateDer::from_pem_file(&certificate).unwrap()];
+    let words = [
+        "A CA certificate that the server sent is signed with ECDSA and SHA-512 by a key of type P-521",
+        "P-256, P-384 or Ed25519",
+    ];
+    let shown = Shown { chain, key: server_key };
+    refused("root", &shown, "localhost", path(&root), &words);
+    // Its own signature is not verified if it is an anchor.
+    taken("intermediate as an anchor", &shown, "localhost", path(&certificate));
+}
+
+#[test]
+fn pin_by_a_p521_ca_is_accepted() {
+    let (shown, ca_file) = issued_by_openssl(P521, "-sha512");
+    refused("CA", &shown, "localhost", &ca_file, &["P-521"]);
+    taken("pin", &shown, "localhost", &shown.pem_file());
+}
+
+#[test]
+fn server_key_of_an_unsupported_type_is_named() {
+    let ca = Authority::new();
+    for (new_key, name) in [(P521, "P-521"), ("ed448", "Ed448"), ("rsa-pss", "RSASSA-PSS")] {
+        let [own, _] = with_key_by_openssl(new_key, &ca);
+        let chain = vec![CertificateDer::from_pem_file(&own).unwrap()];
+        // A server that sends such a certificate to a client that did not offer the algorithm.
+        let shown = Shown { chain, key: KeyPair::generate().unwrap() };
+        let words = [&format!("has a key of type {name}, which this library does not accept"), "Ed25519 key"];
+        refused(name, &shown, "localhost", path(&ca.file), &words);
+        refused(&format!("{name}, pinned"), &shown, "localhost", &own, &words);
+    }
+    // The certificate has a supported key, and the server signs with a key of another type.
+    let [own, _] = with_key_by_openssl("rsa:2048", &ca);
+    let chain = vec![CertificateDer::from_pem_file(&own).unwrap()];
+    let shown = Shown { chain, key: KeyPair::generate().unwrap() };
+    refused("RSA", &shown, "localhost", path(&ca.file), &["does not fit the private key"]);
+}
+
+#[test]
+fn ca_of_the_same_name_with_another_key_is_called_so() {
+    let ca = Authority::new();
+    let other = file("other.pem", "");
+    let made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Hostile CA"];
+    openssl(&[&made[..], &["-keyout", path(&file("other.key", "")), "-out", path(&other)]].concat());
+    let shown = issued(leaf("localhost"), &ca.issuer);
+    refused("RSA", &shown, "localhost", path(&other), &["the same name and another key"]);
 }
 
 #[test]
@@ -661,37 +865,88 @@ fn chain_of_too_many_cas_is_called_so() {
 }
 
 #[test]
-fn server_with_a_short_rsa_key_is_called_so() {
-    let (ca, own_key) = (Authority::new(), file("short.key", ""));
-    let own = file("short.pem", "");
-    let (own, own_key) = (path(&own), path(&own_key));
-    let ca_key = file("ca.key", ca.issuer.key().serialize_pem());
-    let subject = ["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-subj", "/CN=x", "-keyout", own_key];
-    let rest = ["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE"];
-    let done = Command::new("openssl")
-        .args([&subject[..], &rest, &["-CA", path(&ca.file), "-CAkey", path(&ca_key), "-out", own]].concat())
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    // rustls does not serve such a key, openssl does.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut server = Command::new("openssl")
-        .args(["s_server", "-accept", &format!("127.0.0.1:{port}"), "-cert", own, "-key", own_key])
-        .args(["-cipher", "DEFAULT@SECLEVEL=0", "-www"])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let url = format!("https://localhost:{port}");
-    let outcome = loop {
-        let outcome = Client::new(&url).ca_file(path(&ca.file)).login();
-        if outcome.code != CD_ERR_CONNECT as i32 {
-            break outcome;
-        }
+fn chain_with_too_many_candidates_is_called_so() {
+    let ca = Authority::new();
+    let right = intermediate(&ca.issuer, |_| {});
+    let others: Vec<_> = (0..50).map(|_| intermediate(&ca.issuer, |_| {})).collect();
+    // Each candidate of the issuer's name costs two signatures, its own and the server's; 100 are checked.
+    let shown = |count: usize| {
+        let candidates: Vec<_> = others.iter().take(count).chain([&right]).collect();
+        issued(leaf("localhost"), &right).with(&candidates)
     };
-    server.kill().unwrap();
-    server.wait().unwrap();
+    taken("50 candidates", &shown(49), "localhost", path(&ca.file));
+    refused("51 candidates", &shown(50), "localhost", path(&ca.file), &["so many certificates"]);
+}
+
+/// The server of openssl. It serves keys that rustls does not.
+struct OpensslServer {
+    process: Child,
+    url: String,
+    /// The pipe stays open: the server would fail to write to a closed one.
+    _output: BufReader<ChildStdout>,
+}
+
+impl OpensslServer {
+    fn new([certificate, key]: &[String; 2], arguments: &[&str]) -> OpensslServer {
+        let mut process = Command::new("openssl")
+            .args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert", certificate, "-key", key])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        let port = loop {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "s_server ended: {arguments:?}");
+            if let Some(address) = line.strip_prefix("ACCEPT ") {
+                break address.trim().rsplit(':').next().unwrap().to_owned();
+            }
+        };
+        OpensslServer { process, url: format!("https://localhost:{port}"), _output: output }
+    }
+}
+
+impl Drop for OpensslServer {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+fn server_with_a_short_rsa_key_is_called_so() {
+    let ca = Authority::new();
+    let own = with_key_by_openssl("rsa:1024", &ca);
+    let server = OpensslServer::new(&own, &["-cipher", "DEFAULT@SECLEVEL=0"]);
+    let outcome = Client::new(&server.url).ca_file(path(&ca.file)).login();
     assert_refused("1024 bits", &outcome, 0, &["has an RSA key of 1024 bits", "2048"]);
+}
+
+#[test]
+fn alert_of_a_server_with_a_p521_key_names_it() {
+    let ca = Authority::new();
+    for new_key in [P521, "ed448", "rsa-pss"] {
+        let own = with_key_by_openssl(new_key, &ca);
+        for version in ["-tls1_2", "-tls1_3"] {
+            let server = OpensslServer::new(&own, &[version]);
+            let outcome = Client::new(&server.url).ca_file(path(&ca.file)).login();
+            let words =
+                ["alert 40 (handshake_failure)", "RSA, P-256, P-384 or Ed25519 key; P-521 is not accepted"];
+            assert_refused(&format!("{new_key} {version}"), &outcome, 0, &words);
+        }
+    }
+    // The same server with a key that is supported does not send the alert.
+    for new_key in [P256, P384, "rsa:2048", "ed25519"] {
+        let own = with_key_by_openssl(new_key, &ca);
+        for version in ["-tls1_2", "-tls1_3"] {
+            let server = OpensslServer::new(&own, &[version]);
+            let outcome = Client::new(&server.url).ca_file(path(&ca.file)).connect();
+            assert_eq!(outcome.code, CD_OK as i32, "{new_key} {version}: {outcome:?}");
+        }
+    }
 }
 
 // ---- versions, ALPN, resumption

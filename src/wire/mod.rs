@@ -1,6 +1,7 @@
 //! How bytes travel: names, connections, TLS, one request out and one answer in. What a password means, and whether to
 //! try again, is no concern of this room.
 
+pub mod algorithms;
 pub mod connect;
 pub mod connection;
 pub mod exchange;

@@ -9,6 +9,7 @@ use rustls::{
 };
 
 use crate::failure::Failure;
+use crate::wire::algorithms::{key_name, signature_name};
 use crate::wire::verifier::{OutOfDate, RSA_KEY_BITS, Refusal};
 
 /// As long as a DNS name may be.
@@ -97,7 +98,8 @@ fn without_context(error: &CertificateError) -> &'static str {
         NotValidYet => "is not valid yet",
         Revoked => "was revoked by its issuer; install a new one on the server",
         UnhandledCriticalExtension => {
-            "has a critical extension that this library does not know; issue it without that extension"
+            "or one of its issuers' has a critical extension that this library does not process, such as certificate \
+             policies; issue it without that extension, or mark the extension as not critical"
         }
         UnknownIssuer => {
             "was issued by a CA that is not trusted here (unknown issuer); add the CA's root to the trust store or \
@@ -149,6 +151,23 @@ fn refused(refusal: &Refusal) -> String {
         }
         Refusal::Issuer(dates) => return out_of_date("A CA certificate that the server sent", *dates),
         Refusal::Root(dates) => return out_of_date("The trusted root of the server's certificate", *dates),
+        Refusal::Signature { algorithm, key, of_issuer } => {
+            let certificate = if *of_issuer { "A CA certificate that the server sent" } else { CERTIFICATE };
+            let key =
+                key.as_ref().map_or_else(String::new, |key| format!(" by a key of type {}", key_name(key)));
+            return format!(
+                "{certificate} is signed with {}{key}, which this library does not accept; sign it with SHA-256 and \
+                 an RSA, P-256, P-384 or Ed25519 key",
+                signature_name(algorithm)
+            );
+        }
+        Refusal::Key { algorithm } => {
+            return format!(
+                "{CERTIFICATE} has a key of type {}, which this library does not accept; issue it with an RSA, P-256, P-384 \
+                 or Ed25519 key",
+                key_name(algorithm)
+            );
+        }
         Refusal::RsaKey { bits, of_issuer } => {
             let of = if *of_issuer { "was issued with" } else { "has" };
             let (least, most) = (RSA_KEY_BITS.start(), RSA_KEY_BITS.end());
@@ -274,8 +293,9 @@ fn alert_meaning(number: u8) -> (&'static str, &'static str) {
         30 => ("decompression_failure", DEFECT),
         40 => (
             "handshake_failure",
-            "it has no cipher suite in common with this library, or requires a client certificate, which this \
-             library does not have; check the server's TLS settings",
+            "it has no cipher suite or signature algorithm in common with this library (its certificate needs an \
+             RSA, P-256, P-384 or Ed25519 key; P-521 is not accepted), or requires a client certificate, which this \
+             library does not have; check the server's certificate and TLS settings",
         ),
         41 => ("no_certificate", CLIENT_CERTIFICATE),
         42 => ("bad_certificate", CLIENT_CERTIFICATE),
@@ -542,6 +562,9 @@ mod tests {
             Refusal::RootPathLength,
             Refusal::RootPurpose,
             Refusal::Distrusted,
+            Refusal::Signature { algorithm: vec![6, 2, 0x2a, 3], key: None, of_issuer: true },
+            Refusal::Signature { algorithm: Vec::new(), key: Some(Vec::new()), of_issuer: false },
+            Refusal::Key { algorithm: vec![6, 2, 0x2a, 3] },
             Refusal::RsaKey { bits: 1024, of_issuer: true },
             Refusal::RsaKey { bits: 1024, of_issuer: false },
         ] {

@@ -37,6 +37,17 @@ pub enum Refusal {
     RootPurpose,
     /// Trusted certificates say that this one, or its root, is not to be trusted for servers.
     Distrusted,
+    /// A signature by an algorithm that is not supported, in the server's certificate or in an issuer's. Algorithms are
+    /// the contents of AlgorithmIdentifiers; the key is that of the signer, if its certificate was found.
+    Signature {
+        algorithm: Vec<u8>,
+        key: Option<Vec<u8>>,
+        of_issuer: bool,
+    },
+    /// The server's key is of a type that is not supported.
+    Key {
+        algorithm: Vec<u8>,
+    },
     /// An RSA key of this length.
     RsaKey {
         bits: usize,
@@ -177,7 +188,7 @@ impl Verifier {
             Ok(path) => path,
             Err(error) => {
                 let others = Others { trusted: &others, anchors: &anchors, chain: &chain };
-                return Err(explain(error, refusal.take(), leaf, &others));
+                return Err(explain(error, refusal.take(), leaf, &others, &self.algorithms));
             }
         };
         let of_certificate =
@@ -263,11 +274,23 @@ fn explain(
     root: Option<Refusal>,
     leaf: &EndEntityCert<'_>,
     others: &Others<'_>,
+    algorithms: &WebPkiSupportedAlgorithms,
 ) -> rustls::Error {
     use webpki::Error::*;
     let is_self_issued = leaf.issuer() == leaf.subject();
     let dates = out_of_date(&error);
     let refusal = match (&error, root) {
+        (UnsupportedSignatureAlgorithmContext(context), _) => {
+            Some(unsupported_signature(&context.signature_algorithm_id, None, leaf, others))
+        }
+        (UnsupportedSignatureAlgorithmForPublicKeyContext(context), _) => {
+            let (signature, key) = (&context.signature_algorithm_id, &context.public_key_algorithm_id);
+            Some(if is_supported_key(algorithms, key) {
+                Refusal::IssuerSignature
+            } else {
+                unsupported_signature(signature, Some(key), leaf, others)
+            })
+        }
         (UnknownIssuer | CaUsedAsEndEntity, _) if is_self_issued => Some(Refusal::SelfSigned),
         (UnknownIssuer, _) if others.trusted.iter().any(|trusted| trusted.is_rejected) => {
             Some(Refusal::Distrusted)
@@ -303,6 +326,34 @@ fn explain(
     refusal.map_or_else(|| webpki_error(error), rustls::Error::from)
 }
 
+/// Finds the certificate that has this signature, and the key that made it.
+fn unsupported_signature(
+    algorithm: &[u8],
+    key: Option<&[u8]>,
+    leaf: &EndEntityCert<'_>,
+    others: &Others<'_>,
+) -> Refusal {
+    let leaf = leaf.der();
+    let own = x509::Certificate::parse(&leaf);
+    let has_it = |certificate: &&x509::Certificate<'_>| certificate.signature_algorithm == algorithm;
+    let own = own.as_ref().filter(has_it);
+    let signed = own.or_else(|| others.chain.iter().find(has_it));
+    let key_of_issuer = || {
+        let issuer = signed?.issuer;
+        let anchors = others.anchors.iter().filter_map(|anchor| x509::Certificate::parse(anchor.der));
+        anchors.chain(others.chain.iter().copied()).find(|ca| ca.subject == issuer)?.key_algorithm()
+    };
+    Refusal::Signature {
+        algorithm: algorithm.to_vec(),
+        key: key.or_else(key_of_issuer).map(<[u8]>::to_vec),
+        of_issuer: own.is_none(),
+    }
+}
+
+fn is_supported_key(algorithms: &WebPkiSupportedAlgorithms, key: &[u8]) -> bool {
+    algorithms.all.iter().any(|algorithm| algorithm.public_key_alg_id().as_ref() == key)
+}
+
 /// A server's own certificate, which is trusted as such.
 fn verify_pinned(leaf: &Trusted<'_>, now: UnixTime) -> Result<u64, rustls::Error> {
     check_dates(&leaf.limits, now).map_err(webpki_error)?;
@@ -310,13 +361,33 @@ fn verify_pinned(leaf: &Trusted<'_>, now: UnixTime) -> Result<u64, rustls::Error
     Ok(leaf.limits.not_after)
 }
 
-/// A key that is too short or too long to verify with makes every signature of it "wrong".
-fn explain_signature(error: rustls::Error, certificate: &CertificateDer<'_>) -> rustls::Error {
-    if error != CertificateError::BadSignature.into() {
-        return error;
-    }
-    match x509::Certificate::parse(certificate).and_then(|certificate| certificate.rsa_key_bits()) {
-        Some(bits) if !RSA_KEY_BITS.contains(&bits) => Refusal::RsaKey { bits, of_issuer: false }.into(),
+/// Finds the cause behind the error of a handshake's signature.
+fn explain_signature(
+    error: rustls::Error,
+    certificate: &CertificateDer<'_>,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> rustls::Error {
+    use CertificateError::*;
+    match error {
+        rustls::Error::InvalidCertificate(UnsupportedSignatureAlgorithmForPublicKeyContext {
+            public_key_algorithm_id: key,
+            ..
+        }) => {
+            if is_supported_key(algorithms, &key) {
+                BadSignature.into()
+            } else {
+                Refusal::Key { algorithm: key }.into()
+            }
+        }
+        // A key that is too short or too long to verify with makes every signature of it "wrong".
+        rustls::Error::InvalidCertificate(BadSignature) => {
+            match x509::Certificate::parse(certificate).and_then(|certificate| certificate.rsa_key_bits()) {
+                Some(bits) if !RSA_KEY_BITS.contains(&bits) => {
+                    Refusal::RsaKey { bits, of_issuer: false }.into()
+                }
+                _ => error,
+            }
+        }
         _ => error,
     }
 }
@@ -349,7 +420,7 @@ impl ServerCertVerifier for Verifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         verify_tls12_signature(message, certificate, signed, &self.algorithms)
-            .map_err(|error| explain_signature(error, certificate))
+            .map_err(|error| explain_signature(error, certificate, &self.algorithms))
     }
 
     fn verify_tls13_signature(
@@ -359,7 +430,7 @@ impl ServerCertVerifier for Verifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         verify_tls13_signature(message, certificate, signed, &self.algorithms)
-            .map_err(|error| explain_signature(error, certificate))
+            .map_err(|error| explain_signature(error, certificate, &self.algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
