@@ -225,10 +225,18 @@ impl Call {
     /// Tells the host's logger; the message is made only where the level is wanted.
     #[inline]
     pub fn log(&self, level: Level, message: impl FnOnce() -> String) {
-        match &self.logger {
-            Some(logger) if level as i32 <= logger.max_level => tell(logger, level, message()),
-            _ => {}
+        if let Some(logger) = self.logger_of(level) {
+            tell(logger, level, message());
         }
+    }
+
+    /// True if the host's logger wants this level.
+    pub fn logs(&self, level: Level) -> bool {
+        self.logger_of(level).is_some()
+    }
+
+    fn logger_of(&self, level: Level) -> Option<&Logger> {
+        self.logger.as_ref().filter(|logger| level as i32 <= logger.max_level)
     }
 }
 

@@ -112,7 +112,7 @@ impl Service {
             BodyFormat::Form => false,
             BodyFormat::Json => true,
         };
-        let mut backoff = Backoff::new(&self.settings, call.remaining());
+        let mut backoff = Backoff::new(&self.settings, call.deadline.saturating_duration_since(call.started));
         let mut last = None;
         let wire = self.wire(call);
         let mut journey = Journey::default();

@@ -198,10 +198,11 @@ impl Wire {
                 Some(connection) => connection,
                 None => call
                     .limited(self.route.connect_timeout, || self.open_quiet(call, journey))
+                    .and_then(|connection| call.check().map(|()| connection))
                     .map_err(Broken::unsent)?,
             };
-            let (reused, began) = (connection.reused, call.clock.now());
-            call.check().map_err(Broken::unsent)?;
+            let reused = connection.reused;
+            let began = call.logs(Level::Debug).then(|| call.clock.now());
             connection.account = Some(account);
             let why = match exchange::exchange(call, connection, head, body, self.route.max_response) {
                 Ok(Exchanged { answer, .. }) if reused && matches!(answer.status, 408 | 421) => {
@@ -213,7 +214,8 @@ impl Wire {
                 Ok(Exchanged { answer, connection }) => {
                     call.log(Level::Debug, || {
                         let kept = if connection.is_some() { "kept" } else { "closed" };
-                        format!("status {} after {} ms; connection {kept}", answer.status, since(call, began))
+                        let ms = began.map_or(0, |began| since(call, began));
+                        format!("status {} after {ms} ms; connection {kept}", answer.status)
                     });
                     if let Some(mut connection) = connection {
                         connection.idle_since = pool::uptime();
