@@ -551,7 +551,10 @@ enum ChunkSize {
     Broken,
 }
 
-/// The size of a chunk, and the length of its line: digits, white space, an extension behind a semicolon.
+/// The size of a chunk, and the length of its line: digits, white space, an extension after a semicolon.
+///
+/// Not httparse's, which takes a missing size for 0 and a line feed for a part of an extension. With checks for both it
+/// costs a login 120 instructions more.
 fn chunk_size(rest: &[u8]) -> ChunkSize {
     let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (number, after) = rest.split_at(digits);
