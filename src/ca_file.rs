@@ -125,16 +125,18 @@ fn read_all(path: &Path, strictness: Strictness) -> Result<Certificates, Unusabl
         Some((line, why))
             if is_strict || certificates.is_empty() || has_no_end && strictness == Strictness::Ended =>
         {
-            Err(Unusable::new(format!("{name} holds a certificate that can't be parsed: line {line} {why}")))
+            Err(Unusable::new(format!(
+                "{name} contains a certificate that can't be parsed: line {line} {why}"
+            )))
         }
         None if text[0] == SEQUENCE && certificates.is_empty() => Err(Unusable::new(format!(
-            "{name} holds no PEM certificate; if it is DER, convert it with openssl x509 -inform der"
+            "{name} contains no PEM certificate; if it is DER, convert it with openssl x509 -inform der"
         ))),
         // UTF-16 hides certificates, in all of the file or in a part that was appended.
         None if is_strict && text.contains(&0) => {
-            Err(Unusable::new(format!("{name} holds NUL bytes; save it as ASCII or UTF-8")))
+            Err(Unusable::new(format!("{name} contains NUL bytes; save it as ASCII or UTF-8")))
         }
-        None if certificates.is_empty() => Err(Unusable::new(format!("{name} holds no PEM certificate"))),
+        None if certificates.is_empty() => Err(Unusable::new(format!("{name} contains no PEM certificate"))),
         _ => Ok(certificates),
     }
 }
@@ -289,7 +291,7 @@ mod tests {
                 text(first.clone() + &second.replace(" CERTIFICATE", "  CERTIFICATE ")),
                 "line ",
             ),
-            ("neither begin nor end", text(first.clone() + &BASE64.encode(&two) + "\n"), "no BEGIN"),
+            ("neither begin nor end", text(first.clone() + &BASE64.encode(&two) + "\n"), "without a BEGIN"),
             ("UTF-16 appended", [text(first.clone()), utf16].concat(), "NUL"),
             ("DER", one.clone(), "openssl x509 -inform der"),
             ("nothing", b"\n".to_vec(), "no PEM certificate"),

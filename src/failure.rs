@@ -79,7 +79,7 @@ pub enum cd_code {
     CD_ERR_PANIC = 9001,
     /// A state that the library did not expect.
     CD_ERR_INTERNAL = 9002,
-    /// The process ran out of descriptors, threads or the like.
+    /// The process ran out of descriptors, threads or memory.
     CD_ERR_RESOURCES = 9003,
     // last added: CD_ERR_RESOURCES (1.0.0)
 }
@@ -108,32 +108,32 @@ macro_rules! known {
 
 known! {
     CD_OK false c"Success.";
-    CD_ERR_HTTP_STATUS false c"The service answered with a status that is not documented for a login.";
-    CD_ERR_TWO_FACTOR_REQUIRED false c"The account needs two-factor authentication, which the API gives no way to complete.";
+    CD_ERR_HTTP_STATUS false c"The service returned a status that is not documented for a login.";
+    CD_ERR_TWO_FACTOR_REQUIRED false c"The account requires two-factor authentication, which the API can't do.";
     CD_ERR_ACCESS_DENIED false c"The service denied access: wrong user name or password, or an unconfirmed account.";
-    CD_ERR_RATE_LIMITED true c"The service takes no more logins for now: too many requests.";
+    CD_ERR_RATE_LIMITED true c"The service is limiting the rate of logins: too many requests.";
     CD_ERR_SERVER true c"The service failed while it handled the login.";
-    CD_ERR_UNAVAILABLE true c"The service has no capacity for now.";
+    CD_ERR_UNAVAILABLE true c"The service is temporarily unavailable.";
     CD_ERR_NULL_ARGUMENT false c"An argument that must not be NULL was NULL.";
-    CD_ERR_INVALID_UTF8 false c"A string is not valid UTF-8 without a NUL in it.";
+    CD_ERR_INVALID_UTF8 false c"A string is not valid UTF-8, or contains a NUL.";
     CD_ERR_EMPTY_ARGUMENT false c"A string that must not be empty was empty.";
     CD_ERR_OUT_OF_RANGE false c"An argument is out of its range.";
-    CD_ERR_INVALID_URL false c"A URL is not one that can be used here.";
-    CD_ERR_INSECURE_URL false c"Plain http is taken for loopback addresses alone, and never through a proxy.";
+    CD_ERR_INVALID_URL false c"A URL is not valid.";
+    CD_ERR_INSECURE_URL false c"Plain http is allowed to loopback addresses only, and never through a proxy.";
     CD_ERR_CA_FILE false c"The CA file can't be used.";
-    CD_ERR_OPTIONS_IN_USE false c"The options can't be changed any more: a call has used them.";
+    CD_ERR_OPTIONS_IN_USE false c"The options can no longer be changed: a call has used them.";
     CD_ERR_DNS true c"The host name could not be resolved.";
-    CD_ERR_CONNECT true c"No connection could be made.";
-    CD_ERR_PROXY false c"The proxy refused, or can't be used.";
-    CD_ERR_TLS false c"No secure connection could be made: TLS refused.";
-    CD_ERR_TIMEOUT true c"The call took longer than it was allowed to.";
-    CD_ERR_CONNECTION_LOST true c"The connection ended before the answer was whole.";
-    CD_ERR_MALFORMED_RESPONSE false c"The answer is not one that a login can have.";
-    CD_ERR_RESPONSE_TOO_LARGE false c"The answer is larger than the limit.";
+    CD_ERR_CONNECT true c"The connection failed.";
+    CD_ERR_PROXY false c"The proxy refused the connection, or can't be used.";
+    CD_ERR_TLS false c"The TLS connection failed.";
+    CD_ERR_TIMEOUT true c"The call timed out.";
+    CD_ERR_CONNECTION_LOST true c"The connection ended before the response was complete.";
+    CD_ERR_MALFORMED_RESPONSE false c"The response is not a valid response to a login.";
+    CD_ERR_RESPONSE_TOO_LARGE false c"The response is larger than the limit.";
     CD_ERR_CANCELLED false c"The call was cancelled.";
     CD_ERR_PANIC false c"A defect in libcouchdrop was caught; the process is unharmed. Please report it.";
-    CD_ERR_INTERNAL false c"libcouchdrop met a state that it did not expect. Please report it.";
-    CD_ERR_RESOURCES true c"The process ran out of descriptors, threads or the like.";
+    CD_ERR_INTERNAL false c"libcouchdrop reached an unexpected state. Please report it.";
+    CD_ERR_RESOURCES true c"The process ran out of descriptors, threads or memory.";
 }
 
 fn known(code: i32) -> Option<&'static Known> {
@@ -147,7 +147,7 @@ pub fn code_name(code: i32) -> &'static CStr {
 
 /// One sentence for any integer as a code.
 pub fn code_sentence(code: i32) -> &'static CStr {
-    known(code).map_or(c"A code that this version of libcouchdrop does not know.", |known| known.sentence)
+    known(code).map_or(c"This version of libcouchdrop does not know the code.", |known| known.sentence)
 }
 
 /// Whether the same call may succeed later; false for integers that are no code.
@@ -177,8 +177,8 @@ impl fmt::Display for Phase {
             Phase::Proxy => "waiting for the proxy",
             Phase::Handshake => "in the TLS handshake",
             Phase::Send => "sending the login",
-            Phase::Receive => "waiting for the answer",
-            Phase::BackOff => "waiting to try again",
+            Phase::Receive => "waiting for the response",
+            Phase::BackOff => "waiting before a retry",
         })
     }
 }
@@ -314,7 +314,7 @@ impl fmt::Display for Failure {
             Failure::OutOfRange { what, why } => write!(f, "{what} {why}."),
             Failure::InvalidUrl { what, why } => write!(f, "{what} {why}."),
             Failure::OptionsInUse(what) => {
-                write!(f, "{what} can't be set any more: a call has used these options.")
+                write!(f, "{what} can no longer be set: a call has used these options.")
             }
             Failure::Dns { host, why } => write!(f, "The host name {host} could not be resolved: {why}."),
             Failure::Connect { peer, why } => write!(f, "No connection to {peer}: {why}."),

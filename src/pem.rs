@@ -49,7 +49,7 @@ struct Open<'a> {
 }
 
 /// Also how a file ends that is being written.
-pub const NO_END: &str = "begins a block that has no end";
+pub const NO_END: &str = "starts a block without an END line";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const DASHES: &[u8] = b"-----";
 /// A line of base64 that is at least this long is no word of a text.
@@ -78,7 +78,7 @@ impl<'a> Iterator for Blocks<'a> {
         if std::mem::take(&mut self.has_stray_certificate) {
             return Some(Err(Malformed {
                 line: self.line,
-                why: "ends the file, in which a certificate has no BEGIN",
+                why: "ends the file, which has a certificate without a BEGIN line",
             }));
         }
         let open = self.open.take()?;
@@ -94,7 +94,7 @@ impl<'a> Blocks<'a> {
             let open = Open { name, line: self.line, from: self.at.min(self.text.len()) };
             self.has_stray_base64 = false;
             return match self.open.replace(open) {
-                Some(before) => malformed(before.line, "begins a block in which another one begins"),
+                Some(before) => malformed(before.line, "starts a block that contains another BEGIN line"),
                 None => None,
             };
         }
@@ -105,11 +105,11 @@ impl<'a> Blocks<'a> {
                     let text = &self.text[open.from..start];
                     Some(Ok(Block { label, line: open.line, text }))
                 }
-                Some(open) => malformed(open.line, "begins a block with another end"),
+                Some(open) => malformed(open.line, "starts a block that ends with a different label"),
                 None if self.has_stray_base64 && label(name) != Label::Other => {
                     self.has_stray_base64 = false;
                     self.has_stray_certificate = false;
-                    malformed(self.line, "ends a certificate that has no beginning")
+                    malformed(self.line, "ends a certificate that has no BEGIN line")
                 }
                 None => None,
             };
@@ -129,7 +129,7 @@ impl<'a> Blocks<'a> {
             Some(open) if looks_like_a_boundary(line) => {
                 let line = if label(open.name) == Label::Other { self.line } else { open.line };
                 self.open = None;
-                malformed(line, "begins a block that has no end on a line of its own")
+                malformed(line, "starts a block whose END is not on its own line")
             }
             Some(_) => None,
         }

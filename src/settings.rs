@@ -84,7 +84,8 @@ impl Settings {
         let base = BaseUrl::parse(url)?;
         if !base.https && matches!(self.proxy, Proxy::Set(_)) {
             return Err(Failure::InsecureUrl(
-                "A base URL of plain http can't be used with a proxy: it would read the password".into(),
+                "A base URL of plain http can't be used with a proxy: the proxy would see the password"
+                    .into(),
             ));
         }
         self.base = base;
@@ -144,7 +145,7 @@ impl Settings {
                 let proxy = ProxyUrl::parse("The proxy URL", url)?;
                 if !self.base.https {
                     return Err(Failure::InsecureUrl(
-                        "A proxy can't be used with a base URL of plain http: it would read the password"
+                        "A proxy can't be used with a base URL of plain http: the proxy would see the password"
                             .into(),
                     ));
                 }
@@ -163,7 +164,7 @@ impl Settings {
 
     pub fn set_user_agent(&mut self, product: &str) -> Result<(), Failure> {
         if product.chars().any(char::is_control) {
-            return Err(out_of_range("The user agent", "must not hold control characters"));
+            return Err(out_of_range("The user agent", "must not contain control characters"));
         }
         self.user_agent = format!("{product} {USER_AGENT}");
         Ok(())

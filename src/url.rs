@@ -56,7 +56,7 @@ impl BaseUrl {
         };
         if url.user_info.is_some() {
             return Err(
-                url.wrong("must not hold user info (what stands before @): pass user name and password")
+                url.wrong("must not contain user info (the part before @): pass user name and password")
             );
         }
         let (host, port) = (url.host()?, url.port()?);
@@ -162,7 +162,7 @@ impl<'a> Parts<'a> {
         if let Some(bad) = text.chars().find(|letter| letter.is_control() || letter.is_whitespace()) {
             return Err(invalid(
                 what,
-                format!("must not hold white space or control characters (U+{:04X})", bad as u32),
+                format!("must not contain white space or control characters (U+{:04X})", bad as u32),
             ));
         }
         let (scheme, rest) = match text.split_once("://") {
@@ -177,10 +177,10 @@ impl<'a> Parts<'a> {
             None => (None, authority),
         };
         if tail.contains('?') {
-            return wrong("must not have a query (what stands after ?)");
+            return wrong("must not have a query (the part after ?)");
         }
         if tail.contains('#') {
-            return wrong("must not have a fragment (what stands after #)");
+            return wrong("must not have a fragment (the part after #)");
         }
         if !path_is_plain(tail) {
             return wrong("has a path with characters that must be written as %-escapes");
@@ -193,7 +193,7 @@ impl<'a> Parts<'a> {
                     match after.strip_prefix(':') {
                         Some(port) => (host, Some(port)),
                         None if after.is_empty() => (host, None),
-                        None => return wrong("has something between the ] of its host and the port"),
+                        None => return wrong("has characters between the ] of its host and the port"),
                     }
                 }
             }
@@ -215,7 +215,7 @@ impl<'a> Parts<'a> {
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         match port.parse() {
             Ok(number) if digits && number > 0 => Ok(Some(number)),
-            _ => Err(self.wrong("must have a port of digits from 1 to 65535, or none")),
+            _ => Err(self.wrong("must have a port from 1 to 65535, or none")),
         }
     }
 
@@ -243,18 +243,18 @@ impl<'a> Parts<'a> {
         if hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit()) && !last.is_empty() {
             return match host.parse::<Ipv4Addr>() {
                 Ok(address) => Ok(Host::Address(address.into())),
-                Err(_) => Err(self.wrong("has a host that ends in a number but is no IPv4 address")),
+                Err(_) => Err(self.wrong("has a host that ends in a number but is not an IPv4 address")),
             };
         }
         if host.ends_with('.') {
-            return Err(self.wrong("has a host that ends in a dot: leave it out"));
+            return Err(self.wrong("has a host that ends in a dot: remove the dot"));
         }
         let label_is_good = |label: &str| {
             (1..=63).contains(&label.len())
                 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         };
         if host.len() > 253 || !host.split('.').all(label_is_good) {
-            return Err(self.wrong("has a host that is no name of letters, digits, - and _"));
+            return Err(self.wrong("has a host with characters other than letters, digits, - and _"));
         }
         Ok(Host::Name(host.to_ascii_lowercase()))
     }

@@ -1838,7 +1838,7 @@ fn how_far_an_odd_answer_got_is_told_with_its_failure() {
 
     let broken = through_ureq_alone(b"garbage\r\n\r\n", 1 << 10).map(drop).unwrap_err();
     assert!(matches!(broken.failure, Failure::Malformed(_)), "{broken:?}");
-    assert!(broken.failure.to_string().contains("no HTTP that can be read"), "{}", broken.failure);
+    assert!(broken.failure.to_string().contains("not valid HTTP"), "{}", broken.failure);
 
     // The server keeps it open.
     let (connection, server) = open_connection();

@@ -228,7 +228,7 @@ fn a_trigger_stops_a_call_that_waits_to_try_again() {
     let error = stopped(
         "a login that waits to try again",
         || login(Login { cancel: Some(&cancel), ..Login::of(&options) }),
-        || log.wait_for("trying again in"),
+        || log.wait_for("retrying in"),
         |_| cancel.trigger(),
     );
     // The last attempt has got an answer.
@@ -442,9 +442,9 @@ fn a_check_stops_a_call_wherever_it_waits() {
         ("connecting", Login::of(&connecting), 0),
         ("in the TLS handshake", Login::of(&shaking), 0),
         ("sending", clogged.login(), 1),
-        ("waiting for the answer", Login { username: SLOW, ..Login::of(&http) }, 1),
-        ("waiting for the answer over TLS", Login { username: SLOW, ..Login::of(&secure) }, 1),
-        ("waiting to try again", Login::of(&backing_off), 1),
+        ("waiting for the response", Login { username: SLOW, ..Login::of(&http) }, 1),
+        ("waiting for the response over TLS", Login { username: SLOW, ..Login::of(&secure) }, 1),
+        ("waiting before a retry", Login::of(&backing_off), 1),
     ] {
         let asked = Asked { stop_at: 4, ..Asked::default() };
         let cancel = Cancel::with_check(ask, &asked);
@@ -576,7 +576,7 @@ fn a_timeout_says_what_the_call_was_doing_and_how_long_it_took() {
         ("connecting", Login::of(&connecting), 0),
         ("in the TLS handshake", Login::of(&shaking), 0),
         ("sending the login", clogged.login(), 1),
-        ("waiting for the answer", Login { username: SLOW, ..Login::of(&slow) }, 1),
+        ("waiting for the response", Login { username: SLOW, ..Login::of(&slow) }, 1),
     ] {
         let error = timed_out_in(phase, 200, |timeout_ms| login(Login { timeout_ms, ..call }));
         assert!((200..10_000).contains(&timed_out_after(&error)), "{}", error.message);
@@ -633,7 +633,7 @@ fn a_connect_timeout_is_retried_and_says_so() {
     assert!(error.message.starts_with("The connect timeout passed after "), "{}", error.message);
     assert!(error.message.ends_with(", in the TLS handshake."), "{}", error.message);
     assert_eq!((error.http_status, error.attempts), (0, 0));
-    assert_eq!((silent.waiting(), log.count("trying again in")), (3, 2));
+    assert_eq!((silent.waiting(), log.count("retrying in")), (3, 2));
 }
 
 #[test]

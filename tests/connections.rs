@@ -750,7 +750,7 @@ fn a_refused_connection_is_tried_again() {
     let (waiting, started) = (Mutex::new(Some(v4)), Arc::clone(&server));
     // The server comes up between the first attempt and the second.
     let client = Client::new(&format!("http://localhost:{port}")).retries(1).listen(move |line| {
-        if line.starts_with("trying again") {
+        if line.starts_with("retrying") {
             *started.lock().unwrap() = Some(listening(waiting.lock().unwrap().take().unwrap()));
         }
     });
@@ -761,7 +761,7 @@ fn a_refused_connection_is_tried_again() {
     let refusing = Refusing::new();
     let client = refusing.client().retries(3);
     client.login().expect(CD_ERR_CONNECT);
-    assert_eq!(client.log().iter().filter(|line| line.starts_with("trying again")).count(), 3);
+    assert_eq!(client.log().iter().filter(|line| line.starts_with("retrying")).count(), 3);
 }
 
 #[test]

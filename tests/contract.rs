@@ -775,7 +775,7 @@ fn after_the_first_login_each_setter_refuses_and_changes_nothing() {
     for (what, set) in SETTERS {
         let error = set(&options).map(drop).expect_err(what);
         assert_eq!(error.code, CD_ERR_OPTIONS_IN_USE, "{what}");
-        assert!(error.message.starts_with(&format!("{what} can't be set any more")), "{}", error.message);
+        assert!(error.message.starts_with(&format!("{what} can no longer be set")), "{}", error.message);
     }
     stand_in.close_connections();
     options.login(ADA, PASSWORD).unwrap();
@@ -1095,8 +1095,8 @@ fn a_ca_file_that_can_not_be_used_is_named_and_the_reason_given() {
     let files = [
         ("/nowhere/ca.pem".to_owned(), "does not exist"),
         (ca_file("empty.pem", ""), "is empty"),
-        (ca_file("text.pem", "certificates? no"), "holds no PEM certificate"),
-        (ca_file("key.pem", key), "holds no PEM certificate"),
+        (ca_file("text.pem", "certificates? no"), "contains no PEM certificate"),
+        (ca_file("key.pem", key), "contains no PEM certificate"),
         (ca_file("broken.pem", broken), "can't be parsed"),
         (ca_file("garbled.pem", &good.replace("MII", "!!!")), "can't be parsed"),
         (ca_file("cut.pem", &good[..good.len() / 2]), "can't be parsed"),
@@ -1177,7 +1177,7 @@ fn a_product_with_control_characters_is_refused() {
     for bad in ["a\nb", "a\r\nX: y", "a\tb", "\u{1}", "a\u{7f}", "a\u{85}b"] {
         let error = Options::new().set_user_agent(bad).map(drop).unwrap_err();
         assert_eq!(error.code, CD_ERR_OUT_OF_RANGE, "{bad:?}");
-        assert_eq!(error.message, "The user agent must not hold control characters.");
+        assert_eq!(error.message, "The user agent must not contain control characters.");
     }
 }
 

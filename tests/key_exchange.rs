@@ -14,7 +14,7 @@ use rustls::HandshakeKind::{self, Full, FullWithHelloRetryRequest};
 use rustls::crypto::ring::kx_group::{SECP256R1, SECP384R1, X25519};
 use rustls::crypto::{ActiveKeyExchange, CompletedKeyExchange, SharedSecret, SupportedKxGroup};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ALL_VERSIONS, NamedGroup};
+use rustls::{ALL_VERSIONS, NamedGroup, ProtocolVersion};
 
 const X25519MLKEM768: u16 = 0x11ec;
 const X25519_NUMBER: u16 = 0x001d;
@@ -31,9 +31,13 @@ fn assert_agrees(
     kind: HandshakeKind,
 ) {
     let server = Hostile::tls(good_server_of(groups, versions), vec![serve(GOOD)]);
-    Client::new(&server.url()).login().expect(CD_OK);
+    let client = Client::new(&server.url());
+    client.login().expect(CD_OK);
     let seen = &server.connections()[0];
     assert_eq!((seen.group, seen.kind), (Some(group), Some(kind)));
+    let version = if seen.version == Some(ProtocolVersion::TLSv1_3) { "TLS 1.3" } else { "TLS 1.2" };
+    let parameters = format!(" ms: {version}, {group:?}");
+    assert!(client.log().iter().any(|line| line.ends_with(&parameters)), "{:?}", client.log());
 }
 
 #[test]

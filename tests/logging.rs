@@ -97,8 +97,8 @@ fn a_retry_is_a_warning_with_its_reason() {
     options.login(ADA, PASSWORD).unwrap();
     let lines = log.lines();
     assert_eq!(lines.iter().map(|line| line.level).collect::<Vec<_>>(), [CD_LOG_WARN; 2]);
-    assert!(lines[0].message.starts_with("trying again in "), "{}", lines[0].message);
-    assert!(lines[0].message.contains("no capacity"), "{}", lines[0].message);
+    assert!(lines[0].message.starts_with("retrying in "), "{}", lines[0].message);
+    assert!(lines[0].message.contains("temporarily unavailable"), "{}", lines[0].message);
     assert!(lines[1].message.contains("415") && lines[1].message.contains("JSON"), "{}", lines[1].message);
 }
 

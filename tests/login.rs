@@ -500,7 +500,7 @@ fn a_refused_connection_is_retried_and_counts_no_attempt() {
         options.set_max_retries(retries).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
         let error = options.login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.http_status, error.attempts), (CD_ERR_CONNECT, 0, 0));
-        assert_eq!(log.count("trying again"), retries as usize);
+        assert_eq!(log.count("retrying"), retries as usize);
     }
 }
 

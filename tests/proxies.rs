@@ -140,7 +140,7 @@ fn unreadable_field_does_not_hide_the_status_of_a_refusal() {
         assert_eq!((made, outcome.retryable), (4, true), "{fields}");
     }
     let (outcome, made) = login_with_retries(http, whole("HTTP/1.1 200 OK\r\nX y: z\r\n\r\n"));
-    assert_fails("a tunnel", &outcome, CD_ERR_PROXY, 0, &["no HTTP"]);
+    assert_fails("a tunnel", &outcome, CD_ERR_PROXY, 0, &["not HTTP"]);
     assert_eq!(made, 1);
 }
 
@@ -185,7 +185,7 @@ fn a_refusal_of_connect_is_an_error_of_the_proxy_with_its_status() {
         |port| format!("http://{USER_INFO}@127.0.0.1:{port}"),
         whole("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"),
     );
-    let words = ["does not take this user name and password"];
+    let words = ["rejected the user name and password"];
     assert_fails("wrong credentials", &outcome, CD_ERR_PROXY, 407, &words);
 }
 
@@ -201,7 +201,7 @@ fn what_is_no_answer_to_connect_is_an_error_of_the_proxy() {
         b"SSH-2.0-OpenSSH_9.6\r\n",
     ] {
         let (outcome, _, address) = login_through(http, vec![Request, send(answer)]);
-        assert_fails("garbage", &outcome, CD_ERR_PROXY, 0, &["no HTTP", &address]);
+        assert_fails("garbage", &outcome, CD_ERR_PROXY, 0, &["not HTTP", &address]);
     }
     for endless in ["HTTP/1.1 103 X\r\n\r\n".repeat(17), format!("HTTP/1.1 200 {}", "x".repeat(70_000))] {
         let (outcome, ..) = login_through(http, vec![Request, send(endless)]);
@@ -214,7 +214,7 @@ fn bytes_after_the_head_of_a_connect_are_an_error_of_the_proxy() {
     for after in ["x", "\r\n", "HTTP/1.1 200 OK\r\n\r\n", "\x16\x03\x03\0\x01"] {
         let answer = format!("HTTP/1.1 200 OK\r\n\r\n{after}");
         let (outcome, _, address) = login_through(http, whole(answer));
-        assert_fails(after, &outcome, CD_ERR_PROXY, 200, &["something of its own", &address]);
+        assert_fails(after, &outcome, CD_ERR_PROXY, 200, &["data of its own", &address]);
     }
 }
 
@@ -344,9 +344,9 @@ fn socks5_sends_credentials_as_they_are_when_asked_for_them() {
     assert_eq!(seen, [&[5, 2, 0, 2], &by_name()[..]].concat());
 
     let (outcome, ..) = login_through(socks("socks5h"), vec![Read(3), send([5, 0xff])]);
-    assert_fails("none", &outcome, CD_ERR_PROXY, 0, &["wants a user name and a password"]);
+    assert_fails("none", &outcome, CD_ERR_PROXY, 0, &["requires a user name and a password"]);
     let (outcome, ..) = login_through(socks_with_credentials, vec![Read(4), send([5, 0xff])]);
-    assert_fails("others", &outcome, CD_ERR_PROXY, 0, &["takes no user name and password"]);
+    assert_fails("others", &outcome, CD_ERR_PROXY, 0, &["does not accept a user name and password"]);
 }
 
 #[test]
@@ -358,9 +358,9 @@ fn each_refusal_of_socks5_is_an_error_of_the_proxy_with_its_reason() {
             3 => "network is unreachable",
             4 => "host is unreachable",
             5 => "connection refused",
-            6 => "time to live",
+            6 => "TTL expired",
             7 => "command",
-            8 => "kind of address",
+            8 => "address type",
             _ => "unknown",
         };
         let script =
@@ -380,7 +380,7 @@ fn what_is_no_socks5_is_an_error_of_the_proxy() {
     for answer in [&[4, 0, 0, 1][..], &[5, 0, 0, 2], &[5, 0, 0, 0], b"HTTP"] {
         let script = vec![Read(3), send([5, 0]), Read(by_name().len()), send(answer)];
         let (outcome, ..) = login_through(socks("socks5h"), script);
-        assert_fails("its reply", &outcome, CD_ERR_PROXY, 0, &["does not speak SOCKS5"]);
+        assert_fails("its reply", &outcome, CD_ERR_PROXY, 0, &["is not a SOCKS5 proxy"]);
     }
 }
 
@@ -391,7 +391,7 @@ fn bytes_after_the_reply_of_socks5_are_an_error_of_the_proxy() {
     for reply in [CONSENT.to_vec(), name, v6] {
         let script = vec![Read(3), send([5, 0]), Read(by_name().len()), send([&reply[..], b"\x16"].concat())];
         let (outcome, _, address) = login_through(socks("socks5h"), script);
-        assert_fails("more", &outcome, CD_ERR_PROXY, 0, &["something of its own", &address]);
+        assert_fails("more", &outcome, CD_ERR_PROXY, 0, &["data of its own", &address]);
     }
 }
 

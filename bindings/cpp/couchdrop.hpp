@@ -547,7 +547,7 @@ class Options {
      */
     Options &base_url(Text url) & {
         return set_text(cd_options_set_base_url,
-                        detail::Argument(url, {"The base URL holds a NUL."}));
+                        detail::Argument(url, {"The base URL contains a NUL."}));
     }
     /** The same for options that go away. */
     Options base_url(Text url) && { return std::move(base_url(url)); }
@@ -620,7 +620,7 @@ class Options {
         if (url.is_null()) // which C takes for none
             return fail(Error(CD_ERR_NULL_ARGUMENT, {"The proxy URL must not be null."}));
         return set_text(cd_options_set_proxy,
-                        detail::Argument(url, {"The proxy URL holds a NUL."}));
+                        detail::Argument(url, {"The proxy URL contains a NUL."}));
     }
     /** The same for options that go away. */
     Options proxy(Text url) && { return std::move(proxy(url)); }
@@ -636,7 +636,7 @@ class Options {
      */
     Options &ca_file(Text path) & {
         return set_text(cd_options_set_ca_file,
-                        detail::Argument(path, {"The path of the CA file holds a NUL."}));
+                        detail::Argument(path, {"The path of the CA file contains a NUL."}));
     }
     /** The same for options that go away. */
     Options ca_file(Text path) && { return std::move(ca_file(path)); }
@@ -673,8 +673,8 @@ class Options {
      * The value is checked by the first call. Throws CD_ERR_OUT_OF_RANGE for another name.
      */
     Options &environment(Text name, Text value) & {
-        const detail::Argument name_in_c(name, {"The name of the variable holds a NUL."});
-        const detail::Argument value_in_c(value, {"The value of the variable holds a NUL."});
+        const detail::Argument name_in_c(name, {"The name of the variable contains a NUL."});
+        const detail::Argument value_in_c(value, {"The value of the variable contains a NUL."});
         for (const detail::Argument *argument : {&name_in_c, &value_in_c})
             if (argument->error().code() != CD_OK)
                 return fail(argument->error());
@@ -686,7 +686,7 @@ class Options {
     /** What stands before the library's own name in the User-Agent header, such as "acme/2.1". */
     Options &user_agent(Text product) & {
         return set_text(cd_options_set_user_agent,
-                        detail::Argument(product, {"The user agent holds a NUL."}));
+                        detail::Argument(product, {"The user agent contains a NUL."}));
     }
     /** The same for options that go away. */
     Options user_agent(Text product) && { return std::move(user_agent(product)); }
@@ -896,9 +896,9 @@ inline const cd_cancel *handle(const Limits &limits) noexcept {
 /** Logs in; NULL for `options` and `cancel` as in C. */
 inline Result<Token> log_in(const cd_options *options, const cd_cancel *cancel, Timeout timeout,
                             const Credentials &credentials) noexcept {
-    const Argument username(credentials.username, {"The user name holds a NUL."});
-    const Argument password(credentials.password, {"The password holds a NUL."});
-    const Argument system(credentials.system, {"The name of the system holds a NUL."});
+    const Argument username(credentials.username, {"The user name contains a NUL."});
+    const Argument password(credentials.password, {"The password contains a NUL."});
+    const Argument system(credentials.system, {"The name of the system contains a NUL."});
     for (const Argument *argument : {&username, &password, &system})
         if (argument->error().code() != CD_OK)
             return argument->error();

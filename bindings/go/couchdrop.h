@@ -207,7 +207,7 @@ enum cd_code
      */
     CD_ERR_INTERNAL = 9002,
     /**
-     * The process ran out of descriptors, threads or the like.
+     * The process ran out of descriptors, threads or memory.
      */
     CD_ERR_RESOURCES = 9003,
 };

@@ -21,7 +21,8 @@ const WINDOW_BYTES: usize = 8 * MAX_MESSAGE_BYTES;
 /// The token in the body of a 200: a JSON object that has the member `token` once, a string that may stand in a
 /// header.
 pub fn token(body: &[u8]) -> Result<Secret, Failure> {
-    let no_object = || Failure::Malformed("The answer has status 200, but its body is no JSON object".into());
+    let no_object =
+        || Failure::Malformed("The response has status 200, but its body is not a JSON object".into());
     let body = std::str::from_utf8(body).map_err(|_| no_object())?;
     let mut found = Found::Nothing;
     let json = serde_json::Deserializer::from_str(body);
@@ -31,7 +32,7 @@ pub fn token(body: &[u8]) -> Result<Secret, Failure> {
         // What serde_json says may quote the body: a sentence of our own.
         (_, Found::Wrong(why)) => Err(Failure::Malformed(why.into())),
         (Ok(()), Found::Nothing) => {
-            Err(Failure::Malformed("The answer has status 200, but no member token".into()))
+            Err(Failure::Malformed("The response has status 200, but no member named token".into()))
         }
         (Err(_), _) => Err(no_object()),
     }
@@ -225,13 +226,13 @@ impl Members for TokenMember<'_> {
     fn string(&mut self, value: &str) {
         *self.found = match self.found {
             Found::Wrong(why) => Found::Wrong(why),
-            Found::Token(_) => Found::Wrong("The answer has more than one member token"),
-            Found::Nothing if value.is_empty() => Found::Wrong("The token in the answer is empty"),
+            Found::Token(_) => Found::Wrong("The response has more than one member named token"),
+            Found::Nothing if value.is_empty() => Found::Wrong("The token in the response is empty"),
             Found::Nothing if value.len() > MOST_TOKEN_BYTES => {
-                Found::Wrong("The token in the answer is longer than 65536 bytes")
+                Found::Wrong("The token in the response is longer than 65536 bytes")
             }
             Found::Nothing if !value.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) => {
-                Found::Wrong("The token in the answer has characters that no header may carry")
+                Found::Wrong("The token in the response has characters that are not allowed in a header")
             }
             Found::Nothing => {
                 let mut token = Secret::with_capacity(value.len() + 1); // the NUL that C wants
@@ -242,7 +243,7 @@ impl Members for TokenMember<'_> {
     }
 
     fn other(&mut self) {
-        *self.found = Found::Wrong("The token in the answer is no string");
+        *self.found = Found::Wrong("The token in the response is not a string");
     }
 }
 
@@ -332,17 +333,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_answer_is_named() {
+    fn defect_of_a_response_is_named() {
         let sentence = |body: &str| token(body.as_bytes()).unwrap_err().to_string();
         for body in ["", "7", "null", "true", "-1", "0.5", "\"text\"", "[]", "[{\"token\":\"x\"}]"] {
-            assert!(sentence(body).contains("its body is no JSON object"), "{body}");
+            assert!(sentence(body).contains("its body is not a JSON object"), "{body}");
         }
         for body in ["{}", r#"{"tokens":"x"}"#] {
-            assert!(sentence(body).contains("no member token"), "{body}");
+            assert!(sentence(body).contains("no member named token"), "{body}");
         }
         for value in ["7", "null", "true", "-1", "0.5", "[]", "{}", r#"["x"]"#, r#"{"token":"x"}"#] {
             let body = format!(r#"{{"token":{value}}}"#);
-            assert!(sentence(&body).contains("is no string"), "{body}");
+            assert!(sentence(&body).contains("is not a string"), "{body}");
         }
     }
 

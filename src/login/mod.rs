@@ -77,7 +77,7 @@ impl Service {
     pub fn connect(&self, call: &Call) -> Result<(), Report> {
         call.check()?;
         self.wire(call).connect(call).map_err(|broken| {
-            call.log(level_of(&broken.failure), || format!("no connection: {}", broken.failure));
+            call.log(level_of(&broken.failure), || format!("connection failed: {}", broken.failure));
             Report::from(broken.failure)
         })?;
         Ok(call.check_process()?)
@@ -146,7 +146,9 @@ impl Service {
                         && self.settings.body_format == BodyFormat::Auto
                         && matches!(answer.status, 400 | 415 | 422)
                     {
-                        call.log(Level::Warn, || format!("status {} to a form: trying JSON", answer.status));
+                        call.log(Level::Warn, || {
+                            format!("status {} for a form: retrying with JSON", answer.status)
+                        });
                         json = true;
                         last = Some(report);
                         continue;
@@ -174,18 +176,18 @@ impl Service {
             };
             let retry_after = report.retry_after.and_then(|seconds| u64::try_from(seconds).ok());
             let asked = || match retry_after {
-                Some(seconds) => format!(" (the service asks for {seconds} s)"),
+                Some(seconds) => format!(" (the service asks to wait {seconds} s)"),
                 None => String::new(),
             };
             let wait = backoff.next(call.remaining(), retry_after.map(Duration::from_secs), call.chance);
             let Some(wait) = wait else {
                 call.log(Level::Warn, || {
-                    format!("giving up, for want of retries or of time{}: {}", asked(), report.failure)
+                    format!("giving up, no retries or no time left{}: {}", asked(), report.failure)
                 });
                 return Err(report);
             };
             call.log(Level::Warn, || {
-                format!("trying again in {} ms{}: {}", wait.as_millis(), asked(), report.failure)
+                format!("retrying in {} ms{}: {}", wait.as_millis(), asked(), report.failure)
             });
             call.enter(Phase::BackOff);
             last = Some(report);
@@ -241,7 +243,7 @@ impl Broken {
 fn without_password(failure: Failure, password: &str) -> Failure {
     match failure {
         Failure::Tls(why) if redact::may_hold(&why, false, password) => Failure::Tls(
-            "TLS refused the server; the reason is not shown, since the server may repeat the password in it"
+            "TLS verification failed; the reason is not shown, since the server may have put the password into it"
                 .into(),
         ),
         other => other,

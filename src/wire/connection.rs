@@ -7,10 +7,10 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{ClientConfig, ProtocolVersion};
 use socket2::Socket;
 
 use crate::call::Call;
@@ -148,6 +148,20 @@ impl Connection {
                 Received::Closed | Received::Truncated => return Err(lost(call, "the server closed it")),
                 Received::Broken(why) => return Err(lost(call, why)),
             }
+        }
+    }
+
+    /// The version and the key exchange group that were agreed on, for the log.
+    pub fn tls_parameters(&self) -> String {
+        let Some(tls) = &self.tls else { return String::new() };
+        let version = match tls.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS 1.2",
+        };
+        match tls.negotiated_key_exchange_group() {
+            Some(group) => format!("{version}, {:?}", group.name()),
+            // A session of TLS 1.2 is resumed without one.
+            None => version.to_owned(),
         }
     }
 
@@ -403,9 +417,7 @@ impl Connection {
                     let Some(request) = &request else { continue };
                     // The answer to a request that the server does not want to the end.
                     if ready & libc::POLLOUT == 0 && self.has_answered(request) {
-                        break Err(io::Error::other(
-                            "the server answered before the login was sent to its end",
-                        ));
+                        break Err(io::Error::other("the server responded before the whole login was sent"));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -321,14 +321,16 @@ impl Unreadable {
     fn into_broken(self) -> Broken {
         let (failure, status) = match self {
             Unreadable::LargeHead => (
-                Failure::TooLarge("The head of the answer is larger than 65536 bytes or 100 fields".into()),
+                Failure::TooLarge(
+                    "The header of the response is larger than 65536 bytes or 100 fields".into(),
+                ),
                 0,
             ),
             Unreadable::Interim => {
-                (Failure::TooLarge("The server sent more than 16 interim answers".into()), 0)
+                (Failure::TooLarge("The server sent more than 16 interim responses".into()), 0)
             }
             Unreadable::LargeBody { limit } => {
-                (Failure::TooLarge(format!("The answer is larger than {limit} bytes").into()), 200)
+                (Failure::TooLarge(format!("The response is larger than {limit} bytes").into()), 200)
             }
             Unreadable::Framing => (Failure::Malformed(BROKEN_FRAMING.into()), 200),
             Unreadable::LargeFraming => (Failure::TooLarge(LARGE_FRAMING.into()), 200),
@@ -338,8 +340,8 @@ impl Unreadable {
     }
 }
 
-pub const LARGE_FRAMING: &str = "The answer has too much around its body";
-pub const BROKEN_FRAMING: &str = "The answer has status 200, but the framing of its body is broken";
+pub const LARGE_FRAMING: &str = "The chunk sizes or trailers of the response are too large";
+pub const BROKEN_FRAMING: &str = "The response has status 200, but its body has broken framing";
 
 /// The body of a success is larger than it may be.
 pub fn too_large_a_body(limit: usize) -> Broken {

@@ -225,9 +225,7 @@ impl Wire {
                 }
                 Err(broken) => return Err(broken),
             };
-            call.log(Level::Info, || {
-                format!("a reused connection {why}: sending the login again on a new one")
-            });
+            call.log(Level::Info, || format!("a reused connection {why}: resending the login on a new one"));
             call.check_process().map_err(Broken::sent)?;
             journey.fresh_only = true;
             self.pool.clear();
@@ -242,10 +240,10 @@ impl Wire {
         match connection.is_quiet() {
             // Session tickets come when they come.
             connection::Quiet::Yes | connection::Quiet::Begun => Ok(connection),
-            connection::Quiet::Ended => Err(connection::lost(call, "the server closed it at once")),
-            connection::Quiet::Spoke => {
-                Err(Failure::Malformed("The server spoke before it was asked: it is no HTTP server".into()))
-            }
+            connection::Quiet::Ended => Err(connection::lost(call, "the server closed it immediately")),
+            connection::Quiet::Spoke => Err(Failure::Malformed(
+                "The server sent data before the request; it is not an HTTP server".into(),
+            )),
         }
     }
 
@@ -275,7 +273,10 @@ impl Wire {
                 journey.failed.push(peer);
                 return Err(failure);
             }
-            call.log(Level::Debug, || format!("TLS handshake with {peer} after {} ms", since(call, started)));
+            call.log(Level::Debug, || {
+                let (ms, parameters) = (since(call, started), connection.tls_parameters());
+                format!("TLS handshake with {peer} after {ms} ms: {parameters}")
+            });
         }
         Ok(connection)
     }
@@ -329,7 +330,7 @@ impl Wire {
             Err(failure) => return Err(failure),
         };
         call.log(Level::Warn, || {
-            format!("the lookup of {name} {why}; using the addresses from before: {}", listed(&known))
+            format!("the lookup of {name} {why}; using the previous addresses: {}", listed(&known))
         });
         Ok(known)
     }
@@ -360,7 +361,7 @@ impl Wire {
         let name = match &self.route.base.host {
             Host::Address(address) => ServerName::IpAddress((*address).into()),
             Host::Name(name) => ServerName::try_from(name.clone())
-                .map_err(|_| Failure::Tls(format!("{name} is no name that a certificate can have").into()))?,
+                .map_err(|_| Failure::Tls(format!("{name} is not a valid name for a certificate").into()))?,
         };
         connection.start_tls(call, config, name)
     }

@@ -41,7 +41,7 @@ impl Pool {
             let why = if !is_young(uptime(), connection.idle_since, connection.born) {
                 "old"
             } else if !connection.is_intact() {
-                "its descriptor was closed by the host"
+                "the program closed its descriptor"
             } else if connection.is_quiet() != Quiet::Yes {
                 "dead"
             } else {

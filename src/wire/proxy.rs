@@ -196,15 +196,15 @@ fn connect(
             // A field that cannot be read does not take the status of a refusal away.
             _ => match exchange::status_of(connection.input()) {
                 Some(status @ 300..) => break (status, 0, None),
-                _ => return Err(refused(proxy, "gave an answer that is no HTTP", 0)),
+                _ => return Err(refused(proxy, "sent a response that is not HTTP", 0)),
             },
         }
         listen(call, connection)?;
     };
     if !(200..300).contains(&status) {
         let hint = match (status, &proxy.credentials) {
-            (407, None) => ": it wants a user name and a password",
-            (407, Some(_)) => ": it does not take this user name and password",
+            (407, None) => ": it requires a user name and a password",
+            (407, Some(_)) => ": it rejected the user name and password",
             _ => "",
         };
         let refused = refused(proxy, format!("refused the tunnel with status {status}{hint}"), status);
@@ -215,7 +215,7 @@ fn connect(
     }
     connection.consume(length);
     if !connection.input().is_empty() {
-        return Err(refused(proxy, "sent something of its own into the tunnel", status));
+        return Err(refused(proxy, "sent data of its own into the tunnel", status));
     }
     Ok(())
 }
@@ -251,9 +251,11 @@ fn socks5(
                 return Err(refused(proxy, "refused its user name or password", 0));
             }
         }
-        ([SOCKS_VERSION, _], None) => return Err(refused(proxy, "wants a user name and a password", 0)),
-        ([SOCKS_VERSION, _], Some(_)) => return Err(refused(proxy, "takes no user name and password", 0)),
-        _ => return Err(refused(proxy, "does not speak SOCKS5", 0)),
+        ([SOCKS_VERSION, _], None) => return Err(refused(proxy, "requires a user name and a password", 0)),
+        ([SOCKS_VERSION, _], Some(_)) => {
+            return Err(refused(proxy, "does not accept a user name and password", 0));
+        }
+        _ => return Err(refused(proxy, "is not a SOCKS5 proxy", 0)),
     }
 
     let mut request = vec![SOCKS_VERSION, 1, 0];
@@ -281,7 +283,7 @@ fn socks5(
     connection.say(call, &request)?;
     let [version, reply, _, kind] = exactly::<4>(call, connection)?;
     if version != SOCKS_VERSION {
-        return Err(refused(proxy, "does not speak SOCKS5", 0));
+        return Err(refused(proxy, "is not a SOCKS5 proxy", 0));
     }
     if reply != 0 {
         let why = match reply {
@@ -290,9 +292,9 @@ fn socks5(
             3 => "the network is unreachable",
             4 => "the host is unreachable",
             5 => "connection refused",
-            6 => "the time to live expired",
+            6 => "TTL expired",
             7 => "it does not know the command",
-            8 => "it does not know the kind of address",
+            8 => "it does not know the address type",
             _ => "an unknown reason",
         };
         let refused = refused(proxy, format!("refused the tunnel: {why} (reply {reply})"), 0);
@@ -303,13 +305,13 @@ fn socks5(
         1 => 4,
         4 => 16,
         3 => exactly::<1>(call, connection)?[0].into(),
-        _ => return Err(refused(proxy, "does not speak SOCKS5", 0)),
+        _ => return Err(refused(proxy, "is not a SOCKS5 proxy", 0)),
     };
     for _ in 0..length + 2 {
         exactly::<1>(call, connection)?;
     }
     if !connection.input().is_empty() {
-        return Err(refused(proxy, "sent something of its own into the tunnel", 0));
+        return Err(refused(proxy, "sent data of its own into the tunnel", 0));
     }
     Ok(())
 }

@@ -100,7 +100,7 @@ impl Lookups {
         }
         let done = Wake::new().map_err(|error| {
             let why = errno::describe(&error);
-            Unresolved::Resources(format!("The process can't make a descriptor for a lookup: {why}"))
+            Unresolved::Resources(format!("The process can't create a descriptor for a lookup: {why}"))
         })?;
         let lookup = Arc::new(Lookup {
             name: name.to_owned(),

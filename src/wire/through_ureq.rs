@@ -122,14 +122,14 @@ fn drain(from: &mut Body, limit: usize, to: &mut Secret) -> Result<(), Undrained
 }
 
 fn internal(error: &dyn fmt::Display) -> Broken {
-    Broken::sent(Failure::Internal(format!("an answer can't be read: {error}").into()))
+    Broken::sent(Failure::Internal(format!("a response can't be parsed: {error}").into()))
 }
 
 /// What ureq says may quote the answer: only what kind of error it is.
 fn malformed(error: &ureq::Error) -> crate::failure::Why {
     match error {
-        ureq::Error::Protocol(_) | ureq::Error::Http(_) => "The answer is no HTTP that can be read".into(),
-        _ => "The answer could not be read as HTTP".into(),
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) => "The response is not valid HTTP".into(),
+        _ => "The response could not be parsed as HTTP".into(),
     }
 }
 

@@ -99,7 +99,7 @@ impl Tls {
         if warns {
             for why in &stores.stale {
                 call.log(Level::Warn, || {
-                    format!("a trust store can't be read again, using what was read before: {why}")
+                    format!("a trust store can't be read again, using the certificates that were read before: {why}")
                 });
             }
         }
@@ -115,9 +115,7 @@ fn log_roots(call: &Call, roots: &[Roots]) {
     if roots.iter().any(|roots| matches!(roots, Roots::BuiltIn)) {
         let count = webpki_roots::TLS_SERVER_ROOTS.len();
         call.log(Level::Warn, || {
-            format!(
-                "this machine has no trust store: trusting the {count} roots of Mozilla that are built in"
-            )
+            format!("this machine has no trust store: using the {count} built-in roots of Mozilla")
         });
         return;
     }

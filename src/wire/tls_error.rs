@@ -53,12 +53,12 @@ pub fn failure(error: &rustls::Error) -> Failure {
         FailedToGetCurrentTime => "This machine's clock can't be read, so no certificate can be verified".to_owned(),
         FailedToGetRandomBytes => "The system has no random numbers, which TLS needs".to_owned(),
         EncryptError | HandshakeNotComplete | BadMaxFragmentSize | InconsistentKeys(_) => {
-            "TLS is in a state that it can't be in; please report it".to_owned()
+            "TLS reached an invalid state; please report it".to_owned()
         }
         InvalidEncryptedClientHello(_) | InvalidCertRevocationList(_) => {
-            "TLS failed in a feature that is not in use; please report it".to_owned()
+            "TLS failed in a feature that is not used; please report it".to_owned()
         }
-        _ => "TLS failed for a reason that has no name; please report it".to_owned(),
+        _ => "TLS failed for an unknown reason; please report it".to_owned(),
     };
     Failure::Tls(why.into())
 }
@@ -94,7 +94,7 @@ fn without_context(error: &CertificateError) -> &'static str {
     #[allow(deprecated, reason = "it exists, so it has a sentence")]
     match error {
         BadEncoding => "can't be parsed; install a new one on the server",
-        Expired => "has expired, or is valid at no time: it ends before it begins",
+        Expired => "has expired, or its dates are reversed",
         NotValidYet => "is not valid yet",
         Revoked => "was revoked by its issuer; install a new one on the server",
         UnhandledCriticalExtension => {
@@ -103,14 +103,12 @@ fn without_context(error: &CertificateError) -> &'static str {
         }
         UnknownIssuer => {
             "was issued by a CA that is not trusted here (unknown issuer); add the CA's root to the trust store or \
-             set it as CA file, and let the server send all intermediate certificates"
+             set it as CA file, and configure the server to send all intermediate certificates"
         }
         UnknownRevocationStatus | ExpiredRevocationList | ExpiredRevocationListContext { .. } => {
             "has an unknown revocation status"
         }
-        BadSignature => {
-            "does not fit the private key that the server signs with; install the two that belong together"
-        }
+        BadSignature => "does not match the private key that the server signs with; install a matching pair",
         UnsupportedSignatureAlgorithm
         | UnsupportedSignatureAlgorithmContext { .. }
         | UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -130,10 +128,10 @@ fn without_context(error: &CertificateError) -> &'static str {
 fn refused(refusal: &Refusal) -> String {
     let sentence = match refusal {
         Refusal::SelfSigned => {
-            "is self-signed, and not one that is trusted here; if it is the right one, set it as CA file"
+            "is self-signed and not trusted here; if it is the right one, set it as CA file"
         }
         Refusal::IssuerSignature => {
-            "or one of its issuers' has a signature that does not fit the key of its issuer: the CA that is trusted \
+            "or one of its issuers' has a signature that does not match the key of its issuer: the CA that is trusted \
              here has the same name and another key, or the certificate was changed; trust the CA that issued it"
         }
         Refusal::IssuerIsNotCa => {
@@ -157,7 +155,7 @@ fn refused(refusal: &Refusal) -> String {
                 key.as_ref().map_or_else(String::new, |key| format!(" by a key of type {}", key_name(key)));
             return format!(
                 "{certificate} is signed with {}{key}, which this library does not accept; sign it with SHA-256 and \
-                 an RSA, P-256, P-384 or Ed25519 key",
+                 an RSA, P-256, P-384 or Ed25519 key, or set the server's own certificate as CA file",
                 signature_name(algorithm)
             );
         }
@@ -172,7 +170,7 @@ fn refused(refusal: &Refusal) -> String {
             let of = if *of_issuer { "was issued with" } else { "has" };
             let (least, most) = (RSA_KEY_BITS.start(), RSA_KEY_BITS.end());
             return format!(
-                "{CERTIFICATE} {of} an RSA key of {bits} bits; {least} to {most} bits are accepted, issue it with a new key"
+                "{CERTIFICATE} {of} an RSA key of {bits} bits; {least} to {most} bits are accepted; issue it with a new key"
             );
         }
     };
@@ -186,7 +184,7 @@ fn rejected(error: &webpki::Error) -> &'static str {
     match error {
         BadDer | BadDerTime | TrailingData(_) => without_context(&CertificateError::BadEncoding),
         CaUsedAsEndEntity => {
-            "is a CA's own (basic constraints), and can't be a server's; install the server's there"
+            "is a CA certificate (basic constraints), which a server can't use; install a server certificate"
         }
         CertDistrusted => "has a key that is known to be misused",
         CertExpired { .. } | InvalidCertValidity => without_context(&CertificateError::Expired),
@@ -210,8 +208,8 @@ fn rejected(error: &webpki::Error) -> &'static str {
         MaximumNameConstraintComparisonsExceeded
         | MaximumPathBuildCallsExceeded
         | MaximumSignatureChecksExceeded => {
-            "came with so many certificates that the search for its issuer was given up; let the server send its \
-             chain only"
+            "came with so many certificates that the search for its issuer was stopped; configure the server to send \
+             its chain only"
         }
         NameConstraintViolation => {
             "has a name that its issuer may not certify (name constraints); use another CA, or another name"
@@ -280,7 +278,7 @@ fn received_alert(alert: AlertDescription) -> String {
 /// The name of an alert in the RFCs, and the cause and remedy seen from a client.
 fn alert_meaning(number: u8) -> (&'static str, &'static str) {
     const DEFECT: &str = "one side is defective, or a device in between changes the connection";
-    const CLIENT_CERTIFICATE: &str = "it complains about a client certificate, and this library has none; check the \
+    const CLIENT_CERTIFICATE: &str = "it rejected a client certificate, but this library has none; check the \
                                       base URL and the server's settings";
     match number {
         0 => ("close_notify", "it closed the connection"),
@@ -293,9 +291,10 @@ fn alert_meaning(number: u8) -> (&'static str, &'static str) {
         30 => ("decompression_failure", DEFECT),
         40 => (
             "handshake_failure",
-            "it has no cipher suite or signature algorithm in common with this library (its certificate needs an \
-             RSA, P-256, P-384 or Ed25519 key; P-521 is not accepted), or requires a client certificate, which this \
-             library does not have; check the server's certificate and TLS settings",
+            "it has no cipher suite, key exchange group or signature algorithm in common with this library (groups: \
+             X25519MLKEM768, X25519, P-256, P-384; its certificate needs an RSA, P-256, P-384 or Ed25519 key), or \
+             requires a client certificate, which this library does not have; check the server's TLS settings and \
+             certificate",
         ),
         41 => ("no_certificate", CLIENT_CERTIFICATE),
         42 => ("bad_certificate", CLIENT_CERTIFICATE),
@@ -305,7 +304,7 @@ fn alert_meaning(number: u8) -> (&'static str, &'static str) {
         46 => ("certificate_unknown", CLIENT_CERTIFICATE),
         47 => ("illegal_parameter", DEFECT),
         48 => ("unknown_ca", CLIENT_CERTIFICATE),
-        49 => ("access_denied", "it does not admit this machine; ask its administrator"),
+        49 => ("access_denied", "it denied access to this machine; ask its administrator"),
         50 => ("decode_error", DEFECT),
         51 => ("decrypt_error", DEFECT),
         60 => ("export_restriction", "it asks for weak cryptography; update its TLS settings"),
@@ -314,28 +313,28 @@ fn alert_meaning(number: u8) -> (&'static str, &'static str) {
             "insufficient_security",
             "it requires other cipher suites than this library has; check its TLS settings",
         ),
-        80 => ("internal_error", "it has a problem of its own; look into its log"),
+        80 => ("internal_error", "it failed internally; check its log"),
         86 => ("inappropriate_fallback", DEFECT),
-        90 => ("user_canceled", "it cancelled the handshake; look into its log"),
+        90 => ("user_canceled", "it cancelled the handshake; check its log"),
         100 => ("no_renegotiation", DEFECT),
         109 => ("missing_extension", "it requires an extension that this library does not send"),
         110 => ("unsupported_extension", DEFECT),
         111 => ("certificate_unobtainable", CLIENT_CERTIFICATE),
-        112 => ("unrecognized_name", "it serves no site of this name; check the host name in the base URL"),
+        112 => ("unrecognized_name", "it does not serve this host name; check the host name in the base URL"),
         113 => ("bad_certificate_status_response", DEFECT),
         114 => ("bad_certificate_hash_value", CLIENT_CERTIFICATE),
-        115 => ("unknown_psk_identity", "it requires a key that was agreed on before; check the base URL"),
+        115 => ("unknown_psk_identity", "it requires a pre-shared key; check the base URL"),
         116 => (
             "certificate_required",
             "it requires a client certificate, which this library does not have; check the base URL and the \
              server's settings",
         ),
-        117 => ("general_error", "it has a problem of its own; look into its log"),
+        117 => ("general_error", "it failed internally; check its log"),
         120 => {
             ("no_application_protocol", "it does not offer HTTP/1.1; enable it there, or check the base URL")
         }
         121 => ("ech_required", "it requires an encrypted ClientHello, which this library does not send"),
-        _ => ("unassigned", "no standard defines it; look into the server's log"),
+        _ => ("unassigned", "no standard defines it; check the server's log"),
     }
 }
 
@@ -360,8 +359,8 @@ fn invalid_message(why: InvalidMessage) -> &'static str {
     use InvalidMessage::*;
     match why {
         CertificatePayloadTooLarge | HandshakePayloadTooLarge => {
-            "The server's certificate chain, or another TLS message, is larger than the limit of 64 KiB; let the \
-             server send its chain only"
+            "The server's certificate chain, or another TLS message, is larger than the limit of 64 KiB; configure the \
+             server to send its chain only"
         }
         InvalidContentType | UnknownProtocolVersion | MessageTooLarge | InvalidEmptyPayload => {
             "The server's response is not TLS; check that the base URL has its https port"

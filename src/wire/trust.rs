@@ -373,7 +373,7 @@ impl RootCache {
         }
         match source.read(true) {
             Ok(certificates) if certificates.is_empty() && !before.is_empty() => {
-                let why = Unusable::new(format!("{source} holds no certificate any more"));
+                let why = Unusable::new(format!("{source} no longer contains a certificate"));
                 Ok(Read::new(before, Some(why)))
             }
             Ok(certificates) => Ok(Read::new(self.remember(source, stamp, certificates), None)),

@@ -75,7 +75,7 @@ pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<b
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {
                 let why = errno::describe(&error);
-                return Err(Failure::Resources(format!("The process can't wait: {why}").into()));
+                return Err(Failure::Resources(format!("poll failed: {why}").into()));
             }
             call.ask_host_soon();
         } else if let (1.., Some((slot, others))) = (ready, polls.split_last_mut()) {

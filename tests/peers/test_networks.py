@@ -125,7 +125,7 @@ class Lookup(NetworkTest):
             self.assert_between(500, result.ms, 2000)
             warned = [message for level, message in library.log if level == 2]
             self.assertEqual(len(warned), 1)
-            self.assertIn("using the addresses from before: 127.0.0.1", warned[0])
+            self.assertIn("using the previous addresses: 127.0.0.1", warned[0])
 
 
 class DeadHost(NetworkTest):
@@ -139,7 +139,7 @@ class DeadHost(NetworkTest):
             result = library.login()
             self.assert_login(result)
             self.assert_between(4500, result.ms, 9000)
-            again = [message for _, message in library.log if "sending the login again" in message]
+            again = [message for _, message in library.log if "resending the login" in message]
             self.assertEqual(len(again), 1)
             self.assertIn("no longer answers", again[0])
             self.assertIn("logged in: 2 request(s)", library.log[-1][1])

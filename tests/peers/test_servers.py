@@ -142,7 +142,7 @@ class Http(world.Test):
             self.assertNotEqual(first["connection"], second["connection"])
             self.assertEqual((second["requests"], second["resumed"]), ("1", "r"))
             self.assertIn((4, "dropped an idle connection: dead"), library.log)
-            self.assertFalse([message for _, message in library.log if "sending the login again" in message])
+            self.assertFalse([message for _, message in library.log if "resending the login" in message])
 
     def test_a_connection_that_the_server_closed_before_a_login_is_replaced(self):
         with self.probe_for(self.world.impatient) as library:
@@ -200,7 +200,7 @@ class Http(world.Test):
 
     def test_a_new_connection_that_ends_without_an_answer_is_lost(self):
         result = self.login(self.world.hangs_up, max_retries=4)
-        self.assert_fails(result, "CD_ERR_CONNECTION_LOST", "waiting for the answer", attempts=1)
+        self.assert_fails(result, "CD_ERR_CONNECTION_LOST", "waiting for the response", attempts=1)
 
     def test_a_503_of_the_server_is_tried_again(self):
         with self.probe_for(self.world.unavailable_at_first, max_retries=1) as library:

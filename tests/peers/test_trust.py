@@ -287,7 +287,7 @@ class System(world.Test):
         ):
             result, log = self.login((DEBIAN, path), (ELSEWHERE[0], self.world.ecdsa.root))
             self.assert_fails(result, "CD_ERR_TLS", "The system's trust store", DEBIAN, why, attempts=0)
-            self.assertFalse([message for _, message in log if "built in" in message])
+            self.assertFalse([message for _, message in log if "built-in" in message])
 
     def test_a_bundle_that_may_not_be_read_is_no_reason_to_trust_others(self):
         self.need_root()
@@ -305,7 +305,7 @@ class System(world.Test):
         write(path, self.world.ecdsa.root)
         result, log = self.login((DEBIAN, path), (ELSEWHERE[0], self.world.ecdsa.root), user=AS_NOBODY)
         self.assert_fails(result, "CD_ERR_TLS", "The system's trust store", DEBIAN, "Permission denied", attempts=0)
-        self.assertFalse([message for _, message in log if "built in" in message])
+        self.assertFalse([message for _, message in log if "built-in" in message])
 
     def test_a_machine_without_any_trusts_the_built_in_roots_and_says_so(self):
         result, log = self.login()
@@ -331,7 +331,7 @@ class System(world.Test):
             self.assert_login(library.login())
             os.remove(path)
             self.assert_login(library.login())
-            self.assertFalse([message for _, message in library.log if "built in" in message])
+            self.assertFalse([message for _, message in library.log if "built-in" in message])
             self.assertEqual(len([message for level, message in library.log if level == 2]), 1, library.log)
 
     def test_a_servers_own_certificate_is_trusted(self):

@@ -149,7 +149,7 @@ class Socks5(world.Test):
 
     def test_without_credentials_it_says_that_it_wants_them(self):
         result = self.login(f"socks5://127.0.0.1:{self.world.microsocks_for_users}", max_retries=4)
-        self.assert_fails(result, "CD_ERR_PROXY", "wants a user name and a password", attempts=0)
+        self.assert_fails(result, "CD_ERR_PROXY", "requires a user name and a password", attempts=0)
 
     def test_wrong_credentials_are_refused_without_a_word_of_them(self):
         result = self.login(f"socks5h://user:hunter2@127.0.0.1:{self.world.microsocks_for_users}", max_retries=4)
@@ -170,7 +170,7 @@ class Socks5(world.Test):
 
     def test_an_http_proxy_is_no_socks_server(self):
         result = self.login(f"socks5://127.0.0.1:{self.world.plain.port}", timeout_ms=5000)
-        self.assert_fails(result, "CD_ERR_PROXY", "does not speak SOCKS5", attempts=0)
+        self.assert_fails(result, "CD_ERR_PROXY", "is not a SOCKS5 proxy", attempts=0)
 
     def test_a_socks_server_is_no_http_proxy(self):
         result = self.login(f"http://127.0.0.1:{self.world.microsocks}", timeout_ms=5000)

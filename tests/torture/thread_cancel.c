@@ -7,11 +7,11 @@
 
 enum phase { LOOKUP, CONNECT, HANDSHAKE, ANSWER, BACK_OFF, PHASES };
 static const char *const phase_names[PHASES] = {"the lookup", "connecting", "the handshake",
-                                                "waiting for the answer", "the back-off"};
+                                                "waiting for the response", "the back-off"};
 
 /* What the logger is told when a phase has begun. */
 static const char *const begins[PHASES] = {"looking up", "connecting to", "connected to",
-                                           "TLS handshake with", "trying again in"};
+                                           "TLS handshake with", "retrying in"};
 
 typedef struct {
     enum phase phase;

@@ -137,7 +137,7 @@ class Timeout(TransportError, TimeoutError):
 
 
 class ConnectionLost(TransportError):
-    """The connection ended before the answer was whole."""
+    """The connection ended before the response was complete."""
 
     _default_code = _abi.CD_ERR_CONNECTION_LOST
 
@@ -155,7 +155,7 @@ class MalformedResponse(ResponseError):
 
 
 class ResponseTooLarge(ResponseError):
-    """The answer is larger than the limit."""
+    """The response is larger than the limit."""
 
     _default_code = _abi.CD_ERR_RESPONSE_TOO_LARGE
 
@@ -179,7 +179,7 @@ class InternalError(CouchdropError):
 
 
 class ResourcesError(CouchdropError):
-    """The process ran out of descriptors, threads or the like."""
+    """The process ran out of descriptors, threads or memory."""
 
     _default_code = _abi.CD_ERR_RESOURCES
 
