@@ -21,10 +21,10 @@ fn keep(pointer: *mut u8) {
     std::hint::black_box(pointer);
 }
 
-/// Overwrites the stack below the caller's frame: 40 KiB, more than a key exchange uses.
+/// Overwrites the stack below the caller's frame: 34 KiB, which a key exchange uses less of.
 #[inline(never)]
 pub fn wipe_stack() {
-    wipe(&mut [0; 40 << 10]);
+    wipe(&mut [0; 34 << 10]);
 }
 
 /// Bytes that are wiped when dropped and never shown.

@@ -147,6 +147,10 @@ impl<'a> Algorithm<'a> {
         Some(Algorithm { id: fields.expect(OBJECT_IDENTIFIER)?, parameters: fields.0 })
     }
 
+    pub fn has_parameters(&self) -> bool {
+        !self.parameters.is_empty()
+    }
+
     /// The OID of a named curve (RFC 5480); None if the parameters are anything else.
     pub fn curve(&self) -> Option<&'a [u8]> {
         Reader(self.parameters).expect(OBJECT_IDENTIFIER)

@@ -21,7 +21,7 @@ static ASKED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 /// Replaces the C library's.
 ///
 /// # Safety
-/// As setsockopt.
+/// Same contract as setsockopt.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn setsockopt(
     socket: c_int,
@@ -30,7 +30,7 @@ unsafe extern "C" fn setsockopt(
     value: *const c_void,
     length: libc::socklen_t,
 ) -> c_int {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises it.
     let done = unsafe { libc::syscall(libc::SYS_setsockopt, socket, level, name, value, length) };
     if (level, name) == (libc::IPPROTO_TCP, libc::TCP_QUICKACK) {
         assert_eq!(done, 0);

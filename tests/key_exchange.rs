@@ -52,6 +52,23 @@ fn server_with_x25519_alone_needs_no_second_hello() {
     assert_agrees(&[X25519], &[&TLS13], NamedGroup::X25519, Full);
 }
 
+/// Behind a load balancer some servers may have the hybrid group, and others not.
+#[test]
+fn hybrid_is_offered_again_after_a_server_without_it() {
+    let script = vec![serve(GOOD.replace("Content-Length", "Connection: close\r\nContent-Length"))];
+    let first = Hostile::tls(good_server_of(&[X25519], ALL_VERSIONS), script.clone());
+    let (address, client) = (first.address(), Client::new(&first.url()));
+    client.login().expect(CD_OK);
+    assert_eq!(first.wait_until_over(1)[0].group, Some(NamedGroup::X25519));
+    drop(first);
+
+    let config = good_server_of(&[x25519_mlkem768(), X25519], ALL_VERSIONS);
+    let second = Hostile::on(TcpListener::bind(address).unwrap(), Some(config), script);
+    client.login().expect(CD_OK);
+    let seen = &second.wait_until_over(1)[0];
+    assert_eq!((seen.group, seen.kind), (Some(NamedGroup::X25519MLKEM768), Some(Full)));
+}
+
 #[test]
 fn server_with_a_nist_curve_alone_asks_for_it() {
     assert_agrees(&[SECP256R1], &[&TLS13], NamedGroup::secp256r1, FullWithHelloRetryRequest);

@@ -939,8 +939,7 @@ fn alert_of_a_server_with_a_p521_key_names_it() {
         for version in ["-tls1_2", "-tls1_3"] {
             let server = OpensslServer::new(&own, &[version]);
             let outcome = Client::new(&server.url).ca_file(path(&ca.file)).login();
-            let words =
-                ["alert 40 (handshake_failure)", "RSA, P-256, P-384 or Ed25519 key"];
+            let words = ["alert 40 (handshake_failure)", "RSA, P-256, P-384 or Ed25519 key"];
             assert_refused(&format!("{new_key} {version}"), &outcome, 0, &words);
         }
     }

@@ -5,6 +5,8 @@ use crate::x509::Algorithm;
 const UNKNOWN: &str = "unknown";
 /// Longer OIDs are not printed.
 const MAX_OID_BYTES: usize = 32;
+/// Longer ones don't fit into a signature by the longest RSA key.
+const MAX_SALT_BYTES: usize = 1024;
 
 const SIGNATURES: [(&str, &str); 16] = [
     ("1.2.840.113549.1.1.4", "RSA and MD5"),
@@ -61,14 +63,21 @@ pub fn signature_name(algorithm: &[u8]) -> String {
     let Some(algorithm) = Algorithm::parse(algorithm) else { return UNKNOWN.to_owned() };
     let oid = dotted(algorithm.id);
     if oid != RSASSA_PSS {
-        return name_or_oid(&SIGNATURES, oid);
+        let name = name_or_oid(&SIGNATURES, oid);
+        // Forbidden there (RFC 5758, 3.2; RFC 8410, 3); some encoders write NULL.
+        let forbids_parameters = name.starts_with("EC") || name.starts_with("Ed");
+        return if forbids_parameters && algorithm.has_parameters() {
+            name + " with parameters"
+        } else {
+            name
+        };
     }
     match algorithm.pss_hash_and_salt() {
-        Some((hash, salt)) => {
+        Some((hash, salt)) if salt <= MAX_SALT_BYTES => {
             let hash = name_or_oid(&HASHES, dotted(hash));
             format!("RSA-PSS, {hash} and a salt of {salt} bytes")
         }
-        None => "RSA-PSS".to_owned(),
+        _ => "RSA-PSS".to_owned(),
     }
 }
 
@@ -98,10 +107,12 @@ fn dotted(id: &[u8]) -> String {
         return UNKNOWN.to_owned();
     }
     let mut text = String::new();
-    let mut number: u64 = 0;
+    let (mut number, mut is_complete): (u64, bool) = (0, false);
     for byte in id {
-        number = number.saturating_mul(128).saturating_add(u64::from(byte & 0x7f));
-        if byte & 0x80 != 0 {
+        let Some(shifted) = number.checked_mul(128) else { return UNKNOWN.to_owned() };
+        number = shifted | u64::from(byte & 0x7f);
+        is_complete = byte & 0x80 == 0;
+        if !is_complete {
             continue;
         }
         if text.is_empty() {
@@ -112,7 +123,7 @@ fn dotted(id: &[u8]) -> String {
         }
         number = 0;
     }
-    text
+    if is_complete { text } else { UNKNOWN.to_owned() }
 }
 
 #[cfg(test)]
@@ -151,14 +162,22 @@ mod tests {
             (&[0x00], "0.0"),
             (&[0x4f], "1.39"),
             (&[0x50], "2.0"),
-            (&[0x2a, 0x80], "1.2"),
-            (&[0xff; 32], ""),
+            (&[0x2a, 0x80], "unknown"),
+            (&[0xff; 32], "unknown"),
+            (&[0x2a, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], "1.2.18446744073709551615"),
+            (&[0x2a, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00], "unknown"),
             (&[0x2a; 33], "unknown"),
             (&[], "unknown"),
         ] {
             assert_eq!(dotted(id), text, "{id:02x?}");
         }
         assert_eq!(signature_name(&identifier(&[0x2a, 3], &[])), "1.2.3");
+        let ecdsa_with_sha_256 = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+        assert_eq!(signature_name(&identifier(&ecdsa_with_sha_256, &[])), "ECDSA and SHA-256");
+        assert_eq!(
+            signature_name(&identifier(&ecdsa_with_sha_256, &[5, 0])),
+            "ECDSA and SHA-256 with parameters"
+        );
         assert_eq!(key_name(&identifier(&[0x2a, 3], &[])), "1.2.3");
         assert_eq!(signature_name(&[6, 9]), "unknown");
         assert_eq!(key_name(&[]), "unknown");
@@ -189,6 +208,7 @@ mod tests {
             (&[0x30, 0], "RSA-PSS, SHA-1 and a salt of 20 bytes"),
             (&[0x30, 6, 0xa2, 4, 2, 2, 1, 0xde], "RSA-PSS, SHA-1 and a salt of 478 bytes"),
             (&[0x30, 9], "RSA-PSS"),
+            (&[0x30, 6, 0xa2, 4, 2, 2, 4, 1], "RSA-PSS"),
             (&[], "RSA-PSS"),
         ] {
             assert_eq!(signature_name(&identifier(&pss, parameters)), name);

@@ -130,8 +130,8 @@ impl Connection {
         name: ServerName<'static>,
     ) -> Result<(), Failure> {
         call.enter(Phase::Handshake);
-        let client = UnbufferedClientConnection::new(config, name)
-            .map_err(|error| Failure::Internal(format!("TLS can't start: {error}").into()))?;
+        let client =
+            UnbufferedClientConnection::new(config, name).map_err(|error| tls_error::failure(&error))?;
         self.tls = Some(Box::new(client));
         loop {
             match self.process() {

@@ -18,7 +18,7 @@ pub const MOST_FIELDS: usize = 100;
 const MOST_INTERIM: u32 = 16;
 /// The longest line of a chunk's size, extensions included.
 const MAX_CHUNK_LINE: usize = 4 << 10;
-/// What 64 bits hold.
+/// The largest number of digits whose value fits into 64 bits.
 const MAX_CHUNK_DIGITS: usize = 16;
 const MAX_TRAILER_BYTES: usize = 8 << 10;
 
@@ -348,8 +348,8 @@ pub fn too_large_a_body(limit: usize) -> Broken {
     Unreadable::LargeBody { limit }.into_broken()
 }
 
-/// Where the head ends: behind the first empty line. Looks at each byte once, and sets `bare` if a line ends with a line
-/// feed alone.
+/// Finds the end of the head, after the first empty line. Looks at each byte once, and sets `bare` if a line ends with a
+/// line feed alone.
 fn end_of_head(input: &[u8], at: &mut usize, bare: &mut bool) -> Option<usize> {
     loop {
         let rest = input.get(*at..)?;
@@ -567,11 +567,12 @@ fn chunk_size(rest: &[u8]) -> ChunkSize {
         None => (line, false),
     };
     let is_begun = digits > 0 || line.is_empty();
-    if !is_begun || !is_extension(extension) {
+    let is_too_long = digits > MAX_CHUNK_DIGITS && !after.is_empty();
+    if !is_begun || is_too_long || !is_extension(extension) {
         return ChunkSize::Broken;
     }
     match newline {
-        Some(_) if !(1..=MAX_CHUNK_DIGITS).contains(&digits) || !returns => ChunkSize::Broken,
+        Some(_) if digits == 0 || !returns => ChunkSize::Broken,
         Some(newline) if digits + newline >= MAX_CHUNK_LINE => ChunkSize::TooLong,
         Some(newline) => {
             let digit = |byte: &u8| u64::from(char::from(*byte).to_digit(16).unwrap_or(0));

@@ -45,8 +45,8 @@ impl KeptSocket {
         Ok(count)
     }
 
-    /// Has the system acknowledge what came, where it would wait up to 40 ms for something to send along: a peer with
-    /// Nagle's algorithm on holds the rest of its response back until then. Before a wait for more; Linux alone has it.
+    /// Acknowledges received data now. Linux delays that by up to 40 ms, and a peer with Nagle's algorithm on holds the
+    /// rest of its response back until then. Call it before a wait for more data. Other systems ignore it.
     pub fn acknowledge(&self) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if self.unacknowledged.take() {

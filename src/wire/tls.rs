@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::client::Resumption;
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue,
+};
 use rustls::crypto::KeyProvider;
-use rustls::pki_types::{PrivateKeyDer, UnixTime};
+use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::SigningKey;
+use rustls::{ClientConfig, NamedGroup};
 
 use crate::ca_file::Unusable;
 use crate::call::{Call, Level};
@@ -147,8 +150,45 @@ fn make(roots: Vec<Roots>, made_at: Duration) -> Result<Made, Failure> {
         .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.resumption = Resumption::in_memory_sessions(MAX_SESSIONS);
+    config.resumption = Resumption::store(Arc::new(Sessions(ClientSessionMemoryCache::new(MAX_SESSIONS))));
     Ok(Made { config: Arc::new(config), verifier, made_at })
+}
+
+/// The sessions that can be resumed, and the key exchange that the next connection begins with.
+#[derive(Debug)]
+struct Sessions(ClientSessionMemoryCache);
+
+impl ClientSessionStore for Sessions {
+    /// After X25519 the next connection offers X25519MLKEM768 again: both shares travel in one message, and one server
+    /// of several without the hybrid group must not take it away from the others.
+    fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
+        let hint = if group == NamedGroup::X25519 { NamedGroup::X25519MLKEM768 } else { group };
+        self.0.set_kx_hint(server, hint);
+    }
+
+    fn kx_hint(&self, server: &ServerName<'_>) -> Option<NamedGroup> {
+        self.0.kx_hint(server)
+    }
+
+    fn set_tls12_session(&self, server: ServerName<'static>, session: Tls12ClientSessionValue) {
+        self.0.set_tls12_session(server, session);
+    }
+
+    fn tls12_session(&self, server: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.0.tls12_session(server)
+    }
+
+    fn remove_tls12_session(&self, server: &ServerName<'static>) {
+        self.0.remove_tls12_session(server);
+    }
+
+    fn insert_tls13_ticket(&self, server: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        self.0.insert_tls13_ticket(server, ticket);
+    }
+
+    fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.0.take_tls13_ticket(server)
+    }
 }
 
 /// A login has no private key to sign with, so the code that would sign is not linked.

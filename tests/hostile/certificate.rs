@@ -71,7 +71,7 @@ pub fn server_config(chain: Vec<CertificateDer<'static>>, key: &KeyPair, version
     config_of(default_provider(), chain, key, versions)
 }
 
-/// As [`good_server`], with these key exchanges alone.
+/// Same as [`good_server`], with these key exchange groups alone.
 pub fn good_server_of(groups: &[&'static dyn SupportedKxGroup], versions: Versions) -> Arc<ServerConfig> {
     let provider = CryptoProvider { kx_groups: groups.to_vec(), ..default_provider() };
     let (certificate, key) = good_certificate();

@@ -190,7 +190,7 @@ class Http(world.Test):
             self.assertNotEqual(first["connection"], second["connection"])
             self.assertEqual(second["requests"], "1")
             self.assertIn("logged in: 2 request(s)", library.log[-1][1])
-            self.assertTrue([message for _, message in library.log if why in message and "again" in message])
+            self.assertTrue([message for _, message in library.log if why in message and "resending the login" in message])
 
     def test_a_408_to_a_reused_connection_sends_the_login_once_more(self):
         self.assert_sent_again(self.world.tired, "answered 408")
