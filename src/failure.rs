@@ -1,4 +1,4 @@
-//! All that can go wrong, as one enum, and its only mapping to codes and sentences.
+//! All errors as one enum, with the only mapping from errors to codes and messages.
 
 use std::borrow::Cow;
 use std::collections::TryReserveError;
@@ -6,8 +6,8 @@ use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
 
-/// What a call ended with. Stable for ever: nothing is removed or renumbered, but new codes may appear, so a
-/// `switch` needs a default. The category is `code / 1000`.
+/// The result of a call. The codes are stable: none is removed or renumbered. New codes may appear, so a `switch` needs
+/// a default. The category is `code / 1000`.
 #[allow(non_camel_case_types)]
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,34 +16,34 @@ pub enum cd_code {
     CD_OK = 0,
 
     // 1xxx: the service refused (1000 + status)
-    /// The service answered with a status that has no code of its own: see `cd_error_http_status()`.
+    /// The service returned a status that has no code of its own: see `cd_error_http_status()`.
     CD_ERR_HTTP_STATUS = 1400,
-    /// 401: the account needs two-factor authentication, for which the API documents no way. Never retried.
+    /// 401: the account needs two-factor authentication, and the API documents no way to do it. Never retried.
     CD_ERR_TWO_FACTOR_REQUIRED = 1401,
     /// 403: wrong user name or password, or an unconfirmed account. Never retried.
     CD_ERR_ACCESS_DENIED = 1403,
-    /// 429: too many requests; retries did not help, or the wait that the service asks for does not fit into the
-    /// deadline and was not begun. See `cd_error_retry_after_seconds()`.
+    /// 429: too many requests. Either the retries did not help, or the wait that the service asks for does not fit into
+    /// the deadline and did not start. See `cd_error_retry_after_seconds()`.
     CD_ERR_RATE_LIMITED = 1429,
-    /// 500, 502 or 504: the service failed; retries did not help, or there was no time for them.
+    /// 500, 502 or 504: the service failed. The retries did not help, or there was no time for them.
     CD_ERR_SERVER = 1500,
-    /// 503: the service has no capacity; retries did not help, or there was no time for them.
+    /// 503: the service has no capacity. The retries did not help, or there was no time for them.
     CD_ERR_UNAVAILABLE = 1503,
 
     // 2xxx: the caller's argument; nothing was sent
     /// An argument that must not be NULL was NULL.
     CD_ERR_NULL_ARGUMENT = 2001,
-    /// A string is not valid UTF-8 (or, in languages whose strings can, holds a NUL).
+    /// A string is not valid UTF-8 or contains a NUL (in languages whose strings can).
     CD_ERR_INVALID_UTF8 = 2002,
     /// A string that must not be empty was empty.
     CD_ERR_EMPTY_ARGUMENT = 2003,
-    /// A number or the length of a string is out of its range, or a string holds control characters.
+    /// A number or the length of a string is out of its range, or a string contains control characters.
     CD_ERR_OUT_OF_RANGE = 2004,
-    /// A URL is none, or has a part that it must not have.
+    /// A URL is not valid, or has a part that is not allowed.
     CD_ERR_INVALID_URL = 2005,
     /// Plain `http` to a host that is not loopback, or through a proxy.
     CD_ERR_INSECURE_URL = 2006,
-    /// A CA file is missing, unreadable, empty, or holds no usable certificate.
+    /// A CA file is missing, unreadable, empty, or contains no usable certificate.
     CD_ERR_CA_FILE = 2007,
     /// A setter was called after the first call that used these options: a login, or `cd_connect()`.
     CD_ERR_OPTIONS_IN_USE = 2008,
@@ -51,33 +51,33 @@ pub enum cd_code {
     // 3xxx: the network
     /// A host name could not be resolved.
     CD_ERR_DNS = 3001,
-    /// No connection could be made to any address of the host, or of the proxy where one applies.
+    /// No connection could be made to any address of the host, or of the proxy if one is used.
     CD_ERR_CONNECT = 3002,
-    /// The proxy refused, or a proxy variable of the environment can't be used. A proxy that can't be reached has the
-    /// code of what failed (`CD_ERR_DNS`, `CD_ERR_CONNECT`, …), and its message names the proxy.
+    /// The proxy refused the connection, or a proxy variable of the environment can't be used. An unreachable proxy has
+    /// the code of the step that failed (`CD_ERR_DNS`, `CD_ERR_CONNECT`, …), and the message names the proxy.
     CD_ERR_PROXY = 3003,
-    /// TLS refused: the message says what was wrong, for instance with the server's certificate. Also where the
-    /// system's trust store, or what `SSL_CERT_FILE` or `SSL_CERT_DIR` name, can't be used.
+    /// TLS failed. The message gives the reason, for example a fault of the server's certificate. Also returned if the
+    /// system's trust store, or the file or directory that `SSL_CERT_FILE` or `SSL_CERT_DIR` names, can't be used.
     CD_ERR_TLS = 3004,
     /// The deadline passed, or a connection took longer than the connect timeout.
     CD_ERR_TIMEOUT = 3005,
-    /// The connection ended before the answer was whole, or in the TLS handshake.
+    /// The connection ended before the response was complete, or in the TLS handshake.
     CD_ERR_CONNECTION_LOST = 3006,
 
-    // 4xxx: an answer that makes no sense
-    /// The answer is not one of this API, or a 200 has no usable token.
+    // 4xxx: an invalid response
+    /// The response is not one that this API documents, or a 200 has no usable token.
     CD_ERR_MALFORMED_RESPONSE = 4001,
-    /// The answer is larger than the limit.
+    /// The response is larger than the limit.
     CD_ERR_RESPONSE_TOO_LARGE = 4002,
 
-    // 5xxx: the caller's wish
-    /// The call was stopped by its cancel handle.
+    // 5xxx: the caller's request
+    /// The cancel handle stopped the call.
     CD_ERR_CANCELLED = 5001,
 
-    // 9xxx: the library's fault, or the process's
-    /// A defect in the library, caught at its boundary. The process is unharmed.
+    // 9xxx: a fault of the library or the process
+    /// A defect in the library, caught at the C boundary. The process is unharmed.
     CD_ERR_PANIC = 9001,
-    /// A state that the library did not expect.
+    /// The library reached an unexpected state.
     CD_ERR_INTERNAL = 9002,
     /// The process ran out of descriptors, threads or memory.
     CD_ERR_RESOURCES = 9003,
@@ -93,7 +93,7 @@ struct Known {
 
 macro_rules! known {
     ($($code:ident $retryable:literal $sentence:literal;)*) => {
-        /// Every code with its name, its sentence and whether the same call may succeed later.
+        /// Every code with its name and its message, and true if the same call may succeed later.
         static KNOWN: &[Known] = &[$(Known {
             code: cd_code::$code,
             name: match CStr::from_bytes_with_nul(concat!(stringify!($code), "\0").as_bytes()) {
@@ -140,22 +140,22 @@ fn known(code: i32) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.code as i32 == code)
 }
 
-/// The name of any integer as a code.
+/// Returns the name of a code. Any integer is accepted.
 pub fn code_name(code: i32) -> &'static CStr {
     known(code).map_or(c"CD_ERR_UNKNOWN", |known| known.name)
 }
 
-/// One sentence for any integer as a code.
+/// Returns one sentence about a code. Any integer is accepted.
 pub fn code_sentence(code: i32) -> &'static CStr {
     known(code).map_or(c"This version of libcouchdrop does not know the code.", |known| known.sentence)
 }
 
-/// Whether the same call may succeed later; false for integers that are no code.
+/// Returns true if the same call may succeed later, and false for an unknown code.
 pub fn code_is_retryable(code: i32) -> bool {
     known(code).is_some_and(|known| known.retryable)
 }
 
-/// What a call is doing: said when its time runs out there.
+/// The phase of a call. The error message names it when the deadline passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Start,
@@ -183,13 +183,14 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Text of a failure: mostly fixed, sometimes made for the occasion. Never holds a secret.
+/// The reason in an error message: mostly a fixed text, sometimes a formatted one. Never contains a secret.
 pub type Why = Cow<'static, str>;
 
-/// What went wrong. No variant holds a user name, a password, a token, a body or credentials of a proxy.
+/// The reason why a call failed. No variant contains a user name, a password, a token, a body or credentials of a
+/// proxy.
 #[derive(Clone, Debug)]
 pub enum Failure {
-    /// The service answered with this status, which is not 200.
+    /// The service returned this status, which is not 200.
     Refused {
         status: u16,
     },
@@ -218,9 +219,10 @@ pub enum Failure {
     Proxy {
         why: Why,
         status: u16,
-        /// Seconds that its `Retry-After` asks for.
+        /// The seconds in the proxy's `Retry-After`.
         retry_after: Option<i64>,
-        /// It could not reach the target at the moment: no refusal by policy or for credentials.
+        /// True if the proxy could not reach the target at that moment. False for a refusal by policy or because of the
+        /// credentials.
         retryable: bool,
     },
     Tls(Why),
@@ -244,7 +246,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The one place where failures become codes.
+    /// The only place that maps failures to codes.
     pub fn code(&self) -> cd_code {
         use cd_code::*;
         match self {
@@ -342,7 +344,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// With whom, where that is not the service.
+/// Formats the peer of a failed connection, if that is not the service.
 struct Trailing<'a>(&'a Option<String>);
 
 impl fmt::Display for Trailing<'_> {
@@ -351,14 +353,14 @@ impl fmt::Display for Trailing<'_> {
     }
 }
 
-/// A failure with what the last attempt's answer said of it: what a caller gets as an error object.
+/// A failure with details of the last attempt's response: the content of the caller's error object.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub failure: Failure,
-    /// The status of the last attempt's answer, or the proxy's; 0 without one.
+    /// The status of the last attempt's response, or the proxy's; 0 without one.
     pub http_status: u16,
     pub server_message: Option<String>,
-    /// Seconds that the answer asked to wait.
+    /// The seconds that the response asked to wait.
     pub retry_after: Option<i64>,
     /// Requests whose first byte was handed to a connection.
     pub attempts: u32,

@@ -1,14 +1,14 @@
 //! libcouchdrop: log in to Couchdrop from any language.
 //!
-//! A login flows one way through three rooms: a caller's pointers → [`ffi`] → [`login`] → [`wire`] → the service, and
-//! back as a token or a [`failure::Failure`]. Each room imports the next, never one before it; the words that all of
-//! them speak stand beside them in this folder and import no room.
+//! A login passes through three layers: a caller's pointers → [`ffi`] → [`login`] → [`wire`] → the service. The result
+//! comes back as a token or a [`failure::Failure`]. Each layer imports the next one, never a previous one. The modules
+//! that all layers share are in this folder and import no layer.
 //!
-//! - [`ffi`]: what C sees. Raw pointers end here.
-//! - [`login`]: what a login is: what to send, what an answer means, whether to try again.
-//! - [`wire`]: how bytes travel: names, connections, TLS, one request out and one answer in.
+//! - [`ffi`]: the C interface. Raw pointers are used only there.
+//! - [`login`]: the login itself: it encodes the request, interprets the response and decides on retries.
+//! - [`wire`]: the transport: name lookup, connections, TLS, one request and its response.
 //!
-//! The Rust interface is for this project's own tests; what is stable is the C ABI in `include/couchdrop.h`.
+//! The Rust interface is for this project's own tests. The stable interface is the C ABI in `include/couchdrop.h`.
 
 pub mod ca_file;
 pub mod call;

@@ -1,4 +1,4 @@
-//! The calls that this library is for: logging in, and connecting ahead of it.
+//! Logging in, and connecting in advance.
 
 use std::ffi::c_char;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use crate::ffi::token::cd_token;
 use crate::login::Credentials;
 use crate::settings;
 
-/// Logs in to the real service with the defaults: `cd_authenticate_with()` without options, cancel handle and timeout
-/// of its own.
+/// Logs in to the real service with the defaults.
+/// Same as `cd_authenticate_with()` without options or a cancel handle and with `timeout_ms` 0.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_authenticate(
@@ -29,23 +29,23 @@ pub unsafe extern "C" fn cd_authenticate(
     }
 }
 
-/// Logs in: turns a user name and a password into a token, over `POST BASE_URL/authenticate`.
+/// Logs in: exchanges a user name and a password for a token, with `POST BASE_URL/authenticate`.
 ///
-/// Blocks until the login has succeeded, failed, timed out or been cancelled. Re-entrant: any number of threads may
-/// call it at once, with the same options and cancel handle too.
+/// Blocks until the login succeeds, fails, times out or is cancelled. Re-entrant: any number of threads may call it at
+/// the same time, also with the same options and cancel handle.
 ///
-/// - `options`: how to reach the service; NULL = the defaults. The first call that uses them, with good
-///   arguments, freezes them.
-/// - `cancel`: what may stop this call; NULL = nothing.
-/// - `timeout_ms`: how long this whole call may take, 1 to 3600000 ms; 0 = what the options say.
+/// - `options`: how to reach the service; NULL = the defaults. The first call that uses them with valid arguments
+///   freezes them.
+/// - `cancel`: the handle that can stop this call; NULL = none.
+/// - `timeout_ms`: the limit for this whole call, 1 to 3600000 ms; 0 = the timeout of the options.
 /// - `username`, `password`: UTF-8, not empty, at most 64 KiB each. They are not kept.
 /// - `system`: names the program or system that logs in; NULL or empty = none.
-/// - `token`: where the token goes; must not be NULL. NULL is stored there on failure. The caller releases it with
+/// - `token`: receives the token; must not be NULL. Receives NULL on failure. The caller releases the token with
 ///   `cd_token_free()`.
-/// - `error`: where an error object goes that the caller releases with `cd_error_free()`; NULL = not wanted. NULL is
-///   stored there on success.
+/// - `error`: receives an error object on failure and NULL on success; NULL = not wanted. The caller releases the
+///   object with `cd_error_free()`.
 ///
-/// Returns `CD_OK` or why not: any code but `CD_ERR_INVALID_URL`, `CD_ERR_INSECURE_URL`, `CD_ERR_CA_FILE` and
+/// Returns `CD_OK` or an error code: any code except `CD_ERR_INVALID_URL`, `CD_ERR_INSECURE_URL`, `CD_ERR_CA_FILE` and
 /// `CD_ERR_OPTIONS_IN_USE`. A code of 2xxx means that nothing was sent.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -90,16 +90,17 @@ pub unsafe extern "C" fn cd_authenticate_with(
     }
 }
 
-/// Connects now, so that the next login with these options needs one round trip: resolves, connects (through the
-/// proxy where one applies), and finishes the TLS handshake. Sends no byte of a request, and does not retry.
+/// Connects now, so that the next login with these options needs one round trip. It resolves the host name, connects
+/// (through the proxy if one is used), and finishes the TLS handshake. It sends no byte of a request, and does not
+/// retry.
 ///
-/// Also tells why a machine can't reach the service. A connection that is there and still alive makes it succeed at
-/// once. Arguments and threads are as for `cd_authenticate_with()`; `timeout_ms` of 0 means the options' connect
-/// timeout.
+/// Also reports why a machine can't reach the service. If an idle connection is still open, the call succeeds at once.
+/// Arguments and threads are as for `cd_authenticate_with()`; a `timeout_ms` of 0 means the connect timeout of the
+/// options.
 ///
-/// Returns `CD_OK`, or the code that a login would return if it could not connect: `CD_ERR_DNS`,
-/// `CD_ERR_CONNECT`, `CD_ERR_PROXY`, `CD_ERR_TLS`, `CD_ERR_TIMEOUT`, `CD_ERR_CONNECTION_LOST`, `CD_ERR_CANCELLED`,
-/// `CD_ERR_RESOURCES`, `CD_ERR_INTERNAL`, `CD_ERR_PANIC`, `CD_ERR_OUT_OF_RANGE` for `timeout_ms`.
+/// Returns `CD_OK`, or the code that a login would return if it could not connect: `CD_ERR_DNS`, `CD_ERR_CONNECT`,
+/// `CD_ERR_PROXY`, `CD_ERR_TLS`, `CD_ERR_TIMEOUT`, `CD_ERR_CONNECTION_LOST`, `CD_ERR_CANCELLED`, `CD_ERR_RESOURCES`,
+/// `CD_ERR_INTERNAL`, `CD_ERR_PANIC`, `CD_ERR_OUT_OF_RANGE` for `timeout_ms`.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_connect(
@@ -120,7 +121,7 @@ pub unsafe extern "C" fn cd_connect(
     unsafe { fallible(error, body) }
 }
 
-/// A call's own timeout; None for 0.
+/// The call's own timeout; None for 0.
 fn own_timeout(ms: u32) -> Result<Option<Duration>, Failure> {
     if ms == 0 { Ok(None) } else { settings::timeout("timeout_ms", ms).map(Some) }
 }

@@ -1,5 +1,5 @@
-//! The boundary itself: no panic and no thread cancellation gets through, strings come in checked, and
-//! out-parameters always hold something that may be freed.
+//! The C boundary: panics and thread cancellation do not cross it, strings are checked, and out-parameters always hold
+//! a value that may be freed.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
@@ -12,9 +12,9 @@ use crate::registers;
 use crate::settings::MOST_STRING_BYTES;
 
 thread_local! {
-    /// How many exported functions this thread is inside of: a logger may call one from within another.
+    /// The number of exported functions on this thread's stack: a logger may call one from within another.
     static INSIDE: Cell<u32> = const { Cell::new(0) };
-    /// Where the last panic of this thread happened. A thread-local with a destructor could not be used in an `atexit`
+    /// The place of this thread's last panic. It has no destructor, because one could not be used in an `atexit`
     /// handler or at the end of a thread.
     static PLACE: Cell<Option<Place>> = const { Cell::new(None) };
 }
@@ -51,8 +51,8 @@ const SETTING: u8 = 1;
 const SET: u8 = 2;
 static HOOK: AtomicU8 = AtomicU8::new(UNSET);
 
-/// Runs the body of an exported function. A panic in it becomes `on_panic` of where it happened: never of what it
-/// said, which might quote a secret. It leaves no secret in registers.
+/// Runs the body of an exported function. If the body panics, it returns `on_panic` of the place of the panic. The
+/// panic's message is dropped, since it might quote a secret. The function clears secrets from registers.
 pub fn guarded<T>(on_panic: impl FnOnce(Failure) -> T, body: impl FnOnce() -> T) -> T {
     set_hook();
     let uncancellable = Uncancellable::enter();
@@ -60,7 +60,7 @@ pub fn guarded<T>(on_panic: impl FnOnce(Failure) -> T, body: impl FnOnce() -> T)
     let done = catch_unwind(AssertUnwindSafe(body));
     INSIDE.set(INSIDE.get() - 1);
     let done = done.unwrap_or_else(|payload| {
-        // Dropping what was thrown may throw again; that is then left alone, at worst a small leak.
+        // Dropping the payload may panic again. That payload is then leaked.
         std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
         let place = PLACE.take().map_or_else(|| "at an unknown place".to_owned(), |place| place.to_string());
         on_panic(Failure::Panic(place.into()))
@@ -70,8 +70,8 @@ pub fn guarded<T>(on_panic: impl FnOnce(Failure) -> T, body: impl FnOnce() -> T)
     done
 }
 
-/// For threads inside the library the hook keeps the place and prints nothing; all others have the hook that was
-/// there before.
+/// Installs a panic hook. On threads inside the library it records the place and prints nothing. On other threads it
+/// calls the previous hook.
 #[inline]
 fn set_hook() {
     if HOOK.load(Ordering::Acquire) != SET {
@@ -91,7 +91,7 @@ fn set_hook_once() {
         }));
         HOOK.store(SET, Ordering::Release);
     }
-    // Another thread is setting it. A child of fork lacks that thread, so the wait has an end.
+    // Another thread is setting the hook. A child of fork does not have that thread, so the wait is bounded.
     for _ in 0..1000 {
         if HOOK.load(Ordering::Acquire) == SET {
             return;
@@ -100,7 +100,7 @@ fn set_hook_once() {
     }
 }
 
-/// Keeps `pthread_cancel` off this thread while it lives: a Rust frame can't be unwound by it.
+/// Disables `pthread_cancel` on this thread while it exists: cancellation can't unwind a Rust frame.
 struct Uncancellable {
     before: libc::c_int,
 }
@@ -131,7 +131,7 @@ impl Drop for Uncancellable {
     }
 }
 
-/// Reads a caller's string that must be there: NUL-terminated UTF-8 of at most 64 KiB, perhaps empty.
+/// Reads a required string of the caller: NUL-terminated UTF-8 of at most 64 KiB. It may be empty.
 ///
 /// # Safety
 /// `text` is NULL or points to a NUL-terminated string that stays as it is for `'a`.
@@ -140,7 +140,7 @@ pub unsafe fn string<'a>(what: &'static str, text: *const c_char) -> Result<&'a 
     unsafe { optional_string(what, text) }?.ok_or(Failure::NullArgument(what))
 }
 
-/// As [`string`], and empty is refused too.
+/// Same as [`string`], but an empty string is an error too.
 ///
 /// # Safety
 /// As for [`string`].
@@ -152,7 +152,7 @@ pub unsafe fn filled_string<'a>(what: &'static str, text: *const c_char) -> Resu
     }
 }
 
-/// As [`string`], with None for NULL.
+/// Same as [`string`], but NULL gives None.
 ///
 /// # Safety
 /// As for [`string`].
@@ -163,7 +163,7 @@ pub unsafe fn optional_string<'a>(
     if text.is_null() {
         return Ok(None);
     }
-    // SAFETY: `text` is NUL-terminated; no more is read than up to its NUL or the limit.
+    // SAFETY: `text` is NUL-terminated; the call reads no further than its NUL or the limit.
     let length = unsafe { libc::strnlen(text, MOST_STRING_BYTES + 1) };
     if length > MOST_STRING_BYTES {
         return Err(Failure::OutOfRange { what, why: "must not be longer than 65536 bytes".into() });
@@ -173,7 +173,7 @@ pub unsafe fn optional_string<'a>(
     std::str::from_utf8(bytes).map(Some).map_err(|_| Failure::InvalidUtf8(what))
 }
 
-/// A caller's bytes up to a NUL, however many; None for NULL.
+/// The caller's bytes up to a NUL, of any length; None for NULL.
 ///
 /// # Safety
 /// As for [`string`].
@@ -182,7 +182,7 @@ pub unsafe fn optional_bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
-/// Sets an out-parameter to NULL, as the first thing that a function does.
+/// Sets an out-parameter to NULL. Every function does this first.
 ///
 /// # Safety
 /// `out` is NULL or may be written to.
@@ -193,7 +193,7 @@ pub unsafe fn clear<T>(out: *mut *mut T) {
     }
 }
 
-/// Hands a new object to the caller.
+/// Stores a new object in an out-parameter; the caller owns it.
 ///
 /// # Safety
 /// As for [`clear`].
@@ -204,8 +204,8 @@ pub unsafe fn hand_over<T>(out: *mut *mut T, object: T) {
     }
 }
 
-/// The frame of every function that returns a code: clears `error`, runs `body` guarded, and hands over what went
-/// wrong.
+/// The body of every function that returns a code: clears `error`, runs `body` guarded, and stores an error object on
+/// failure.
 ///
 /// # Safety
 /// `error` is NULL or may be written to.
@@ -217,7 +217,7 @@ pub unsafe fn fallible(error: *mut *mut cd_error, body: impl FnOnce() -> Result<
         Err(report) => report,
     };
     let code = report.failure.code();
-    // Building the message is code like any other.
+    // Guarded too, because building the message may panic.
     guarded(
         |_| (),
         // SAFETY: as promised by the caller.

@@ -1,4 +1,4 @@
-//! `cd_cancel`: stopping a login from elsewhere.
+//! `cd_cancel`: stopping a login from another thread or a signal handler.
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use crate::ffi::boundary::guarded;
 
 /// Lets another thread, or a signal handler, stop a login.
 ///
-/// Made by `cd_cancel_new()`, and must be released with `cd_cancel_free()` when no call, trigger or handler can use it
-/// any more. One handle may serve many calls, at the same time or one after another. Triggering is sticky and there
-/// is no reset: with a triggered handle a call gives `CD_ERR_CANCELLED` and sends nothing.
+/// Made by `cd_cancel_new()`. It must be released with `cd_cancel_free()` when no call, trigger or handler can use it
+/// any more. One handle may serve many calls, at the same time or one after another. A trigger is permanent and can't
+/// be reset: with a triggered handle a call returns `CD_ERR_CANCELLED` and sends nothing.
 ///
 /// Functions: `cd_cancel_new()`, `cd_cancel_trigger()`, `cd_cancel_is_triggered()`, `cd_cancel_set_check()`,
 /// `cd_cancel_free()`.
@@ -18,14 +18,15 @@ pub struct cd_cancel {
     shared: SharedCancel,
 }
 
-/// Asked on the calling thread, with no lock held, whenever a signal interrupts the wait of a call and at least every
-/// 50 ms of it; returns 0 to go on, anything else to stop that call alone, which then gives `CD_ERR_CANCELLED`.
+/// A function that the library calls on the calling thread, with no lock held. It is called whenever a signal
+/// interrupts the wait of a call, and at least every 50 ms of the wait. It returns 0 to continue. Any other value stops
+/// that call only, which then returns `CD_ERR_CANCELLED`.
 ///
-/// For hosts that must run their own signal handlers while a login waits. It returns normally: no exception,
-/// `longjmp` or exit.
+/// For hosts that must run their own signal handlers while a login waits. The function must return normally: no
+/// exception, `longjmp` or exit.
 pub type cd_check_fn = Option<unsafe extern "C" fn(user_data: *mut c_void) -> i32>;
 
-/// What a call holds of a handle that may be NULL.
+/// The shared part of a handle, which a call keeps alive; None for NULL.
 ///
 /// # Safety
 /// `cancel` is NULL or a handle that is not freed yet.
@@ -34,41 +35,40 @@ pub unsafe fn shared(cancel: *const cd_cancel) -> Option<SharedCancel> {
     unsafe { cancel.as_ref() }.map(|cancel| Arc::clone(&cancel.shared))
 }
 
-/// Makes a cancel handle. Takes no descriptor: the first call that waits on it does.
+/// Makes a cancel handle. This opens no descriptor: the first call that waits on the handle does.
 ///
 /// Never returns NULL. Release it with `cd_cancel_free()`. Any thread may call it.
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn cd_cancel_new() -> *mut cd_cancel {
-    // Allocation is all that it does, and where that fails Rust aborts.
+    // This only allocates, and Rust aborts if that fails.
     Box::into_raw(Box::new(cd_cancel { shared: Arc::new(Cancel::default()) }))
 }
 
-/// Stops the calls that use this handle, now and later: each returns `CD_ERR_CANCELLED` within 50 ms, wherever it
-/// waits.
+/// Stops the calls that use this handle, now and later. Each returns `CD_ERR_CANCELLED` within 50 ms, in every phase.
 ///
 /// Async-signal-safe, keeps `errno`, and may be called from any thread, more than once. In a child of `fork` it does
-/// not stop the parent's calls. NULL is fine.
+/// not stop the parent's calls. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_cancel_trigger(cancel: *mut cd_cancel) {
-    // Not guarded: it may run in a signal handler, and nothing in it can panic or is a point of cancellation.
+    // Not guarded: it may run in a signal handler. It contains no panic and no cancellation point.
     // SAFETY: NULL or a handle that is not freed yet, by the caller's promise.
     if let Some(cancel) = unsafe { cancel.as_ref() } {
         cancel.shared.trigger();
     }
 }
 
-/// Whether the handle was triggered: 1 or 0, and 0 for NULL. Any thread may call it.
+/// Returns 1 if the handle was triggered, else 0; 0 for NULL. Any thread may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_cancel_is_triggered(cancel: *const cd_cancel) -> i32 {
     // SAFETY: as above.
     unsafe { cancel.as_ref() }.is_some_and(|cancel| cancel.shared.is_triggered()).into()
 }
 
-/// Sets the function that calls with this handle ask while they wait (see `cd_check_fn`); NULL = none.
+/// Sets the function that calls with this handle call while they wait (see `cd_check_fn`); NULL = none.
 ///
-/// Set it before the first call that uses the handle: while a call does, it has no effect. `user_data` is passed on to
-/// the function and otherwise left alone. NULL for `cancel` is fine.
+/// Set it before the first call that uses the handle: during a call this function has no effect. The library passes
+/// `user_data` to the function and does not use it otherwise. NULL for `cancel` is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_cancel_set_check(
     cancel: *mut cd_cancel,
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn cd_cancel_set_check(
         || {
             // SAFETY: NULL or a handle that is not freed yet, by the caller's promise.
             let cancel = unsafe { cancel.as_ref() };
-            // A call that uses the handle holds it too: nothing is changed then.
+            // A call that uses the handle owns a reference too: nothing changes then.
             if let Some(cancel) = cancel.filter(|cancel| Arc::strong_count(&cancel.shared) == 1) {
                 cancel.shared.set_check(check, user_data);
             }
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn cd_cancel_set_check(
     )
 }
 
-/// Releases a cancel handle, when no call, trigger or handler can use it any more. NULL is fine.
+/// Releases a cancel handle, when no call, trigger or handler can use it any more. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_cancel_free(cancel: *mut cd_cancel) {
     if !cancel.is_null() {

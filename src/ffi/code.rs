@@ -1,4 +1,4 @@
-//! Codes as a caller may ask about them.
+//! Functions about codes.
 
 use std::ffi::c_char;
 
@@ -7,9 +7,9 @@ use crate::ffi::boundary::guarded;
 
 /// The name of a code, for instance `"CD_ERR_TIMEOUT"`.
 ///
-/// Any integer is accepted; one that is no code of this version gives `"CD_ERR_UNKNOWN"`.
+/// Any integer is accepted; a code that this version does not know gives `"CD_ERR_UNKNOWN"`.
 ///
-/// Returns a static string, never NULL, that nobody frees. Any thread may call it.
+/// Returns a static string, never NULL, that must not be freed. Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn cd_code_name(code: i32) -> *const c_char {
     guarded(|_| c"CD_ERR_PANIC", || failure::code_name(code)).as_ptr()
@@ -17,9 +17,9 @@ pub extern "C" fn cd_code_name(code: i32) -> *const c_char {
 
 /// One English sentence about a code.
 ///
-/// Any integer is accepted; one that is no code of this version gives a sentence that says so.
+/// Any integer is accepted; a code that this version does not know gives a sentence that says so.
 ///
-/// Returns a static string, never NULL, that nobody frees. Any thread may call it.
+/// Returns a static string, never NULL, that must not be freed. Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn cd_code_message(code: i32) -> *const c_char {
     guarded(|_| c"", || failure::code_sentence(code)).as_ptr()
@@ -27,8 +27,8 @@ pub extern "C" fn cd_code_message(code: i32) -> *const c_char {
 
 /// Returns 1 if the same call may succeed later without any change, else 0.
 ///
-/// The library has retried already what it may retry (see `cd_options_set_max_retries()`), so wait before you call
-/// again. Any integer is accepted; one that is no code of this version gives 0. Any thread may call it.
+/// The library has already made the retries that are allowed (see `cd_options_set_max_retries()`), so wait before you
+/// call again. Any integer is accepted; a code that this version does not know gives 0. Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn cd_code_is_retryable(code: i32) -> i32 {
     guarded(|_| 0, || failure::code_is_retryable(code).into())

@@ -1,9 +1,9 @@
-//! Everything that C sees, one type a file. Only here do raw pointers come in; the first lines of each function turn
-//! them into safe values or refuse them.
+//! The C interface, one file for each type. Only these files take raw pointers. The first lines of each function turn
+//! them into safe values or return an error.
 
 #![warn(missing_docs)]
 #![allow(non_camel_case_types)]
-// What a caller promises stands in each function's documentation, for every language alike.
+// Each function's documentation states the caller's obligations, for every language alike.
 #![allow(clippy::missing_safety_doc)]
 
 pub mod auth;

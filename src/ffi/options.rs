@@ -13,39 +13,40 @@ use crate::ffi::error::cd_error;
 use crate::login::Service;
 use crate::settings::Settings;
 
-/// For `cd_options_set_body_format()`: a form first; JSON when the service refuses a form as such (the default).
+/// For `cd_options_set_body_format()`: a form first, then JSON if the service rejects the format (the default).
 pub const CD_BODY_AUTO: i32 = 0;
-/// For `cd_options_set_body_format()`: `application/x-www-form-urlencoded` alone.
+/// For `cd_options_set_body_format()`: only `application/x-www-form-urlencoded`.
 pub const CD_BODY_FORM: i32 = 1;
-/// For `cd_options_set_body_format()`: `application/json` alone.
+/// For `cd_options_set_body_format()`: only `application/json`.
 pub const CD_BODY_JSON: i32 = 2;
 
-/// A login or `cd_connect()` failed, and nobody cancelled it.
+/// A login or `cd_connect()` failed and was not cancelled.
 pub const CD_LOG_ERROR: i32 = 1;
-/// Something that an administrator should see to; a retry and its reason.
+/// A condition that an administrator should look at, or a retry with its reason.
 pub const CD_LOG_WARN: i32 = 2;
-/// A login that succeeded; a login or `cd_connect()` that was cancelled; a request sent again on a new connection.
+/// A login succeeded, a login or `cd_connect()` was cancelled, or a request was sent again on a new connection.
 pub const CD_LOG_INFO: i32 = 3;
-/// Each phase with its duration, addresses, and what became of connections.
+/// Each phase with its duration, addresses, and events of connections.
 pub const CD_LOG_DEBUG: i32 = 4;
 
-/// Told what happens, as one line of UTF-8 without secrets, valid during the call.
+/// A function that receives each log message as one line of UTF-8 without secrets. The message is valid during the
+/// call.
 ///
-/// Runs only on threads that are inside a call with these options, perhaps on several at once, never after that call
-/// has returned, and with no lock held. It returns normally (no exception, `longjmp` or exit) and neither sets nor
-/// frees these options.
+/// It runs only on threads that are inside a call with these options, perhaps on several at the same time. It never
+/// runs after that call has returned, or with a lock held. It must return normally (no exception, `longjmp` or exit),
+/// and must neither set nor free these options.
 pub type cd_log_fn = Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: *const c_char)>;
 
-/// How to reach the service; holds the connections that are kept for the next login.
+/// How to reach the service. The options also own the idle connections for the next login.
 ///
-/// Made by `cd_options_new()`, and must be released with `cd_options_free()` when no call uses it any more. Set it up
-/// on one thread; once no setter runs any more it serves any number of threads. The first call that uses it and whose
-/// arguments are good freezes it: a later setter returns `CD_ERR_OPTIONS_IN_USE`. A setter copies its argument; it
-/// refuses a bad one, and then changes nothing.
+/// Made by `cd_options_new()`. They must be released with `cd_options_free()` when no call uses them any more. Set them
+/// up on one thread; when no setter runs any more, any number of threads may use them. The first call that uses them
+/// with valid arguments freezes them: a later setter returns `CD_ERR_OPTIONS_IN_USE`. A setter copies its argument. If
+/// the argument is invalid, the setter returns an error and changes nothing.
 ///
-/// When it freezes, the environment is read, once: the proxy variables (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) if
-/// no proxy was set, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if no CA file was set. In a set-user-id process it is not
-/// read at all.
+/// The environment is read once, when the options freeze: the proxy variables (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`)
+/// if no proxy was set, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if no CA file was set. A set-user-id process does not
+/// read it at all.
 ///
 /// Functions: `cd_options_new()`, `cd_options_set_base_url()`, `cd_options_set_body_format()`,
 /// `cd_options_set_timeout_ms()`, `cd_options_set_connect_timeout_ms()`, `cd_options_set_max_retries()`,
@@ -53,19 +54,19 @@ pub type cd_log_fn = Option<unsafe extern "C" fn(user_data: *mut c_void, level: 
 /// `cd_options_set_user_agent()`, `cd_options_set_max_response_bytes()`, `cd_options_set_logger()`,
 /// `cd_options_set_environment()`, `cd_options_free()`.
 pub struct cd_options {
-    /// The newest settings; NULL = the defaults. No lock stands here, since a fork could catch it held.
+    /// The newest settings; NULL = the defaults. This is not a lock, because a fork could happen while one is held.
     draft: AtomicPtr<Draft>,
     frozen: OnceBox<Service>,
 }
 
-/// One state of the settings. Earlier ones live on until the options are freed, so that whoever reads one, even
-/// against the rule for setters and threads, reads something whole.
+/// One version of the settings. Earlier versions exist until the options are freed. A thread that reads one during a
+/// setter, against the rule, still reads consistent data.
 struct Draft {
     settings: Settings,
     before: *mut Draft,
 }
 
-/// What NULL stands for: the defaults, with connections of their own.
+/// The options that NULL means: the defaults, with connections of their own.
 static DEFAULTS: cd_options = cd_options::new();
 
 impl cd_options {
@@ -73,7 +74,7 @@ impl cd_options {
         cd_options { draft: AtomicPtr::new(std::ptr::null_mut()), frozen: OnceBox::new() }
     }
 
-    /// The options that a caller means.
+    /// The caller's options, or the defaults for NULL.
     ///
     /// # Safety
     /// `options` is NULL or options that are not freed yet.
@@ -82,7 +83,7 @@ impl cd_options {
         unsafe { options.as_ref() }.unwrap_or(&DEFAULTS)
     }
 
-    /// The service as these options reach it; freezes them.
+    /// The service with these settings; freezes the options.
     pub fn service(&self) -> Result<&Service, Failure> {
         self.frozen.get_or_try_init(|| Ok(Box::new(Service::new(self.settings())?)))
     }
@@ -116,7 +117,7 @@ impl Drop for cd_options {
     }
 }
 
-/// The frame of a setter: `change` sets `what`.
+/// The body of a setter: `change` sets `what`.
 ///
 /// # Safety
 /// `options` is NULL or options that are not freed yet; `error` is NULL or may be written to.
@@ -130,7 +131,7 @@ unsafe fn set(
     unsafe { set_if_new(options, what, error, |settings| change(settings).map(|()| true)) }
 }
 
-/// As [`set`], for a `change` that may find nothing to change (false).
+/// Same as [`set`], for a `change` that returns false if nothing changes.
 ///
 /// # Safety
 /// As for [`set`].
@@ -152,12 +153,12 @@ unsafe fn set_if_new(
     unsafe { fallible(error, body) }
 }
 
-/// Makes options with the defaults: the real service, 30 s for a whole call, 10 s to connect, 4 retries with a
-/// back-off of 1 s to 8 s, the environment's proxy, the system's trust store, answers of at most 64 KiB, no logger.
+/// Makes options with the defaults: the real service, 30 s for a whole call, 10 s to connect, 4 retries with a back-off
+/// of 1 s to 8 s, the environment's proxy, the system's trust store, responses of at most 64 KiB, no logger.
 ///
 /// The first call that uses options reads the environment with `getenv`. In C, `getenv` while another thread calls
-/// `setenv`, `putenv` or `unsetenv` is a data race and can crash the process: a program that changes its environment
-/// on another thread gives the variables by `cd_options_set_environment()` instead.
+/// `setenv`, `putenv` or `unsetenv` is a data race and can crash the process. A program that changes its environment on
+/// another thread must pass the variables with `cd_options_set_environment()` instead.
 ///
 /// Never returns NULL. Release them with `cd_options_free()`. Any thread may call it.
 #[must_use]
@@ -166,12 +167,12 @@ pub extern "C" fn cd_options_new() -> *mut cd_options {
     Box::into_raw(Box::new(cd_options::new()))
 }
 
-/// Sets where the service is: `https://HOST[:PORT][/PREFIX]`, to which `/authenticate` is added. A slash at its end
-/// is ignored.
+/// Sets the URL of the service: `https://HOST[:PORT][/PREFIX]`. The library appends `/authenticate`, and ignores a
+/// slash at the end.
 ///
-/// Plain `http` is taken for loopback addresses alone (127.0.0.0/8, ::1, localhost).
+/// Plain `http` is accepted only for loopback addresses (127.0.0.0/8, ::1, localhost).
 ///
-/// Fails with `CD_ERR_INVALID_URL` (no URL, user info, a query, a fragment, …), `CD_ERR_INSECURE_URL`,
+/// Fails with `CD_ERR_INVALID_URL` (not a URL, user info, a query, a fragment, …), `CD_ERR_INSECURE_URL`,
 /// `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`, `CD_ERR_INVALID_UTF8`, `CD_ERR_OUT_OF_RANGE`,
 /// `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -190,8 +191,8 @@ pub unsafe extern "C" fn cd_options_set_base_url(
 
 /// Sets how a login is encoded: `CD_BODY_AUTO` (the default), `CD_BODY_FORM` or `CD_BODY_JSON`.
 ///
-/// The service documents neither. `CD_BODY_AUTO` sends a form; where that is answered with 400, 415 or 422 it sends
-/// the same login once more as JSON, and remembers JSON for these options after a success with it.
+/// The service documents neither format. `CD_BODY_AUTO` sends a form. If the response is 400, 415 or 422, it sends the
+/// same login once more as JSON. After a success with JSON, these options use JSON.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -204,7 +205,7 @@ pub unsafe extern "C" fn cd_options_set_body_format(
     unsafe { set(options, "The body format", error, |settings| settings.set_body_format(format)) }
 }
 
-/// Sets how long a whole call may take, retries included: 1 to 3600000 ms, 30000 where nothing is set.
+/// Sets the limit for a whole call, retries included: 1 to 3600000 ms, 30000 where nothing is set.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -217,8 +218,8 @@ pub unsafe extern "C" fn cd_options_set_timeout_ms(
     unsafe { set(options, "The timeout", error, |settings| settings.set_timeout(ms)) }
 }
 
-/// Sets how long one attempt may take to resolve, connect (through a proxy too) and finish the TLS handshake: 1 to
-/// 3600000 ms, 10000 where nothing is set.
+/// Sets the limit for one attempt to resolve the host name, connect (also through a proxy) and finish the TLS
+/// handshake: 1 to 3600000 ms, 10000 where nothing is set.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -231,8 +232,8 @@ pub unsafe extern "C" fn cd_options_set_connect_timeout_ms(
     unsafe { set(options, "The connect timeout", error, |settings| settings.set_connect_timeout(ms)) }
 }
 
-/// Sets how often a login is tried again after an answer of 429, 500, 502, 503 or 504, or a connection that could not
-/// be made: 0 to 10, 4 where nothing is set. Never tried again is what the service refused (401, 403).
+/// Sets the maximum number of retries after a response of 429, 500, 502, 503 or 504, or after a failure to connect: 0
+/// to 10, 4 by default. 401 and 403 are never retried.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -245,9 +246,9 @@ pub unsafe extern "C" fn cd_options_set_max_retries(
     unsafe { set(options, "The number of retries", error, |settings| settings.set_max_retries(count)) }
 }
 
-/// Sets the back-off between attempts, in ms: each wait is random between 0 and a window, which doubles from
-/// `first` to `max` (1000 and 8000 where nothing is set; both 0 to 3600000, `first` not above `max`; a `first` of 0 stays
-/// 0: no wait). With a `Retry-After` the wait is that time and a random part of the larger of it and the window.
+/// Sets the back-off between attempts, in ms. Each wait is random between 0 and a window, which doubles from `first` to
+/// `max`. The defaults are 1000 and 8000. Both are 0 to 3600000, and `first` is not above `max`. A `first` of 0 stays
+/// 0: no wait. After a `Retry-After` the wait is that time plus a random part of the larger of it and the window.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -261,9 +262,9 @@ pub unsafe extern "C" fn cd_options_set_backoff_ms(
     unsafe { set(options, "The back-off", error, |settings| settings.set_backoff(first, max)) }
 }
 
-/// Sets the proxy: `[http://][USER:PASSWORD@]HOST[:PORT]` (HTTP CONNECT), or the same with `socks5://` (names looked
-/// up here) or `socks5h://` (by the proxy). NULL means none, whatever the environment says; where nothing is set, the
-/// environment decides. The port is 1080 where none is given.
+/// Sets the proxy: `[http://][USER:PASSWORD@]HOST[:PORT]` (HTTP CONNECT), or the same with `socks5://` (the library
+/// resolves names) or `socks5h://` (the proxy does). NULL means no proxy, and the environment is ignored. By default
+/// the environment decides. The default port is 1080.
 ///
 /// Fails with `CD_ERR_INVALID_URL`, `CD_ERR_INSECURE_URL` (the base URL is plain http, which never goes through a
 /// proxy), `CD_ERR_EMPTY_ARGUMENT`, `CD_ERR_INVALID_UTF8`, `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`,
@@ -286,10 +287,10 @@ pub unsafe extern "C" fn cd_options_set_proxy(
     }
 }
 
-/// Sets a file of CA certificates (PEM) that are trusted in place of the system's. It is read here, at once.
+/// Sets a file of CA certificates (PEM) that are trusted instead of the system's. This function reads the file at once.
 ///
-/// A server's own self-signed certificate may stand in it: it is taken when it is that very certificate, and its
-/// name and dates are good.
+/// The file may contain a server's own self-signed certificate. It is accepted if the server sends exactly that
+/// certificate and its name and dates are valid.
 ///
 /// Fails with `CD_ERR_CA_FILE` (missing, unreadable, empty, no certificate in it, a broken one),
 /// `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`, `CD_ERR_INVALID_UTF8`, `CD_ERR_OUT_OF_RANGE`,
@@ -308,7 +309,7 @@ pub unsafe extern "C" fn cd_options_set_ca_file(
     }
 }
 
-/// Sets what stands before the library's own name in the `User-Agent` header (RFC 9110, 10.1.5), for instance
+/// Sets the product that precedes the library's own name in the `User-Agent` header (RFC 9110, 10.1.5), for example
 /// `acme/2.1`.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE` (control characters, or too long), `CD_ERR_NULL_ARGUMENT`,
@@ -327,7 +328,7 @@ pub unsafe extern "C" fn cd_options_set_user_agent(
     }
 }
 
-/// Sets how large the body of an answer may be: 1024 to 16777216 bytes, 65536 where nothing is set.
+/// Sets the limit for the body of a response: 1024 to 16777216 bytes, 65536 by default.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -340,9 +341,9 @@ pub unsafe extern "C" fn cd_options_set_max_response_bytes(
     unsafe { set(options, "The response limit", error, |settings| settings.set_max_response(bytes)) }
 }
 
-/// Sets the function that is told what happens (see `cd_log_fn`); NULL = none. `max_level` is from `CD_LOG_ERROR` (1)
-/// to `CD_LOG_DEBUG` (4), also with NULL: a message above it is not even made. `user_data` is passed on and otherwise left alone; it
-/// must live as long as calls with these options.
+/// Sets the function that receives log messages (see `cd_log_fn`); NULL = none. `max_level` is from `CD_LOG_ERROR` (1)
+/// to `CD_LOG_DEBUG` (4), also with NULL; messages above it are not formatted. The library passes `user_data` to the
+/// function and does not use it otherwise. It must live as long as calls with these options.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -361,13 +362,14 @@ pub unsafe extern "C" fn cd_options_set_logger(
     }
 }
 
-/// Gives the value of an environment variable; NULL = unset. After the first such call the process's environment is
-/// not read for these options: variables that were not given count as unset.
+/// Sets the value of an environment variable; NULL = unset. After the first call of this function, these options do not
+/// read the process's environment: other variables count as unset.
 ///
 /// - `name`: `HTTPS_PROXY`, `ALL_PROXY` or `NO_PROXY`, in upper or lower case, `SSL_CERT_FILE` or `SSL_CERT_DIR`.
-/// - `value`: any bytes up to a NUL, of any length, as the environment has them; empty counts as unset. It is checked when the options freeze: the
-///   first call then fails with `CD_ERR_PROXY` or `CD_ERR_TLS` as for the process's own variables, freezes nothing, and
-///   the variable can be given again. In a set-user-id process the values are ignored, as the environment is.
+/// - `value`: any bytes up to a NUL, of any length, as in the environment; empty counts as unset. The value is checked
+///   when the options freeze. If it is invalid, the first call fails with `CD_ERR_PROXY` or `CD_ERR_TLS` as for the
+///   process's own variables and freezes nothing, and the variable can be set again. A set-user-id process ignores the
+///   values, as it ignores the environment.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE` (another name), `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`,
 /// `CD_ERR_INVALID_UTF8` (the name), `CD_ERR_OPTIONS_IN_USE`.
@@ -380,7 +382,8 @@ pub unsafe extern "C" fn cd_options_set_environment(
     error: *mut *mut cd_error,
 ) -> cd_code {
     unsafe {
-        // Bindings give a snapshot before each call until one has frozen the options: drafts must not pile up.
+        // Bindings pass a snapshot before each call until a call has frozen the options, so repeated values must not
+        // make new drafts.
         set_if_new(options, "The environment", error, |settings| {
             let name = filled_string("The name of the environment variable", name)?;
             let value = optional_bytes(value);
@@ -392,7 +395,7 @@ pub unsafe extern "C" fn cd_options_set_environment(
 }
 
 /// Releases options and closes their connections, when no call uses them any more. In a child of `fork` the parent's
-/// connections are left alone. NULL is fine.
+/// connections stay open. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_options_free(options: *mut cd_options) {
     if !options.is_null() {

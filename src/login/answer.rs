@@ -1,4 +1,4 @@
-//! What an answer means: the token of a success, and what the server said of a refusal.
+//! Interprets responses: the token of a success, and the server's message of a refusal.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,12 +14,12 @@ use crate::secret::Secret;
 const MOST_TOKEN_BYTES: usize = 64 << 10;
 const MAX_MESSAGE_BYTES: usize = 1 << 10;
 
-/// How much of a text is searched for the password. An occurrence that begins in what is shown and does not end in here
-/// counts as cut off.
+/// The part of a text that is searched for the password. An occurrence that begins in the displayed part and does not
+/// end in this part counts as cut off.
 const WINDOW_BYTES: usize = 8 * MAX_MESSAGE_BYTES;
 
-/// The token in the body of a 200: a JSON object that has the member `token` once, a string that may stand in a
-/// header.
+/// Returns the token in the body of a 200. The body must be a JSON object with exactly one member `token`, a string
+/// that is allowed in a header.
 pub fn token(body: &[u8]) -> Result<Secret, Failure> {
     let no_object =
         || Failure::Malformed("The response has status 200, but its body is not a JSON object".into());
@@ -29,7 +29,7 @@ pub fn token(body: &[u8]) -> Result<Secret, Failure> {
     let parsed = read_object(json, &mut TokenMember { found: &mut found });
     match (parsed, found) {
         (Ok(()), Found::Token(token)) => Ok(token),
-        // What serde_json says may quote the body: a sentence of our own.
+        // serde_json's message may quote the body, so the error has the library's own text.
         (_, Found::Wrong(why)) => Err(Failure::Malformed(why.into())),
         (Ok(()), Found::Nothing) => {
             Err(Failure::Malformed("The response has status 200, but no member named token".into()))
@@ -38,9 +38,9 @@ pub fn token(body: &[u8]) -> Result<Secret, Failure> {
     }
 }
 
-/// The server's message in the body of an answer other than 200: the member `err` or `error` of a JSON object, or the
-/// start of a text. None if it is empty, or may show the password; also if the body was `cut` and ends with a beginning
-/// of the password.
+/// Returns the server's message in the body of a response other than 200: the member `err` or `error` of a JSON object,
+/// or the start of a text. None if it is empty or may show the password; also if the body was `cut` and ends with a
+/// beginning of the password.
 pub fn server_message(body: &[u8], cut: bool, password: &str) -> Option<String> {
     let mut member = None;
     let json = serde_json::Deserializer::from_slice(body);
@@ -59,8 +59,8 @@ pub fn server_message(body: &[u8], cut: bool, password: &str) -> Option<String> 
     (!message.is_empty()).then_some(message)
 }
 
-/// The start of a text without white space before it and without invisible characters, in at most `WINDOW_BYTES`; and
-/// if the text goes on.
+/// Returns the start of a text without leading white space and invisible characters, in at most `WINDOW_BYTES`. The
+/// flag is true if the text continues.
 fn visible_start(text: &[u8]) -> (String, bool) {
     let letters = redact::characters(text).filter(|letter| !redact::is_invisible(*letter));
     let mut start = String::with_capacity(WINDOW_BYTES);
@@ -73,7 +73,7 @@ fn visible_start(text: &[u8]) -> (String, bool) {
     (start, false)
 }
 
-/// Reads a body that is one JSON object and nothing else.
+/// Parses a body that is exactly one JSON object.
 fn read_object<'a, R: Read<'a>, M: Members>(
     mut json: serde_json::Deserializer<R>,
     members: &'a mut M,
@@ -82,10 +82,10 @@ fn read_object<'a, R: Read<'a>, M: Members>(
     json.end()
 }
 
-/// What a visitor makes of the values that are neither string, array nor object.
+/// The visitor's methods for values that are neither string, array nor object.
 ///
-/// Each is named, and `deserialize_any` asks for nothing: what serde says of a value of another type than expected
-/// would bring a printer of floating-point numbers, 20 kB, into a library that prints none.
+/// Each type has a method, and `deserialize_any` expects none. serde's error for an unexpected type would link a
+/// printer of floating-point numbers, 20 kB, into a library that prints none.
 macro_rules! for_scalars {
     ($visitor:ident, $result:expr) => {
         fn visit_unit<E: Error>($visitor) -> Result<(), E> {
@@ -110,7 +110,7 @@ fn no_object<E: Error>() -> Result<(), E> {
     Err(E::custom("no object"))
 }
 
-/// Which members of an object are of interest, and where their values go.
+/// Selects members of an object, and receives their values.
 trait Members {
     fn wants(&self, name: &str) -> bool;
     fn string(&mut self, value: &str);
@@ -386,7 +386,7 @@ mod tests {
             "p%07w+%22%C3%A9%26%5C".to_owned(),
             r#"wrong: p\u0007w \"é&\\"#.to_owned(),
             r#"{"err":"wrong: p\u0007w \"\u00e9&\\"}"#.to_owned(),
-            // as other encoders write it
+            // The encoding of other encoders
             r#"wrong: p\u0007w \u0022\u00E9&\u005c"#.to_owned(),
             r#"{"err":"{\"password\": \"p\\u0007w \\\"\\u00e9&\\\\\"}"}"#.to_owned(),
             "p%07w%20%22%c3%a9%26%5c".to_owned(),
@@ -395,7 +395,7 @@ mod tests {
         ] {
             assert_eq!(server_message(body.as_bytes(), false, password), None, "{body}");
         }
-        // Each is found by one of the ways to read a text alone.
+        // Only one way to parse a text finds each of these.
         for (password, body) in [
             ("a%41+b", "wrong: a%41+b"),
             ("a+b!", "wrong: a+b%21"),
@@ -429,11 +429,11 @@ mod tests {
                 assert_eq!(message(&text, password), None, "{text}");
             }
         }
-        // As it reads without its control characters.
+        // The text is compared without its control characters.
         assert_eq!(message("wrong: Cor\u{1}re", "Correct"), None);
         // Half of a character.
         assert_eq!(server_message(b"wrong: p\xc3", true, "p\u{e9}x"), None);
-        // What ends otherwise, or was not cut, stays.
+        // A text that was not cut, or ends differently, is shown.
         assert_eq!(message("no access for Cor", "Correct"), None);
         assert_eq!(message("no access for Cox", "Correct").unwrap(), "no access for Cox");
         assert_eq!(server_message(b"no access for Cor", false, "Correct").unwrap(), "no access for Cor");
@@ -453,13 +453,13 @@ mod tests {
 
     #[test]
     fn password_cut_by_the_window_is_not_shown() {
-        // Three encodings within each other: a character takes 26 bytes.
+        // Three nested encodings: a character takes 26 bytes.
         let password = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(10);
         let encoded: String = password.bytes().map(|byte| format!("&#38;#37;{byte:02x}")).collect();
         let encoded = encoded.replace('&', "\\u0026").replace('#', "\\u0023");
         assert!(encoded.len() > WINDOW_BYTES);
         assert_eq!(server_message(format!("no: {encoded}").as_bytes(), false, &password), None);
-        // A text that only goes on.
+        // A text that continues without the password.
         let shown = server_message("no ".repeat(WINDOW_BYTES).as_bytes(), false, &password).unwrap();
         assert_eq!(shown.len(), MAX_MESSAGE_BYTES);
     }
@@ -485,10 +485,10 @@ mod tests {
         let password = "0123456789abcdefghi!";
         let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let spaces = " ".repeat(7 * MAX_MESSAGE_BYTES);
-        // A part of it would be the last that is shown.
+        // A part of the password would be at the end of the displayed text.
         let cut = format!("{spaces}{}{encoded}", "x".repeat(MAX_MESSAGE_BYTES - 4));
         assert_eq!(server_message(cut.as_bytes(), false, password), None);
-        // Further behind nothing is shown of it.
+        // The password follows after the displayed text.
         let behind = format!("no{}{password}", "x".repeat(64 * MAX_MESSAGE_BYTES));
         assert_eq!(server_message(behind.as_bytes(), false, password).unwrap().len(), MAX_MESSAGE_BYTES);
     }

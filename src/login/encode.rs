@@ -3,7 +3,7 @@
 use crate::login::Credentials;
 use crate::secret::Secret;
 
-/// `application/x-www-form-urlencoded`, as the URL standard of the WHATWG writes it.
+/// Encodes `application/x-www-form-urlencoded`, as in the URL standard of the WHATWG.
 pub fn form(credentials: &Credentials) -> Secret {
     let mut body = Secret::with_capacity(3 * credentials.bytes() + NAMES);
     for (index, (name, value)) in credentials.fields().enumerate() {
@@ -17,7 +17,7 @@ pub fn form(credentials: &Credentials) -> Secret {
     body
 }
 
-/// One value as it stands in a form. A run of plain bytes is copied as a whole: a library's pieces cost three times as
+/// Encodes one value of a form. A run of unreserved bytes is copied as a whole: a library's pieces cost three times as
 /// much.
 pub fn form_value(value: &str, to: &mut Secret) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -37,7 +37,7 @@ pub fn form_value(value: &str, to: &mut Secret) {
     }
 }
 
-/// Which bytes stand for themselves in a form.
+/// True for the bytes that a form does not escape.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0u8;
@@ -48,7 +48,7 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-/// `application/json` (RFC 8259).
+/// Encodes `application/json` (RFC 8259).
 pub fn json(credentials: &Credentials) -> Secret {
     let mut body = Secret::with_capacity(2 * credentials.bytes() + NAMES);
     for (index, (name, value)) in credentials.fields().enumerate() {
@@ -61,13 +61,13 @@ pub fn json(credentials: &Credentials) -> Secret {
     body
 }
 
-/// One string as it stands in JSON, with its quotes.
+/// Encodes one JSON string, with its quotes.
 pub fn json_string(value: &str, to: &mut Secret) {
     // Writing a string to memory can't fail.
     let _ = serde_json::to_writer(to, value);
 }
 
-/// Room for the names and what stands between the values.
+/// Capacity for the names and the characters between the values.
 const NAMES: usize = 64;
 
 #[cfg(test)]

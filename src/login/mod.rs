@@ -1,5 +1,5 @@
-//! What a login is, from start to end: encode, exchange, decide, again or not. Who calls it, and how bytes travel,
-//! is no concern of this room.
+//! The login: it encodes the request, exchanges it, interprets the response and decides on a retry. This layer does not
+//! know its callers or the transport's details.
 
 pub mod answer;
 pub mod encode;
@@ -19,7 +19,7 @@ use crate::wire::exchange::RequestHead;
 use crate::wire::{Answer, Broken, Journey, Route, Wire};
 use retry::Backoff;
 
-/// Who logs in.
+/// The credentials of a login.
 pub struct Credentials<'a> {
     pub username: &'a str,
     pub password: &'a str,
@@ -38,21 +38,21 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// The service as frozen options reach it.
+/// The service with the settings of frozen options.
 pub struct Service {
     settings: Settings,
     route: Arc<Route>,
     form_head: RequestHead,
     json_head: RequestHead,
-    /// A server has seen a password, and may repeat it in the names of a certificate.
+    /// A server has received a password, and may repeat it in the names of a certificate.
     has_sent: AtomicBool,
-    /// The service has taken JSON after it refused a form.
+    /// The service has accepted JSON after it refused a form.
     prefers_json: AtomicBool,
     wire: PerProcess<Wire>,
 }
 
 impl Service {
-    /// Freezes settings: reads the environment, once.
+    /// Freezes the settings and reads the environment, once.
     pub fn new(settings: Settings) -> Result<Service, Failure> {
         let route = Arc::new(Route::choose(&settings)?);
         let head = |content_type| {
@@ -73,7 +73,7 @@ impl Service {
         &self.settings
     }
 
-    /// Makes a connection ahead of a login; sends no credentials.
+    /// Opens a connection before a login; sends no credentials.
     pub fn connect(&self, call: &Call) -> Result<(), Report> {
         call.check()?;
         self.wire(call).connect(call).map_err(|broken| {
@@ -83,7 +83,7 @@ impl Service {
         Ok(call.check_process()?)
     }
 
-    /// Logs in, as often as it takes and may be tried.
+    /// Logs in, with the retries that are needed and allowed.
     pub fn login(&self, call: &Call, credentials: &Credentials) -> Result<Secret, Report> {
         #[cfg(feature = "panic-probe")]
         assert!(credentials.username != "panic-probe", "a probe of {}", credentials.password);
@@ -101,7 +101,7 @@ impl Service {
         if call.attempts() > 0 && !self.has_sent.load(Ordering::Relaxed) {
             self.has_sent.store(true, Ordering::Relaxed);
         }
-        // What was said to the parent is the parent's.
+        // In a forked child the response belongs to the parent.
         call.check_process()?;
         done
     }
@@ -141,7 +141,7 @@ impl Service {
                 },
                 Ok(answer) => {
                     let report = refused(&answer, credentials.password, call);
-                    // The form as such was refused, not the account.
+                    // The service refused the format, not the account.
                     if !json
                         && self.settings.body_format == BodyFormat::Auto
                         && matches!(answer.status, 400 | 415 | 422)
@@ -202,7 +202,7 @@ impl Service {
     }
 }
 
-/// A failure between attempts, with what the last attempt's answer said.
+/// A failure between attempts, with the details of the last attempt's response.
 fn ended(failure: Failure, last: Option<Report>) -> Report {
     match last {
         Some(last) => Report { failure, ..last },
@@ -214,7 +214,7 @@ fn refused(answer: &Answer, password: &str, call: &Call) -> Report {
     Report {
         failure: Failure::Refused { status: answer.status },
         http_status: answer.status,
-        // A success that is not 200 might hold a token all the same.
+        // A success other than 200 might contain a token too.
         server_message: match answer.status {
             200..=299 => None,
             _ => answer::server_message(&answer.body, answer.cut, password),
@@ -225,7 +225,7 @@ fn refused(answer: &Answer, password: &str, call: &Call) -> Report {
 }
 
 impl Broken {
-    /// Whether the library itself may try again: nothing of a request was handed over, and what failed may pass.
+    /// True if the library may retry: no byte of the request was handed over, and the failure may be temporary.
     fn may_be_retried(&self) -> bool {
         !self.sent
             && matches!(
@@ -239,7 +239,7 @@ impl Broken {
     }
 }
 
-/// A failure of TLS quotes names of the server's certificate: not if they repeat the password.
+/// Removes the reason of a TLS failure if it repeats the password: it quotes names of the server's certificate.
 fn without_password(failure: Failure, password: &str) -> Failure {
     match failure {
         Failure::Tls(why) if redact::may_hold(&why, false, password) => Failure::Tls(
@@ -254,7 +254,7 @@ fn elapsed(call: &Call) -> Duration {
     call.clock.now().saturating_duration_since(call.started)
 }
 
-/// An end that the host asked for is nothing to raise an alarm about.
+/// Log cancellation at info, not error.
 fn level_of(failure: &Failure) -> Level {
     match failure {
         Failure::Cancelled => Level::Info,

@@ -1,27 +1,27 @@
-//! Searches a server's text for the password, so that an error shows nothing that repeats it.
+//! Searches a server's text for the password, so that no error message repeats it.
 //!
-//! Both are brought to the same forms first (`Forms`), and the text is decoded one layer of escapes at a time. A match
-//! too many costs a message, a match too few shows a password: wherever a form is ambiguous, it matches more.
+//! Both are normalised to the same forms first (`Forms`), and the text is decoded one layer of escapes at a time. A
+//! false match only suppresses a message, a missed match shows a password: an ambiguous form therefore matches more.
 
 use memchr::{memchr3, memmem};
 
 use crate::secret::Secret;
 
-/// How many layers of escapes are decoded.
+/// The number of layers of escapes that are decoded.
 const MAX_LAYERS: usize = 8;
 
-/// How much of a password is searched for: no shown message holds more.
+/// The part of a password that is searched for: no displayed message is longer.
 const MAX_NEEDLE_BYTES: usize = 1 << 10;
 
-/// A password that is longer is also found without its first or without its last character.
+/// A password longer than this is also found without its first or its last character.
 const SHORT_PASSWORD_CHARS: usize = 4;
 
-/// True if `text` may show the password, also without its first or last character. If the end of the text was `cut`
-/// off, any beginning of the password there counts.
+/// True if `text` may show the password, also without its first or last character. If the text was `cut`, any beginning
+/// of the password at its end counts.
 pub fn may_hold(text: &str, cut: bool, password: &str) -> bool {
     let password = Password::new(password);
     let mut whole = Secret::from(text.as_bytes());
-    // The same text without an escape that the cut broke off.
+    // The same text without an escape that the cut left incomplete.
     let mut stripped = Secret::from(if cut { without_broken_escape(text.as_bytes()) } else { b"" });
     for _ in 0..=MAX_LAYERS {
         let forms = Forms::of(&whole);
@@ -38,7 +38,8 @@ pub fn may_hold(text: &str, cut: bool, password: &str) -> bool {
     false
 }
 
-/// Characters that print nothing but change the text around them or hide in it: controls, directions, joiners, fillers.
+/// Characters that print nothing, but change the surrounding text or are invisible in it: controls, directions,
+/// joiners, fillers.
 pub fn is_invisible(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
@@ -49,7 +50,7 @@ pub fn is_invisible(letter: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The characters of a text; U+FFFD for what is not UTF-8.
+/// The characters of a text, with U+FFFD for invalid UTF-8.
 pub fn characters(text: &[u8]) -> impl Iterator<Item = char> {
     text.utf8_chunks().flat_map(|chunk| {
         let replacement = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
@@ -57,15 +58,15 @@ pub fn characters(text: &[u8]) -> impl Iterator<Item = char> {
     })
 }
 
-/// A text as it is searched.
+/// A text in the forms that are searched.
 struct Forms {
-    /// Without case, white space, plus signs (which are spaces in a form), semicolons (which may end an entity) and
-    /// invisible characters.
+    /// Case-folded, without white space, plus signs (which are spaces in a form), semicolons (which may end an entity)
+    /// and invisible characters.
     folded: Secret,
-    /// The ASCII letters and digits of that alone: the same in Latin-1, with characters that are written as unknown
-    /// entities, and with accents as characters of their own.
+    /// Only the ASCII letters and digits of `folded`. It is the same in Latin-1, with characters written as unknown
+    /// entities, and with accents as separate characters.
     skeleton: Secret,
-    /// The same, with the letters that carry such an accent.
+    /// The same, including letters with a combining accent.
     unaccented: Secret,
 }
 
@@ -83,7 +84,7 @@ impl Forms {
                 }
                 if lower.is_ascii_alphanumeric() {
                     unaccented.push(lower);
-                    // With an accent of its own it may stand for one letter that is not ASCII.
+                    // With a combining accent it may replace one letter that is not ASCII.
                     if !letters.peek().is_some_and(|next| is_accent(*next)) {
                         skeleton.push(lower);
                     }
@@ -98,7 +99,7 @@ impl Forms {
     }
 }
 
-/// A letter without its case: `ß`, `ẞ` and `SS` are the same.
+/// A case-folded letter: `ß`, `ẞ` and `SS` are equal.
 fn fold(letter: char) -> impl Iterator<Item = char> {
     letter.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
@@ -107,9 +108,9 @@ fn is_accent(letter: char) -> bool {
     matches!(letter, '\u{300}'..='\u{36f}')
 }
 
-/// What is searched for.
+/// The forms of the password that are searched for.
 struct Password {
-    /// The password, also without its last character: as it is, and with its own escapes decoded.
+    /// The password, also without its last character: in its original form, and with its own escapes decoded.
     heads: Vec<Forms>,
     /// The same without its first character.
     tails: Vec<Forms>,
@@ -117,7 +118,7 @@ struct Password {
 
 impl Password {
     fn new(password: &str) -> Password {
-        // The text has lost them before its escapes are decoded.
+        // The text has none of these when its escapes are decoded.
         let visible = without_invisible(password.as_bytes());
         let mut decoded = visible.clone();
         for _ in 0..MAX_LAYERS {
@@ -135,7 +136,7 @@ impl Password {
         let count = characters(password).count();
         let needle = |part: &[u8]| {
             let mut needle = Forms::of(part);
-            // A few letters among others say nothing of the password, and are in every text.
+            // A few letters from among others are in every text and do not identify the password.
             if needle.skeleton.len() < count.saturating_sub(1).min(SHORT_PASSWORD_CHARS) {
                 needle.skeleton = Secret::default();
             }
@@ -152,7 +153,7 @@ impl Password {
 
     fn is_in(&self, text: &Forms) -> bool {
         self.heads.iter().chain(&self.tails).any(|needle| {
-            // Of nothing but white space and the like: never show anything.
+            // The password contains only white space and the like: never show anything.
             needle.folded.is_empty()
                 || memmem::find(&text.folded, &needle.folded).is_some()
                 || !needle.skeleton.is_empty()
@@ -192,7 +193,7 @@ fn without_last(text: &[u8]) -> &[u8] {
     text.get(..text.len() - length).unwrap_or_default()
 }
 
-/// A text without the escape, or the character, whose first part it ends with.
+/// A text without the incomplete escape or character at its end.
 fn without_broken_escape(text: &[u8]) -> &[u8] {
     let broken_character = text.utf8_chunks().last().is_some_and(|last| !last.invalid().is_empty());
     if broken_character || text.ends_with("\u{fffd}".as_bytes()) {
@@ -232,7 +233,7 @@ fn decode(text: &[u8]) -> Secret {
     without_invisible(&plain)
 }
 
-/// A text without invisible characters. Bytes that are not UTF-8 stay: the next layer may complete them.
+/// A text without invisible characters. Invalid UTF-8 is kept, since the next layer may complete it.
 fn without_invisible(text: &[u8]) -> Secret {
     let mut visible = Secret::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
@@ -244,8 +245,8 @@ fn without_invisible(text: &[u8]) -> Secret {
     visible
 }
 
-/// Decodes the escape that a text begins with, and returns its length; None if it is not one. An escape is always
-/// longer than what it stands for.
+/// Decodes the escape at the start of a text, and returns its length; None if it is not an escape. An escape is always
+/// longer than its decoded form.
 fn decode_escape(text: &[u8], to: &mut Secret) -> Option<usize> {
     match text {
         [b'%', digits @ ..] => {
@@ -258,7 +259,7 @@ fn decode_escape(text: &[u8], to: &mut Secret) -> Option<usize> {
         }
         [b'\\', b'u' | b'U', ..] => {
             let unit = utf16_unit(text)?;
-            // Two of them make one character beyond U+FFFF.
+            // Two units make one character beyond U+FFFF.
             let pair = [Some(unit), text.get(6..).and_then(utf16_unit)].into_iter().flatten();
             let character = char::decode_utf16(pair).next()?.unwrap_or(char::REPLACEMENT_CHARACTER);
             push_character(character, to);
@@ -279,7 +280,7 @@ fn decode_escape(text: &[u8], to: &mut Secret) -> Option<usize> {
     }
 }
 
-/// The unit of UTF-16 in the `\uXXXX` that a text begins with.
+/// The UTF-16 unit of the `\uXXXX` at the start of a text.
 fn utf16_unit(text: &[u8]) -> Option<u16> {
     match text {
         [b'\\', b'u' | b'U', digits @ ..] => number(digits.get(..4)?, 16)?.try_into().ok(),
@@ -292,7 +293,7 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number * radix + char::from(*digit).to_digit(radix)?))
 }
 
-/// The rest of a numeric entity: any zeros, digits, and a semicolon that may be missing.
+/// Decodes the rest of a numeric entity: zeros, digits, and an optional semicolon.
 fn decode_number(text: &[u8], radix: u32, to: &mut Secret) -> Option<usize> {
     let zeros = text.iter().take_while(|byte| **byte == b'0').count();
     let digits =
@@ -306,15 +307,15 @@ fn decode_number(text: &[u8], radix: u32, to: &mut Secret) -> Option<usize> {
     Some(length + usize::from(text.get(length) == Some(&b';')))
 }
 
-/// Those that encoders write everywhere. Browsers read them without a semicolon too.
+/// Entities that all encoders use. Browsers accept them without a semicolon too.
 const ENTITIES: [(&[u8], u8); 6] =
     [(b"amp", b'&'), (b"lt", b'<'), (b"gt", b'>'), (b"quot", b'"'), (b"apos", b'\''), (b"nbsp", b' ')];
 
 /// The longest name of an entity in HTML is `CounterClockwiseContourIntegral`.
 const MAX_ENTITY_NAME: usize = 31;
 
-/// The rest of an entity with a name. One with another name than those above stands for a character that is no ASCII
-/// letter or digit.
+/// Decodes the rest of a named entity. Names that are not in `ENTITIES` mean a character that is not an ASCII letter or
+/// digit.
 fn decode_name(text: &[u8], to: &mut Secret) -> Option<usize> {
     let length =
         text.iter().take(MAX_ENTITY_NAME + 1).take_while(|byte| byte.is_ascii_alphanumeric()).count();
@@ -364,7 +365,7 @@ mod tests {
             ("passw\u{f6}rd", "no: passw%F6rd"),
             ("abc\u{e9}", "no: abc\u{fffd}"),
             ("a\u{e9}bc\u{e9}d", "no: a\u{fffd}bc\u{fffd}d"),
-            // an accent as a character of its own, and the other way round
+            // A combining accent, and the opposite
             ("passw\u{f6}rd", "no: passwo\u{308}rd"),
             ("passwo\u{308}rd", "no: passw\u{f6}rd"),
             ("a<b>&\"c'd", "no: a&lt;b&gt;&amp;&quot;c&#39;d"),
@@ -379,15 +380,15 @@ mod tests {
             ("p\u{e9}\u{1f600}\"\\", r#"no: p\u00e9\ud83d\ude00\"\\"#),
             ("p\u{e9}\u{1f600}\"\\", r"no: P\U00E9\UD83D\UDE00\x22\x5c"),
             ("a\nb\tc!", r"no: a\nb\tc!"),
-            // within each other
+            // Nested escapes
             ("p\"\u{e9}&", r#"no: {\"x\": \"p\\\"\\u00e9&\"}"#),
             ("p\"\u{e9}&", r"no: p\u0025%32%32%25C3%25A9%2526"),
             ("p\"\u{e9}&", "no: p&amp;quot;&amp;#xe9;&amp;amp;"),
             ("p\"\u{e9}&", "no: p%26quot%3B%26%2523233%3B%26amp%3B"),
-            // all but one character
+            // All but one character
             ("correct", "no: orrect"),
             ("correct", "no: correc"),
-            // with characters that are removed, or were
+            // With characters that are removed, or were
             ("cor\u{200b}rect", "no: correct"),
             ("a\\\0'<", "no: a\\'&lt;"),
             ("a \\\u{200b}\"\\n", "no: a+%5C%E2%80%8B%26quot%3B%5Cn"),
@@ -409,7 +410,7 @@ mod tests {
             let html = password.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
             for text in [password, &json, &percent, &html, &serde_json::to_string(&json).unwrap()] {
                 assert!(is_found(password, &format!("no: {text}")), "{password:?} in {text:?}");
-                // What is before it begins an escape.
+                // The backslash before it begins an escape.
                 assert!(is_found(password, &format!("\\{text}")), "{password:?} in {text:?}");
             }
         }
@@ -443,7 +444,7 @@ mod tests {
             "P\u{c9}\u{1f600}W<ORD",
         ] {
             for (end, _) in encoded.char_indices().skip(1) {
-                // After an entity that is unknown here the letters alone are left, and fewer than four do not tell.
+                // After an unknown entity only the letters remain, and fewer than four do not identify the password.
                 if encoded.contains("&eacute;") && end > "p&eacute".len() {
                     break;
                 }

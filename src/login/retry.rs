@@ -1,11 +1,11 @@
-//! When a login is tried again: how long to wait, and when there is no room for another attempt.
+//! The retries of a login: how long to wait, and when the remaining time is too short for another attempt.
 
 use std::time::Duration;
 
 use crate::call::Chance;
 use crate::settings::Settings;
 
-/// An attempt that is worth making has this long, or a quarter of a shorter deadline.
+/// The minimum time for a useful attempt: this, or a quarter of a shorter deadline.
 const ROOM_FOR_AN_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// The back-off of one login: exponential, with full jitter.
@@ -17,7 +17,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// `whole` is how long the whole login may take.
+    /// `whole` is the limit for the whole login.
     pub fn new(settings: &Settings, whole: Duration) -> Backoff {
         Backoff {
             left: settings.max_retries,
@@ -27,11 +27,12 @@ impl Backoff {
         }
     }
 
-    /// How long to wait before the next attempt, of a login that has `remaining`; None where there is to be none.
+    /// Returns the wait before the next attempt of a login that has `remaining` time left, or None if there is no
+    /// further attempt.
     ///
-    /// Without `retry_after` the wait is drawn from nought to the window; with it, it is that time and a draw from
-    /// nought to the larger of it and the window. It is the range that is cut to what fits, never the value drawn:
-    /// else all late ones would come at the same moment.
+    /// Without `retry_after` the wait is random between 0 and the window. With it, the wait is that time plus a random
+    /// part between 0 and the larger of it and the window. The range is limited to the time that is left, not the
+    /// random value: otherwise all late retries would happen at the same moment.
     pub fn next(
         &mut self,
         remaining: Duration,
@@ -81,7 +82,7 @@ mod tests {
         );
         assert_eq!(backoff(30).next(secs(1), None, &Most), Some(Duration::ZERO));
         assert_eq!(backoff(30).next(Duration::from_millis(999), None, &Most), None);
-        // a quarter of a short deadline
+        // A quarter of a short deadline
         assert_eq!(backoff(2).next(secs(1), None, &Most), Some(Duration::from_millis(500)));
     }
 

@@ -1,11 +1,11 @@
-//! Names of the algorithms in certificates, for messages about those that are refused.
+//! Names of the algorithms in certificates, for messages about refused ones.
 
 use crate::x509::Algorithm;
 
 const UNKNOWN: &str = "unknown";
 /// Longer OIDs are not printed.
 const MAX_OID_BYTES: usize = 32;
-/// Longer ones don't fit into a signature by the longest RSA key.
+/// Longer salts don't fit into a signature by the longest RSA key.
 const MAX_SALT_BYTES: usize = 1024;
 
 const SIGNATURES: [(&str, &str); 16] = [
@@ -64,7 +64,7 @@ pub fn signature_name(algorithm: &[u8]) -> String {
     let oid = dotted(algorithm.id);
     if oid != RSASSA_PSS {
         let name = name_or_oid(&SIGNATURES, oid);
-        // Forbidden there (RFC 5758, 3.2; RFC 8410, 3); some encoders write NULL.
+        // Parameters are forbidden here (RFC 5758, 3.2; RFC 8410, 3), but some encoders write NULL.
         let forbids_parameters = name.starts_with("EC") || name.starts_with("Ed");
         return if forbids_parameters && algorithm.has_parameters() {
             name + " with parameters"
@@ -101,7 +101,7 @@ fn name_or_oid(names: &[(&str, &str)], oid: String) -> String {
     }
 }
 
-/// An OID as text. The first number in DER holds the first two arcs (X.690, 8.19.4).
+/// An OID as text. The first number in DER contains the first two arcs (X.690, 8.19.4).
 fn dotted(id: &[u8]) -> String {
     if id.is_empty() || id.len() > MAX_OID_BYTES {
         return UNKNOWN.to_owned();
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::x509::Certificate;
 
-    /// An AlgorithmIdentifier's content: the OID, and the parameters.
+    /// The content of an AlgorithmIdentifier: the OID and the parameters.
     fn identifier(id: &[u8], parameters: &[u8]) -> Vec<u8> {
         [&[6, id.len() as u8], id, parameters].concat()
     }

@@ -1,5 +1,5 @@
-//! Happy Eyeballs (RFC 8305, sections 4 and 5): addresses of both families in turn, the next one tried when one has
-//! failed or 200 ms have passed; the first connection wins.
+//! Happy Eyeballs (RFC 8305, sections 4 and 5): the addresses alternate between both families. The next attempt starts
+//! when one has failed or after 200 ms. The first connection wins.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,16 +15,16 @@ use crate::failure::{Failure, Phase};
 use crate::wake;
 use crate::wire::wait;
 
-/// RFC 8305 recommends 250 ms and allows 100 ms to 2 s; libcurl waits as long as this.
+/// RFC 8305 recommends 250 ms and allows 100 ms to 2 s; libcurl uses 200 ms.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(200);
 
-/// How long a process without descriptors is given to close some.
+/// The wait for other code to close descriptors, if the process has none left.
 const RELEASE_DELAY: Duration = Duration::from_millis(10);
 
-/// Addresses that have failed this login, in a connect or a handshake: they are tried last.
+/// Addresses that failed during this login, in a connect or a handshake. They are tried last.
 pub type Failed = Vec<SocketAddr>;
 
-/// Connects to the first of `addresses` that lets it. `meanwhile` runs once, when the first attempt is under way.
+/// Connects to the first of `addresses` that accepts. `meanwhile` runs once, while the first attempt is in progress.
 pub fn race(
     call: &Call,
     peer: &str,
@@ -49,10 +49,10 @@ pub fn race(
                     under_way.push((socket, address));
                 }
                 Err(error) if out_of_resources(&error) && under_way.is_empty() && !has_paused => {
-                    // The thread of a lookup that has just ended still holds descriptors, for a moment.
+                    // The thread of a lookup that has just ended may still hold descriptors for a moment.
                     has_paused = true;
                     match wait::pause(call, RELEASE_DELAY) {
-                        // poll itself fails where no descriptor is allowed at all.
+                        // poll itself fails if the process may not open any descriptor.
                         Ok(()) | Err(Failure::Resources(_)) => queue.push_front(address),
                         Err(failure) => return Err(failure),
                     }
@@ -90,7 +90,7 @@ pub fn race(
             if !ready.next().unwrap_or(false) {
                 return true;
             }
-            // The parent's, in a child that the logger has forked just now.
+            // In a child that the logger has just forked, the sockets are the parent's.
             if call.is_anothers() {
                 return true;
             }
@@ -130,7 +130,7 @@ fn give_up(
     failed.push(address);
 }
 
-/// Families in turn, beginning with that of the first; what has failed comes last.
+/// Alternates the families, beginning with the first address's. Failed addresses come last.
 fn in_turn(addresses: &[SocketAddr], failed: &Failed) -> Vec<SocketAddr> {
     let (tried, fresh): (Vec<SocketAddr>, Vec<_>) =
         addresses.iter().partition(|address| failed.contains(address));
@@ -169,11 +169,11 @@ fn start(address: &SocketAddr) -> io::Result<Socket> {
     }
 }
 
-/// What became of a connect that is over.
+/// The result of a finished connect.
 fn outcome(socket: &Socket, address: &SocketAddr) -> io::Result<()> {
     match socket.take_error()? {
         Some(error) => Err(error),
-        // Where nobody listens at a port that the system gives out, a socket may have met itself.
+        // Connecting to an unused ephemeral port can succeed as a TCP self-connect.
         None if socket.local_addr()?.as_socket() == Some(*address) => {
             Err(io::ErrorKind::ConnectionRefused.into())
         }
@@ -185,7 +185,7 @@ fn out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-/// An address without its port, with the scope of a link-local one.
+/// An address without its port; a link-local address keeps its scope.
 pub fn without_port(address: &SocketAddr) -> String {
     match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),

@@ -1,4 +1,4 @@
-//! One connection: its socket, TLS and buffers. What lies in the buffers after an exchange is wiped where it was used.
+//! One connection: its socket, TLS and buffers. The buffers are wiped after an exchange, as far as they were used.
 
 use std::collections::TryReserveError;
 use std::io;
@@ -20,37 +20,37 @@ use crate::secret::wipe;
 use crate::wire::socket::KeptSocket;
 use crate::wire::{pool, tls_error, wait};
 
-/// Buffers start small and grow to what the peer sends.
+/// Buffers start small and grow with the data that the peer sends.
 const FIRST_BUFFER: usize = 4 << 10;
-/// A handshake message is at most 64 KiB, in records with some overhead; rustls checks the exact limits.
+/// A handshake message is at most 64 KiB, in records with some overhead. rustls checks the exact limits.
 const MOST_UNPROCESSED: usize = 128 << 10;
-/// Session tickets and the like that a quiet connection may have brought.
+/// The limit for unrequested data on an idle connection, for example session tickets.
 const MOST_UNASKED: usize = 64 << 10;
-/// A buffer that has grown larger than this is given back after the exchange.
+/// A buffer that is larger than this is freed after the exchange.
 const LARGEST_KEPT: usize = 20 << 10;
-/// How long sent data may stay unacknowledged, and so how late a peer that is gone is found out.
+/// The maximum time that sent data may stay unacknowledged, and so the time to detect a dead peer.
 const USER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Connection {
     socket: KeptSocket,
     pub peer: SocketAddr,
     tls: Option<Box<UnbufferedClientConnection>>,
-    /// What came and TLS has not processed yet.
+    /// Received data that TLS has not processed yet.
     raw: Buffer,
-    /// What came, in plain.
+    /// Received data in plain text.
     input: Buffer,
-    /// What is to be sent, in plain.
+    /// Plain text to send.
     plain: Buffer,
-    /// What is to be sent, as it goes over the wire.
+    /// Data to send over the socket.
     output: Buffer,
-    /// The peer said, within TLS, that it sends no more.
+    /// The peer sent close_notify.
     closed: bool,
-    /// TLS refused what came behind the input.
+    /// The TLS error after the input.
     refused: Option<Failure>,
-    /// This connection has served a login before.
+    /// This connection has already served a login.
     pub reused: bool,
-    /// The account that it has served, if any: a server that sends one response too many would shift every later
-    /// response on the connection, and hand an account's token to another.
+    /// The account that this connection has served, if any. If a server sends one response too many, all later
+    /// responses on the connection are shifted, and one account would receive the token of another.
     pub account: Option<Account>,
     pub born: Duration,
     pub idle_since: Duration,
@@ -59,26 +59,26 @@ pub struct Connection {
 /// A keyed hash of a user name.
 pub type Account = u64;
 
-/// What a read gave.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
     Data,
-    /// The peer ended the connection in good order.
+    /// The peer closed the connection properly.
     Closed,
-    /// The peer closed it without TLS's close_notify: an attacker may have cut it.
+    /// The peer closed the connection without TLS's close_notify: an attacker may have truncated the data.
     Truncated,
-    /// The connection broke off: why.
+    /// The connection failed, for this reason.
     Broken(String),
 }
 
-/// Whether a connection may carry a request.
+/// The state of a connection before a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Quiet {
     Yes,
     Ended,
-    /// A part of a TLS record came: of a session ticket, or of what nobody asked for.
+    /// A part of a TLS record arrived: of a session ticket, or of unrequested data.
     Begun,
-    /// Something came that nobody asked for.
+    /// The server sent data before a request.
     Spoke,
 }
 
@@ -101,12 +101,12 @@ impl Connection {
         })
     }
 
-    /// What has come and is not consumed yet.
+    /// Received data that is not consumed yet.
     pub fn input(&self) -> &[u8] {
         self.input.filled()
     }
 
-    /// Whether not one byte came that is not consumed yet, be it half of a TLS record.
+    /// True if all received bytes were consumed, including those of incomplete TLS records.
     pub fn has_nothing(&self) -> bool {
         self.input.len() == 0 && self.raw.len() == 0
     }
@@ -116,13 +116,13 @@ impl Connection {
         self.socket.is_intact()
     }
 
-    /// Takes the first `count` bytes off the input.
+    /// Removes the first `count` bytes from the input.
     pub fn consume(&mut self, count: usize) {
         self.input.drop_front(count);
     }
 
-    /// Makes the TLS handshake, until a request may be sent. What is left to be sent of it (in TLS 1.3 the last
-    /// message) goes with the request, or with [`Connection::flush`].
+    /// Performs the TLS handshake until a request may be sent. The rest of the handshake (in TLS 1.3 the last message)
+    /// is sent with the request, or by [`Connection::flush`].
     pub fn start_tls(
         &mut self,
         call: &Call,
@@ -151,7 +151,7 @@ impl Connection {
         }
     }
 
-    /// The version and the key exchange group that were agreed on, for the log.
+    /// The negotiated version and key exchange group, for the log.
     pub fn tls_parameters(&self) -> String {
         let Some(tls) = &self.tls else { return String::new() };
         let version = match tls.protocol_version() {
@@ -160,12 +160,12 @@ impl Connection {
         };
         match tls.negotiated_key_exchange_group() {
             Some(group) => format!("{version}, {:?}", group.name()),
-            // A session of TLS 1.2 is resumed without one.
+            // A resumed session of TLS 1.2 has no group.
             None => version.to_owned(),
         }
     }
 
-    /// Sends what is still to be sent.
+    /// Sends the pending output.
     pub fn flush(&mut self, call: &Call) -> Result<(), Failure> {
         match self.write_out(call, None)? {
             Ok(()) => Ok(()),
@@ -173,16 +173,16 @@ impl Connection {
         }
     }
 
-    /// Sends what is no request: to a proxy.
+    /// Sends data to a proxy. It is not counted as a request.
     pub fn say(&mut self, call: &Call, bytes: &[u8]) -> Result<(), Failure> {
         self.output.extend(bytes)?;
         self.flush(call)
     }
 
-    /// Sends a request in one write, if the socket takes it. Counts an attempt when its first byte is handed over.
+    /// Sends a request in one write, if the socket accepts it. Counts an attempt when the first byte is handed over.
     ///
-    /// Where the peer has closed the connection already, or has answered before the request was sent to its end, its
-    /// answer lies there: `Ok(Err)`. `is_no_answer` is shown what came until then.
+    /// Returns `Ok(Err)` if the peer has closed the connection, or has responded before the whole request was sent. A
+    /// response may then be in the input. `is_no_answer` receives the input so far.
     pub fn send(
         &mut self,
         call: &Call,
@@ -239,12 +239,13 @@ impl Connection {
         }
     }
 
-    /// Whether the connection is open and nothing of an answer lies there: nothing was asked yet. What TLS itself
-    /// has to say (session tickets after a handshake) is taken in.
+    /// Returns the state of a connection before its request is sent. TLS's own messages (session tickets after a
+    /// handshake) are processed.
     pub fn is_quiet(&mut self) -> Quiet {
         let mut taken_in = 0;
         loop {
-            // No server has this much to say of itself, and it would keep the call from its deadline.
+            // No server legitimately sends this much without a request. Without a limit the loop could run past the
+            // call's deadline.
             if taken_in > MOST_UNASKED {
                 return Quiet::Spoke;
             }
@@ -271,17 +272,17 @@ impl Connection {
         }
     }
 
-    /// Whether everything that came was consumed, so that nothing can pass for a part of the next answer.
+    /// True if all input was consumed, so that no remaining byte can become a part of the next response.
     pub fn is_spent(&self) -> bool {
         self.input.len() == 0 && self.raw.len() == 0 && !self.closed && self.refused.is_none()
     }
 
-    /// Wipes what the exchange left in the buffers, remembers the descriptor's identity, and makes the socket find out
-    /// a peer that is gone.
+    /// Wipes the buffers after an exchange, records the descriptor's identity, and sets the socket's timeout for a dead
+    /// peer.
     pub fn rest(&mut self) {
         self.socket.remember();
         for buffer in [&mut self.raw, &mut self.input, &mut self.plain, &mut self.output] {
-            // What is not empty holds a part of TLS's own messages, which is still needed.
+            // Non-empty buffers hold pending TLS records; keep them.
             if buffer.len() == 0 {
                 buffer.wipe();
             }
@@ -295,7 +296,7 @@ impl Connection {
     fn encrypt(&mut self) -> Result<(), TlsError> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
         loop {
-            // rustls remembers where in the unprocessed input it is, so it has to be shown the input here too.
+            // rustls keeps its position in the unprocessed input, so it needs the input here too.
             let UnbufferedStatus { discard, state } = tls.process_tls_records(self.raw.filled_mut());
             let mut done = false;
             match state.map_err(TlsError::from)? {
@@ -314,7 +315,7 @@ impl Connection {
                 },
                 ConnectionState::EncodeTlsData(mut data) => encode(&mut data, &mut self.output)?,
                 ConnectionState::TransmitTlsData(data) => data.done(),
-                // Nothing else can be there on a connection that was found quiet.
+                // No other state is possible on a connection that is open and idle.
                 _ => return Err(rustls::Error::HandshakeNotComplete.into()),
             }
             self.raw.drop_front(discard);
@@ -324,7 +325,7 @@ impl Connection {
         }
     }
 
-    /// Has TLS process what came: plain text goes to `input`, what it has to say to `output`.
+    /// Lets TLS process the received data: plain text goes to `input`, TLS's own messages to `output`.
     fn process(&mut self) -> Result<Progress, TlsError> {
         let Some(tls) = &mut self.tls else { return Ok(Progress::Ready) };
         loop {
@@ -350,7 +351,7 @@ impl Connection {
                     }
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.output)?,
-                // It lies in `output`, and is sent before anything is waited for.
+                // The data is in `output`, and is sent before the next wait.
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::BlockedHandshake) => progress = Some(Progress::NeedsInput),
                 Ok(ConnectionState::WriteTraffic(_)) => progress = Some(Progress::Ready),
@@ -372,11 +373,11 @@ impl Connection {
         }
     }
 
-    /// TLS refused: tells the peer why, if that is possible at once, and says it in a sentence.
+    /// Handles a TLS error: sends an alert to the peer, if possible without waiting, and returns the failure.
     fn refuse(&mut self, error: TlsError) -> Failure {
         if let Some(tls) = &mut self.tls {
             self.output.clear();
-            // The alert comes before any further input is looked at, which would be refused again.
+            // The alert must be encoded before rustls sees further input, which would fail again.
             if let Ok(ConnectionState::EncodeTlsData(mut alert)) =
                 tls.process_tls_records(self.raw.filled_mut()).state
             {
@@ -391,7 +392,7 @@ impl Connection {
         }
     }
 
-    /// Sends `output`, of which all or the end may be a request.
+    /// Sends `output`. All of it, or its end, may be a request.
     fn write_out(&mut self, call: &Call, request: Option<Sent>) -> Result<io::Result<()>, Failure> {
         let mut sent = 0;
         let done = loop {
@@ -399,7 +400,7 @@ impl Connection {
             if rest.is_empty() {
                 break Ok(());
             }
-            // A child that a logger has forked must not speak in its parent's place.
+            // A child that a logger forked must not send data in place of its parent.
             call.check_process()?;
             match self.socket.send(rest) {
                 Ok(count) => {
@@ -415,7 +416,7 @@ impl Connection {
                     }
                     let ready = wait::wait_for(call, either)?;
                     let Some(request) = &request else { continue };
-                    // The answer to a request that the server does not want to the end.
+                    // The server may respond before it has read the whole request.
                     if ready & libc::POLLOUT == 0 && self.has_answered(request) {
                         break Err(io::Error::other("the server responded before the whole login was sent"));
                     }
@@ -428,7 +429,7 @@ impl Connection {
         Ok(done)
     }
 
-    /// Whether there is no use in sending the rest of a request: an answer came, or the end of the connection.
+    /// True if the rest of a request need not be sent, since a response or the end of the connection arrived.
     fn has_answered(&mut self, request: &Sent) -> bool {
         match self.is_quiet() {
             Quiet::Yes | Quiet::Begun => false,
@@ -453,26 +454,26 @@ impl Connection {
 
 /// A request that is being sent.
 struct Sent {
-    /// So many bytes of the output are no part of it.
+    /// The number of bytes in the output before the request.
     before: usize,
-    /// Whether an answer may still have to come, behind what has come.
+    /// Returns true if the input is not a response yet.
     is_no_answer: fn(&[u8]) -> bool,
 }
 
 impl Sent {
-    /// Whether its first byte is among `count` that are handed over behind `sent`.
+    /// True if the request's first byte is among the `count` bytes that follow the first `sent`.
     fn begins_in(&self, sent: usize, count: usize) -> bool {
         (sent..sent + count).contains(&self.before)
     }
 }
 
 enum Progress {
-    /// The handshake is complete: a request may be sent, and all that came was processed.
+    /// The handshake is complete: a request may be sent, and all input was processed.
     Ready,
     NeedsInput,
 }
 
-/// Why TLS cannot go on.
+/// The reason why TLS cannot continue.
 enum TlsError {
     Tls(rustls::Error),
     Memory(TryReserveError),
@@ -522,7 +523,7 @@ fn fill(socket: &KeptSocket, buffer: &mut Buffer, call: &Call) -> Result<Receive
     }
 }
 
-/// Reads into the spare room of `buffer`, which there is.
+/// Reads into the spare part of `buffer`, which must not be empty.
 fn receive(socket: &KeptSocket, buffer: &mut Buffer) -> io::Result<usize> {
     let count = socket.receive(buffer.spare())?;
     buffer.appended(count);
@@ -533,13 +534,13 @@ pub fn lost(call: &Call, why: impl Into<crate::failure::Why>) -> Failure {
     Failure::Lost { phase: call.phase(), why: why.into(), with: None }
 }
 
-/// Bytes with room behind them, all of it initialised; what was used and is given up is wiped.
+/// Bytes with initialised spare capacity after them. Used bytes are wiped before they are freed.
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
     from: usize,
     to: usize,
-    /// Nothing from here on was written to since the last wipe.
+    /// The bytes from this index on are unused since the last wipe.
     used: usize,
 }
 
@@ -565,12 +566,12 @@ impl Buffer {
         self.used = self.used.max(self.to);
     }
 
-    /// Fails if the process has no memory left: a peer decides how much is needed.
+    /// Fails if the process has no memory left, since the peer decides how much is needed.
     fn make_room(&mut self, count: usize) -> Result<(), TryReserveError> {
         let needed = self.to.saturating_add(count);
         let size = self.bytes.len();
         if needed > size {
-            // Growth leaves nothing behind: the allocator wipes the block that is given up.
+            // Growth leaves no copy behind: the allocator wipes the freed block.
             let grown = needed.max(size * 2).max(FIRST_BUFFER);
             self.bytes.try_reserve_exact(grown - size)?;
             self.bytes.resize(grown, 0);

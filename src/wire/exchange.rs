@@ -1,5 +1,5 @@
-//! One request out and one answer in, over one connection: the strict reader. What it does not take as it stands is
-//! read by ureq, and only a connection whose answer it took may serve another login.
+//! One request and its response over one connection, with a strict parser. ureq parses responses that are not strict. A
+//! connection is reused only if the strict parser accepted its response.
 
 use std::collections::TryReserveError;
 
@@ -16,13 +16,13 @@ use crate::wire::{Answer, Broken, through_ureq};
 pub const MOST_HEAD_BYTES: usize = 64 << 10;
 pub const MOST_FIELDS: usize = 100;
 const MOST_INTERIM: u32 = 16;
-/// The longest line of a chunk's size, extensions included.
+/// The maximum length of a line with a chunk's size, extensions included.
 const MAX_CHUNK_LINE: usize = 4 << 10;
-/// The largest number of digits whose value fits into 64 bits.
+/// The maximum number of digits whose value fits into 64 bits.
 const MAX_CHUNK_DIGITS: usize = 16;
 const MAX_TRAILER_BYTES: usize = 8 << 10;
 
-/// The head of a request up to the number of its Content-Length: prepared once.
+/// The head of a request up to the value of Content-Length, prepared once.
 pub struct RequestHead(Vec<u8>);
 
 impl RequestHead {
@@ -36,13 +36,13 @@ impl RequestHead {
     }
 }
 
-/// An answer, and the connection where it is fit for the next request.
+/// A response, and the connection if it can carry another request.
 pub struct Exchanged {
     pub answer: Answer,
     pub connection: Option<Box<Connection>>,
 }
 
-/// Sends a request and reads its answer, of whose body at most `limit` bytes are taken.
+/// Sends a request and reads its response, with at most `limit` bytes of body.
 pub fn exchange(
     call: &Call,
     mut connection: Box<Connection>,
@@ -55,7 +55,7 @@ pub fn exchange(
     let parts = [&head.0, decimal(body.len(), &mut number), b"\r\n\r\n", body];
     let outcome = connection.send(call, &parts, is_no_answer);
     let sent = call.attempts() > before;
-    // Where the peer has closed the connection, its answer may lie there all the same.
+    // If the peer has closed the connection, it may have sent a response before that.
     let broken_pipe = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(crate::errno::describe(&error).into_owned()),
@@ -99,23 +99,23 @@ pub fn exchange(
 
 pub const NO_CLOSE_NOTIFY: &str = "the server closed it without TLS's close_notify";
 
-/// Whether there are but interim answers, and what may become one.
+/// True if the input has only interim responses and an incomplete head.
 fn is_no_answer(input: &[u8]) -> bool {
     let mut reader = Reader::default();
     matches!(reader.read(input, usize::MAX), Ok(Read::More)) && reader.head.is_none()
 }
 
-/// Reads an answer bit by bit, looking at each byte once.
+/// Parses a response incrementally and looks at each byte once.
 #[derive(Default)]
 struct Reader {
-    /// Where the answer starts: behind interim ones.
+    /// The start of the final response, after the interim ones.
     start: usize,
-    /// Up to here the input was looked at.
+    /// The input before this index was parsed.
     at: usize,
     interim: u32,
     /// A line of the head ends with a line feed alone.
     bare_newline: bool,
-    /// The framing of an interim answer left a doubt.
+    /// The framing of an interim response is ambiguous.
     unclear_interim: bool,
     head: Option<Head>,
 }
@@ -135,7 +135,7 @@ enum Framing {
         state: Chunk,
         body: Secret,
     },
-    /// For ureq to find out.
+    /// ureq decides.
     Unclear,
 }
 
@@ -148,7 +148,7 @@ enum Chunk {
 enum Read {
     More,
     Whole(Answer),
-    /// All that is taken of an answer; more of it may come.
+    /// A response whose rest is not read.
     Cut(Answer),
     /// Not strict: for ureq.
     Odd,
@@ -180,7 +180,7 @@ impl Reader {
                             Chunked::TooLarge if head.status == 200 => {
                                 return Err(Unreadable::LargeBody { limit });
                             }
-                            // The status decides; what came of the body tells why.
+                            // The status decides; the received part of the body gives the reason.
                             Chunked::TooLarge | Chunked::Broken => {
                                 let body = std::mem::take(body);
                                 Read::Cut(head.cut_answer(body))
@@ -203,9 +203,9 @@ impl Reader {
                 });
             }
             let answer = input.get(self.start..).unwrap_or_default();
-            // Empty lines before an answer are passed over by those who are lenient.
+            // Lenient parsers skip empty lines before a response.
             let empty = answer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            // What does not begin as HTTP/1 does has no head to wait for.
+            // If the input does not begin like HTTP/1, it has no head to wait for.
             const BEGINNING: &[u8] = b"HTTP/1.";
             let first_line = answer.get(empty..).unwrap_or_default();
             let known = first_line.len().min(BEGINNING.len());
@@ -243,8 +243,8 @@ impl Reader {
         }
     }
 
-    /// The number of bytes that are not needed any more, from the start of the input. A chunked body is decoded as it
-    /// comes, so that its framing is not held in memory.
+    /// Returns the number of bytes at the start of the input that are no longer needed. A chunked body is decoded as it
+    /// arrives, so its framing is not kept in memory.
     fn take_done(&mut self) -> usize {
         match &self.head {
             Some(Head { framing: Framing::Chunked { .. }, .. }) => std::mem::take(&mut self.at),
@@ -252,11 +252,11 @@ impl Reader {
         }
     }
 
-    /// What an answer that broke off is good for: a status other than 200 decides, whatever became of the body, unless
-    /// it was this call's own deadline or cancel handle that ended it.
+    /// Decides the result when a response breaks off. A status other than 200 is returned as it is, also with an
+    /// incomplete body. The exception is a response that this call's own deadline or cancel handle ended.
     fn settle(&mut self, input: &[u8], broken: Broken) -> Result<Answer, Broken> {
         let Some(head) = &mut self.head else { return Err(broken) };
-        // The last chunk came, and a part of the trailers: the body is whole (RFC 9112, 8).
+        // The last chunk and a part of the trailers arrived: the body is complete (RFC 9112, 8).
         if let Framing::Chunked { state: Chunk::End, body } = &mut head.framing {
             if broken.cut_short() && !matches!(input, [] | [b'\r']) {
                 let body = std::mem::take(body);
@@ -269,7 +269,7 @@ impl Reader {
         let body = match &mut head.framing {
             Framing::Length { from, .. } => {
                 let mut body = Secret::default();
-                // What came of it tells only why: without memory for it the status alone is returned.
+                // The body gives only the reason: if there is no memory for it, the status alone is returned.
                 let _ = body.try_extend(input.get(*from..).unwrap_or_default());
                 body
             }
@@ -296,7 +296,7 @@ impl Head {
     }
 }
 
-/// Why nobody reads an answer on.
+/// The reason why parsing a response stops.
 #[derive(Debug)]
 enum Unreadable {
     LargeHead,
@@ -304,9 +304,9 @@ enum Unreadable {
     LargeBody {
         limit: usize,
     },
-    /// That of a success; where another status came, that decides.
+    /// For a status of 200 only; any other status is returned as it is.
     Framing,
-    /// As [`Unreadable::Framing`].
+    /// Same as [`Unreadable::Framing`].
     LargeFraming,
     Memory(TryReserveError),
 }
@@ -343,13 +343,13 @@ impl Unreadable {
 pub const LARGE_FRAMING: &str = "The chunk sizes or trailers of the response are too large";
 pub const BROKEN_FRAMING: &str = "The response has status 200, but its body has broken framing";
 
-/// The body of a success is larger than it may be.
+/// The error for a successful response whose body exceeds the limit.
 pub fn too_large_a_body(limit: usize) -> Broken {
     Unreadable::LargeBody { limit }.into_broken()
 }
 
-/// Finds the end of the head, after the first empty line. Looks at each byte once, and sets `bare` if a line ends with a
-/// line feed alone.
+/// Finds the end of the head, after the first empty line. Looks at each byte once, and sets `bare` if a line ends with
+/// a line feed alone.
 fn end_of_head(input: &[u8], at: &mut usize, bare: &mut bool) -> Option<usize> {
     loop {
         let rest = input.get(*at..)?;
@@ -380,7 +380,7 @@ enum Parsed {
     Odd,
 }
 
-/// Reads a head whose last byte stands before `end`. Its framing is clear where no reader could take it for another.
+/// Parses a head that ends before `end`. Its framing is clear if no parser could interpret it differently.
 fn parse(head: &[u8], end: usize, bare_newline: bool, limit: usize) -> Result<Parsed, Unreadable> {
     let mut fields = [const { std::mem::MaybeUninit::uninit() }; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
@@ -388,7 +388,7 @@ fn parse(head: &[u8], end: usize, bare_newline: bool, limit: usize) -> Result<Pa
     match parser.parse_response_with_uninit_headers(&mut response, head, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         Err(httparse::Error::TooManyHeaders) => return Err(Unreadable::LargeHead),
-        // A field that can't be read does not take the status away.
+        // An invalid field does not hide the status.
         _ => {
             return Ok(match status_of(head) {
                 Some(100 | 102..=199) => Parsed::Interim { clear: false },
@@ -447,12 +447,12 @@ fn parse(head: &[u8], end: usize, bare_newline: bool, limit: usize) -> Result<Pa
     Ok(Parsed::Head(Head { status, framing, retry_after }))
 }
 
-/// Whether two words are the same but for their case. The usual spelling is told at a glance.
+/// ASCII case-insensitive comparison, with a fast path for the usual spelling.
 fn same(word: &[u8], usual: &[u8]) -> bool {
     word == usual || word.eq_ignore_ascii_case(usual)
 }
 
-/// The status in the first line of a head, whatever stands in the others.
+/// The status in the first line of a head, also if other lines are invalid.
 pub fn status_of(head: &[u8]) -> Option<u16> {
     let line = head.trim_ascii_start().strip_prefix(b"HTTP/1.")?;
     match line {
@@ -467,7 +467,7 @@ fn has_bare_newline(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
 }
 
-/// Digits alone, and a number that 64 bits hold; what is larger than memory can address is the largest.
+/// A number of ASCII digits that fits into 64 bits. A value that exceeds usize becomes usize::MAX.
 fn plain_number(text: &[u8]) -> Option<usize> {
     let first = text.first().map(|_| 0u64);
     let number = text.iter().try_fold(first?, |number, byte| {
@@ -481,13 +481,13 @@ enum Chunked {
     More,
     Whole,
     TooLarge,
-    /// The line of a chunk's size, or the trailers.
+    /// The line of a chunk's size is too long, or the trailers are too large.
     LargeFraming,
-    /// Nothing behind it can be trusted.
+    /// Invalid framing: the data after it can't be trusted.
     Broken,
 }
 
-/// Decodes what there is of a chunked body (RFC 9112, 7.1). Extensions and trailers are skipped.
+/// Decodes the received part of a chunked body (RFC 9112, 7.1). Extensions and trailers are skipped.
 fn chunked(
     input: &[u8],
     at: &mut usize,
@@ -555,8 +555,8 @@ enum ChunkSize {
 
 /// The size of a chunk, and the length of its line: digits, white space, an extension after a semicolon.
 ///
-/// Not httparse's, which takes a missing size for 0 and a line feed for a part of an extension. With checks for both it
-/// costs a login 120 instructions more.
+/// Does not use httparse's parser, which takes a missing size for 0 and accepts a line feed in an extension. With
+/// checks for both, it costs a login 120 more instructions.
 fn chunk_size(rest: &[u8]) -> ChunkSize {
     let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (number, after) = rest.split_at(digits);
@@ -584,7 +584,7 @@ fn chunk_size(rest: &[u8]) -> ChunkSize {
     }
 }
 
-/// True for an extension of a chunk, which nobody reads, and for none.
+/// True for an extension of a chunk, which is ignored, and for an empty text.
 fn is_extension(text: &[u8]) -> bool {
     match text.iter().find(|byte| !matches!(byte, b'\t' | b' ')) {
         None => true,
@@ -593,7 +593,7 @@ fn is_extension(text: &[u8]) -> bool {
     }
 }
 
-/// Trailers are held, and parsed from their start, until they are complete.
+/// Trailers stay in the input, and are parsed from their start, until they are complete.
 fn skip_trailers(rest: &[u8], at: &mut usize) -> Chunked {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     match httparse::parse_headers(rest, &mut fields) {
@@ -611,7 +611,7 @@ fn skip_trailers(rest: &[u8], at: &mut usize) -> Chunked {
     }
 }
 
-/// A number in decimal, without an allocation.
+/// Formats a number in decimal, without an allocation.
 fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
     let mut from = digits.len();
     loop {
@@ -635,11 +635,11 @@ mod tests {
         }
     }
 
-    /// Reads `input` as it comes byte by byte; the body, or how it ended.
+    /// Parses `input` byte by byte; returns the body, or how parsing ended.
     fn read(input: &[u8]) -> Result<String, &'static str> {
         let (mut reader, mut from) = (Reader::default(), 0);
         for end in 0..=input.len() {
-            // No more is held of a chunked body than a line, or a trailer.
+            // The input holds at most one line of a chunked body, or its trailers.
             from += reader.take_done();
             match reader.read(&input[from..end], 1 << 10) {
                 Err(_) => return Err("too large"),
@@ -694,7 +694,7 @@ mod tests {
         ] {
             assert_eq!(read(odd), Err("odd"), "{}", String::from_utf8_lossy(odd));
         }
-        // Bytes behind the body that come with it.
+        // Bytes after the body that arrive with it.
         let longer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy";
         assert!(matches!(Reader::default().read(longer, 1024), Ok(Read::Odd)));
     }
@@ -736,18 +736,18 @@ mod tests {
             extension(MAX_CHUNK_LINE + 1),
         ] {
             assert!(matches!(read(format!("{}{bad}", head(200)).as_bytes()), Err("too large")), "{bad}");
-            // A status other than 200 decides, with what came of the body.
+            // A status other than 200 is returned with the received part of the body.
             let refused = format!("{}{bad}", head(403));
             let read = Reader::default().read(refused.as_bytes(), 1024);
             assert!(matches!(read, Ok(Read::Cut(answer)) if answer.status == 403), "{bad}");
         }
-        // A body that its own framing cuts is cut.
+        // A body is marked as cut if its own framing cuts it.
         for (long, cut) in [(extension(MAX_CHUNK_LINE + 1), true), (trailer(MAX_TRAILER_BYTES + 1), false)] {
             let refused = format!("{}{long}", head(403));
             let read = Reader::default().read(refused.as_bytes(), 1024);
             assert!(matches!(read, Ok(Read::Cut(answer)) if answer.cut == cut));
         }
-        // Bytes behind the body cost the connection only.
+        // Bytes after the body only prevent reuse of the connection.
         let more = format!("{}1\r\nx\r\n0\r\n\r\nX", head(200));
         assert!(
             matches!(Reader::default().read(more.as_bytes(), 1024), Ok(Read::Cut(answer)) if answer.status == 200)

@@ -1,5 +1,5 @@
-//! X25519MLKEM768 for TLS 1.3 (draft-ietf-tls-ecdhe-mlkem): ML-KEM-768 (FIPS 203) beside X25519. A connection that is
-//! recorded today stays unreadable as long as one of the two holds.
+//! X25519MLKEM768 for TLS 1.3 (draft-ietf-tls-ecdhe-mlkem): ML-KEM-768 (FIPS 203) combined with X25519. A connection
+//! that is recorded today stays confidential as long as one of the two is secure.
 
 use libcrux_ml_kem::mlkem768::{self, MlKem768Ciphertext, MlKem768KeyPair};
 use rustls::crypto::ring::{default_provider, kx_group::X25519};
@@ -8,7 +8,7 @@ use rustls::{Error, NamedGroup, PeerMisbehaved, ProtocolVersion};
 
 use crate::secret::{self, wipe_stack};
 
-/// FIPS 203, table 3; the ciphertext is a server's share, before its X25519 share.
+/// FIPS 203, table 3. A server's share is the ciphertext followed by its X25519 share.
 const CIPHERTEXT_BYTES: usize = 1088;
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl SupportedKxGroup for X25519MlKem768 {
     }
 }
 
-/// The private keys, which live until the server's share has come. The allocator wipes them.
+/// The private keys, which exist until the server's share arrives. The allocator wipes them.
 struct Exchange {
     ml_kem: MlKem768KeyPair,
     x25519: Box<dyn ActiveKeyExchange>,
@@ -104,7 +104,7 @@ mod tests {
             .collect()
     }
 
-    /// Wycheproof's vectors of ML-KEM-768; X25519's part is computed by the server's side. The draft joins the two:
+    /// Wycheproof's vectors of ML-KEM-768. The server's side computes X25519's part. The draft concatenates the two:
     /// ML-KEM comes first in the shares and in the secret.
     #[test]
     fn secret_is_that_of_known_vectors() {

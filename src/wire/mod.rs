@@ -1,5 +1,5 @@
-//! How bytes travel: names, connections, TLS, one request out and one answer in. What a password means, and whether to
-//! try again, is no concern of this room.
+//! The transport: name lookup, connections, TLS, one request and its response. This layer knows nothing about passwords
+//! or retries.
 
 pub mod algorithms;
 pub mod connect;
@@ -39,28 +39,28 @@ use resolve::Lookups;
 use tls::Tls;
 use trust::{RootCache, Trust};
 
-/// What came back.
+/// A response.
 pub struct Answer {
     pub status: u16,
     pub body: Secret,
-    /// There was, or may have been, more of the body.
+    /// The body is, or may be, incomplete.
     pub cut: bool,
-    /// A body that ends with its connection ended without TLS's close_notify: the failure, unless the body itself shows
-    /// that it is whole.
+    /// Set if a body that ends with its connection ended without TLS's close_notify. It is the error, unless the body
+    /// itself shows that it is complete.
     pub truncated: Option<Failure>,
     /// Seconds.
     pub retry_after: Option<i64>,
 }
 
-/// Why there is no answer, and how far it got.
+/// The reason why there is no response, and the state of the exchange.
 #[derive(Debug)]
 pub struct Broken {
     pub failure: Failure,
     /// A byte of the request was handed to the connection.
     pub sent: bool,
-    /// The status of the answer, where its head was complete; a proxy's with its refusal.
+    /// The status of the response, if its head was complete; the proxy's status for a refusal.
     pub status: u16,
-    /// Not one byte of an answer came.
+    /// No byte of a response was received.
     pub before_answer: bool,
 }
 
@@ -70,7 +70,7 @@ impl Broken {
         Broken { failure, sent, status, before_answer: false }
     }
 
-    /// Nothing of a request was handed over.
+    /// No byte of the request was handed over.
     fn unsent(failure: Failure) -> Broken {
         Broken::new(failure, false)
     }
@@ -79,13 +79,13 @@ impl Broken {
         Broken::new(failure, true)
     }
 
-    /// Whether it was the peer or the network that ended it, not this call's own deadline or cancel handle.
+    /// True if the peer or the network ended the exchange, not this call's own deadline or cancel handle.
     fn cut_short(&self) -> bool {
         !matches!(self.failure, Failure::Timeout { .. } | Failure::Cancelled)
     }
 }
 
-/// Where frozen options lead: decided once, from settings and environment.
+/// The destination that frozen options define: decided once, from settings and environment.
 pub struct Route {
     base: BaseUrl,
     proxy: Option<ProxyUrl>,
@@ -108,7 +108,7 @@ impl Route {
     }
 }
 
-/// What all options of one process share.
+/// State that all options of one process share.
 struct Shared {
     lookups: Lookups,
     roots: RootCache,
@@ -128,24 +128,24 @@ pub struct Wire {
     route: Arc<Route>,
     pool: Pool,
     tls: Tls,
-    /// The addresses that the last lookup gave, for a later one that fails or stalls.
+    /// The addresses of the last successful lookup, used if a later one fails or stalls.
     last_good: Snapshot<Vec<SocketAddr>>,
     account_key: RandomState,
 }
 
-/// What one login has learned on its way, from attempt to attempt.
+/// State that one login keeps from attempt to attempt.
 #[derive(Default)]
 pub struct Journey {
     failed: connect::Failed,
-    /// A reused connection has turned out dead under this login.
+    /// A reused connection was closed by the server during this login.
     fresh_only: bool,
 }
 
-/// A lookup may take this long while there are addresses that were good before.
+/// The limit for a lookup while addresses of an earlier one are known.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Wire {
-    /// `parents` is what a parent process had: only its last good addresses are read.
+    /// `parents` is the parent process's state: only its last good addresses are read.
     pub fn new(route: &Arc<Route>, parents: Option<&Wire>) -> Wire {
         Wire {
             route: Arc::clone(route),
@@ -156,12 +156,12 @@ impl Wire {
         }
     }
 
-    /// Tells the accounts of this handle apart, without keeping their names.
+    /// Identifies an account of this handle without keeping its name.
     pub fn account(&self, username: &str) -> Account {
         self.account_key.hash_one(username)
     }
 
-    /// Makes sure that the pool has a connection that is alive.
+    /// Makes sure that the pool has an open connection.
     pub fn connect(&self, call: &Call) -> Result<(), Broken> {
         let connection = match self.pool.take(call, None) {
             Some(connection) => connection,
@@ -175,15 +175,16 @@ impl Wire {
         Ok(())
     }
 
-    /// Keeps a connection for the next login; in a child that a logger has forked it is the parent's.
+    /// Keeps a connection for the next login. In a child that a logger forked, the connection is the parent's and is
+    /// not kept.
     fn keep(&self, call: &Call, connection: Box<Connection>) {
         if !call.is_anothers() {
             self.pool.put(connection);
         }
     }
 
-    /// Sends a request and brings its answer: over a connection that is there, or a new one. A reused connection that
-    /// ended before any byte of an answer is replaced, once.
+    /// Sends a request and returns its response, over an idle connection or a new one. A reused connection that ends
+    /// before any byte of a response is replaced once.
     pub fn exchange(
         &self,
         call: &Call,
@@ -233,12 +234,12 @@ impl Wire {
         }
     }
 
-    /// A new connection on which nobody has spoken yet.
+    /// Opens a connection on which the server has sent no data yet.
     fn open_quiet(&self, call: &Call, journey: &mut Journey) -> Result<Box<Connection>, Failure> {
         let mut connection = self.open(call, journey)?;
         call.check_process()?;
         match connection.is_quiet() {
-            // Session tickets come when they come.
+            // Session tickets may arrive at any time.
             connection::Quiet::Yes | connection::Quiet::Begun => Ok(connection),
             connection::Quiet::Ended => Err(connection::lost(call, "the server closed it immediately")),
             connection::Quiet::Spoke => Err(Failure::Malformed(
@@ -281,7 +282,7 @@ impl Wire {
         Ok(connection)
     }
 
-    /// A TCP connection to a host: the service's or a proxy's.
+    /// Opens a TCP connection to a host: the service or a proxy.
     fn reach(
         &self,
         call: &Call,
@@ -297,11 +298,11 @@ impl Wire {
         Ok(Connection::new(socket, address))
     }
 
-    /// The addresses of a host, with port 0.
+    /// Returns the addresses of a host, with port 0.
     fn addresses(&self, call: &Call, host: &Host) -> Result<Vec<SocketAddr>, Failure> {
         let name = match host {
             Host::Address(address) => return Ok(vec![SocketAddr::new(*address, 0)]),
-            // Never looked up: whatever a resolver says, it is this machine (RFC 6761, 6.3).
+            // Never looked up: `localhost` is always this machine (RFC 6761, 6.3).
             Host::Name(name) if name == "localhost" => {
                 return Ok(vec![(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()]);
             }
@@ -366,7 +367,7 @@ impl Wire {
         connection.start_tls(call, config, name)
     }
 
-    /// A failure on the way to or through the proxy says so.
+    /// Adds the proxy to the message of a failure to reach it or to connect through it.
     fn naming_proxy(&self, failure: Failure) -> Failure {
         let Some(proxy) = &self.route.proxy else { return failure };
         let with = Some(format!("with the proxy {proxy}"));
@@ -385,13 +386,13 @@ impl Wire {
 }
 
 impl Broken {
-    /// Whether this is what a connection looks like that the server had given up while it was idle.
+    /// True if the server probably closed the connection while it was idle.
     fn is_of_a_stale_connection(&self) -> bool {
         self.before_answer && matches!(self.failure, Failure::Lost { .. })
     }
 }
 
-/// Where a loopback host is, without a lookup.
+/// The address of a loopback host, without a lookup.
 fn loopback(host: &Host) -> IpAddr {
     match host {
         Host::Address(address) => *address,

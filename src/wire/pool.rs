@@ -1,4 +1,4 @@
-//! Idle connections of one options handle in one process, newest first.
+//! The idle connections of one options handle in one process, newest first.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::wire::connection::{Account, Connection, Quiet};
 
 const MOST_IDLE: usize = 64;
 const LONGEST_IDLE: Duration = Duration::from_secs(50);
-/// Names move: no connection serves for longer.
+/// DNS records change: a connection is not used for longer.
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
@@ -16,20 +16,20 @@ pub struct Pool {
     idle: Mutex<Idle>,
 }
 
-/// The newest last. Boxed, since a connection goes from hand to hand, and only a pointer is then moved.
+/// The newest is last. Boxed, so that only a pointer moves when a connection is taken or returned.
 #[allow(clippy::vec_box)]
 type Idle = Vec<Box<Connection>>;
 
 impl Pool {
-    /// The newest connection that is still alive and has served no other account. Those found dead are dropped. None
-    /// as the account is that of `cd_connect`, for which any will do.
+    /// Returns the newest connection that is still open and has served no other account. Dead connections are dropped.
+    /// `account` is None for `cd_connect`, which accepts any connection.
     pub fn take(&self, call: &Call, account: Option<Account>) -> Option<Box<Connection>> {
         let serves = |connection: &Connection| match (connection.account, account) {
             (Some(served), Some(wanted)) => served == wanted,
             _ => true,
         };
         loop {
-            // A lock of the parent's may be held for ever in a child that a logger has forked.
+            // In a child that a logger forked, a lock of the parent may stay held for ever.
             if call.is_anothers() {
                 return None;
             }
@@ -63,7 +63,7 @@ impl Pool {
         drop(too_many); // closing is a system call: not under the lock
     }
 
-    /// Drops all: a connection of the same age has turned out dead under a login.
+    /// Drops all connections, after one of the same age turned out to be closed during a login.
     pub fn clear(&self) {
         let all = std::mem::take(&mut *self.lock());
         drop(all);
@@ -120,7 +120,7 @@ mod tests {
         }
         let idle = pool.lock();
         assert_eq!((idle.len(), idle[0].peer.port()), (MOST_IDLE, 1));
-        // Who puts one back without having used it does not make it younger.
+        // Returning an unused connection does not reset its idle time.
         assert_eq!(idle[0].idle_since, Duration::from_secs(1));
     }
 }

@@ -1,5 +1,5 @@
-//! Which proxy a connection goes through, as curl decides it, and how to have it make a tunnel: HTTP CONNECT
-//! (RFC 9110, 9.3.6) or SOCKS5 (RFC 1928, 1929).
+//! Selects the proxy by curl's rules, and opens a tunnel through it: HTTP CONNECT (RFC 9110, 9.3.6) or SOCKS5 (RFC
+//! 1928, 1929).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -16,8 +16,8 @@ use crate::url::{Host, ProxyKind, ProxyUrl};
 use crate::wire::connection::{Connection, Received, lost};
 use crate::wire::exchange;
 
-/// The proxy for these settings. Reads the environment where none was set; loopback and plain http never go through
-/// what that says.
+/// Returns the proxy for these settings. If none was set, the environment decides, but loopback hosts and plain http
+/// never use its proxy.
 pub fn choose(settings: &Settings) -> Result<Option<ProxyUrl>, Failure> {
     match &settings.proxy {
         Proxy::None => Ok(None),
@@ -50,7 +50,7 @@ fn from_environment(settings: &Settings) -> Result<Option<ProxyUrl>, Failure> {
     }
 }
 
-/// Whether `NO_PROXY` names the host: as curl reads it.
+/// True if `NO_PROXY` matches the host, by curl's rules.
 fn is_excepted(host: &Host, exceptions: &str) -> bool {
     if exceptions == "*" {
         return true;
@@ -66,7 +66,7 @@ fn is_excepted(host: &Host, exceptions: &str) -> bool {
         }
         Host::Address(address) => {
             let (network, bits) = match pattern.split_once('/') {
-                // Without a number, or with 0, curl compares the whole address; it reads the digits there are.
+                // Without a number, or with 0, curl compares the whole address. It parses only the leading digits.
                 Some((network, bits)) => {
                     let digits = bits.bytes().take_while(u8::is_ascii_digit).count();
                     (network, bits.get(..digits).and_then(|bits| bits.parse().ok()).unwrap_or(0))
@@ -98,13 +98,13 @@ fn same_v6(address: Ipv6Addr, network: Ipv6Addr, bits: u32) -> bool {
     }
 }
 
-/// Whom the proxy is to connect to: for `socks5` an address that was looked up here.
+/// The destination of the tunnel: for `socks5` an address that the library resolved.
 pub enum Target<'a> {
     Host(&'a Host),
     Address(IpAddr),
 }
 
-/// Has the proxy at the other end of `connection` make a tunnel.
+/// Opens a tunnel through the proxy at the other end of `connection`.
 pub fn tunnel(
     call: &Call,
     connection: &mut Connection,
@@ -133,7 +133,7 @@ fn refused(proxy: &ProxyUrl, why: impl std::fmt::Display, status: u16) -> Failur
     }
 }
 
-/// The failure of a tunnel that the same proxy may make later.
+/// Marks a refusal as retryable, since the proxy may open the tunnel later.
 fn unreachable_now(refused: Failure, delay: Option<i64>) -> Failure {
     match refused {
         Failure::Proxy { why, status, .. } => {
@@ -156,7 +156,7 @@ fn connect(
         Target::Address(address) => SocketAddr::new(address, port).to_string(),
     };
     let mut request = Secret::with_capacity(1024);
-    // Some company proxies refuse a request without a User-Agent.
+    // Some corporate proxies refuse a request without a User-Agent.
     let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: {user_agent}\r\n");
     request.extend(head.as_bytes());
     if let Some((user, password)) = &proxy.credentials {
@@ -193,7 +193,7 @@ fn connect(
                 }
             },
             Ok(httparse::Status::Partial) if connection.input().len() <= MOST_HEAD_BYTES => {}
-            // A field that cannot be read does not take the status of a refusal away.
+            // An invalid field does not hide the status of a refusal.
             _ => match exchange::status_of(connection.input()) {
                 Some(status @ 300..) => break (status, 0, None),
                 _ => return Err(refused(proxy, "sent a response that is not HTTP", 0)),
@@ -300,7 +300,7 @@ fn socks5(
         let refused = refused(proxy, format!("refused the tunnel: {why} (reply {reply})"), 0);
         return Err(if matches!(reply, 1 | 3..=6) { unreachable_now(refused, None) } else { refused });
     }
-    // The address that it bound: of no use here.
+    // The bound address is not used.
     let length = match kind {
         1 => 4,
         4 => 16,

@@ -1,5 +1,5 @@
-//! DNS that obeys deadline and cancellation: the system's resolver runs on helper threads, which hold no secret and
-//! are left behind when they hang. One lookup serves all who wait for the same name.
+//! DNS lookups with deadline and cancellation. The system's resolver runs on helper threads, which hold no secret. A
+//! helper that hangs is abandoned. Concurrent lookups of the same name share one query.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{CString, c_void};
@@ -17,11 +17,11 @@ use crate::failure::Failure;
 use crate::wake::Wake;
 use crate::wire::wait;
 
-/// Helper threads at most, in a process. Names beyond that wait for one.
+/// The maximum number of helper threads in a process. Further names wait for a free one.
 const MOST_HELPERS: usize = 8;
-/// What the C library's resolver needs and musl's default of 128 KiB may not give.
+/// The C library's resolver needs this stack, and musl's default of 128 KiB may be too small.
 const HELPER_STACK: usize = 1 << 20;
-/// A lookup that a helper has worked on for longer than this serves nobody who comes later: it may hang for ever.
+/// A lookup that has run for longer than this is not joined by later calls: it may hang for ever.
 const STALE: Duration = Duration::from_secs(5);
 
 /// The lookups of one process.
@@ -44,20 +44,20 @@ struct Lookup {
     /// A helper has taken it from the queue.
     taken: AtomicBool,
     result: OnceLock<Result<Vec<SocketAddr>, Unresolved>>,
-    /// Signalled when the result is there.
+    /// Signalled when the result is available.
     done: Wake,
 }
 
-/// Why a name has no address.
+/// The reason why a name has no address.
 #[derive(Clone, Debug)]
 pub enum Unresolved {
-    /// What the resolver said.
+    /// The resolver's message.
     Failed(String),
     Resources(String),
 }
 
 impl Lookups {
-    /// The addresses of `name`, or None when `patience` ends before the lookup does.
+    /// Returns the addresses of `name`, or None if `patience` ends before the lookup does.
     pub fn resolve(
         &self,
         call: &Call,
@@ -85,12 +85,12 @@ impl Lookups {
         }
     }
 
-    /// The lookup of `name` that is under way, or a new one.
+    /// Returns the current lookup of `name`, or starts one.
     fn join(&self, call: &Call, name: &str) -> Result<Arc<Lookup>, Unresolved> {
         let now = call.clock.now();
         let mut state = lock(&self.state);
         let may_be_joined = |lookup: &&Arc<Lookup>| {
-            // The host may have closed the descriptor of one that has outlived its call.
+            // The host may have closed the descriptor of a lookup that outlived its call.
             lookup.done.is_intact()
                 && (!lookup.taken.load(Ordering::Relaxed)
                     || now.saturating_duration_since(lookup.started) < STALE)
@@ -132,14 +132,14 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a detached thread that works off the queue. It blocks all signals: those are the host's.
+/// Starts a detached thread that processes the queue. It blocks all signals, which belong to the host.
 ///
-/// By pthread_create, since std's spawn needs thread-local state of the calling thread, which is gone in an `atexit`
+/// Uses pthread_create: std's spawn needs thread-local state of the calling thread, which is gone in an `atexit`
 /// handler and at the end of a thread.
 fn start_helper(state: Arc<Mutex<State>>) -> io::Result<()> {
     let argument = Arc::into_raw(state).cast_mut().cast::<c_void>();
-    // SAFETY: all of it is local, and what is read was initialised by the call before. The new thread takes the full
-    // signal set from this one, and owns `argument` if it starts.
+    // SAFETY: all variables are local, and each is initialised by the call before its use. The new thread inherits the
+    // full signal set from this one, and owns `argument` if it starts.
     unsafe {
         let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         libc::sigfillset(all.as_mut_ptr());
@@ -163,14 +163,14 @@ fn start_helper(state: Arc<Mutex<State>>) -> io::Result<()> {
     Ok(())
 }
 
-/// The stack of a helper. glibc takes the static thread-local storage of all modules out of it, which can be larger
-/// than the stack that a resolver needs.
+/// The stack size of a helper. glibc subtracts the static thread-local storage of all modules from it, which can be
+/// larger than the resolver's own stack.
 ///
 /// # Safety
 /// `attributes` is initialised.
 unsafe fn helper_stack(attributes: *const libc::pthread_attr_t) -> usize {
     type MinStack = unsafe extern "C" fn(*const libc::pthread_attr_t) -> libc::size_t;
-    // SAFETY: glibc's function of that name has this type; other C libraries have none, and count the storage
+    // SAFETY: glibc's function of that name has this type. Other C libraries don't have it, and account for the storage
     // themselves.
     unsafe {
         let found = libc::dlsym(libc::RTLD_DEFAULT, c"__pthread_get_minstack".as_ptr());
@@ -181,10 +181,10 @@ unsafe fn helper_stack(attributes: *const libc::pthread_attr_t) -> usize {
 }
 
 extern "C" fn run_helper(argument: *mut c_void) -> *mut c_void {
-    // SAFETY: `start_helper` made it from an Arc, and gave it to this thread alone.
+    // SAFETY: `start_helper` made it from an Arc, and passed it only to this thread.
     let state = unsafe { Arc::from_raw(argument.cast::<Mutex<State>>()) };
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    // SAFETY: this thread, and a string of less than 16 bytes.
+    // SAFETY: the arguments are this thread and a string of less than 16 bytes.
     unsafe {
         libc::pthread_setname_np(libc::pthread_self(), c"couchdrop-dns".as_ptr());
     }
@@ -201,7 +201,7 @@ fn help(state: &Mutex<State>) {
                 state.helpers -= 1;
                 return;
             };
-            // Its place among those under way and this one: all who waited have gone.
+            // Only the entry in `under_way` and this variable own the lookup: all callers have left.
             let here = state.under_way.get(&lookup.name).is_some_and(|current| Arc::ptr_eq(current, &lookup));
             if Arc::strong_count(&lookup) == 1 + usize::from(here) {
                 if here {
@@ -215,7 +215,7 @@ fn help(state: &Mutex<State>) {
         let result = getaddrinfo(&lookup.name);
         {
             let mut state = lock(state);
-            // A newer lookup of the same name may stand in the place of one that hung.
+            // A newer lookup of the same name may have replaced one that hung.
             if state.under_way.get(&lookup.name).is_some_and(|current| Arc::ptr_eq(current, &lookup)) {
                 state.under_way.remove(&lookup.name);
             }
@@ -225,7 +225,7 @@ fn help(state: &Mutex<State>) {
     }
 }
 
-/// getaddrinfo, whose order (RFC 6724) is kept. The addresses have port 0, and link-local ones their scope.
+/// Calls getaddrinfo, and keeps its order (RFC 6724). The addresses have port 0, and link-local ones their scope.
 fn getaddrinfo(name: &str) -> Result<Vec<SocketAddr>, Unresolved> {
     let resources = |why: &str| Unresolved::Resources(format!("The process can't look up a name: {why}"));
     let name = CString::new(name).map_err(|_| Unresolved::Failed("it holds a NUL".to_owned()))?;
@@ -233,11 +233,11 @@ fn getaddrinfo(name: &str) -> Result<Vec<SocketAddr>, Unresolved> {
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
     hints.ai_socktype = libc::SOCK_STREAM;
     let mut first = std::ptr::null_mut();
-    // SAFETY: a string, hints and a place for the result, which live through the call.
+    // SAFETY: the string, the hints and the result pointer are valid during the call.
     let result = unsafe { libc::getaddrinfo(name.as_ptr(), std::ptr::null(), &hints, &mut first) };
     let error = io::Error::last_os_error();
     if result != 0 {
-        // A resolver that cannot open a socket or a file says that there is no such name.
+        // A resolver that cannot open a socket or a file reports that the name does not exist.
         if let Err(error) = Wake::new() {
             return Err(resources(&errno::describe(&error)));
         }
@@ -249,7 +249,7 @@ fn getaddrinfo(name: &str) -> Result<Vec<SocketAddr>, Unresolved> {
     }
     let mut addresses: Vec<SocketAddr> = Vec::new();
     let mut next = first;
-    // SAFETY: the list stays as it is until it is freed, once, behind the loop.
+    // SAFETY: the list is unchanged until it is freed, once, after the loop.
     unsafe {
         while let Some(entry) = next.as_ref() {
             match address(entry) {
@@ -265,7 +265,7 @@ fn getaddrinfo(name: &str) -> Result<Vec<SocketAddr>, Unresolved> {
     if addresses.is_empty() { Err(Unresolved::Failed("it has no address".to_owned())) } else { Ok(addresses) }
 }
 
-/// The address of one entry; None for a family other than IPv4 and IPv6.
+/// The address of an entry; None for a family other than IPv4 and IPv6.
 ///
 /// # Safety
 /// `entry` comes from getaddrinfo.
@@ -273,7 +273,7 @@ unsafe fn address(entry: &libc::addrinfo) -> Option<SocketAddr> {
     if entry.ai_addr.is_null() {
         return None;
     }
-    // SAFETY: the family tells the type; a copy is read, whatever the alignment.
+    // SAFETY: the family determines the type. The value is copied, with any alignment.
     match entry.ai_family {
         libc::AF_INET => {
             let found = unsafe { entry.ai_addr.cast::<libc::sockaddr_in>().read_unaligned() };
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_lookup_is_shared_until_a_helper_has_worked_on_it_for_long() {
         let lookups = Lookups::default();
-        // Nobody works on the queue.
+        // No helper processes the queue.
         lock(&lookups.state).helpers = MOST_HELPERS;
         let call = Call::new(Duration::from_secs(1), None, None);
         let join = || lookups.join(&call, "a.test").ok().unwrap();

@@ -1,4 +1,4 @@
-//! A TCP socket that never blocks, and is checked before it is used again or closed after a call.
+//! A non-blocking TCP socket. Its descriptor is checked before it is reused or closed after a call.
 
 use std::cell::Cell;
 use std::io;
@@ -10,12 +10,12 @@ use socket2::Socket;
 
 use crate::identity::Identity;
 
-/// A socket whose number the host may have closed, and reused, since the last call.
+/// A socket whose descriptor the host may have closed, and reused, since the last call.
 pub struct KeptSocket {
     socket: ManuallyDrop<Socket>,
-    /// Known once the socket is kept between calls.
+    /// Set once the socket is kept between calls.
     identity: Option<Identity>,
-    /// Data came since the last was sent: the system may hold back its acknowledgement.
+    /// Data arrived since the last send: the kernel may delay its acknowledgement.
     unacknowledged: Cell<bool>,
 }
 
@@ -24,29 +24,29 @@ impl KeptSocket {
         KeptSocket { socket: ManuallyDrop::new(socket), identity: None, unacknowledged: Cell::new(false) }
     }
 
-    /// Remembers the identity, before the call ends.
+    /// Records the identity, before the call ends.
     pub fn remember(&mut self) {
         if self.identity.is_none() {
             self.identity = Identity::of(self.socket.as_raw_fd());
         }
     }
 
-    /// True if the descriptor is still this socket.
+    /// True if the descriptor still refers to this socket.
     pub fn is_intact(&self) -> bool {
         self.identity.is_none() || Identity::of(self.socket.as_raw_fd()) == self.identity
     }
 
-    /// Reads what is there. Never waits, also not if the descriptor was set to block.
+    /// Reads the available data. Never blocks, even if the descriptor was set to block.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: initialised bytes can be written to like others, and recv writes no uninitialised ones.
+        // SAFETY: the bytes are initialised, and recv writes no uninitialised ones.
         let buffer = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
         let count = self.socket.recv_with_flags(buffer, libc::MSG_DONTWAIT)?;
         self.unacknowledged.set(true);
         Ok(count)
     }
 
-    /// Acknowledges received data now. Linux delays that by up to 40 ms, and a peer with Nagle's algorithm on holds the
-    /// rest of its response back until then. Call it before a wait for more data. Other systems ignore it.
+    /// Acknowledges received data now. Linux delays that by up to 40 ms, and until then a peer with Nagle's algorithm
+    /// holds back the rest of its response. Call it before a wait for more data. It does nothing on other systems.
     pub fn acknowledge(&self) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if self.unacknowledged.take() {
@@ -54,7 +54,8 @@ impl KeptSocket {
         }
     }
 
-    /// Sends what the system takes. Never waits, and never raises SIGPIPE: its default kills the host.
+    /// Sends as much as the kernel accepts. Never blocks, and never raises SIGPIPE, whose default action kills the
+    /// host.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         #[cfg(any(target_os = "macos", target_os = "ios"))]
         let flags = libc::MSG_DONTWAIT; // SO_NOSIGPIPE was set when the socket was made
@@ -76,7 +77,7 @@ impl Deref for KeptSocket {
 impl Drop for KeptSocket {
     fn drop(&mut self) {
         if self.is_intact() {
-            // SAFETY: dropped here alone.
+            // SAFETY: dropped only here.
             unsafe { ManuallyDrop::drop(&mut self.socket) };
         }
     }

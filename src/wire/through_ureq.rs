@@ -1,10 +1,10 @@
-//! An answer that is not strict: what was read of it, and the rest of its connection, read by ureq, the well-kept
-//! parser for an untidy world.
+//! Parses a response that is not strict, from the bytes that were read and the rest of the connection. ureq is the
+//! parser, because it is lenient and maintained.
 //!
-//! ureq is handed the live connection by its connector, and its request is swallowed: the login was sent already, and
-//! ureq never sees a password. Nothing is handed back: the connection is closed afterwards.
+//! The connector passes the open connection to ureq, and discards ureq's request: the login was already sent. ureq
+//! never receives a password. The connection is closed afterwards.
 //!
-//! What stands on `ureq::unversioned` has no promise of stability, so everything that touches it is here.
+//! `ureq::unversioned` is not covered by semver, so all code that uses it is here.
 
 use std::collections::TryReserveError;
 use std::fmt;
@@ -23,8 +23,8 @@ use crate::wire::connection::{Connection, Received, lost};
 use crate::wire::exchange::{self, BROKEN_FRAMING, LARGE_FRAMING, MOST_HEAD_BYTES, NO_CLOSE_NOTIFY};
 use crate::wire::{Answer, Broken};
 
-/// Reads the answer whose first bytes lie in the input of `connection`, of its body at most `limit` bytes. There is at
-/// least one: so it is no stale connection, however it ends.
+/// Reads the response whose first bytes are in the input of `connection`, with at most `limit` bytes of body. The input
+/// has at least one byte, so the connection was not stale.
 pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<Answer, Broken> {
     let failure = Ended::default();
     let handed = Handed {
@@ -47,7 +47,7 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
         HandOver(Mutex::new(Some(handed))),
         NoLookup,
     );
-    // Where it is sent to does not matter: nothing is sent.
+    // The address does not matter: the request is not sent.
     let request = http::Request::post("http://answer.invalid/").body(()).map_err(|error| internal(&error))?;
     let mut response = agent.run(request).map_err(|error| match failure.take() {
         Some(failure) => Broken::sent(failure),
@@ -57,19 +57,19 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
     let status = response.status().as_u16();
     let field = |name| response.headers().get(name).map(http::HeaderValue::as_bytes);
     let retry_after = field("retry-after").and_then(|delay| retry_after::seconds(delay, field("date")));
-    // Whoever cuts a connection can end a body that has no other end.
+    // A body delimited by connection close can be truncated undetected.
     let endless = field("content-length").is_none() && field("transfer-encoding").is_none();
     let codings = response.headers().get_all("transfer-encoding");
     let codings = codings.iter().flat_map(|field| field.as_bytes().split(|byte| *byte == b','));
     let mut chunked = codings.map(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-    // ureq would read the chunks all the same; but then the end of the connection ends the body (RFC 9112, 6.3).
+    // ureq would decode the chunks, but here the end of the connection delimits the body (RFC 9112, 6.3).
     let packed = chunked.any(|chunked| chunked) && chunked.next_back() == Some(false);
     if packed && status == 200 {
         return Err(Broken { status, ..Broken::sent(Failure::Malformed(BROKEN_FRAMING.into())) });
     }
     let mut body = Secret::default();
     let drained = match drain(response.body_mut(), limit, &mut body) {
-        // Where a body ends with its connection, ureq takes any error for its end.
+        // If a body is delimited by connection close, ureq takes any error for its end.
         Ok(()) if failure.is(End::BrokeOff) || failure.is(End::Truncated) => Err(Undrained::Failed),
         drained => drained,
     };
@@ -78,7 +78,7 @@ pub fn read(call: &Call, connection: Box<Connection>, limit: usize) -> Result<An
     match drained {
         Ok(()) => {}
         Err(_) if status != 200 => match failure.take().map(Broken::sent) {
-            // The status decides, whatever becomes of the body.
+            // The status decides, also with an incomplete body.
             Some(broken) if !broken.cut_short() => return Err(Broken { status, ..broken }),
             _ => {}
         },
@@ -125,7 +125,7 @@ fn internal(error: &dyn fmt::Display) -> Broken {
     Broken::sent(Failure::Internal(format!("a response can't be parsed: {error}").into()))
 }
 
-/// What ureq says may quote the answer: only what kind of error it is.
+/// Returns only the kind of error, since ureq's message may quote the response.
 fn malformed(error: &ureq::Error) -> crate::failure::Why {
     match error {
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => "The response is not valid HTTP".into(),
@@ -133,15 +133,15 @@ fn malformed(error: &ureq::Error) -> crate::failure::Why {
     }
 }
 
-/// Why the connection gave no more, as this library says it; ureq's errors would lose it.
+/// The library's own reason why the connection ended. ureq's errors would lose it.
 #[derive(Clone, Default)]
 struct Ended(Arc<Mutex<Option<(End, Failure)>>>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// By the peer, in good order: the end of a body that has no other.
+    /// The peer closed the connection properly, which may delimit a body.
     Closed,
-    /// By the peer, without TLS's close_notify.
+    /// The peer closed the connection without TLS's close_notify.
     Truncated,
     BrokeOff,
 }
@@ -191,9 +191,9 @@ impl Resolver for NoLookup {
     }
 }
 
-/// How many bytes may come for each that the body may have: a chunk of one byte takes six.
+/// The limit of received bytes for each byte of the body: a chunk of one byte takes six.
 const MOST_AROUND: usize = 8;
-/// Room for the request that ureq believes it sends.
+/// Space for the request, which ureq writes and the transport discards.
 const SINK: usize = 4 << 10;
 
 /// The connection as ureq's transport. It stays on the thread of its call.
@@ -201,15 +201,15 @@ struct Handed {
     connection: Box<Connection>,
     call: Call,
     failure: Ended,
-    /// Bytes that ureq has consumed, and how many it may.
+    /// The number of bytes that ureq has consumed; `most` is its limit.
     given: usize,
     most: usize,
     progress: bool,
     sink: Vec<u8>,
 }
 
-// SAFETY: ureq wants a transport that could move between threads, but runs one on the thread that called it, and
-// `read` drops all of it before it returns. What is not Send or Sync here is the cells of the call.
+// SAFETY: ureq requires a transport that is Send and Sync, but runs it on the calling thread. `read` drops all of it
+// before it returns. Only the cells of the call are not Send or Sync.
 unsafe impl Send for Handed {}
 unsafe impl Sync for Handed {}
 
@@ -254,7 +254,7 @@ impl Transport for Handed {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
-        // ureq bounds the body that it gives, not what stands around it.
+        // ureq limits the size of the body, but not of its framing.
         let stuck = self.connection.input().len();
         if stuck > MOST_HEAD_BYTES && !self.progress || self.given > self.most {
             return Err(self.broken(Failure::TooLarge(LARGE_FRAMING.into())));

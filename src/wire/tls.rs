@@ -1,4 +1,4 @@
-//! The TLS configuration of an options handle, and the sessions that it can resume.
+//! The TLS configuration of an options handle, and its resumable sessions.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,9 +21,9 @@ use crate::wire::pool;
 use crate::wire::trust::{RootCache, Roots, Stores, Trust};
 use crate::wire::verifier::Verifier;
 
-/// Sessions that can be resumed; all are with one host.
+/// The maximum number of resumable sessions; all are with one host.
 const MAX_SESSIONS: usize = 8;
-/// A resumed session shows no certificate: after this time the server has to show one again.
+/// The server sends no certificate when it resumes a session. After this time it must send one again.
 const MAX_SESSION_AGE: Duration = Duration::from_secs(3600);
 
 /// The TLS settings of one options handle in one process.
@@ -35,11 +35,11 @@ pub struct Tls {
 #[derive(Default)]
 struct State {
     made: Option<Made>,
-    /// The log was told that a store can not be read again.
+    /// The log has a warning that a store can't be read again.
     has_warned: bool,
 }
 
-/// A configuration, with the sessions that it can resume.
+/// A configuration with its resumable sessions.
 struct Made {
     config: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
@@ -47,7 +47,7 @@ struct Made {
 }
 
 impl Made {
-    /// If a new connection may use it: nothing that it trusts has changed, and its sessions are still valid.
+    /// True if a new connection may use it: the trusted certificates are unchanged, and its sessions are still valid.
     fn is_usable(&self, stores: &Stores, uptime: Duration, now: UnixTime) -> bool {
         stores.are_unchanged(self.verifier.roots())
             && uptime.saturating_sub(self.made_at) < MAX_SESSION_AGE
@@ -60,12 +60,13 @@ impl Tls {
         Tls { trust: trust.clone(), state: Mutex::default() }
     }
 
-    /// The settings for a new connection. The trust store is read before the lock is taken: it may hang.
+    /// Returns the settings for a new connection. The trust store is read before the lock is taken, since reading may
+    /// hang.
     pub fn config(&self, call: &Call, cache: &RootCache) -> Result<Arc<ClientConfig>, Failure> {
         call.check_process()?;
         let stores = match self.trust.stores(cache) {
             Ok(stores) => stores,
-            // The process remembers a few stores; a handle remembers its own.
+            // The process caches a few stores; a handle keeps its own.
             Err(failure) => match &self.lock().made {
                 Some(made) => Stores {
                     roots: made.verifier.roots().to_vec(),
@@ -84,7 +85,7 @@ impl Tls {
             None => {
                 let made = make(stores.roots.clone(), uptime)?;
                 let mut state = self.lock();
-                // Another thread may have been faster, and have sessions already.
+                // Another thread may have stored a configuration, which may have sessions.
                 match ready(&state) {
                     Some(config) => (config, false),
                     None => (Arc::clone(&state.made.insert(made).config), true),
@@ -136,8 +137,9 @@ fn log_roots(call: &Call, roots: &[Roots]) {
 }
 
 fn make(roots: Vec<Roots>, made_at: Duration) -> Result<Made, Failure> {
-    // ring verifies neither P-521 nor ECDSA with SHA-512. RustCrypto's p521, p256 and p384 0.13 with ecdsa 0.16 do, and
-    // add at least 20 crates to those that ship (`cargo tree -e normal`). `algorithms.rs` names the refused ones.
+    // ring verifies neither P-521 nor ECDSA with SHA-512. RustCrypto's p521, p256 and p384 0.13 with ecdsa 0.16 do.
+    // They add at least 20 crates to the shipped ones (`cargo tree -e normal`). `algorithms.rs` names the refused
+    // algorithms.
     let mut provider = rustls::crypto::ring::default_provider();
     provider.key_provider = &NoKeys;
     provider.kx_groups.insert(0, &X25519MlKem768);
@@ -154,13 +156,13 @@ fn make(roots: Vec<Roots>, made_at: Duration) -> Result<Made, Failure> {
     Ok(Made { config: Arc::new(config), verifier, made_at })
 }
 
-/// The sessions that can be resumed, and the key exchange that the next connection begins with.
+/// The resumable sessions, and the key exchange group that the next connection offers first.
 #[derive(Debug)]
 struct Sessions(ClientSessionMemoryCache);
 
 impl ClientSessionStore for Sessions {
-    /// After X25519 the next connection offers X25519MLKEM768 again: both shares travel in one message, and one server
-    /// of several without the hybrid group must not take it away from the others.
+    /// After X25519 the next connection offers X25519MLKEM768 again. Both shares are in one message, and one of several
+    /// servers without the hybrid group must not disable it for the others.
     fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
         let hint = if group == NamedGroup::X25519 { NamedGroup::X25519MLKEM768 } else { group };
         self.0.set_kx_hint(server, hint);
@@ -191,7 +193,7 @@ impl ClientSessionStore for Sessions {
     }
 }
 
-/// A login has no private key to sign with, so the code that would sign is not linked.
+/// A login has no private key, so the signing code is not linked.
 #[derive(Debug)]
 struct NoKeys;
 

@@ -1,4 +1,4 @@
-//! Every wait of a call: one `poll` over what it waits for and the cancel descriptor, until the time is up.
+//! All waits of a call: one `poll` over its descriptors and the cancel descriptor, until a deadline.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::errno;
 use crate::failure::Failure;
 
-/// How long nobody looks at a flag, or asks a host's check.
+/// The interval at which a wait reads the cancel flag or calls the host's check.
 const SLICE: Duration = Duration::from_millis(50);
 
 pub fn readable(fd: RawFd) -> libc::pollfd {
@@ -19,20 +19,18 @@ pub fn writable(fd: RawFd) -> libc::pollfd {
     libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }
 }
 
-/// A place that is left free.
+/// An unused entry.
 pub fn nothing() -> libc::pollfd {
     readable(-1)
 }
 
-/// Waits for one descriptor; fails when the call is cancelled or its time is up.
-///
-/// Gives the events that came.
+/// Waits for one descriptor, and returns its events. Fails when the call is cancelled or its deadline passes.
 pub fn wait_for(call: &Call, what: libc::pollfd) -> Result<i16, Failure> {
     let mut polls = [what, nothing()];
     if wait(call, &mut polls, call.until())? { Ok(polls[0].revents) } else { Err(call.timed_out()) }
 }
 
-/// Waits without waiting for anything: a back-off.
+/// Sleeps for the back-off unless the call is cancelled.
 pub fn pause(call: &Call, length: Duration) -> Result<(), Failure> {
     if call.clock.skip(length) {
         return call.check();
@@ -41,8 +39,8 @@ pub fn pause(call: &Call, length: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until one of `polls` is ready (true) or `until` has come (false); fails when the call is cancelled. The last
-/// of `polls` is left free by the caller, for the cancel descriptor.
+/// Waits until one of `polls` is ready (true) or `until` has passed (false). Fails when the call is cancelled. The
+/// caller leaves the last of `polls` unused, for the cancel descriptor.
 pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<bool, Failure> {
     let mut wake = None;
     if let (Some(cancel), Some(slot)) = (call.cancel.as_deref(), polls.last_mut()) {
@@ -66,7 +64,7 @@ pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<b
         if now >= until {
             return Ok(false);
         }
-        // Rounded up: a poll that ends too early would only be made again.
+        // Rounded up: a poll that ends too early would only be repeated.
         let ms = left.as_millis().min(i32::MAX as u128 - 1) as i32
             + i32::from(left.subsec_nanos() % 1_000_000 != 0);
         // SAFETY: `polls` is a slice of pollfd and stays in place during the call.
@@ -82,7 +80,8 @@ pub fn wait(call: &Call, polls: &mut [libc::pollfd], until: Instant) -> Result<b
             if others.iter().any(|poll| poll.revents != 0) {
                 return Ok(true);
             }
-            // Readable without a trigger: the host has closed it during this call. The flag is looked at instead.
+            // Readable without a trigger: the host closed the descriptor during this call. From now on the flag is
+            // polled instead.
             if !call.cancel.as_deref().is_some_and(|cancel| cancel.is_triggered()) {
                 (wake, *slot) = (None, nothing());
             }
