@@ -1,4 +1,4 @@
-//! A PEM file of certificates: read and parsed, with a sentence for each way in which that fails.
+//! Reads and parses a PEM file of certificates, with a message for each kind of failure.
 
 use std::fmt;
 use std::fs::File;
@@ -15,10 +15,10 @@ use crate::failure::{Failure, Why};
 use crate::pem::{self, Block, Label};
 use crate::x509;
 
-/// Larger than any bundle in use, so that a device or a wrong file does not fill the memory.
+/// Larger than any bundle in use. The limit keeps a device or a wrong file from filling the memory.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// As OpenSSL decodes it.
+/// Decodes like OpenSSL.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
@@ -27,11 +27,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// The first byte of a SEQUENCE, with which every certificate begins.
 const SEQUENCE: u8 = 0x30;
 
-/// Why a file gives no certificates.
+/// The reason why a file can't be used.
 #[derive(Debug)]
 pub struct Unusable {
     why: String,
-    /// The file may be good: this process has no descriptor or memory left to read it.
+    /// The file may be valid: this process has no descriptor or memory left to read it.
     is_resources: bool,
 }
 
@@ -52,12 +52,13 @@ impl Unusable {
         Unusable { why: format!("{name} can't be read: {}", errno::describe(error)), is_resources }
     }
 
-    /// If the same file may be readable later.
+    /// True if the same file may be readable later.
     pub fn is_resources(&self) -> bool {
         self.is_resources
     }
 
-    /// The failure that this is, as `kind` unless the process is to blame; `what` names the file's part in it.
+    /// Converts this to a failure of `kind`, or to `Failure::Resources` if the process lacks resources. `what` is the
+    /// start of the message.
     pub fn into_failure(self, what: &str, kind: fn(Why) -> Failure) -> Failure {
         let why = format!("{what}{}", self.why).into();
         if self.is_resources { Failure::Resources(why) } else { kind(why) }
@@ -70,18 +71,18 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// Reads a file that somebody named: every certificate in it, or none.
+/// Reads a file that the user named: every certificate in it, or none.
 pub fn read(path: &Path) -> Result<Certificates, Unusable> {
     read_all(path, Strictness::All)
 }
 
-/// Reads a file of the system's store, without the certificates in it that can not be parsed: a store may hold odd old
-/// ones, and the rest of it is good. Fails if nothing is left.
+/// Reads a file of the system's store, and skips certificates that can't be parsed: a store may contain unusual old
+/// ones. Fails if no certificate is left.
 pub fn read_leniently(path: &Path) -> Result<Certificates, Unusable> {
     read_all(path, Strictness::Any)
 }
 
-/// As [`read_leniently`], but a file that ends within a block, as one that is being written does, is refused.
+/// Same as [`read_leniently`], but refuses a file that ends within a block, since it may be incomplete.
 pub fn read_again(path: &Path) -> Result<Certificates, Unusable> {
     read_all(path, Strictness::Ended)
 }
@@ -90,7 +91,7 @@ pub fn read_again(path: &Path) -> Result<Certificates, Unusable> {
 #[derive(Clone, Copy, PartialEq)]
 enum Strictness {
     All,
-    /// Any, and no block without an end.
+    /// At least one, and no block without an end.
     Ended,
     Any,
 }
@@ -132,7 +133,7 @@ fn read_all(path: &Path, strictness: Strictness) -> Result<Certificates, Unusabl
         None if text[0] == SEQUENCE && certificates.is_empty() => Err(Unusable::new(format!(
             "{name} contains no PEM certificate; if it is DER, convert it with openssl x509 -inform der"
         ))),
-        // UTF-16 hides certificates, in all of the file or in a part that was appended.
+        // UTF-16 hides certificates, in the whole file or in an appended part.
         None if is_strict && text.contains(&0) => {
             Err(Unusable::new(format!("{name} contains NUL bytes; save it as ASCII or UTF-8")))
         }
@@ -154,13 +155,13 @@ fn add(certificates: &mut Certificates, block: &Block<'_>) -> Result<(), NotAdde
         return if block.label == Label::Other { Ok(()) } else { Err(NotAdded::Unreadable) };
     };
     if block.label == Label::Other {
-        // A key, a request or a list; a certificate under another label would be lost.
+        // A key, a request or a list. A certificate under such a label would be lost.
         let is_certificate = webpki::anchor_from_trusted_cert(&certificate.into()).is_ok();
         return if is_certificate { Err(NotAdded::Unreadable) } else { Ok(()) };
     }
     let is_trusted = match block.label {
         Label::Trusted => x509::auxiliary_trusts_servers(rest).ok_or(NotAdded::Unreadable)?,
-        // OpenSSL ignores bytes behind a certificate; a second certificate there would be lost.
+        // OpenSSL ignores bytes after a certificate, so a second certificate there would be lost.
         _ if rest.first() == Some(&SEQUENCE) => return Err(NotAdded::Unreadable),
         _ => true,
     };
@@ -168,7 +169,7 @@ fn add(certificates: &mut Certificates, block: &Block<'_>) -> Result<(), NotAdde
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a named pipe would wait for a writer.
+    // Opening a named pipe would block until a writer opens it.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let kind = file.metadata()?;
     if !kind.is_file() {

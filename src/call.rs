@@ -1,4 +1,4 @@
-//! What one call carries everywhere: deadline, cancel handle, logger, clock and chance, and what it is doing.
+//! The context of one call: deadline, cancel handle, logger, clock, random numbers and current phase.
 
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_void};
@@ -9,7 +9,7 @@ use crate::failure::{Failure, Phase};
 use crate::process::{self, ProcessId};
 use crate::registers;
 
-/// A host's function that is told what happens.
+/// A host's function that receives log messages.
 pub type LogFn = unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: *const c_char);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,21 +28,21 @@ pub struct Logger {
     pub max_level: i32,
 }
 
-// SAFETY: that its function may be called from any thread is the caller's promise (cd_options_set_logger).
+// SAFETY: the caller of cd_options_set_logger promises that the function may be called from any thread.
 unsafe impl Send for Logger {}
 unsafe impl Sync for Logger {}
 
-/// Where time comes from: the system, or a test that does not wait.
+/// The source of time: the system, or a test that does not wait.
 pub trait Clock: Sync {
     fn now(&self) -> Instant;
 
-    /// Whether this clock has jumped over a pause of `length`, so that nobody need wait for it.
+    /// True if this clock has skipped a pause of `length`, so that no wait is needed.
     fn skip(&self, length: Duration) -> bool;
 }
 
-/// Where chance comes from: the operating system each time, so that forked workers don't draw the same.
+/// The source of random numbers: the operating system for each number, so that forked workers don't draw the same ones.
 pub trait Chance: Sync {
-    /// A number from nought to `below`, both included.
+    /// A number from 0 to `below`, both included.
     fn draw(&self, below: Duration) -> Duration;
 }
 
@@ -65,10 +65,10 @@ impl Chance for SystemChance {
     fn draw(&self, below: Duration) -> Duration {
         let mut bytes = [0; 8];
         if rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).is_err() {
-            // No chance to be had: the longest wait is the kindest to the service.
+            // Without random numbers: the longest wait causes the least load on the service.
             return below;
         }
-        // A fraction of 2^53 parts is finer than a nanosecond of an hour.
+        // A fraction with 2^53 steps is finer than a nanosecond of an hour.
         let part = (u64::from_ne_bytes(bytes) >> 11) as f64 / (1u64 << 53) as f64;
         below.mul_f64(part)
     }
@@ -84,11 +84,11 @@ pub struct Call {
     pub logger: Option<Logger>,
     pub clock: &'static dyn Clock,
     pub chance: &'static dyn Chance,
-    /// The end of what is under way, where it comes before the deadline: a connect timeout.
+    /// An end of the current operation before the deadline: a connect timeout.
     limit: Cell<Option<Limit>>,
     phase: Cell<Phase>,
     attempts: Cell<u32>,
-    /// When the host's check was asked last; None = it has to be asked at the next occasion.
+    /// The time of the last call of the host's check; None = the check is due at the next opportunity.
     asked: Cell<Option<Instant>>,
 }
 
@@ -103,7 +103,7 @@ impl Call {
         Call::with(timeout, cancel, logger, &SystemClock, &SystemChance)
     }
 
-    /// Counts what was done for this call before it was made.
+    /// Includes the time between `at` and the creation of this object in the call.
     pub fn begun(mut self, at: Instant) -> Call {
         self.deadline -= self.started.saturating_duration_since(at);
         self.started = at;
@@ -137,18 +137,18 @@ impl Call {
         }
     }
 
-    /// Whether this is a parent's call, seen in a child that a logger, a check or a signal handler has forked: its
-    /// connection is the parent's, who goes on with it.
+    /// True if this is a parent's call, in a child that a logger, a check or a signal handler forked. Its connection
+    /// belongs to the parent, which continues the call.
     pub fn is_anothers(&self) -> bool {
         process::id() != self.process
     }
 
-    /// Fails in such a child, where a lock of the parent's would be waited for, or its connection used.
+    /// Fails in such a child, before a lock or a connection of the parent would be used.
     pub fn check_process(&self) -> Result<(), Failure> {
         if self.is_anothers() { Err(Failure::Cancelled) } else { Ok(()) }
     }
 
-    /// Fails once this call is cancelled or its time is up.
+    /// Fails if this call is cancelled or its deadline has passed.
     pub fn check(&self) -> Result<(), Failure> {
         if self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) || self.is_anothers() {
             return Err(Failure::Cancelled);
@@ -156,24 +156,24 @@ impl Call {
         if self.clock.now() >= self.until() { Err(self.timed_out()) } else { Ok(()) }
     }
 
-    /// When the host's check has to be asked next, where there is one: `slice` after the last time.
+    /// Returns when the host's check is due: `slice` after the last call. None without a check.
     pub fn host_must_be_asked_at(&self, slice: Duration) -> Option<Instant> {
         self.cancel.as_deref().filter(|cancel| cancel.has_check())?;
         Some(self.asked.get().map_or(self.started, |asked| asked + slice))
     }
 
-    /// Asks the host's check.
+    /// Calls the host's check.
     pub fn host_says_stop(&self) -> bool {
         self.asked.set(Some(self.clock.now()));
         self.cancel.as_deref().is_some_and(|cancel| cancel.check_says_stop())
     }
 
-    /// Has the host's check asked at the next occasion: a signal came.
+    /// Makes the host's check due at once, since a signal arrived.
     pub fn ask_host_soon(&self) {
         self.asked.set(None);
     }
 
-    /// Says what this call is doing from now on.
+    /// Sets the phase of this call.
     pub fn enter(&self, phase: Phase) {
         self.phase.set(phase);
     }
@@ -182,7 +182,7 @@ impl Call {
         self.phase.get()
     }
 
-    /// When what is under way has to end.
+    /// The deadline of the current operation.
     pub fn until(&self) -> Instant {
         match self.limit.get() {
             Some(limit) => limit.until,
@@ -190,12 +190,12 @@ impl Call {
         }
     }
 
-    /// What is left of the whole call.
+    /// The time left for the whole call.
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(self.clock.now())
     }
 
-    /// Runs `work` with at most `length` for it, and never longer than the call may take.
+    /// Runs `work` with a limit of `length`, which never exceeds the call's deadline.
     pub fn limited<T>(&self, length: Duration, work: impl FnOnce() -> T) -> T {
         let since = self.clock.now();
         let until = since + length;
@@ -205,7 +205,7 @@ impl Call {
         done
     }
 
-    /// The failure of a call whose time is up.
+    /// The failure of a call whose deadline or limit has passed.
     pub fn timed_out(&self) -> Failure {
         let limit = self.limit.get();
         let since = limit.map_or(self.started, |limit| limit.since);
@@ -213,7 +213,7 @@ impl Call {
         Failure::Timeout { phase: self.phase.get(), after, connect_timeout: limit.is_some(), with: None }
     }
 
-    /// Counts a request whose first byte is handed over.
+    /// Counts a request when its first byte is handed over.
     pub fn count_attempt(&self) {
         self.attempts.set(self.attempts.get() + 1);
     }
@@ -222,7 +222,7 @@ impl Call {
         self.attempts.get()
     }
 
-    /// Tells the host's logger; the message is made only where the level is wanted.
+    /// Calls the host's logger. The message is formatted only if the level is enabled.
     #[inline]
     pub fn log(&self, level: Level, message: impl FnOnce() -> String) {
         if let Some(logger) = self.logger_of(level) {
@@ -230,7 +230,7 @@ impl Call {
         }
     }
 
-    /// True if the host's logger wants this level.
+    /// True if the host's logger receives this level.
     pub fn logs(&self, level: Level) -> bool {
         self.logger_of(level).is_some()
     }
@@ -245,7 +245,7 @@ fn tell(logger: &Logger, level: Level, mut message: String) {
     message.retain(|letter| !letter.is_control());
     if let Ok(message) = CString::new(message) {
         registers::wipe();
-        // SAFETY: the caller of cd_options_set_logger promised that both can be used during each call.
+        // SAFETY: the caller of cd_options_set_logger promises that both can be used during each call.
         unsafe { (logger.log)(logger.user_data, level as i32, message.as_ptr()) };
     }
 }

@@ -1,4 +1,4 @@
-//! Stopping a call from elsewhere: a sticky flag, and a descriptor that wakes whoever waits.
+//! Cancellation from another thread or a signal handler: a permanent flag, and a descriptor that wakes waiting calls.
 
 use std::ffi::c_void;
 use std::os::fd::RawFd;
@@ -9,31 +9,31 @@ use crate::process::{self, ProcessId};
 use crate::registers;
 use crate::wake::Wake;
 
-/// A question asked on the calling thread while a call waits; not 0 = stop.
+/// A function that is called on the calling thread while a call waits; a result other than 0 stops the call.
 pub type CheckFn = unsafe extern "C" fn(user_data: *mut c_void) -> i32;
 
-/// Lets any thread, or a signal handler, stop the calls that carry it.
+/// Lets any thread, or a signal handler, stop the calls that use it.
 ///
-/// What wakes a waiting call is made by the first call that waits, and anew in a child of `fork`: what a parent
-/// triggers would otherwise make a child's poll spin, and a child would stop its parent's calls.
+/// The first call that waits creates the waker, and a child of `fork` creates its own. Otherwise a parent's trigger
+/// would make a child's poll spin, and a child would stop its parent's calls.
 #[derive(Default)]
 pub struct Cancel {
     triggered: AtomicBool,
     wake: AtomicPtr<WakeOf>,
-    /// A [`CheckFn`], or NULL. Atomic, since a trigger may run beside the setter.
+    /// A [`CheckFn`], or NULL. Atomic, since a trigger may run concurrently with the setter.
     check: AtomicPtr<()>,
     check_data: AtomicPtr<c_void>,
 }
 
-/// What wakes the calls of one process.
+/// The waker for the calls of one process.
 struct WakeOf {
     process: ProcessId,
     wake: Wake,
-    /// One whose descriptors the host has closed. A trigger may still look at it, so it is freed with the handle.
+    /// A waker whose descriptors the host has closed. A trigger may still read it, so it is freed with the handle.
     before: *mut WakeOf,
 }
 
-// SAFETY: what a check's `user_data` may be used for is the caller's promise (documented at cd_cancel_set_check).
+// SAFETY: the caller promises that `user_data` may be used like this (documented at cd_cancel_set_check).
 unsafe impl Send for Cancel {}
 unsafe impl Sync for Cancel {}
 
@@ -47,7 +47,7 @@ impl Cancel {
     /// Async-signal-safe; keeps errno.
     pub fn trigger(&self) {
         self.triggered.store(true, Ordering::SeqCst);
-        // Without a descriptor nobody waits, and the process may not have been asked for its id yet.
+        // Without a descriptor no call waits, and the process's id may not exist yet.
         if !self.wake.load(Ordering::SeqCst).is_null() {
             if let Some(wake) = self.wake_of(process::id()) {
                 wake.signal();
@@ -63,7 +63,7 @@ impl Cancel {
         !self.check.load(Ordering::Acquire).is_null()
     }
 
-    /// Asks the host, on this thread, whether to stop.
+    /// Calls the host's check on this thread; true to stop.
     pub fn check_says_stop(&self) -> bool {
         let check = self.check.load(Ordering::Acquire);
         if check.is_null() {
@@ -71,7 +71,7 @@ impl Cancel {
         }
         let user_data = self.check_data.load(Ordering::Acquire);
         registers::wipe();
-        // SAFETY: stored by `set_check` as this type of function; the caller of cd_cancel_set_check promised that both
+        // SAFETY: stored by `set_check` as this type of function. The caller of cd_cancel_set_check promises that both
         // can be used during each call.
         unsafe { std::mem::transmute::<*mut (), CheckFn>(check)(user_data) != 0 }
     }
@@ -82,7 +82,7 @@ impl Cancel {
         if self.wake_of(process).is_some_and(|wake| !wake.is_intact()) {
             match Wake::new() {
                 Ok(wake) => _ = self.publish(found, WakeOf { process, wake, before: found }),
-                // Lost for good, but never waited on.
+                // The waker is leaked, but no call waits on it.
                 Err(_) => {
                     let none = std::ptr::null_mut();
                     let _ = self.wake.compare_exchange(found, none, Ordering::SeqCst, Ordering::SeqCst);
@@ -91,8 +91,8 @@ impl Cancel {
         }
     }
 
-    /// Puts a new one in the place of `found`, and signals it if this was triggered meanwhile; None if another thread
-    /// was faster.
+    /// Replaces `found` with a new waker, and signals it if the handle was triggered in the meantime. Returns None if
+    /// another thread was faster.
     fn publish(&self, found: *mut WakeOf, made: WakeOf) -> Option<&Wake> {
         let made = Box::into_raw(Box::new(made));
         match self.wake.compare_exchange(found, made, Ordering::SeqCst, Ordering::SeqCst) {
@@ -113,21 +113,21 @@ impl Cancel {
     }
 
     fn wake_of(&self, process: ProcessId) -> Option<&Wake> {
-        // SAFETY: a pointer stored here came from Box::into_raw and is freed by Drop alone.
+        // SAFETY: a pointer stored here came from Box::into_raw, and only Drop frees it.
         let found = unsafe { self.wake.load(Ordering::SeqCst).as_ref() };
         found.filter(|found| found.process == process).map(|found| &found.wake)
     }
 
-    /// The descriptor that becomes readable when this is triggered; None where none can be had: then the flag has
-    /// to be looked at now and then.
+    /// The descriptor that becomes readable on a trigger. None if no descriptor can be created: the caller must then
+    /// poll the flag.
     pub fn descriptor(&self, process: ProcessId) -> Option<RawFd> {
         loop {
             let found = self.wake.load(Ordering::SeqCst);
             if let Some(wake) = self.wake_of(process) {
                 return Some(wake.descriptor());
             }
-            // The parent's, if there was one, is left alone, descriptors and all: in a child that has closed everything
-            // their numbers may be somebody else's by now.
+            // A parent's waker and its descriptors are not touched. If the child has closed all descriptors, their
+            // numbers may belong to other files.
             let made = WakeOf { process, wake: Wake::new().ok()?, before: std::ptr::null_mut() };
             if let Some(wake) = self.publish(found, made) {
                 return Some(wake.descriptor());
@@ -140,7 +140,7 @@ impl Drop for Cancel {
     fn drop(&mut self) {
         let process = process::id();
         let mut next = *self.wake.get_mut();
-        // SAFETY: made by Box::into_raw in `publish`, and freed here alone; another process's is left alone.
+        // SAFETY: made by Box::into_raw in `publish`, and freed only here; another process's is not touched.
         unsafe {
             while next.as_ref().is_some_and(|made| made.process == process) {
                 next = Box::from_raw(next).before;
@@ -149,7 +149,7 @@ impl Drop for Cancel {
     }
 }
 
-/// What a call holds of a cancel handle.
+/// A call's reference to a cancel handle.
 pub type SharedCancel = Arc<Cancel>;
 
 #[cfg(test)]

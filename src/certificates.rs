@@ -1,15 +1,15 @@
-//! Certificates that somebody trusts: as anchors of a chain, or as one server's own.
+//! Trusted certificates: anchors of a chain, or one server's own.
 
 use std::collections::TryReserveError;
 use std::ops::Range;
 
 use crate::x509::{self, Limits};
 
-/// Certificates, each with what it is trusted for. Their number and size come from files: memory for them that can
-/// not be had is an error, and does not abort the process.
+/// Certificates with their trust settings. Files determine their number and size, so a failed allocation is an error
+/// and does not abort the process.
 #[derive(Default, PartialEq, Eq)]
 pub struct Certificates {
-    /// The DER of all, one behind the other.
+    /// The DER of all certificates, concatenated.
     der: Vec<u8>,
     entries: Vec<Entry>,
 }
@@ -23,30 +23,30 @@ struct Entry {
     is_rejected: bool,
 }
 
-/// One of them.
+/// One of the certificates.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Trusted<'a> {
     pub der: &'a [u8],
     pub subject: &'a [u8],
     pub limits: Limits,
     is_self_issued: bool,
-    /// Auxiliary trust data forbids it for servers.
+    /// Auxiliary trust data rejects it for servers.
     pub is_rejected: bool,
 }
 
 impl Trusted<'_> {
-    /// If it may have issued a server's certificate, or another CA's.
+    /// True if it may have issued a server's certificate, or another CA's.
     pub fn is_anchor(&self) -> bool {
         self.limits.is_ca && !self.is_rejected
     }
 
-    /// If a server may present this very certificate as its own.
+    /// True if a server may present this exact certificate as its own.
     pub fn is_pin(&self) -> bool {
         (!self.limits.is_ca || self.is_self_issued) && !self.is_rejected
     }
 }
 
-/// Why a certificate was not added.
+/// The reason why a certificate was not added.
 #[derive(Debug)]
 pub enum NotAdded {
     Unreadable,
@@ -60,7 +60,7 @@ impl From<TryReserveError> for NotAdded {
 }
 
 impl Certificates {
-    /// Adds one certificate, copied.
+    /// Adds a copy of one certificate.
     pub fn add(&mut self, der: &[u8], is_rejected: bool) -> Result<(), NotAdded> {
         let certificate = x509::Certificate::parse(der).ok_or(NotAdded::Unreadable)?;
         webpki::anchor_from_trusted_cert(&der.into()).map_err(|_| NotAdded::Unreadable)?;
@@ -79,7 +79,7 @@ impl Certificates {
         Ok(())
     }
 
-    /// Adds all those of another.
+    /// Adds all certificates of another collection.
     pub fn add_all(&mut self, other: &Certificates) -> Result<(), NotAdded> {
         other.iter().try_for_each(|trusted| self.add(trusted.der, trusted.is_rejected))
     }

@@ -1,17 +1,17 @@
-//! The environment variables that the library reads, once, when options freeze: those of the process, or those that
-//! the host has given in their place. In a set-user-id process there are none.
+//! The environment variables that the library reads, once, when options freeze: those of the process, or those that the
+//! host passed instead. A set-user-id process reads none.
 
 use std::ffi::OsString;
 
 use crate::failure::Failure;
 
-/// Every variable that is read. curl's order: lower case wins.
+/// All variables that are read. The order is curl's: lower case has precedence.
 pub const PROXY: &[&str] = &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 pub const NO_PROXY: &[&str] = &["no_proxy", "NO_PROXY"];
 pub const CERT_FILE: &[&str] = &["SSL_CERT_FILE"];
 pub const CERT_DIR: &[&str] = &["SSL_CERT_DIR"];
 
-/// A variable that is set and not empty, with the name that it was found under.
+/// A variable that is set and not empty, with its name as it was found.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Variable {
     pub name: &'static str,
@@ -23,7 +23,7 @@ pub struct Variable {
 pub enum Environment {
     #[default]
     Process,
-    /// Only these are set. The process's own are not read: `getenv` races with a `setenv` on another thread.
+    /// Only these are set. The process's environment is not read: `getenv` races with a `setenv` on another thread.
     Given(Vec<Variable>),
 }
 
@@ -50,7 +50,7 @@ impl Environment {
         Ok(())
     }
 
-    /// The first of `names` that is set and not empty.
+    /// Returns the first of `names` that is set and not empty.
     pub fn first(&self, names: &[&'static str]) -> Option<Variable> {
         if is_privileged() {
             return None;

@@ -1,10 +1,10 @@
-//! English texts for the system's errors, as glibc has them: people search for those. `strerror` and `gai_strerror`
-//! answer in the language of the host's locale, and in its character set.
+//! English texts for system errors, the same as glibc's, because users search for them. `strerror` and `gai_strerror`
+//! use the language and character set of the host's locale.
 
 use std::borrow::Cow;
 use std::io;
 
-/// The text for an error of the system, or of Rust's own library.
+/// The text for an error of the system or of Rust's standard library.
 pub fn describe(error: &io::Error) -> Cow<'static, str> {
     match error.raw_os_error() {
         Some(number) => describe_number(number),

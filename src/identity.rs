@@ -1,5 +1,5 @@
 //! The identity of a descriptor that is kept between calls. A host may close descriptors that it does not own, as
-//! daemonising code does, and get their numbers for files of its own.
+//! daemonising code does, and reuse their numbers for its own files.
 
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -16,7 +16,7 @@ impl Identity {
     /// Async-signal-safe. None if the descriptor is not open.
     pub fn of(descriptor: RawFd) -> Option<Identity> {
         let mut stat = MaybeUninit::<libc::stat>::uninit();
-        // SAFETY: `stat` has room for what fstat writes, and is read only after it has succeeded.
+        // SAFETY: `stat` has space for fstat's result, and is read only after success.
         let stat = unsafe {
             if libc::fstat(descriptor, stat.as_mut_ptr()) != 0 {
                 return None;

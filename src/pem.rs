@@ -1,11 +1,11 @@
-//! The certificates of a PEM file (RFC 7468), found so that none is lost: text that looks like a certificate and can
-//! not be read is reported. curl and OpenSSL pass over some of it.
+//! The certificates of a PEM file (RFC 7468). None is lost: text that looks like a certificate and can't be parsed is
+//! reported. curl and OpenSSL skip some of it.
 
-/// How a certificate is labelled.
+/// The label of a PEM block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label {
     Certificate,
-    /// OpenSSL's, with auxiliary trust data behind the certificate.
+    /// OpenSSL's label, with auxiliary trust data after the certificate.
     Trusted,
     /// A key, a request, or anything else.
     Other,
@@ -20,39 +20,39 @@ pub struct Block<'a> {
     pub text: &'a [u8],
 }
 
-/// Text that may be a certificate and can not be read as one.
+/// Text that may be a certificate but can't be parsed as one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed {
     pub line: usize,
     pub why: &'static str,
 }
 
-/// The blocks of `text`, in order. Text around them is passed over.
+/// The blocks of `text`, in order. Text around them is skipped.
 pub struct Blocks<'a> {
     text: &'a [u8],
-    /// Where the next line begins.
+    /// The start of the next line.
     at: usize,
     line: usize,
     open: Option<Open<'a>>,
-    /// A line of base64 stands outside of any block.
+    /// A line of base64 was found outside any block.
     has_stray_base64: bool,
-    /// A line outside of any block begins as the base64 of every certificate does.
+    /// A line outside any block begins like the base64 of a certificate.
     has_stray_certificate: bool,
 }
 
-/// A block whose end is still to come.
+/// A block whose END line was not found yet.
 struct Open<'a> {
     name: &'a [u8],
     line: usize,
-    /// Where its text begins.
+    /// The start of its text.
     from: usize,
 }
 
-/// Also how a file ends that is being written.
+/// Also the defect of a file that is being written.
 pub const NO_END: &str = "starts a block without an END line";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const DASHES: &[u8] = b"-----";
-/// A line of base64 that is at least this long is no word of a text.
+/// A line of base64 of at least this length is not a word of a text.
 const BASE64_LINE: usize = 40;
 
 pub fn certificates(text: &[u8]) -> Blocks<'_> {
@@ -87,7 +87,7 @@ impl<'a> Iterator for Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// Takes one line in, without the white space around it; gives the block that it ends, or what is wrong with it.
+    /// Processes one line, without the white space around it. Returns the block that it ends, or a defect.
     fn look_at(&mut self, line: &'a [u8], start: usize) -> Option<Result<Block<'a>, Malformed>> {
         let malformed = |line, why| Some(Err(Malformed { line, why }));
         if let Some(name) = boundary(line, b"-----BEGIN ") {
@@ -125,7 +125,7 @@ impl<'a> Blocks<'a> {
                 self.has_stray_certificate |= is_stray && line.starts_with(b"MII");
                 None
             }
-            // Glued to what follows: what follows would be lost.
+            // The END line is joined with the next line, which would be lost.
             Some(open) if looks_like_a_boundary(line) => {
                 let line = if label(open.name) == Label::Other { self.line } else { open.line };
                 self.open = None;
@@ -150,11 +150,11 @@ fn label(name: &[u8]) -> Label {
     }
 }
 
-/// If this line, which is not a boundary, was one of a certificate before somebody changed it: joined lines, lost
+/// True if this line, which is not a boundary, was probably one of a certificate before an edit: joined lines, lost
 /// dashes, other dashes. A comment does not count.
 fn looks_like_a_boundary(line: &[u8]) -> bool {
     const NAMES: [&[u8]; 3] = [b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"];
-    // Words of a text have no dashes around them, base64 has none at all.
+    // Words in a text have no dashes around them, and base64 has none at all.
     let is_dash = |byte: u8| byte == b'-' || !byte.is_ascii();
     if line.starts_with(b"#") || !line.iter().any(|byte| is_dash(*byte)) {
         return false;

@@ -1,29 +1,29 @@
-//! What one process owns: one pointer, with the process's id beside it.
+//! A value for each process: one pointer, with the process's id beside it.
 //!
-//! A child of `fork` finds a value whose id is not its own. Locks in it may be held by threads that don't exist in
-//! the child, and its connections are the parent's; so the child leaves it behind, never touches it again (but for
-//! what [`PerProcess::get`]'s maker reads of it), and builds its own.
+//! A child of `fork` finds a value whose id is not its own. Threads that don't exist in the child may hold locks in it,
+//! and its connections belong to the parent. The child therefore leaves it untouched and builds its own. Only the maker
+//! passed to [`PerProcess::get`] may read from it.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// Tells a process from all those that it descends from. Not the system's id: a child may have the same as its
-/// parent (each the first of its PID namespace), or get one that an ancestor had before.
+/// Distinguishes a process from all its ancestors. This is not the system's id: a child may have the same one as its
+/// parent (each the first of its PID namespace), or reuse an ancestor's.
 pub type ProcessId = u64;
 
-/// The largest id that this process or one before it has taken.
+/// The largest id that this process or an ancestor has taken.
 static LAST: AtomicU64 = AtomicU64::new(0);
-/// Where this process's id stands: in memory that the kernel clears in a child, so that nought means a new process.
+/// The location of this process's id, in memory that the kernel clears in a child: 0 means a new process.
 static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
-/// Stands for it where there is no such memory: for good, since an id must not change.
+/// Replaces it permanently if such memory is not available, since an id must not change.
 static NO_MARK: AtomicU64 = AtomicU64::new(0);
 
-/// The id of this process. Async-signal-safe once it was asked for.
+/// Returns the id of this process. Async-signal-safe after the first call.
 pub fn id() -> ProcessId {
     let mut mark = MARK.load(Ordering::Acquire);
     if mark.is_null() {
         let made = mark_that_a_fork_clears().unwrap_or((&raw const NO_MARK).cast_mut());
-        // Where another thread was faster, a page is lost, once.
+        // If another thread was faster, one page is leaked, once.
         mark = match MARK.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => made,
             Err(other) => other,
@@ -36,7 +36,7 @@ pub fn id() -> ProcessId {
     let mark = unsafe { &*mark };
     match mark.load(Ordering::Acquire) {
         0 => {
-            // Its parent's is smaller, and what its ancestors made bears theirs.
+            // The parent's id is smaller, and values of the ancestors have their ids.
             let new = LAST.fetch_add(1, Ordering::AcqRel) + 1;
             mark.compare_exchange(0, new, Ordering::AcqRel, Ordering::Acquire)
                 .map_or_else(|other| other, |_| new)
@@ -47,7 +47,7 @@ pub fn id() -> ProcessId {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn mark_that_a_fork_clears() -> Option<*mut AtomicU64> {
-    // SAFETY: a new page of our own, large and aligned enough for one number, which its zeros are already.
+    // SAFETY: a new page of our own, large and aligned enough for one number, which its zeros already are.
     unsafe {
         let length = libc::sysconf(libc::_SC_PAGESIZE).max(4096) as libc::size_t;
         let rights = libc::PROT_READ | libc::PROT_WRITE;
@@ -56,7 +56,7 @@ fn mark_that_a_fork_clears() -> Option<*mut AtomicU64> {
         if page == libc::MAP_FAILED {
             return None;
         }
-        // An advice that does not exist tells who says yes to all and does nothing: some versions of qemu-user.
+        // Probe with an invalid advice: some qemu-user versions accept any value and do nothing.
         let is_honest = libc::madvise(page, length, -1) != 0;
         if !is_honest || libc::madvise(page, length, libc::MADV_WIPEONFORK) != 0 {
             libc::munmap(page, length); // or Linux before 4.14
@@ -76,7 +76,7 @@ struct Owned<T> {
     value: T,
 }
 
-/// A value that each process makes for itself at first use, without a lock.
+/// A value that each process creates at first use, without a lock.
 pub struct PerProcess<T> {
     current: AtomicPtr<Owned<T>>,
 }
@@ -86,12 +86,12 @@ impl<T: Send + Sync> PerProcess<T> {
         PerProcess { current: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// The value of process `id`, which must be the current one. Where there is none yet, `make` makes it; it is
-    /// given the parent's, of which it may read only what was immutable there.
+    /// Returns the value of process `id`, which must be the current one. If there is none yet, `make` creates it.
+    /// `make` receives the parent's value, and may read only data that was immutable there.
     pub fn get(&self, id: ProcessId, make: impl Fn(Option<&T>) -> T) -> &T {
         let mut found = self.current.load(Ordering::Acquire);
         loop {
-            // SAFETY: a pointer stored here came from Box::into_raw and is freed by Drop alone.
+            // SAFETY: a pointer stored here came from Box::into_raw, and only Drop frees it.
             let owned = unsafe { found.as_ref() };
             match owned {
                 Some(owned) if owned.id == id => return &owned.value,
@@ -99,7 +99,7 @@ impl<T: Send + Sync> PerProcess<T> {
             }
             let made = Box::into_raw(Box::new(Owned { id, value: make(owned.map(|owned| &owned.value)) }));
             match self.current.compare_exchange(found, made, Ordering::AcqRel, Ordering::Acquire) {
-                // SAFETY: just made, and freed by Drop alone.
+                // SAFETY: just made, and only Drop frees it.
                 Ok(_) => return unsafe { &(*made).value },
                 Err(other) => {
                     // Another thread was faster.
@@ -121,7 +121,7 @@ impl<T: Send + Sync> Default for PerProcess<T> {
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
         let owned = *self.current.get_mut();
-        // SAFETY: as in `get`; a value that another process made is left alone for good.
+        // SAFETY: as in `get`; a value that another process made is never touched.
         unsafe {
             if owned.as_ref().is_some_and(|owned| owned.id == id()) {
                 drop(Box::from_raw(owned));

@@ -1,9 +1,9 @@
-//! The processor's registers, where copies of a secret are left by whatever moved it.
+//! The processor's registers, which may hold copies of a secret that was moved.
 
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 use std::arch::asm;
 
-/// An instruction for each of the registers, which all are written to and stay what the caller may lose.
+/// Emits one instruction for each register. All are declared as clobbered, and the ABI lets a callee change them.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 macro_rules! clear {
     (zmm $($number:literal)*) => {
@@ -31,14 +31,14 @@ macro_rules! clear {
     };
 }
 
-/// Clears the registers that a function may leave as they are, on x86-64 and AArch64: before the host runs. The loader
-/// would write them to the host's stack, when it looks up what a host calls for the first time.
+/// Clears the caller-saved registers on x86-64 and AArch64, before the host's code runs. Otherwise the dynamic loader
+/// would write them to the host's stack when it resolves a function that the host calls for the first time.
 #[inline(never)]
 pub fn wipe() {
-    // SAFETY: only registers are written to that the compiler knows to be lost, and the processor has the instructions.
+    // SAFETY: only registers are changed that are declared as clobbered, and the processor has the instructions.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     unsafe {
-        // The C library's memcpy uses what AVX-512 has more of.
+        // The C library's memcpy uses the additional registers of AVX-512.
         if std::arch::is_x86_feature_detected!("avx512f") {
             clear!(zmm 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
         }

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-/// The seconds to wait: a number, or a date counted from the response's own `Date` (from this machine's clock if it
-/// has none). None if the header cannot be read.
+/// Returns the seconds to wait. A date is relative to the response's own `Date`, or to this machine's clock without
+/// one. None if the header can't be parsed.
 pub fn seconds(retry_after: &[u8], date: Option<&[u8]>) -> Option<i64> {
     let value = retry_after.trim_ascii();
     if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {

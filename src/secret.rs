@@ -1,33 +1,33 @@
-//! Memory that held a secret: a buffer that is wiped, and the allocator that wipes every block it frees, so that
-//! what dependencies leave behind goes too.
+//! Memory for secrets: a buffer that is wiped, and an allocator that wipes every block it frees. The allocator also
+//! covers the memory of dependencies.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::Deref;
 
-/// Overwrites `bytes` with zeros in a way that the compiler can't leave out.
+/// Overwrites `bytes` with zeros in a way that the compiler can't optimize away.
 ///
-/// A memset and a barrier: a loop of volatile stores, byte by byte, costs a hundred times as much.
+/// Uses a memset and a barrier: a loop of volatile stores, byte by byte, costs a hundred times as much.
 #[inline]
 pub fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     keep(bytes.as_mut_ptr());
 }
 
-/// Makes the compiler believe that what `pointer` points to is read here.
+/// Makes the compiler assume that the data behind `pointer` is read here.
 #[inline(always)]
 fn keep(pointer: *mut u8) {
     std::hint::black_box(pointer);
 }
 
-/// Overwrites the stack below the caller's frame: 34 KiB, which a key exchange uses less of.
+/// Overwrites the stack below the caller's frame: 34 KiB, more than a key exchange uses.
 #[inline(never)]
 pub fn wipe_stack() {
     wipe(&mut [0; 34 << 10]);
 }
 
-/// Bytes that are wiped when dropped and never shown.
+/// Bytes that are wiped when dropped and never printed.
 #[derive(Default)]
 pub struct Secret(Vec<u8>);
 
@@ -36,12 +36,12 @@ impl Secret {
         Secret(Vec::with_capacity(capacity))
     }
 
-    /// Growth leaves nothing behind: the allocator wipes the block that is given up.
+    /// Growth leaves no copy behind: the allocator wipes the freed block.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
-    /// As [`Secret::extend`], for bytes of which a peer decides the number.
+    /// Same as [`Secret::extend`], for data whose size a peer decides.
     pub fn try_extend(&mut self, bytes: &[u8]) -> Result<(), TryReserveError> {
         self.0.try_reserve(bytes.len())?;
         self.extend(bytes);
@@ -108,15 +108,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The system's allocator, with every block wiped before it is given back.
+/// The system's allocator, which wipes every block before it is freed.
 struct Wiping;
 
 #[global_allocator]
 static ALLOCATOR: Wiping = Wiping;
 
-// SAFETY: every request goes to `System` with the layout that it came with; a block is written to only while it
-// still belongs to the library. `realloc` never hands a block to the system's `realloc`, which could move it and
-// leave the old bytes behind.
+// SAFETY: every request goes to `System` with its layout. A block is written to only while the library owns it.
+// `realloc` does not use the system's `realloc`, which could move the block and leave the old bytes behind.
 unsafe impl GlobalAlloc for Wiping {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -1,4 +1,4 @@
-//! What options freeze into: each value checked when it is set, then only read.
+//! The settings that options freeze into: each value is checked when it is set, and only read after that.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::environment::Environment;
 use crate::failure::{Failure, Why};
 use crate::url::{BaseUrl, ProxyUrl};
 
-/// Strings that a caller passes are at most this long.
+/// The maximum length of strings that a caller passes.
 pub const MOST_STRING_BYTES: usize = 64 << 10;
 const LONGEST: Duration = Duration::from_secs(3600);
 const MOST_RETRIES: u32 = 10;
@@ -23,7 +23,7 @@ const SERVICE: &str = "https://api.couchdrop.io";
 /// How the body of a login is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFormat {
-    /// A form first; JSON when the service refuses the form as such.
+    /// A form first, then JSON if the service rejects the format.
     Auto,
     Form,
     Json,
@@ -31,7 +31,7 @@ pub enum BodyFormat {
 
 #[derive(Clone, Debug)]
 pub enum Proxy {
-    /// What the environment says when the options freeze.
+    /// The environment decides when the options freeze.
     FromEnvironment,
     None,
     Set(ProxyUrl),
@@ -137,7 +137,7 @@ impl Settings {
         Ok(())
     }
 
-    /// `None` means no proxy, whatever the environment says.
+    /// `None` means no proxy; the environment is ignored.
     pub fn set_proxy(&mut self, url: Option<&str>) -> Result<(), Failure> {
         self.proxy = match url {
             None => Proxy::None,
@@ -187,7 +187,7 @@ impl Settings {
     }
 }
 
-/// A timeout in milliseconds, checked; `what` names it in a failure.
+/// Checks a timeout in milliseconds; `what` names it in a failure.
 pub fn timeout(what: &'static str, ms: u32) -> Result<Duration, Failure> {
     let length = Duration::from_millis(ms.into());
     if length.is_zero() || length > LONGEST {

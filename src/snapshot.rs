@@ -1,11 +1,11 @@
-//! A value that is replaced as a whole, and that a child of `fork` may read whatever its parent's threads were doing.
+//! A value that is replaced as a whole. A child of `fork` may read it in any state of its parent's threads.
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Two slots, of which the current one is never written to. A child reads its parent's current slot without the lock,
-/// which a thread that does not exist in the child may hold: nothing is written in the child.
+/// Two slots; the current one is never written to. A child reads its parent's current slot without the lock, which a
+/// thread that does not exist in the child may hold. The child writes nothing there.
 #[derive(Default)]
 pub struct Snapshot<T> {
     slots: [UnsafeCell<T>; 2],
@@ -30,7 +30,7 @@ impl<T: Clone + Default> Snapshot<T> {
         self.current.store(spare, Ordering::Release);
     }
 
-    /// A child's own snapshot, with the value that its parent had. Called in the child alone.
+    /// A child's own snapshot, with its parent's value. Must be called only in the child.
     pub fn of_parent(&self) -> Snapshot<T> {
         Snapshot { slots: [UnsafeCell::new(self.current()), UnsafeCell::default()], ..Snapshot::default() }
     }

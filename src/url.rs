@@ -1,4 +1,4 @@
-//! Base and proxy URLs, checked as they were written, before any parser mends them.
+//! Base and proxy URLs, checked as written, before any parser normalises them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::failure::{Failure, Why};
 use crate::secret::Secret;
 
-/// Whom a connection goes to, as the URL says it.
+/// The host of a connection, as in the URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     /// In lower case.
@@ -15,7 +15,7 @@ pub enum Host {
 }
 
 impl Host {
-    /// 127.0.0.0/8, ::1 and the name `localhost`: what never leaves this machine.
+    /// True for 127.0.0.0/8, ::1 and the name `localhost`, whose traffic never leaves this machine.
     pub fn is_loopback(&self) -> bool {
         match self {
             Host::Name(name) => name == "localhost",
@@ -34,18 +34,18 @@ impl fmt::Display for Host {
     }
 }
 
-/// Where the service is.
+/// The URL of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     pub https: bool,
     pub host: Host,
     pub port: u16,
-    /// What stands before `/authenticate`, without a slash at its end.
+    /// The path before `/authenticate`, without a slash at its end.
     pub prefix: String,
 }
 
 impl BaseUrl {
-    /// Reads a base URL, or says what is wrong with it.
+    /// Parses a base URL, or returns an error with the reason.
     pub fn parse(text: &str) -> Result<BaseUrl, Failure> {
         let url = Parts::split("The base URL", text)?;
         let https = match url.scheme.map(str::to_ascii_lowercase).as_deref() {
@@ -69,7 +69,7 @@ impl BaseUrl {
         Ok(BaseUrl { https, host, port: port.unwrap_or(if https { 443 } else { 80 }), prefix })
     }
 
-    /// Host and, where it isn't the scheme's own, port: what the Host header says.
+    /// The value of the Host header: the host, and the port if it is not the scheme's default.
     pub fn authority(&self) -> String {
         if self.port == if self.https { 443 } else { 80 } {
             self.host.to_string()
@@ -83,13 +83,13 @@ impl BaseUrl {
 pub enum ProxyKind {
     /// HTTP CONNECT.
     Http,
-    /// SOCKS5; the name is looked up here.
+    /// SOCKS5; the library resolves the name.
     Socks5,
-    /// SOCKS5; the proxy looks the name up.
+    /// SOCKS5; the proxy resolves the name.
     Socks5h,
 }
 
-/// Which proxy, and how to be let in. Shown without its credentials.
+/// A proxy and its credentials. It is printed without the credentials.
 #[derive(Clone)]
 pub struct ProxyUrl {
     pub kind: ProxyKind,
@@ -100,7 +100,7 @@ pub struct ProxyUrl {
 }
 
 impl ProxyUrl {
-    /// Reads a proxy URL; `what` names it in a failure.
+    /// Parses a proxy URL; `what` names it in a failure.
     pub fn parse(what: &'static str, text: &str) -> Result<ProxyUrl, Failure> {
         let url = Parts::split(what, text)?;
         let kind = match url.scheme.map(str::to_ascii_lowercase).as_deref() {
@@ -146,7 +146,7 @@ impl fmt::Debug for ProxyUrl {
     }
 }
 
-/// A URL cut into its parts, each as written.
+/// The parts of a URL, each as written.
 struct Parts<'a> {
     what: &'static str,
     scheme: Option<&'a str>,
@@ -171,7 +171,7 @@ impl<'a> Parts<'a> {
         };
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let (authority, tail) = rest.split_at(end);
-        // The last @: a password may hold one, and nothing of it may pass for the host.
+        // Splits at the last @: a password may contain one, and no part of it may become the host.
         let (user_info, host_port) = match authority.rsplit_once('@') {
             Some((info, host_port)) => (Some(info), host_port),
             None => (None, authority),
@@ -236,8 +236,8 @@ impl<'a> Parts<'a> {
                 Err(_) => Err(self.wrong("has no IPv6 address between [ and ]")),
             };
         }
-        // A last label that is a number makes the whole an IPv4 address (as in the WHATWG URL standard): the short
-        // and octal forms that resolvers take are not what anybody meant.
+        // A host whose last label is a number is an IPv4 address (as in the WHATWG URL standard). Short and octal
+        // forms, which resolvers accept, are probably mistakes.
         let last = host.rsplit('.').next().unwrap_or(host);
         let hexadecimal = last.len() > 1 && (last.starts_with("0x") || last.starts_with("0X"));
         if hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit()) && !last.is_empty() {
@@ -264,7 +264,7 @@ fn invalid(what: &'static str, why: impl Into<Why>) -> Failure {
     Failure::InvalidUrl { what, why: why.into() }
 }
 
-/// Whether a path holds what RFC 3986 lets stand in one, and nothing else.
+/// True if a path has only characters that RFC 3986 allows.
 fn path_is_plain(path: &str) -> bool {
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {

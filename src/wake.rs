@@ -1,5 +1,5 @@
-//! A descriptor that stays readable once it was signalled: the read end of a pipe. An eventfd would be one descriptor
-//! less, but cannot be told from an eventfd of the host ([`Identity`]), and sandboxes deny it more often.
+//! A descriptor that stays readable once it was signalled: the read end of a pipe. An eventfd would need one descriptor
+//! less. But it can't be told from an eventfd of the host ([`Identity`]), and sandboxes deny it more often.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -10,7 +10,7 @@ use crate::identity::Identity;
 pub struct Wake {
     read: RawFd,
     write: RawFd,
-    /// Of both ends: a pipe has one inode. None if fstat is denied.
+    /// The identity of both ends: a pipe has one inode. None if fstat is denied.
     identity: Option<Identity>,
 }
 
@@ -26,14 +26,14 @@ impl Wake {
         self.read
     }
 
-    /// True if neither end was closed by the host.
+    /// True if the host has closed neither end.
     pub fn is_intact(&self) -> bool {
         self.owns(self.read) && self.owns(self.write)
     }
 
-    /// Async-signal-safe; keeps errno. Nothing reads the bytes, so a write fails only if the pipe is readable already.
+    /// Async-signal-safe; keeps errno. The bytes are never read, so a write fails only if the pipe is already readable.
     ///
-    /// Looks at both ends: a write to a pipe whose read end is closed raises SIGPIPE.
+    /// Checks both ends: a write to a pipe whose read end is closed raises SIGPIPE.
     pub fn signal(&self) {
         let one = 1u64;
         let (from, length) = (&raw const one, size_of::<u64>());
@@ -42,7 +42,7 @@ impl Wake {
             let errno = errno();
             let kept = *errno;
             if self.is_intact() {
-                // `write` is a point of thread cancellation, a bare system call is not.
+                // `write` is a thread cancellation point, a bare system call is not.
                 #[cfg(any(target_os = "linux", target_os = "android"))]
                 libc::syscall(libc::SYS_write, self.write, from, length);
                 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -52,7 +52,7 @@ impl Wake {
         }
     }
 
-    /// True also if the system tells no identities, as a sandbox may have it.
+    /// Also true if the system returns no identities, for example in a sandbox.
     fn owns(&self, descriptor: RawFd) -> bool {
         self.identity.is_none() || Identity::of(descriptor) == self.identity
     }
@@ -76,7 +76,8 @@ fn pipe() -> io::Result<[OwnedFd; 2]> {
     // SAFETY: `ends` has room for two.
     let made = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) };
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    // SAFETY: `ends` has room for two. Between the calls a fork and exec may inherit the ends, which do no harm.
+    // SAFETY: `ends` has room for two. Between the calls, a process that is forked and executed may inherit the ends,
+    // which is harmless.
     let made = unsafe {
         let made = libc::pipe(ends.as_mut_ptr());
         for end in ends {
@@ -88,19 +89,20 @@ fn pipe() -> io::Result<[OwnedFd; 2]> {
     if made != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: just made, and owned by nothing else.
+    // SAFETY: just made, and not owned elsewhere.
     Ok(unsafe { ends.map(|end| OwnedFd::from_raw_fd(end)) })
 }
 
-/// Never a number of standard input, output or error: a host that has closed those may read and write them all the same.
+/// Returns a descriptor that is not standard input, output or error. A host that has closed those may still use their
+/// numbers.
 pub fn above_standard(descriptor: OwnedFd) -> io::Result<OwnedFd> {
-    // The copy is close-on-exec, and of a number from 3 on.
+    // The copy is close-on-exec, and has a number from 3 on.
     if descriptor.as_raw_fd() > libc::STDERR_FILENO { Ok(descriptor) } else { descriptor.try_clone() }
 }
 
-/// Where this thread's errno is.
+/// The location of this thread's errno.
 fn errno() -> *mut libc::c_int {
-    // SAFETY: each gives a pointer that is valid for this thread's life.
+    // SAFETY: each returns a pointer that is valid for this thread's lifetime.
     unsafe {
         #[cfg(any(target_os = "linux", target_os = "emscripten", target_os = "redox"))]
         return libc::__errno_location();
@@ -121,9 +123,10 @@ pub(crate) mod tests {
         unsafe { libc::poll(&mut poll, 1, 0) == 1 }
     }
 
-    /// In a child that has closed them `make` gives a descriptor that is none of them, and leaves them closed.
+    /// Runs `make` in a child that has closed the standard descriptors. `make` must return none of them, and leave them
+    /// closed.
     pub(crate) fn without_standard_descriptors(make: impl FnOnce() -> RawFd) {
-        // SAFETY: plain system calls; the child does nothing but what is tried.
+        // SAFETY: plain system calls; the child runs only the tested code.
         unsafe {
             let child = libc::fork();
             if child == 0 {

@@ -1,5 +1,5 @@
-//! The fields of an X.509 certificate (RFC 5280) that decide how far it is trusted. webpki enforces them in the
-//! chain that a server sends, but does not expose them, and does not look at those of a trust anchor.
+//! The fields of an X.509 certificate (RFC 5280) that limit its trust. webpki enforces them in the chain that a server
+//! sends. But it does not expose them, and ignores those of a trust anchor.
 
 const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
@@ -25,20 +25,20 @@ const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 const ANY_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
 const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
-/// The hash of RSASSA-PSS-params that name none.
+/// The hash of RSASSA-PSS-params that specify none.
 const SHA_1: &[u8] = &[0x2b, 0x0e, 0x03, 0x02, 0x1a];
 
 /// `keyCertSign` in the first byte of `keyUsage`.
 const KEY_CERT_SIGN: u8 = 0x04;
 
-/// A certificate, parsed as far as this library looks at it itself.
+/// A certificate, with only the fields that this library itself uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Certificate<'a> {
-    /// The content of the name, without the tag and length around it: as webpki's.
+    /// The content of the name, without its tag and length, as in webpki.
     pub issuer: &'a [u8],
     pub subject: &'a [u8],
     pub limits: Limits,
-    /// The content of the AlgorithmIdentifier that its issuer signed with: as webpki's.
+    /// The content of the AlgorithmIdentifier of the issuer's signature, as in webpki.
     pub signature_algorithm: &'a [u8],
     public_key: &'a [u8],
 }
@@ -50,10 +50,10 @@ pub struct Algorithm<'a> {
     parameters: &'a [u8],
 }
 
-/// How far a certificate says that it may be trusted.
+/// The limits of trust in a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Seconds since 1970; earlier ones count as 0.
+    /// Seconds since 1970; earlier times count as 0.
     pub not_before: u64,
     pub not_after: u64,
     /// cA is TRUE, and keyUsage, if present, has keyCertSign.
@@ -103,7 +103,7 @@ impl<'a> Certificate<'a> {
                         };
                     }
                     KEY_USAGE => {
-                        // The first byte counts the unused bits of the last.
+                        // The first byte is the number of unused bits in the last byte.
                         let bits = value.expect(BIT_STRING)?;
                         may_sign = bits.get(1).is_some_and(|bits| bits & KEY_CERT_SIGN != 0);
                     }
@@ -123,7 +123,7 @@ impl<'a> Certificate<'a> {
         self.issuer == self.subject
     }
 
-    /// The content of the AlgorithmIdentifier of its key: as webpki's.
+    /// The content of the AlgorithmIdentifier of its key, as in webpki.
     pub fn key_algorithm(&self) -> Option<&'a [u8]> {
         Reader(self.public_key).expect(SEQUENCE)
     }
@@ -172,15 +172,15 @@ impl<'a> Algorithm<'a> {
     }
 }
 
-/// The first DER value of `bytes`, with its tag and length, and the bytes behind it.
+/// Splits `bytes` into the first DER value, with its tag and length, and the bytes after it.
 pub fn split_first_value(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut reader = Reader(bytes);
     reader.next()?;
     bytes.split_at_checked(bytes.len() - reader.0.len())
 }
 
-/// If OpenSSL's auxiliary trust data behind a `TRUSTED CERTIFICATE` lets it vouch for servers: it must not reject
-/// serverAuth, and if it lists what it is trusted for, serverAuth must be among that.
+/// True if OpenSSL's auxiliary trust data after a `TRUSTED CERTIFICATE` trusts it for servers. It must not reject
+/// serverAuth. If it lists trusted purposes, serverAuth must be one of them.
 pub fn auxiliary_trusts_servers(bytes: &[u8]) -> Option<bool> {
     if bytes.is_empty() {
         return Some(true);
@@ -201,7 +201,7 @@ pub fn auxiliary_trusts_servers(bytes: &[u8]) -> Option<bool> {
 fn small_number(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [number] => Some(usize::from(*number)),
-        // A first byte with its highest bit set is the sign.
+        // A set highest bit in the first byte means a negative number.
         [first, ..] if first & 0x80 == 0 => Some(
             bytes
                 .iter()
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
-    /// The tag and the content of the next value.
+    /// Returns the tag and the content of the next value.
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&[tag, short], rest) = self.0.split_first_chunk()?;
         let (length, rest) = match short {
@@ -239,7 +239,7 @@ impl<'a> Reader<'a> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
     }
 
-    /// The content of the next value if it has this tag; the outer None is a broken value.
+    /// The content of the next value if it has this tag; the outer None means an invalid value.
     fn optional(&mut self, tag: u8) -> Option<Option<&'a [u8]>> {
         if self.0.first() == Some(&tag) { self.next().map(|(_, content)| Some(content)) } else { Some(None) }
     }
@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
         Some(found)
     }
 
-    /// UTCTime or GeneralizedTime, as seconds since 1970.
+    /// Reads a UTCTime or GeneralizedTime as seconds since 1970.
     fn time(&mut self) -> Option<u64> {
         let (tag, text) = self.next()?;
         let number = |from: usize, to: usize| -> Option<i64> {
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Of the Gregorian calendar; by <https://howardhinnant.github.io/date_algorithms.html#days_from_civil>.
+/// The days in the Gregorian calendar, by <https://howardhinnant.github.io/date_algorithms.html#days_from_civil>.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);

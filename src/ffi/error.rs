@@ -99,8 +99,9 @@ pub unsafe extern "C" fn cd_error_http_status(error: *const cd_error) -> i32 {
 /// signs, semicolons and invisible characters. It decodes percent-encoding, the escapes of JSON and `\xHH`, and HTML's
 /// numeric entities and `amp`, `lt`, `gt`, `quot`, `apos` and `nbsp`, up to eight of these nested within each other. A
 /// second search compares only ASCII letters and digits, so it ignores letters that were lost or encoded differently
-/// (Latin-1, other entities, combining accents). It finds a password that has at least four of them. At the end of a truncated text, any beginning of the password counts.
-/// No other form is searched for: a password in base64, reversed or in parts is not found.
+/// (Latin-1, other entities, combining accents). It finds a password that has at least four of them. At the end
+/// of a truncated text, any beginning of the password counts. No other form is searched for: a password in base64,
+/// reversed or in parts is not found.
 ///
 /// Returns a string that belongs to the error and is valid until `cd_error_free()`. Returns NULL if there is no
 /// message, if the message repeats the password, after a status of 200 (the message might contain a token), and for

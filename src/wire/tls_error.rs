@@ -1,5 +1,5 @@
-//! TLS failures as sentences: each says what was refused, why, and what an administrator can do. Text that a server
-//! chose is printed as ASCII, and cut.
+//! Messages for TLS failures. Each states which object was refused, why, and the administrator's remedy. Text that a
+//! server chose is printed as ASCII, and truncated.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::wire::algorithms::{key_name, signature_name};
 use crate::wire::verifier::{OutOfDate, RSA_KEY_BITS, Refusal};
 
-/// As long as a DNS name may be.
+/// The maximum length of a DNS name.
 const MAX_NAMES_BYTES: usize = 255;
 
 const CERTIFICATE: &str = "The server's certificate";
@@ -88,7 +88,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// The rest of a sentence about the certificate, for errors that say no more than their name.
+/// The rest of a message about the certificate, for errors without details.
 fn without_context(error: &CertificateError) -> &'static str {
     use CertificateError::*;
     #[allow(deprecated, reason = "it exists, so it has a sentence")]
@@ -177,7 +177,7 @@ fn refused(refusal: &Refusal) -> String {
     format!("{CERTIFICATE} {sentence}")
 }
 
-/// The rest of a sentence about the certificate.
+/// The rest of a message about the certificate.
 fn rejected(error: &webpki::Error) -> &'static str {
     use webpki::Error::*;
     #[allow(deprecated, reason = "they exist, so they have sentences")]
@@ -275,7 +275,7 @@ fn received_alert(alert: AlertDescription) -> String {
     format!("The server ended TLS with the alert {number} ({name}): {meaning}")
 }
 
-/// The name of an alert in the RFCs, and the cause and remedy seen from a client.
+/// The name of an alert in the RFCs, and its cause and remedy from a client's view.
 fn alert_meaning(number: u8) -> (&'static str, &'static str) {
     const DEFECT: &str = "one side is defective, or a device in between changes the connection";
     const CLIENT_CERTIFICATE: &str = "it rejected a client certificate, but this library has none; check the \
@@ -442,13 +442,13 @@ fn names(presented: &[String]) -> String {
     names
 }
 
-/// `DnsName("x")` and the like, without the text around the name.
+/// Removes the text around the name in `DnsName("x")` and similar.
 fn plain_name(name: &str) -> &str {
     name.split_once('(').map_or(name, |(_, inner)| inner.trim_end_matches(')').trim_matches('"'))
 }
 
-/// Text from outside in ASCII. Control characters would confuse a terminal; format characters (zero-width, direction
-/// overrides) would make a name look like another.
+/// External text as ASCII. Control characters could confuse a terminal. Format characters (zero-width, direction
+/// overrides) could make a name look like another.
 fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter == ' ' || letter.is_ascii_graphic() { letter } else { '?' }).collect()
 }
@@ -465,7 +465,7 @@ mod tests {
 
     use super::*;
 
-    /// A sentence, and not the name of a variant.
+    /// Checks that the text is a sentence, not the name of a variant.
     #[track_caller]
     fn assert_sentence(name: &str, sentence: &str) {
         let words: Vec<&str> = sentence.split(|letter: char| !letter.is_ascii_alphanumeric()).collect();
@@ -474,7 +474,7 @@ mod tests {
                 .as_bytes()
                 .windows(2)
                 .any(|two| two[0].is_ascii_lowercase() && two[1].is_ascii_uppercase());
-            // ClientHello is what RFC 8446 calls it.
+            // RFC 8446 uses the name ClientHello.
             assert!(
                 !is_camel_case || matches!(*word, "serverAuth" | "ClientHello" | "KiB"),
                 "{name}: {sentence}"
@@ -499,7 +499,7 @@ mod tests {
             let alert = AlertDescription::from(number);
             let sentence = sentence(&rustls::Error::AlertReceived(alert));
             assert_sentence(&format!("{alert:?}"), &sentence);
-            // rustls shows alerts that it does not know as numbers.
+            // rustls prints unknown alerts as numbers.
             let is_known = !format!("{alert:?}").contains("0x") || number == 117;
             assert_eq!(sentence.contains("unassigned"), !is_known, "{alert:?}: {sentence}");
         }

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 
-/// The files in which systems keep all their roots; the first that exists is taken.
+/// The files in which systems store all their roots; the first existing one is used.
 const BUNDLES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu, Arch, Gentoo, NixOS
     "/etc/pki/tls/certs/ca-bundle.crt",   // Fedora, RHEL
@@ -29,7 +29,8 @@ const BUNDLES: &[&str] = &[
     "/etc/openssl/certs/ca-certificates.crt", // NetBSD
 ];
 
-/// Stores that a process remembers, beside the system's. More are in use only where options differ on purpose.
+/// The maximum number of stores that a process caches, in addition to the system's. More are used only if options
+/// differ intentionally.
 const MAX_REMEMBERED: usize = 16;
 
 /// Two changes of a file within one tick of the kernel's clock have the same ctime.
@@ -38,31 +39,31 @@ const CLOCK_TICK: Duration = Duration::from_millis(50);
 /// The trust settings of frozen options.
 #[derive(Clone)]
 pub enum Trust {
-    /// Only these, read by the setter.
+    /// Only these certificates, which the setter has read.
     File(Arc<Certificates>),
     /// The files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
     Environment { file: Option<Source>, directories: Vec<Source> },
-    /// The system's bundle or, on a machine that has none, Mozilla's roots as built in.
+    /// The system's bundle, or the built-in Mozilla roots on a machine without one.
     System,
 }
 
-/// What was read from one source.
+/// The certificates of one source.
 #[derive(Clone)]
 pub enum Roots {
     Certificates(Arc<Certificates>),
-    /// Mozilla's, as built in.
+    /// The built-in Mozilla roots.
     BuiltIn,
 }
 
-/// Everything that a new connection trusts.
+/// All certificates that a new connection trusts.
 pub struct Stores {
     pub roots: Vec<Roots>,
-    /// Sources that could be read before and can not be read now: what was read is still used.
+    /// Sources that can no longer be read: the certificates that were read before are still used.
     pub stale: Vec<Unusable>,
 }
 
 impl Trust {
-    /// Reads the environment where no CA file was set. A variable that can't be used is a failure now.
+    /// Reads the environment if no CA file was set. An unusable variable is an error at this point.
     pub fn choose(settings: &Settings, cache: &RootCache) -> Result<Trust, Failure> {
         if let Some(file) = &settings.ca_file {
             return Ok(Trust::File(Arc::clone(file)));
@@ -72,7 +73,7 @@ impl Trust {
         if file.is_none() && directories.is_none() {
             return Ok(Trust::System);
         }
-        // The same files when the process changes its working directory.
+        // Absolute paths name the same files after the process changes its working directory.
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let trust = Trust::Environment {
             file: file.map(|variable| Source::File(absolute(variable.value.into()))),
@@ -88,7 +89,7 @@ impl Trust {
         Ok(trust)
     }
 
-    /// What is trusted now: read again where a file has changed.
+    /// Returns the trusted certificates; reads changed files again.
     pub fn stores(&self, cache: &RootCache) -> Result<Stores, Failure> {
         let mut stores = Stores { roots: Vec::new(), stale: Vec::new() };
         let mut add = |read: Read| {
@@ -114,7 +115,7 @@ impl Trust {
                             any_was_read = true;
                             add(read);
                         }
-                        // Without it a root may be missing, and only for now.
+                        // A root may be missing without this directory, and only temporarily.
                         Err(error) if error.is_resources() => {
                             return Err(error.into_failure("SSL_CERT_DIR: ", Failure::Tls));
                         }
@@ -147,7 +148,7 @@ impl Roots {
         }
     }
 
-    /// If this is what was read before, and not only equal to it: no certificate is compared.
+    /// True if this is the same object as before: certificates are not compared.
     fn is(&self, before: &Roots) -> bool {
         match (self, before) {
             (Roots::Certificates(now), Roots::Certificates(before)) => Arc::ptr_eq(now, before),
@@ -163,10 +164,10 @@ impl Stores {
     }
 }
 
-/// A place from which certificates are read.
+/// A file or directory that contains certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The system's file: certificates in it that can not be parsed are skipped.
+    /// The system's file. Certificates in it that can't be parsed are skipped.
     Bundle(&'static Path),
     File(PathBuf),
     /// Its certificates are named by their hash, as OpenSSL looks them up.
@@ -174,7 +175,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// `again` if it was read before: then a bundle that ends within a certificate is being replaced.
+    /// `again` is true if the source was read before: a bundle that ends within a certificate is then being replaced.
     fn read(&self, again: bool) -> Result<Certificates, Unusable> {
         match self {
             Source::Bundle(path) if again => ca_file::read_again(path),
@@ -184,7 +185,7 @@ impl Source {
         }
     }
 
-    /// Tells if the files have changed since they were read.
+    /// Returns a stamp that shows whether the files have changed since they were read.
     fn stamp(&self) -> Stamp {
         let mut files = Vec::new();
         match self {
@@ -206,7 +207,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// If nothing can have changed between this stamp and a later one.
+    /// True if no change is possible between this stamp and a later one.
     fn is_unchanged(&self, later: &Stamp) -> bool {
         let oldest = self.taken.checked_sub(CLOCK_TICK).unwrap_or(UNIX_EPOCH);
         self.files == later.files && self.files.iter().all(|file| file.changed_before(oldest))
@@ -219,14 +220,14 @@ struct FileStamp {
     found: Option<Identity>,
 }
 
-/// A file, symbolic links followed, and its state.
+/// The identity and state of a file, with symbolic links followed.
 #[derive(PartialEq)]
 struct Identity {
     device: u64,
     inode: u64,
     size: u64,
     modified: (i64, i64),
-    /// Of the inode: it can not be set back.
+    /// The inode's ctime, which can't be set back.
     changed: (i64, i64),
 }
 
@@ -259,7 +260,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// The first of these that exists. One that exists and can't be reached counts: reading it then says why.
+/// The first existing path. One that exists but can't be reached counts: reading it then gives the reason.
 fn first_existing(paths: &'static [&'static str]) -> Option<&'static Path> {
     paths.iter().map(Path::new).find(|path| match fs::symlink_metadata(path) {
         Ok(_) => true,
@@ -276,7 +277,7 @@ fn read_directory(directory: &Path) -> Result<Certificates, Unusable> {
                 NotAdded::OutOfMemory => reading(io::ErrorKind::OutOfMemory.into()),
                 NotAdded::Unreadable => Unusable::new(format!("{} can't be parsed", path.display())),
             })?,
-            // Without it the store would lack a root, and be kept like that.
+            // Without this file the store would lack a root, and the cache would keep it like that.
             Err(unusable) if unusable.is_resources() => return Err(unusable),
             // OpenSSL skips it too: it looks a certificate up when it needs it.
             Err(_) => {}
@@ -285,7 +286,7 @@ fn read_directory(directory: &Path) -> Result<Certificates, Unusable> {
     Ok(all)
 }
 
-/// The files of a directory that OpenSSL would look at: named by a hash (`c_rehash`).
+/// The files of a directory that OpenSSL would read: those named by a hash (`c_rehash`).
 fn certificates_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let is_hash = |name: &OsStr| {
         let Some((hash, number)) = name.to_str().and_then(|name| name.split_once('.')) else { return false };
@@ -305,20 +306,20 @@ fn certificates_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The roots that a process has read, for all its options: read again when a file has changed, and kept when it can
-/// not be read again. No lock is held while files are looked at, since a file system may hang.
+/// The roots that a process has read, for all its options. A changed file is read again; if that fails, the previous
+/// certificates are kept. No lock is held during access to files, since a file system may hang.
 #[derive(Default)]
 pub struct RootCache {
     known: Snapshot<Arc<Known>>,
-    /// Held while what is known is replaced, so that no change is lost.
+    /// Held while `known` is replaced, so that no change is lost.
     changing: Mutex<()>,
 }
 
 #[derive(Clone, Default)]
 struct Known {
-    /// The oldest first.
+    /// The oldest is first.
     sources: Vec<Arc<Remembered>>,
-    /// The system's bundle, once one was found: another one is not looked for when it is gone.
+    /// The system's bundle, once one was found. If it disappears, no other bundle is used.
     bundle: Option<&'static Path>,
 }
 
@@ -328,10 +329,10 @@ struct Remembered {
     certificates: Arc<Certificates>,
 }
 
-/// What a source gave.
+/// The result of reading a source.
 struct Read {
     roots: Roots,
-    /// Why these are from before.
+    /// The reason why these are from an earlier read.
     stale: Option<Unusable>,
 }
 
@@ -342,12 +343,12 @@ impl Read {
 }
 
 impl RootCache {
-    /// A forked child's own, with what its parent had read.
+    /// A forked child's own cache, with the certificates that its parent had read.
     pub fn of_parent(&self) -> RootCache {
         RootCache { known: self.known.of_parent(), changing: Mutex::default() }
     }
 
-    /// The first of these bundles. If this process has found none yet, the roots that are built in.
+    /// Reads the first of these bundles. Returns the built-in roots if this process has found no bundle yet.
     fn read_system(&self, bundles: &'static [&'static str]) -> Result<Read, Unusable> {
         let known = self.known.get().bundle;
         match known.or_else(|| first_existing(bundles)) {
@@ -399,8 +400,8 @@ impl Known {
         self.sources.iter().find(|remembered| remembered.source == *source).cloned()
     }
 
-    /// Takes the place of what was remembered of this source; gives what was read before if it is the same, so that
-    /// TLS sessions outlive a file that was only touched.
+    /// Replaces the cached certificates of this source. Returns the previous ones if they are equal, so that TLS
+    /// sessions survive a file that was only touched.
     fn remember(&mut self, source: &Source, stamp: Stamp, certificates: Certificates) -> Arc<Certificates> {
         let certificates = match self.find(source) {
             Some(before) if *before.certificates == certificates => Arc::clone(&before.certificates),
@@ -428,7 +429,7 @@ mod tests {
 
     use super::*;
 
-    /// A directory of one test, removed at its end.
+    /// A directory for one test, removed at its end.
     struct Directory(PathBuf);
 
     impl Directory {
@@ -564,7 +565,7 @@ mod tests {
         let bundles: &'static [&'static str] = vec![leak(&first), leak(&second)].leak();
         let cache = RootCache::default();
         assert!(matches!(cache.read_system(bundles).unwrap().roots, Roots::BuiltIn));
-        // Found later, and used from then on.
+        // A bundle that appears later is used from then on.
         fs::write(&first, pem()).unwrap();
         let read = certificates(cache.read_system(bundles).unwrap());
         fs::write(&second, pem()).unwrap();
@@ -572,7 +573,7 @@ mod tests {
         let kept = cache.read_system(bundles).unwrap();
         assert!(kept.stale.is_some() && Arc::ptr_eq(&certificates(kept), &read));
 
-        // One that existed and could not be read does not give way either.
+        // A bundle that existed and could not be read is not replaced either.
         let cache = RootCache::default();
         fs::write(&first, "").unwrap();
         assert!(cache.read_system(bundles).is_err());
@@ -623,7 +624,7 @@ mod tests {
             Stamp { files, taken: UNIX_EPOCH + Duration::from_secs(taken) }
         };
         assert!(settled(5, 6).is_unchanged(&settled(5, 9)));
-        // Changed just before it was looked at: a second change may have the same time.
+        // Changed just before its stamp: a second change may have the same time.
         assert!(!settled(5, 5).is_unchanged(&settled(5, 9)));
         assert!(!settled(5, 6).is_unchanged(&settled(6, 9)));
     }

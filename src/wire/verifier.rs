@@ -1,5 +1,5 @@
-//! Verification of a server's certificate: webpki builds and checks the chain; this module adds the limits of the
-//! trust anchor itself, which webpki takes as unlimited, and certificates that are trusted as one server's own.
+//! Verification of a server's certificate. webpki builds and checks the chain. This module adds the limits of the trust
+//! anchor itself, which webpki ignores, and certificates that are trusted as one server's own.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,39 +16,39 @@ use crate::certificates::{Certificates, Trusted};
 use crate::wire::trust::Roots;
 use crate::x509::{self, Limits};
 
-/// The RSA keys that ring verifies with, in bits.
+/// The accepted lengths of RSA keys in bits; ring verifies no others.
 pub const RSA_KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// Why a certificate is refused, beyond what webpki says.
+/// The reason why a certificate is refused, in addition to webpki's errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// A self-signed certificate that is not one of those that are trusted.
+    /// A self-signed certificate that is not among the trusted ones.
     SelfSigned,
-    /// A signature in the chain does not fit the key of the issuer that it names.
+    /// A signature in the chain does not match the key of the issuer that it names.
     IssuerSignature,
-    /// Its issuer is among the trusted certificates, but is not marked as a CA.
+    /// The issuer is among the trusted certificates, but is not marked as a CA.
     IssuerIsNotCa,
-    /// A CA's certificate above it is outside of its dates.
+    /// A CA certificate in the chain is outside its validity period.
     Issuer(OutOfDate),
-    /// The trusted root above it is outside of its dates.
+    /// The trusted root of the chain is outside its validity period.
     Root(OutOfDate),
-    /// The trusted root above it has a limit that the chain breaks.
+    /// The chain exceeds the path length of its trusted root.
     RootPathLength,
     RootPurpose,
-    /// Trusted certificates say that this one, or its root, is not to be trusted for servers.
+    /// Auxiliary trust data says that this certificate, or its root, is not trusted for servers.
     Distrusted,
-    /// A signature by an algorithm that is not supported, in the server's certificate or in an issuer's. Algorithms are
-    /// the contents of AlgorithmIdentifiers; the key is that of the signer, if its certificate was found.
+    /// A signature in the server's certificate or an issuer's uses an unsupported algorithm. Algorithms are the
+    /// contents of AlgorithmIdentifiers. The key is that of the signer, if its certificate was found.
     Signature {
         algorithm: Vec<u8>,
         key: Option<Vec<u8>>,
         of_issuer: bool,
     },
-    /// The server's key is of a type that is not supported.
+    /// The server's key has an unsupported type.
     Key {
         algorithm: Vec<u8>,
     },
-    /// An RSA key of this length.
+    /// An RSA key whose length is not accepted.
     RsaKey {
         bits: usize,
         of_issuer: bool,
@@ -75,7 +75,7 @@ impl From<Refusal> for rustls::Error {
     }
 }
 
-/// webpki's error as rustls's, which decides the alert that the server gets.
+/// Converts webpki's error to rustls's, which determines the alert for the server.
 pub fn webpki_error(error: webpki::Error) -> rustls::Error {
     use webpki::Error::*;
     match error {
@@ -95,11 +95,11 @@ pub fn webpki_error(error: webpki::Error) -> rustls::Error {
     .into()
 }
 
-/// Verifies for one TLS configuration, and remembers until when what it accepted is valid.
+/// Verifies certificates for one TLS configuration, and records how long the accepted ones are valid.
 pub struct Verifier {
     roots: Vec<Roots>,
     algorithms: WebPkiSupportedAlgorithms,
-    /// The earliest notAfter of all certificates in the chains that were accepted, in seconds since 1970.
+    /// The earliest notAfter of all certificates in the accepted chains, in seconds since 1970.
     earliest_not_after: AtomicU64,
 }
 
@@ -118,7 +118,7 @@ impl Verifier {
         &self.roots
     }
 
-    /// If all that this verifier accepted is still valid, so that its sessions may be resumed.
+    /// True if all certificates that this verifier accepted are still valid, so that its sessions may be resumed.
     pub fn is_still_valid(&self, now: UnixTime) -> bool {
         now.as_secs() <= self.earliest_not_after.load(Ordering::Relaxed)
     }
@@ -134,7 +134,7 @@ impl Verifier {
         self.certificates().flat_map(Certificates::iter)
     }
 
-    /// Verifies a chain; gives the earliest notAfter in it.
+    /// Verifies a chain, and returns the earliest notAfter in it.
     fn verify_chain(
         &self,
         leaf: &EndEntityCert<'_>,
@@ -147,7 +147,7 @@ impl Verifier {
         };
         let mut candidates: Vec<Trusted<'_>> = Vec::new();
         for trusted in self.trusted().filter(|trusted| is_issuer(trusted.subject)) {
-            // Of two copies the first one counts, as for OpenSSL.
+            // The first of two copies counts, as in OpenSSL.
             if candidates.iter().all(|earlier| earlier.der != trusted.der) {
                 candidates.push(trusted);
             }
@@ -199,15 +199,15 @@ impl Verifier {
     }
 }
 
-/// The certificates around a chain that was refused.
+/// The certificates that explain why a chain was refused.
 struct Others<'a> {
-    /// Those that have an issuer's name and may not issue.
+    /// Trusted certificates that have an issuer's name and are not anchors.
     trusted: &'a [Trusted<'a>],
     anchors: &'a [Trusted<'a>],
     chain: &'a [x509::Certificate<'a>],
 }
 
-/// webpki looks at cA of an intermediate, but not at keyCertSign (RFC 5280, 6.1.4 (n)).
+/// webpki checks cA of an intermediate, but not keyCertSign (RFC 5280, 6.1.4 (n)).
 fn check_intermediates(path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
     let is_ca = |der: &[u8]| x509::Certificate::parse(der).is_some_and(|issuer| issuer.limits.is_ca);
     if path.intermediate_certificates().all(|issuer| is_ca(&issuer.der())) {
@@ -217,7 +217,7 @@ fn check_intermediates(path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
     }
 }
 
-/// Holds a root to what its own certificate says, as OpenSSL does.
+/// Applies the limits in a root's own certificate, as OpenSSL does.
 fn check_root(
     limits: &Limits,
     path: &VerifiedPath<'_>,
@@ -268,7 +268,7 @@ fn out_of_date(error: &webpki::Error) -> Option<OutOfDate> {
     }
 }
 
-/// Finds the cause behind webpki's error. `root` is why a root was refused last.
+/// Finds the cause of webpki's error. `root` is the reason why the last root was refused.
 fn explain(
     error: webpki::Error,
     root: Option<Refusal>,
@@ -354,14 +354,14 @@ fn is_supported_key(algorithms: &WebPkiSupportedAlgorithms, key: &[u8]) -> bool 
     algorithms.all.iter().any(|algorithm| algorithm.public_key_alg_id().as_ref() == key)
 }
 
-/// A server's own certificate, which is trusted as such.
+/// Verifies a server's own certificate, which is trusted directly.
 fn verify_pinned(leaf: &Trusted<'_>, now: UnixTime) -> Result<u64, rustls::Error> {
     check_dates(&leaf.limits, now).map_err(webpki_error)?;
     check_purpose(&leaf.limits).map_err(webpki_error)?;
     Ok(leaf.limits.not_after)
 }
 
-/// Finds the cause behind the error of a handshake's signature.
+/// Finds the cause of an error in the handshake's signature.
 fn explain_signature(
     error: rustls::Error,
     certificate: &CertificateDer<'_>,
@@ -379,7 +379,7 @@ fn explain_signature(
                 Refusal::Key { algorithm: key }.into()
             }
         }
-        // A key that is too short or too long to verify with makes every signature of it "wrong".
+        // ring reports every signature by a key that is too short or too long as wrong.
         rustls::Error::InvalidCertificate(BadSignature) => {
             match x509::Certificate::parse(certificate).and_then(|certificate| certificate.rsa_key_bits()) {
                 Some(bits) if !RSA_KEY_BITS.contains(&bits) => {
