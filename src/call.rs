@@ -103,7 +103,7 @@ impl Call {
         Call::with(timeout, cancel, logger, &SystemClock, &SystemChance)
     }
 
-    /// Includes the time between `at` and the creation of this object in the call.
+    /// Counts the time from `at` to the creation of this object as a part of the call.
     pub fn begun(mut self, at: Instant) -> Call {
         self.deadline -= self.started.saturating_duration_since(at);
         self.started = at;
@@ -143,7 +143,7 @@ impl Call {
         process::id() != self.process
     }
 
-    /// Fails in such a child, before a lock or a connection of the parent would be used.
+    /// Fails in a forked child of the call's process, before a lock or a connection of the parent is used.
     pub fn check_process(&self) -> Result<(), Failure> {
         if self.is_anothers() { Err(Failure::Cancelled) } else { Ok(()) }
     }
@@ -156,7 +156,7 @@ impl Call {
         if self.clock.now() >= self.until() { Err(self.timed_out()) } else { Ok(()) }
     }
 
-    /// Returns when the host's check is due: `slice` after the last call. None without a check.
+    /// The time at which the host's check is due: `slice` after its last call. None without a check.
     pub fn host_must_be_asked_at(&self, slice: Duration) -> Option<Instant> {
         self.cancel.as_deref().filter(|cancel| cancel.has_check())?;
         Some(self.asked.get().map_or(self.started, |asked| asked + slice))
@@ -195,7 +195,7 @@ impl Call {
         self.deadline.saturating_duration_since(self.clock.now())
     }
 
-    /// Runs `work` with a limit of `length`, which never exceeds the call's deadline.
+    /// Runs `work` with a limit of `length`, or with the call's deadline if that is earlier.
     pub fn limited<T>(&self, length: Duration, work: impl FnOnce() -> T) -> T {
         let since = self.clock.now();
         let until = since + length;

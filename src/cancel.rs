@@ -47,7 +47,7 @@ impl Cancel {
     /// Async-signal-safe; keeps errno.
     pub fn trigger(&self) {
         self.triggered.store(true, Ordering::SeqCst);
-        // Without a descriptor no call waits, and the process's id may not exist yet.
+        // Without a descriptor no call waits, and this process may not have called `process::id` yet.
         if !self.wake.load(Ordering::SeqCst).is_null() {
             if let Some(wake) = self.wake_of(process::id()) {
                 wake.signal();
@@ -176,7 +176,7 @@ mod tests {
         let parents = cancel.descriptor(process::id()).unwrap();
         let childs = cancel.descriptor(process::id() + 1).unwrap();
         assert_ne!(parents, childs);
-        cancel.trigger(); // as the parent: its process id is not the word's any more
+        cancel.trigger(); // as the parent, whose process id is no longer the waker's
         assert!(!readable(childs));
     }
 }

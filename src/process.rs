@@ -15,7 +15,7 @@ pub type ProcessId = u64;
 static LAST: AtomicU64 = AtomicU64::new(0);
 /// The location of this process's id, in memory that the kernel clears in a child: 0 means a new process.
 static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
-/// Replaces it permanently if such memory is not available, since an id must not change.
+/// Used if such memory is not available; permanently, since an id must not change.
 static NO_MARK: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the id of this process. Async-signal-safe after the first call.

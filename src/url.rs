@@ -124,7 +124,7 @@ impl ProxyUrl {
         if kind != ProxyKind::Http && credentials.as_ref().is_some_and(too_long) {
             return Err(url.wrong("has credentials of more than 255 bytes, which SOCKS5 can't carry"));
         }
-        let default_port = 1080; // for http as well: what curl takes
+        let default_port = 1080; // also for http, as in curl
         Ok(ProxyUrl { kind, host: url.host()?, port: url.port()?.unwrap_or(default_port), credentials })
     }
 }

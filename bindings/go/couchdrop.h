@@ -249,9 +249,9 @@ typedef struct cd_error cd_error;
  * with valid arguments freezes them: a later setter returns `CD_ERR_OPTIONS_IN_USE`. A setter copies its argument. If
  * the argument is invalid, the setter returns an error and changes nothing.
  *
- * The environment is read once, when the options freeze: the proxy variables (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`)
- * if no proxy was set, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if no CA file was set. A set-user-id process does not
- * read it at all.
+ * The environment is read once, when the options freeze. If no proxy was set, the proxy variables are read
+ * (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`). If no CA file was set, `SSL_CERT_FILE` and `SSL_CERT_DIR` are read. A
+ * set-user-id process does not read the environment at all.
  *
  * Functions: `cd_options_new()`, `cd_options_set_base_url()`, `cd_options_set_body_format()`,
  * `cd_options_set_timeout_ms()`, `cd_options_set_connect_timeout_ms()`, `cd_options_set_max_retries()`,
@@ -407,8 +407,9 @@ int32_t cd_error_http_status(const cd_error *error);
  * signs, semicolons and invisible characters. It decodes percent-encoding, the escapes of JSON and `\xHH`, and HTML's
  * numeric entities and `amp`, `lt`, `gt`, `quot`, `apos` and `nbsp`, up to eight of these nested within each other. A
  * second search compares only ASCII letters and digits, so it ignores letters that were lost or encoded differently
- * (Latin-1, other entities, combining accents). It finds a password that has at least four of them. At the end of a truncated text, any beginning of the password counts.
- * No other form is searched for: a password in base64, reversed or in parts is not found.
+ * (Latin-1, other entities, combining accents). It finds a password that has at least four of them. At the end
+ * of a truncated text, any beginning of the password counts. No other form is searched for: a password in base64,
+ * reversed or in parts is not found.
  *
  * Returns a string that belongs to the error and is valid until `cd_error_free()`. Returns NULL if there is no
  * message, if the message repeats the password, after a status of 200 (the message might contain a token), and for
@@ -520,8 +521,8 @@ cd_code cd_options_set_timeout_ms(cd_options *options,
                                   cd_error **error);
 
 /**
- * Sets the limit for one attempt to resolve the host name, connect (also through a proxy) and finish the TLS
- * handshake: 1 to 3600000 ms, 10000 where nothing is set.
+ * Sets the limit for the connection phase of one attempt: name lookup, connect (also through a proxy) and TLS
+ * handshake. It is 1 to 3600000 ms, 10000 where nothing is set.
  *
  * Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
  */
@@ -531,8 +532,8 @@ cd_code cd_options_set_connect_timeout_ms(cd_options *options,
                                           cd_error **error);
 
 /**
- * Sets the maximum number of retries after a response of 429, 500, 502, 503 or 504, or after a failure to connect: 0
- * to 10, 4 by default. 401 and 403 are never retried.
+ * Sets the maximum number of retries: 0 to 10, 4 by default. A login is retried after a response of 429, 500, 502, 503
+ * or 504, or after a failure to connect. 401 and 403 are never retried.
  *
  * Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
  */
@@ -625,9 +626,9 @@ cd_code cd_options_set_logger(cd_options *options,
  *
  * - `name`: `HTTPS_PROXY`, `ALL_PROXY` or `NO_PROXY`, in upper or lower case, `SSL_CERT_FILE` or `SSL_CERT_DIR`.
  * - `value`: any bytes up to a NUL, of any length, as in the environment; empty counts as unset. The value is checked
- *   when the options freeze. If it is invalid, the first call fails with `CD_ERR_PROXY` or `CD_ERR_TLS` as for the
- *   process's own variables and freezes nothing, and the variable can be set again. A set-user-id process ignores the
- *   values, as it ignores the environment.
+ *   when the options freeze. If it is invalid, the first call fails with `CD_ERR_PROXY` or `CD_ERR_TLS`, as for the
+ *   process's own variables. That call freezes nothing, and the variable can be set again. A set-user-id process
+ *   ignores the values, as it ignores the environment.
  *
  * Fails with `CD_ERR_OUT_OF_RANGE` (another name), `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`,
  * `CD_ERR_INVALID_UTF8` (the name), `CD_ERR_OPTIONS_IN_USE`.
@@ -667,8 +668,8 @@ int32_t cd_cancel_is_triggered(const cd_cancel *cancel);
 /**
  * Sets the function that calls with this handle call while they wait (see `cd_check_fn`); NULL = none.
  *
- * Set it before the first call that uses the handle: during a call this function has no effect. The library passes
- * `user_data` to the function and does not use it otherwise. NULL for `cancel` is allowed.
+ * Set it before the first call that uses the handle: while a call uses the handle, this function has no effect. The
+ * library passes `user_data` to the check and does not use it otherwise. NULL for `cancel` is allowed.
  */
 void cd_cancel_set_check(cd_cancel *cancel,
                          cd_check_fn check,

@@ -143,7 +143,7 @@ pub unsafe fn string<'a>(what: &'static str, text: *const c_char) -> Result<&'a 
 /// Same as [`string`], but an empty string is an error too.
 ///
 /// # Safety
-/// As for [`string`].
+/// Same as for [`string`].
 pub unsafe fn filled_string<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, Failure> {
     // SAFETY: as promised by the caller.
     match unsafe { string(what, text) }? {
@@ -155,7 +155,7 @@ pub unsafe fn filled_string<'a>(what: &'static str, text: *const c_char) -> Resu
 /// Same as [`string`], but NULL gives None.
 ///
 /// # Safety
-/// As for [`string`].
+/// Same as for [`string`].
 pub unsafe fn optional_string<'a>(
     what: &'static str,
     text: *const c_char,
@@ -176,7 +176,7 @@ pub unsafe fn optional_string<'a>(
 /// The caller's bytes up to a NUL, of any length; None for NULL.
 ///
 /// # Safety
-/// As for [`string`].
+/// Same as for [`string`].
 pub unsafe fn optional_bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
     // SAFETY: as promised by the caller.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
@@ -196,7 +196,7 @@ pub unsafe fn clear<T>(out: *mut *mut T) {
 /// Stores a new object in an out-parameter; the caller owns it.
 ///
 /// # Safety
-/// As for [`clear`].
+/// Same as for [`clear`].
 pub unsafe fn hand_over<T>(out: *mut *mut T, object: T) {
     if !out.is_null() {
         // SAFETY: as promised by the caller.

@@ -67,8 +67,8 @@ pub unsafe extern "C" fn cd_cancel_is_triggered(cancel: *const cd_cancel) -> i32
 
 /// Sets the function that calls with this handle call while they wait (see `cd_check_fn`); NULL = none.
 ///
-/// Set it before the first call that uses the handle: during a call this function has no effect. The library passes
-/// `user_data` to the function and does not use it otherwise. NULL for `cancel` is allowed.
+/// Set it before the first call that uses the handle: while a call uses the handle, this function has no effect. The
+/// library passes `user_data` to the check and does not use it otherwise. NULL for `cancel` is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_cancel_set_check(
     cancel: *mut cd_cancel,

@@ -44,9 +44,9 @@ pub type cd_log_fn = Option<unsafe extern "C" fn(user_data: *mut c_void, level: 
 /// with valid arguments freezes them: a later setter returns `CD_ERR_OPTIONS_IN_USE`. A setter copies its argument. If
 /// the argument is invalid, the setter returns an error and changes nothing.
 ///
-/// The environment is read once, when the options freeze: the proxy variables (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`)
-/// if no proxy was set, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if no CA file was set. A set-user-id process does not
-/// read it at all.
+/// The environment is read once, when the options freeze. If no proxy was set, the proxy variables are read
+/// (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`). If no CA file was set, `SSL_CERT_FILE` and `SSL_CERT_DIR` are read. A
+/// set-user-id process does not read the environment at all.
 ///
 /// Functions: `cd_options_new()`, `cd_options_set_base_url()`, `cd_options_set_body_format()`,
 /// `cd_options_set_timeout_ms()`, `cd_options_set_connect_timeout_ms()`, `cd_options_set_max_retries()`,
@@ -134,7 +134,7 @@ unsafe fn set(
 /// Same as [`set`], for a `change` that returns false if nothing changes.
 ///
 /// # Safety
-/// As for [`set`].
+/// Same as for [`set`].
 unsafe fn set_if_new(
     options: *mut cd_options,
     what: &'static str,
@@ -218,8 +218,8 @@ pub unsafe extern "C" fn cd_options_set_timeout_ms(
     unsafe { set(options, "The timeout", error, |settings| settings.set_timeout(ms)) }
 }
 
-/// Sets the limit for one attempt to resolve the host name, connect (also through a proxy) and finish the TLS
-/// handshake: 1 to 3600000 ms, 10000 where nothing is set.
+/// Sets the limit for the connection phase of one attempt: name lookup, connect (also through a proxy) and TLS
+/// handshake. It is 1 to 3600000 ms, 10000 where nothing is set.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -232,8 +232,8 @@ pub unsafe extern "C" fn cd_options_set_connect_timeout_ms(
     unsafe { set(options, "The connect timeout", error, |settings| settings.set_connect_timeout(ms)) }
 }
 
-/// Sets the maximum number of retries after a response of 429, 500, 502, 503 or 504, or after a failure to connect: 0
-/// to 10, 4 by default. 401 and 403 are never retried.
+/// Sets the maximum number of retries: 0 to 10, 4 by default. A login is retried after a response of 429, 500, 502, 503
+/// or 504, or after a failure to connect. 401 and 403 are never retried.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -367,9 +367,9 @@ pub unsafe extern "C" fn cd_options_set_logger(
 ///
 /// - `name`: `HTTPS_PROXY`, `ALL_PROXY` or `NO_PROXY`, in upper or lower case, `SSL_CERT_FILE` or `SSL_CERT_DIR`.
 /// - `value`: any bytes up to a NUL, of any length, as in the environment; empty counts as unset. The value is checked
-///   when the options freeze. If it is invalid, the first call fails with `CD_ERR_PROXY` or `CD_ERR_TLS` as for the
-///   process's own variables and freezes nothing, and the variable can be set again. A set-user-id process ignores the
-///   values, as it ignores the environment.
+///   when the options freeze. If it is invalid, the first call fails with `CD_ERR_PROXY` or `CD_ERR_TLS`, as for the
+///   process's own variables. That call freezes nothing, and the variable can be set again. A set-user-id process
+///   ignores the values, as it ignores the environment.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE` (another name), `CD_ERR_NULL_ARGUMENT`, `CD_ERR_EMPTY_ARGUMENT`,
 /// `CD_ERR_INVALID_UTF8` (the name), `CD_ERR_OPTIONS_IN_USE`.

@@ -38,9 +38,9 @@ pub fn token(body: &[u8]) -> Result<Secret, Failure> {
     }
 }
 
-/// Returns the server's message in the body of a response other than 200: the member `err` or `error` of a JSON object,
-/// or the start of a text. None if it is empty or may show the password; also if the body was `cut` and ends with a
-/// beginning of the password.
+/// Returns the server's message in the body of a response other than 200. That is the member `err` or `error` of a JSON
+/// object, or the start of a text. None if it is empty or may show the password; also if the body was `cut` and ends
+/// with a beginning of the password.
 pub fn server_message(body: &[u8], cut: bool, password: &str) -> Option<String> {
     let mut member = None;
     let json = serde_json::Deserializer::from_slice(body);
@@ -235,7 +235,7 @@ impl Members for TokenMember<'_> {
                 Found::Wrong("The token in the response has characters that are not allowed in a header")
             }
             Found::Nothing => {
-                let mut token = Secret::with_capacity(value.len() + 1); // the NUL that C wants
+                let mut token = Secret::with_capacity(value.len() + 1); // for the NUL in C
                 token.extend(value.as_bytes());
                 Found::Token(token)
             }
@@ -386,7 +386,7 @@ mod tests {
             "p%07w+%22%C3%A9%26%5C".to_owned(),
             r#"wrong: p\u0007w \"é&\\"#.to_owned(),
             r#"{"err":"wrong: p\u0007w \"\u00e9&\\"}"#.to_owned(),
-            // The encoding of other encoders
+            // Written by other encoders
             r#"wrong: p\u0007w \u0022\u00E9&\u005c"#.to_owned(),
             r#"{"err":"{\"password\": \"p\\u0007w \\\"\\u00e9&\\\\\"}"}"#.to_owned(),
             "p%07w%20%22%c3%a9%26%5c".to_owned(),

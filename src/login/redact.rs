@@ -118,7 +118,7 @@ struct Password {
 
 impl Password {
     fn new(password: &str) -> Password {
-        // The text has none of these when its escapes are decoded.
+        // The text's invisible characters are removed before its escapes are decoded, so remove the password's too.
         let visible = without_invisible(password.as_bytes());
         let mut decoded = visible.clone();
         for _ in 0..MAX_LAYERS {

@@ -399,7 +399,7 @@ fn parse(head: &[u8], end: usize, bare_newline: bool, limit: usize) -> Result<Pa
     }
     let status = response.code.unwrap_or(0);
     match status {
-        0..=99 => return Ok(Parsed::Odd), // no status at all
+        0..=99 => return Ok(Parsed::Odd), // not a status
         100 | 102..=199 => {
             let frames = |name: &str| {
                 same(name.as_bytes(), b"Content-Length") || same(name.as_bytes(), b"Transfer-Encoding")

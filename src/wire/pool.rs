@@ -60,7 +60,7 @@ impl Pool {
             idle.push(connection);
             (idle.len() > MOST_IDLE).then(|| idle.remove(0))
         };
-        drop(too_many); // closing is a system call: not under the lock
+        drop(too_many); // close outside the lock: it is a system call
     }
 
     /// Drops all connections, after one of the same age turned out to be closed during a login.

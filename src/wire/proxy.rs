@@ -243,7 +243,7 @@ fn socks5(
             let mut request = Secret::with_capacity(513);
             request.push(1);
             for part in [user, password] {
-                request.push(part.len() as u8); // at most 255: its parser saw to that
+                request.push(part.len() as u8); // at most 255, which its parser checks
                 request.extend(part);
             }
             connection.say(call, &request)?;
@@ -261,7 +261,7 @@ fn socks5(
     let mut request = vec![SOCKS_VERSION, 1, 0];
     let address = match target {
         Target::Host(Host::Name(name)) => {
-            request.extend([3, name.len() as u8]); // at most 253: its parser saw to that
+            request.extend([3, name.len() as u8]); // at most 253, which its parser checks
             request.extend(name.as_bytes());
             None
         }

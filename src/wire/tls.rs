@@ -148,7 +148,7 @@ fn make(roots: Vec<Roots>, made_at: Duration) -> Result<Made, Failure> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|error| failed(&error))?
-        .dangerous() // the name for any verifier of one's own; this one asks webpki
+        .dangerous() // required for any custom verifier; this one calls webpki
         .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
