@@ -359,8 +359,8 @@ cd_code cd_connect(const cd_options *options,
 /**
  * The token's characters, followed by a NUL.
  *
- * Returns a string that belongs to the token and is valid until `cd_token_free()`; NULL for NULL. The caller must wipe
- * copies of it (`cd_secure_zero()`).
+ * Returns a string that belongs to the token and is valid until `cd_token_free()`; NULL for NULL. The caller is
+ * responsible for wiping copies of it (`cd_secure_zero()`).
  */
 const char *cd_token_str(const cd_token *token);
 
@@ -609,7 +609,7 @@ cd_code cd_options_set_max_response_bytes(cd_options *options,
 /**
  * Sets the function that receives log messages (see `cd_log_fn`); NULL = none. `max_level` is from `CD_LOG_ERROR` (1)
  * to `CD_LOG_DEBUG` (4), also with NULL; messages above it are not formatted. The library passes `user_data` to the
- * function and does not use it otherwise. It must live as long as calls with these options.
+ * function and does not use it otherwise. `user_data` must live as long as calls with these options.
  *
  * Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
  */
@@ -641,7 +641,7 @@ cd_code cd_options_set_environment(cd_options *options,
 
 /**
  * Releases options and closes their connections, when no call uses them any more. In a child of `fork` the parent's
- * connections stay open. NULL is allowed.
+ * connections are not touched. NULL is allowed.
  */
 void cd_options_free(cd_options *options);
 
@@ -666,7 +666,7 @@ void cd_cancel_trigger(cd_cancel *cancel);
 int32_t cd_cancel_is_triggered(const cd_cancel *cancel);
 
 /**
- * Sets the function that calls with this handle call while they wait (see `cd_check_fn`); NULL = none.
+ * Sets the function that the library calls while a call with this handle waits (see `cd_check_fn`); NULL = none.
  *
  * Set it before the first call that uses the handle: while a call uses the handle, this function has no effect. The
  * library passes `user_data` to the check and does not use it otherwise. NULL for `cancel` is allowed.

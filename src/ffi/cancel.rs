@@ -65,7 +65,7 @@ pub unsafe extern "C" fn cd_cancel_is_triggered(cancel: *const cd_cancel) -> i32
     unsafe { cancel.as_ref() }.is_some_and(|cancel| cancel.shared.is_triggered()).into()
 }
 
-/// Sets the function that calls with this handle call while they wait (see `cd_check_fn`); NULL = none.
+/// Sets the function that the library calls while a call with this handle waits (see `cd_check_fn`); NULL = none.
 ///
 /// Set it before the first call that uses the handle: while a call uses the handle, this function has no effect. The
 /// library passes `user_data` to the check and does not use it otherwise. NULL for `cancel` is allowed.

@@ -343,7 +343,7 @@ pub unsafe extern "C" fn cd_options_set_max_response_bytes(
 
 /// Sets the function that receives log messages (see `cd_log_fn`); NULL = none. `max_level` is from `CD_LOG_ERROR` (1)
 /// to `CD_LOG_DEBUG` (4), also with NULL; messages above it are not formatted. The library passes `user_data` to the
-/// function and does not use it otherwise. It must live as long as calls with these options.
+/// function and does not use it otherwise. `user_data` must live as long as calls with these options.
 ///
 /// Fails with `CD_ERR_OUT_OF_RANGE`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_OPTIONS_IN_USE`.
 #[must_use]
@@ -395,7 +395,7 @@ pub unsafe extern "C" fn cd_options_set_environment(
 }
 
 /// Releases options and closes their connections, when no call uses them any more. In a child of `fork` the parent's
-/// connections stay open. NULL is allowed.
+/// connections are not touched. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_options_free(options: *mut cd_options) {
     if !options.is_null() {

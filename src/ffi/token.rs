@@ -27,8 +27,8 @@ impl cd_token {
 
 /// The token's characters, followed by a NUL.
 ///
-/// Returns a string that belongs to the token and is valid until `cd_token_free()`; NULL for NULL. The caller must wipe
-/// copies of it (`cd_secure_zero()`).
+/// Returns a string that belongs to the token and is valid until `cd_token_free()`; NULL for NULL. The caller is
+/// responsible for wiping copies of it (`cd_secure_zero()`).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_token_str(token: *const cd_token) -> *const c_char {
     // SAFETY: NULL or a token that is not freed yet, by the caller's promise.

@@ -99,7 +99,7 @@ pub fn exchange(
 
 pub const NO_CLOSE_NOTIFY: &str = "the server closed it without TLS's close_notify";
 
-/// True if the input has only interim responses and an incomplete head.
+/// True if the input has at most interim responses and an incomplete head.
 fn is_no_answer(input: &[u8]) -> bool {
     let mut reader = Reader::default();
     matches!(reader.read(input, usize::MAX), Ok(Read::More)) && reader.head.is_none()
