@@ -68,7 +68,7 @@ void with_options() {
     CHECK(try_connect(options).has_value());
     CHECK(try_connect(options, {}).has_value());
     CHECK(try_connect(options_for_stand_in(), {cancel, 10s}).has_value());
-    // An empty `{}` stands for the defaults.
+    // An empty `{}` means the defaults.
     CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate({"ada", ""}, {}).error().code());
     CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate({"ada", ""}, {}, {}).error().code());
 }
