@@ -126,7 +126,7 @@ static void log_in_untidily(void *unused) {
     close(s.listener);
 }
 
-/* Nothing listens, and earlier refusals, with their messages. */
+/* Refused settings and a failed connection, each with its message. */
 static void fail(void *unused) {
     cd_options *options = cd_options_new();
     (void)unused;
