@@ -207,11 +207,11 @@ fn cut_short() -> Vec<Behaviour> {
         behaviour("a close without an answer", vec![Request, Close], lost(0)),
         behaviour("a reset without an answer", vec![Request, Reset], lost(0)),
         behaviour("a FIN without an answer or close_notify", vec![Request, Cut], lost(0)).over(Over::Tls),
-        behaviour("a close amid the request", vec![Step::Read(20), Close], lost(0)),
-        behaviour("a reset amid the request", vec![Step::Read(20), Reset], lost(0)),
+        behaviour("a close during the request", vec![Step::Read(20), Close], lost(0)),
+        behaviour("a reset during the request", vec![Step::Read(20), Reset], lost(0)),
         behaviour("close_notify and an open socket", vec![Request, CloseNotify], lost(0)).over(Over::Tls),
         behaviour(
-            "close_notify amid the body and an open socket",
+            "close_notify within the body and an open socket",
             vec![Request, send(&whole[..whole.len() - 1]), CloseNotify],
             lost(200),
         )
@@ -251,13 +251,13 @@ fn cut_short() -> Vec<Behaviour> {
         )
         .over(Over::Tls),
         behaviour(
-            "a forged record amid the body of a refusal",
+            "a forged record within the body of a refusal",
             vec![Request, send(answer_503_of(100)), Raw([&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat())],
             refused(503),
         )
         .over(Over::Tls),
         behaviour(
-            "a forged record amid the body of a success",
+            "a forged record within the body of a success",
             vec![
                 Request,
                 send(&whole[..whole.len() - 1]),
@@ -484,7 +484,7 @@ fn chunks() -> Vec<Behaviour> {
         behaviour("a trailer without an end", closing(good_but("0\r\n\r\n", "0\r\nX: y\r\n")), good()),
         behaviour("a chunk that is cut", closing(chunked("30\r\n{\"token\"")), lost(200)),
         behaviour("a chunk size that is cut", closing(chunked("3")), lost(200)),
-        behaviour("a chunk size below nought", closing(good_but("a\r\n", "-a\r\n")), malformed()),
+        behaviour("a chunk size below zero", closing(good_but("a\r\n", "-a\r\n")), malformed()),
         behaviour("a chunk size in words", closing(good_but("a\r\n", "seven\r\n")), malformed()),
         behaviour("a chunk size with 0x", closing(good_but("a\r\n", "0xa\r\n")), malformed()),
         behaviour("a chunk size that is empty", closing(good_but("a\r\n", "\r\n")), malformed()),
@@ -1674,22 +1674,22 @@ fn words() -> Vec<Behaviour> {
             refused(403).no_words(),
         ),
         behaviour(
-            "words cut amid the password",
+            "words cut within the password",
             closing("HTTP/1.1 403 X\r\nContent-Length: 99\r\n\r\nwrong password: hunter2 "),
             refused(403).no_words(),
         ),
         behaviour(
-            "words cut amid the password in a chunk",
+            "words cut within the password in a chunk",
             closing("HTTP/1.1 403 X\r\nTransfer-Encoding: chunked\r\n\r\n40\r\nwrong password: hunter2+%2"),
             refused(403).no_words(),
         ),
         behaviour(
-            "words amid the password that the end of the connection ends",
+            "words that the end of the connection cuts within the password",
             closing("HTTP/1.1 403 X\r\n\r\nwrong password: hunt"),
             refused(403).no_words(),
         ),
         behaviour(
-            "words that the limit cuts amid the password",
+            "words that the limit cuts within the password",
             closing(json_answer(403, format!("{}{PASSWORD}", " ".repeat((1 << 10) - 7)))),
             refused(403).no_words(),
         )

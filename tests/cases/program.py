@@ -34,7 +34,7 @@ class Runner:
             await self._process.stdin.drain()
 
     async def outcome(self):
-        """What it says of the case; a sentence where it says nothing in time."""
+        """The outcome of a case as the program reports it, or an error message if nothing arrives in time."""
         try:
             line = await asyncio.wait_for(self._process.stdout.readline(), LONGEST)
         except asyncio.TimeoutError:

@@ -100,7 +100,7 @@ class Server:
         return True
 
     async def _answer(self, answer, writer):
-        """Whether the connection goes on."""
+        """True if the connection stays open."""
         if answer == "silence":
             return True
         if answer == "close":

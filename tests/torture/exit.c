@@ -76,7 +76,7 @@ __attribute__((constructor)) static void log_in_in_constructor(void) {
     cd_options_free(options);
 }
 
-/* ---- exit() while others are amid something */
+/* ---- exit() during other threads' calls */
 
 static void *log_in_for_ever(void *unused) {
     (void)unused;
@@ -166,12 +166,12 @@ int main(void) {
     in_child("an atexit() handler with the only login", handler_alone);
     in_child("a destructor", destructor);
     in_child("the end of a thread", threads_end);
-    in_child("amid a lookup", amid_a_lookup);
+    in_child("during a lookup", amid_a_lookup);
     in_child("by the last thread", by_the_last_thread);
     for (i = 0; i < 50 * times(); i++) {
         logins_before = (int)(chance() % 20);
-        in_child("amid logins", amid_logins);
+        in_child("during logins", amid_logins);
     }
-    printf("%d processes ended amid something\n", children);
+    printf("%d processes ended during logins or lookups\n", children);
     return checks_result();
 }

@@ -80,7 +80,7 @@ int main(int count, char **arguments) {
     over = 1;
     for (i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    printf("%d programs started amid %d logins\n", 200 * times(), logins);
+    printf("%d programs started during %d logins\n", 200 * times(), logins);
     CHECK(logins > 50);
     return checks_result();
 }

@@ -85,6 +85,6 @@ int main(int count, char **arguments) {
     over = 1;
     for (i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    printf("opened and closed %d times amid %d logins\n", opened, logins);
+    printf("opened and closed %d times during %d logins\n", opened, logins);
     return checks_result();
 }
