@@ -283,14 +283,14 @@ const UNSAFE: [&str; 14] = [
     "src/cancel.rs",            // calls a host's check
     "src/environment.rs",       // asks if this process is privileged
     "src/identity.rs",          // fstat
-    "src/process.rs",           // one pointer, made and read by each process
+    "src/process.rs",           // one pointer, set and read by each process
     "src/registers.rs",         // instructions that clear them
     "src/secret.rs",            // the allocator
     "src/snapshot.rs",          // a slot that a child reads without its lock
     "src/wake.rs",              // eventfd, in a signal handler too
     "src/wire/pool.rs",         // clock_gettime
     "src/wire/resolve.rs",      // getaddrinfo, and threads with their signal masks
-    "src/wire/socket.rs",       // reads into spare room; closes what is still its own
+    "src/wire/socket.rs",       // reads into spare capacity; closes its own descriptor
     "src/wire/through_ureq.rs", // a transport that stays on its thread
     "src/wire/wait.rs",         // poll
 ];

@@ -1,4 +1,4 @@
-/* The declarations that a fragment in the documentation may use. It is compiled in place of the mark, and never run. */
+/* Declarations for fragments in the documentation, which replace the mark and are never run. */
 #include <couchdrop.h>
 #include <errno.h>
 #include <pthread.h>

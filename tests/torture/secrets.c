@@ -180,7 +180,7 @@ typedef struct {
     int32_t format;
     uint32_t timeout_ms;
     int lookup_hangs;
-    int cancelled; /* by another thread, while the answer is waited for */
+    int cancelled; /* by another thread, during the wait for the response */
     /* set as it runs */
     cd_options *options;
     cd_cancel *cancel;
