@@ -109,7 +109,7 @@ fn json_carries_every_character() {
 
 #[test]
 fn a_login_goes_out_in_one_piece() {
-    // The scripted server reads the head and body that arrived, and needs a Content-Length to know the end.
+    // The scripted server finds the end of the body only by a Content-Length in the head.
     let server = Scripted::replying([token("t")]);
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
     let request = &server.requests()[0];

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `ff` | a cut: the rest is sent once the other side waits for more |
 //! | `fe` | the end of a response |
-//! | `fd n` | repeats the bytes since the last mark, including this mark, 2 to the power of `n % 16` times |
+//! | `fd n` | the bytes since the last cut, end or repetition occur 2 to the power of `n % 16` times |
 //! | `fc` | a cut; the following bytes bypass TLS |
 //! | `fb x` | the byte `x`, even if it is a mark |
 //!
