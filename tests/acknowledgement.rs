@@ -1,5 +1,5 @@
-//! A response that comes in two segments: a server with Nagle's algorithm sends the second once the first is
-//! acknowledged, which the system would put off by up to 40 ms.
+//! A response in two segments. A server with Nagle's algorithm sends the second only after the first is acknowledged,
+//! and the kernel can delay that by up to 40 ms.
 
 mod hostile;
 
@@ -15,10 +15,10 @@ use rustls::ALL_VERSIONS;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often the system was asked to acknowledge at once.
+/// The number of times that the library requested an immediate acknowledgement.
 static ASKED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
-/// Replaces the C library's.
+/// Replaces the C library's setsockopt.
 ///
 /// # Safety
 /// Same contract as setsockopt.
@@ -30,7 +30,7 @@ unsafe extern "C" fn setsockopt(
     value: *const c_void,
     length: libc::socklen_t,
 ) -> c_int {
-    // SAFETY: the caller promises it.
+    // SAFETY: the caller upholds the contract.
     let done = unsafe { libc::syscall(libc::SYS_setsockopt, socket, level, name, value, length) };
     if (level, name) == (libc::IPPROTO_TCP, libc::TCP_QUICKACK) {
         assert_eq!(done, 0);
@@ -44,7 +44,7 @@ fn asked() -> usize {
     *ASKED.0.lock().unwrap()
 }
 
-/// A login whose server goes on after `Gate` once an acknowledgement was asked for.
+/// A login whose server passes `Gate` only after an acknowledgement was requested.
 #[track_caller]
 fn assert_acknowledged(server: &Hostile, client: Client, expected: cd_code) {
     let before = asked();
@@ -57,7 +57,7 @@ fn assert_acknowledged(server: &Hostile, client: Client, expected: cd_code) {
     login.join().unwrap().expect(expected);
 }
 
-/// One test, since the count is that of the whole program.
+/// A single test, because the counter covers the whole program.
 #[test]
 fn beginning_of_a_response_is_acknowledged_at_once() {
     let (head, body) = GOOD.split_at(GOOD.find('{').unwrap());
@@ -74,7 +74,7 @@ fn beginning_of_a_response_is_acknowledged_at_once() {
     let client = Client::new("https://api.couchdrop.test").proxy(&proxy.url());
     assert_acknowledged(&proxy, client, CD_ERR_CONNECTION_LOST);
 
-    // A response in one segment costs no system call more.
+    // A response in one segment costs no additional system call.
     let server = Hostile::plain(vec![vec![Request, send(GOOD), Request, send(GOOD)]]);
     let client = Client::new(&server.url());
     let before = asked();

@@ -1,4 +1,4 @@
-//! What a login makes of the answers of a server that misbehaves: each behaviour has a name and one right ending.
+//! Responses of a server that misbehaves. Each behaviour has a name and exactly one expected result.
 
 mod hostile;
 
@@ -19,7 +19,7 @@ use hostile::Step::{Close, CloseNotify, Cut, CutAfter, Drip, Raw, Repeat, Reques
 use hostile::*;
 use socket2::SockRef;
 
-// ---- how a login may end
+// ---- results of a login
 
 fn good() -> Expected {
     Expected::success(TOKEN)
@@ -29,17 +29,17 @@ fn refused(status: u16) -> Expected {
     Expected::refused(status)
 }
 
-/// Cut short: with the status of a 200 whose head was complete, 0 before.
+/// A truncated response. The status is 200 if the head of a 200 was complete, otherwise 0.
 fn lost(status: i32) -> Expected {
     Expected::code(cd_code::CD_ERR_CONNECTION_LOST).status(status)
 }
 
-/// An answer that makes no sense, be it in its head or in its body.
+/// A response with a malformed head or body.
 fn malformed() -> Expected {
     Expected::code(cd_code::CD_ERR_MALFORMED_RESPONSE)
 }
 
-/// A 200 with a body that is no use.
+/// A 200 whose body contains no usable token.
 fn no_token() -> Expected {
     malformed().status(200).no_words()
 }
@@ -52,12 +52,12 @@ fn timed_out(status: i32) -> Expected {
     Expected::code(cd_code::CD_ERR_TIMEOUT).status(status)
 }
 
-/// How long the logins may take that are to end by their deadline.
+/// The timeout of logins that must end by it.
 const SHORT: u32 = 1_000;
 
-// ---- what answers are made of
+// ---- parts of responses
 
-/// The body of the good answer.
+/// The body of the good response.
 const BODY: &str = r#"{"token":"0e2b6f14-5ad2-4c9e-b1f8-7a3c2d9e4f60"}"#;
 
 /// A 200 with these fields, each ended by CR LF, and this body.
@@ -65,12 +65,12 @@ fn answer(fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes(), body.as_ref()].concat()
 }
 
-/// A 200 with a Content-Length that fits.
+/// A 200 with the right Content-Length.
 fn ok(body: impl AsRef<[u8]>) -> Vec<u8> {
     json_answer(200, body)
 }
 
-/// A 200 whose chunked body is written as it stands here.
+/// A 200 with this chunked body, already encoded.
 fn chunked(body: impl AsRef<[u8]>) -> Vec<u8> {
     answer("Transfer-Encoding: chunked\r\n", body)
 }
@@ -79,7 +79,7 @@ fn chunk(data: &str) -> String {
     format!("{:x}\r\n{data}\r\n", data.len())
 }
 
-/// The good body in two chunks and the last one.
+/// The good body in two chunks and the last chunk.
 fn good_chunks() -> String {
     let (one, two) = BODY.split_at(10);
     format!("{}{}0\r\n\r\n", chunk(one), chunk(two))
@@ -94,9 +94,9 @@ fn body_with(token_as_json: &str) -> String {
     format!(r#"{{"token":{token_as_json}}}"#)
 }
 
-// ---- cut short
+// ---- truncation
 
-/// The answer cut after each of its bytes, and not at all.
+/// The response truncated after each of its bytes, and the complete response.
 fn cut_everywhere(name: &str, answer: &[u8], end: &Step, expected: impl Fn(usize) -> Expected) -> Behaviour {
     let logins = (0..=answer.len()).map(|bytes| {
         let script = vec![Request, send(&answer[..bytes]), end.clone()];
@@ -177,7 +177,7 @@ fn cut_short() -> Vec<Behaviour> {
             .over(over),
         );
     }
-    // What TLS did not end may have been cut by anybody on the way.
+    // Without close_notify, an attacker may have truncated the response.
     for (what, answer) in [("a good answer", whole), ("a chunked answer", &in_chunks)] {
         let name = format!("a FIN without close_notify after every byte of {what}");
         all.push(cut_everywhere(&name, answer, &Cut, |bytes| cut(answer, bytes, good())).over(Over::Tls));
@@ -187,12 +187,12 @@ fn cut_short() -> Vec<Behaviour> {
             "a FIN without close_notify after every byte of an answer that ends with the connection",
             &until_close,
             &Cut,
-            // A complete JSON object was not cut.
+            // A complete JSON object cannot be truncated.
             |bytes| if bytes == until_close.len() { good() } else { no_end(bytes) },
         )
         .over(Over::Tls),
     );
-    // 5 bytes of a record's head, 1 of its type, 16 of its tag.
+    // 5 bytes of a record's header, 1 of its type, 16 of its tag.
     let record = whole.len() + 22;
     for (what, end) in [("FIN", Cut), ("reset", Reset)] {
         let logins = (0..=record).map(|bytes| {
@@ -207,11 +207,11 @@ fn cut_short() -> Vec<Behaviour> {
         behaviour("a close without an answer", vec![Request, Close], lost(0)),
         behaviour("a reset without an answer", vec![Request, Reset], lost(0)),
         behaviour("a FIN without an answer or close_notify", vec![Request, Cut], lost(0)).over(Over::Tls),
-        behaviour("a close amid the request", vec![Step::Read(20), Close], lost(0)),
-        behaviour("a reset amid the request", vec![Step::Read(20), Reset], lost(0)),
+        behaviour("a close during the request", vec![Step::Read(20), Close], lost(0)),
+        behaviour("a reset during the request", vec![Step::Read(20), Reset], lost(0)),
         behaviour("close_notify and an open socket", vec![Request, CloseNotify], lost(0)).over(Over::Tls),
         behaviour(
-            "close_notify amid the body and an open socket",
+            "close_notify within the body and an open socket",
             vec![Request, send(&whole[..whole.len() - 1]), CloseNotify],
             lost(200),
         )
@@ -251,13 +251,13 @@ fn cut_short() -> Vec<Behaviour> {
         )
         .over(Over::Tls),
         behaviour(
-            "a forged record amid the body of a refusal",
+            "a forged record within the body of a refusal",
             vec![Request, send(answer_503_of(100)), Raw([&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat())],
             refused(503),
         )
         .over(Over::Tls),
         behaviour(
-            "a forged record amid the body of a success",
+            "a forged record within the body of a success",
             vec![
                 Request,
                 send(&whole[..whole.len() - 1]),
@@ -275,7 +275,7 @@ fn cut_short() -> Vec<Behaviour> {
     all
 }
 
-/// A 503 that claims a body of this length and has one of 4 bytes.
+/// A 503 with this Content-Length and a body of 4 bytes.
 fn answer_503_of(length: usize) -> String {
     format!("HTTP/1.1 503 X\r\nContent-Length: {length}\r\n\r\nbusy")
 }
@@ -285,7 +285,7 @@ fn an_answer_that_is_cut_short_is_a_lost_connection_unless_its_status_decides() 
     try_all(cut_short());
 }
 
-// ---- slow, and never
+// ---- slow and missing responses
 
 fn slow() -> Vec<Behaviour> {
     let drip = |answer: &[u8]| vec![Request, Drip(answer.into())];
@@ -480,11 +480,11 @@ fn chunks() -> Vec<Behaviour> {
         behaviour("no chunk at all", closing(chunked("")), lost(200)),
         behaviour("no last chunk", closing(good_but("0\r\n\r\n", "")), lost(200)),
         behaviour("no empty line behind the last chunk", closing(good_but("0\r\n\r\n", "0\r\n")), lost(200)),
-        // All of the body is there; ureq asks for no more.
+        // The body is complete, and ureq reads no further.
         behaviour("a trailer without an end", closing(good_but("0\r\n\r\n", "0\r\nX: y\r\n")), good()),
         behaviour("a chunk that is cut", closing(chunked("30\r\n{\"token\"")), lost(200)),
         behaviour("a chunk size that is cut", closing(chunked("3")), lost(200)),
-        behaviour("a chunk size below nought", closing(good_but("a\r\n", "-a\r\n")), malformed()),
+        behaviour("a chunk size below zero", closing(good_but("a\r\n", "-a\r\n")), malformed()),
         behaviour("a chunk size in words", closing(good_but("a\r\n", "seven\r\n")), malformed()),
         behaviour("a chunk size with 0x", closing(good_but("a\r\n", "0xa\r\n")), malformed()),
         behaviour("a chunk size that is empty", closing(good_but("a\r\n", "\r\n")), malformed()),
@@ -580,7 +580,7 @@ fn chunk_each_byte(body: &str) -> String {
     chunks + "0\r\n\r\n"
 }
 
-/// Long enough for what is to end at once, and short for a flood that is not ended.
+/// Long enough for the cases that must end at once, and too short to read an endless flood.
 const FLOODED: u32 = 10_000;
 
 #[test]
@@ -704,7 +704,7 @@ fn versions() -> Vec<Behaviour> {
         let name = format!("the first line {first:?}");
         all.push(behaviour(name, closing(line(first)), malformed().status(0)));
     }
-    // A reason that can't be read leaves the status, but is no HTTP.
+    // An invalid reason phrase leaves the status readable, but it is not valid HTTP.
     for first in ["HTTP/1.1 200 O\0K", "HTTP/1.1 200 O\rK"] {
         let name = format!("the first line {first:?}");
         all.push(behaviour(name, closing(line(first)), malformed().status(200)));
@@ -780,7 +780,7 @@ fn fields() -> Vec<Behaviour> {
         all.push(behaviour(name, closing(answer), malformed()));
     }
     for (name, ending) in [("lines ended by CR alone", "\r"), ("lines ended by CR CR LF", "\r\r\n")] {
-        // Nothing ends the head but the close.
+        // Only the close ends the head.
         all.push(behaviour(name, closing(GOOD.replace("\r\n", ending)), lost(0)));
     }
     all
@@ -791,7 +791,7 @@ fn odd_fields_neither_hide_nor_make_an_answer() {
     try_all(fields());
 }
 
-// ---- interim answers
+// ---- interim responses
 
 fn interim() -> Vec<Behaviour> {
     let before = |interim: &str| [interim, GOOD].concat();
@@ -925,7 +925,7 @@ fn interim_answers_are_passed_over_and_bounded() {
 
 // ---- statuses
 
-/// What no JSON is tried after, so that each login is one request.
+/// No retry as JSON, so that each login is one request.
 fn form(client: Client) -> Client {
     client.body_format(CD_BODY_FORM)
 }
@@ -941,13 +941,13 @@ fn statuses() -> Vec<Behaviour> {
     let in_chunks = |status: u16| {
         format!("HTTP/1.1 {status} X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n").into_bytes()
     };
-    // 408 and 421 on a reused connection have a meaning of their own.
+    // 408 and 421 have a special meaning on a reused connection.
     let kept = |status: &u16| !matches!(status, 200 | 204 | 304 | 408 | 421);
     let on_one_connection =
         |name: &str, statuses: std::ops::RangeInclusive<u16>, answer: &dyn Fn(u16) -> Vec<u8>| {
             let script = statuses.clone().filter(kept).flat_map(|status| whole(answer(status))).collect();
             let mut logins = statuses.filter(kept).map(|status| match status {
-                // A success that is not 200 might hold a token.
+                // A 2xx other than 200 might contain a token.
                 201..=299 => refused(status).no_words(),
                 _ => refused(status).words("no"),
             });
@@ -1100,7 +1100,7 @@ fn redirects(plain: &str, secure: &str) -> Vec<Behaviour> {
             let own = TcpListener::bind("127.0.0.1:0").unwrap();
             let scheme = if over == Over::Tls { "https" } else { "http" };
             let here = format!("{scheme}://localhost:{}/elsewhere", own.local_addr().unwrap().port());
-            // Its script holds one answer, and a second request would get a token.
+            // The script has one response, and a second request would get a token.
             let to = |target: &str| {
                 let body = r#"{"err":"moved"}"#;
                 let head = format!(
@@ -1262,12 +1262,12 @@ fn bodies() -> Vec<Behaviour> {
     all
 }
 
-/// Every character that a token may have.
+/// Every character that a token may contain.
 fn every_letter() -> String {
     (0x21..=0x7e).map(char::from).collect()
 }
 
-/// A string as JSON writes it.
+/// A string as a JSON literal.
 fn serde_text(text: &str) -> String {
     let mut json = Secret::default();
     encode::json_string(text, &mut json);
@@ -1282,7 +1282,7 @@ fn a_success_without_a_usable_token_is_malformed() {
 // ---- limits
 
 fn limits() -> Vec<Behaviour> {
-    // A body of exactly so many bytes.
+    // A body of exactly this many bytes.
     let body = |bytes: usize| format!("{BODY}{}", " ".repeat(bytes - BODY.len()));
     let head_of = |first: &str, bytes: usize| {
         let without = format!("{first}\r\nContent-Length: 48\r\nX: \r\n\r\n").len();
@@ -1500,7 +1500,7 @@ fn a_retry_after_is_seconds_or_a_date_and_nothing_absurd() {
 
 // ---- gzip
 
-/// Bits of a deflate stream, the lowest first.
+/// Bits of a deflate stream, lowest bit first.
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
@@ -1518,7 +1518,7 @@ impl Bits {
         }
     }
 
-    /// A code, whose first bit is its highest.
+    /// Pushes a code, highest bit first.
     fn push_code(&mut self, code: u32, count: usize) {
         self.push(code.reverse_bits() >> (32 - count), count);
     }
@@ -1526,7 +1526,7 @@ impl Bits {
 
 const GZIP_HEAD: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 
-/// What gzip makes of a text without compressing it (RFC 1952).
+/// A text as gzip without compression (RFC 1952).
 fn gzip(text: &str) -> Vec<u8> {
     let length = text.len() as u16;
     let mut crc = !0u32;
@@ -1548,14 +1548,14 @@ fn gzip(text: &str) -> Vec<u8> {
     .concat()
 }
 
-/// 40 KiB that gzip would unpack to 6 MiB of spaces.
+/// 40 KiB of gzip that decompress to 6 MiB of spaces.
 fn gzip_bomb() -> Vec<u8> {
     let mut bits = Bits::default();
-    bits.push(0b011, 3); // the last block, with the codes of RFC 1951, 3.2.6
+    bits.push(0b011, 3); // the last block, with the fixed codes of RFC 1951, 3.2.6
     bits.push_code(0x30 + 0x20, 8);
     for _ in 0..25_000 {
         bits.push_code(0b1100_0101, 8); // 258 bytes
-        bits.push_code(0, 5); // of the byte before
+        bits.push_code(0, 5); // at distance 1
     }
     bits.push_code(0, 7);
     [GZIP_HEAD, &bits.bytes, &[0; 8]].concat()
@@ -1589,13 +1589,13 @@ fn gzip_is_not_asked_for_and_never_unpacked() {
     try_all(packed());
 }
 
-// ---- the server's words
+// ---- the server's message
 
 fn words() -> Vec<Behaviour> {
     let denied = |body: &str| closing(json_answer(403, body));
     let said = |words: &str| refused(403).words(words);
     let repeats = |encoded: &str| denied(&format!("wrong password: {encoded}!"));
-    // Whatever the status.
+    // For every status.
     let mut all: Vec<_> = [300, 400, 401, 402, 404, 409, 415, 418, 422, 429, 451, 500, 502, 503, 504, 599]
         .into_iter()
         .flat_map(|status| {
@@ -1674,22 +1674,22 @@ fn words() -> Vec<Behaviour> {
             refused(403).no_words(),
         ),
         behaviour(
-            "words cut amid the password",
+            "words cut within the password",
             closing("HTTP/1.1 403 X\r\nContent-Length: 99\r\n\r\nwrong password: hunter2 "),
             refused(403).no_words(),
         ),
         behaviour(
-            "words cut amid the password in a chunk",
+            "words cut within the password in a chunk",
             closing("HTTP/1.1 403 X\r\nTransfer-Encoding: chunked\r\n\r\n40\r\nwrong password: hunter2+%2"),
             refused(403).no_words(),
         ),
         behaviour(
-            "words amid the password that the end of the connection ends",
+            "words that the end of the connection cuts within the password",
             closing("HTTP/1.1 403 X\r\n\r\nwrong password: hunt"),
             refused(403).no_words(),
         ),
         behaviour(
-            "words that the limit cuts amid the password",
+            "words that the limit cuts within the password",
             closing(json_answer(403, format!("{}{PASSWORD}", " ".repeat((1 << 10) - 7)))),
             refused(403).no_words(),
         )
@@ -1774,7 +1774,7 @@ fn open_connection() -> (Box<Connection>, TcpStream) {
     (as_connection(client, server.local_addr().unwrap()), server)
 }
 
-/// A connection at whose other end these bytes were sent before a FIN.
+/// A connection whose peer sent these bytes and then a FIN.
 fn connection_with(bytes: &[u8]) -> (Box<Connection>, TcpStream) {
     let (connection, mut server) = open_connection();
     server.write_all(bytes).unwrap();
@@ -1782,7 +1782,7 @@ fn connection_with(bytes: &[u8]) -> (Box<Connection>, TcpStream) {
     (connection, server)
 }
 
-/// What a reader made of an answer: status, body, seconds to wait; or the code of its failure.
+/// The result of parsing a response: status, body and seconds to wait, or the code of the failure.
 type Read = Result<(u16, String, Option<i64>), cd_code>;
 
 fn read(done: Result<Answer, Broken>) -> Read {
@@ -1816,7 +1816,7 @@ fn whatever_the_strict_reader_takes_ureq_reads_the_same() {
     assert!(kept >= 20, "{kept}");
 }
 
-/// What ureq alone makes of these bytes, behind which the server closes.
+/// The result of ureq alone for these bytes, after which the server closes.
 fn through_ureq_alone(bytes: &[u8], limit: usize) -> Result<Answer, Broken> {
     let (connection, server) = connection_with(bytes);
     let answer = through_ureq::read(&Call::new(Duration::from_secs(20), None, None), connection, limit);
@@ -1840,7 +1840,7 @@ fn how_far_an_odd_answer_got_is_told_with_its_failure() {
     assert!(matches!(broken.failure, Failure::Malformed(_)), "{broken:?}");
     assert!(broken.failure.to_string().contains("not valid HTTP"), "{}", broken.failure);
 
-    // The server keeps it open.
+    // The server keeps the connection open.
     let (connection, server) = open_connection();
     (&server).write_all(b"HTTP/1.0 503 X\r\n\r\n").unwrap();
     let call = Call::new(Duration::from_millis(50), None, None);
@@ -1856,7 +1856,7 @@ fn a_body_in_the_smallest_of_chunks_is_not_too_much_around_it() {
     assert_eq!(through_ureq_alone(&answer, LIMIT).unwrap().body.len(), LIMIT);
 }
 
-/// Odd answers, and whether the connection that one came over may serve another login.
+/// Odd responses. The flag is true if the connection may serve another login.
 fn answers_to_read_twice() -> Vec<(&'static str, Vec<u8>, bool)> {
     let strict = [
         ("a good answer", GOOD.to_owned()),
@@ -2040,7 +2040,7 @@ fn answers_to_read_twice() -> Vec<(&'static str, Vec<u8>, bool)> {
     strict.chain(odd.into_iter().map(|(name, answer)| (name, answer.into(), false))).collect()
 }
 
-/// A socket whose buffers hold a few KiB, so that a request does not fit in.
+/// A socket whose buffers hold only a few KiB, so that a request does not fit.
 fn narrow_connection() -> (Box<Connection>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     SockRef::from(&listener).set_recv_buffer_size(4 << 10).unwrap();
@@ -2070,7 +2070,7 @@ fn a_server_that_never_reads_holds_a_login_until_its_deadline_said_to_be_sending
 
 #[test]
 fn what_failed_before_a_byte_was_handed_over_is_said_not_to_be_sent() {
-    // The server resets it before it is used.
+    // The server resets the connection before it is used.
     let (client, server) = connected();
     let peer = server.local_addr().unwrap();
     SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
@@ -2086,7 +2086,7 @@ fn an_answer_of_a_server_that_never_reads_the_request_is_taken() {
     server.write_all(&json_answer(413, "too much")).unwrap();
     let answer = send_much(connection, Duration::from_secs(20)).unwrap();
     assert_eq!((answer.status, &answer.body[..]), (413, &b"too much"[..]));
-    drop(server); // open until then
+    drop(server); // stays open until here
 }
 
 #[test]
@@ -2095,19 +2095,19 @@ fn a_server_that_ends_its_side_and_never_reads_the_request_is_not_waited_for() {
     server.shutdown(Shutdown::Write).unwrap();
     let broken = send_much(connection, Duration::from_secs(20)).map(drop).unwrap_err();
     assert!(matches!(broken.failure, Failure::Lost { .. }) && broken.sent, "{broken:?}");
-    drop(server); // open until then
+    drop(server); // stays open until here
 }
 
 #[test]
 fn an_answer_that_comes_before_the_request_is_read_is_taken() {
     let (connection, mut server) = narrow_connection();
     server.write_all(&json_answer(413, "too much")).unwrap();
-    drop(server); // a reset: the request, or what there is of it, was never read
+    drop(server); // a reset, because part of the request was never read
     let answer = send_much(connection, Duration::from_secs(20)).unwrap();
     assert_eq!((answer.status, &answer.body[..]), (413, &b"too much"[..]));
 }
 
-// ---- how many there are
+// ---- number of behaviours
 
 #[test]
 fn more_than_200_behaviours_are_tried() {

@@ -1,4 +1,4 @@
-//! How a call is stopped from elsewhere, wherever it waits, and how its time runs out.
+//! Stopping a call from another thread or a check, at each point where it waits, and the timeout of a call.
 
 mod common;
 
@@ -23,12 +23,12 @@ use common::scripted::{Reply, Scripted, answer, answer_with};
 use common::{Cancel, Error, Login, Options, PATIENCE, timed, timed_out_after};
 
 const SLOW: &str = "slow@example.com";
-/// Much longer than the 50 ms that are promised: a machine may be busy.
+/// Much longer than the promised 50 ms, because the machine may be busy.
 const SOON: Duration = Duration::from_secs(2);
 
-// ---- a call on a thread of its own
+// ---- a call on its own thread
 
-/// A thread that is inside of a call.
+/// A thread that is inside a call.
 #[derive(Clone, Copy)]
 struct Caller {
     id: libc::pid_t,
@@ -40,12 +40,12 @@ impl Caller {
         unsafe { Caller { id: libc::gettid(), handle: libc::pthread_self() } }
     }
 
-    /// Waits until the system says that the thread sleeps: in this library that is in its `poll`.
+    /// Waits until the kernel reports the thread as sleeping: in this library it is then in `poll`.
     fn wait_until_asleep(self) {
         let started = Instant::now();
         loop {
             let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", self.id)).unwrap();
-            // The name of the thread stands in parentheses and may hold anything.
+            // The name of the thread is in parentheses and may contain any character.
             let state = stat.rsplit(')').next().unwrap().trim_start();
             if state.starts_with('S') {
                 return;
@@ -60,8 +60,8 @@ impl Caller {
     }
 }
 
-/// Makes a call on a thread of its own, waits until it is where `reached` says and asleep, and stops it. The error,
-/// and how long the call took to return. Holds that it was cancelled.
+/// Makes a call on its own thread, waits until `reached` returns and the thread sleeps, and stops the call. Checks that
+/// it was cancelled, and returns the error and the time until the call returned.
 fn stopped(
     what: &str,
     call: impl FnOnce() -> Result<(), Error> + Send,
@@ -93,8 +93,8 @@ fn login(login: Login) -> Result<(), Error> {
     login.run().map(drop)
 }
 
-/// A connection on which the request can't be written: the peer takes it and reads nothing, its window is small, and
-/// so is what the system buffers for small segments.
+/// A connection on which the request can't be written in full. The peer accepts it and reads nothing, its window is
+/// small, and so is the kernel's buffer for small segments.
 struct Clogged {
     options: Options,
     username: String,
@@ -113,11 +113,11 @@ impl Clogged {
         let log = Log::new();
         let options = Options::to(&format!("http://{address}"));
         options.set_logger(&log, CD_LOG_DEBUG).unwrap();
-        // Three bytes each in a form: the longest request that there is.
+        // Each is three bytes in a form: this is the longest possible request.
         Clogged { options, username: "%".repeat(64 << 10), listener, log }
     }
 
-    /// The server's end of a connection over which something has come.
+    /// The server's end of a connection on which bytes have arrived.
     fn spoken_to(&self) -> socket2::Socket {
         let (server, _) = self.listener.accept().unwrap();
         assert_eq!(server.peek(&mut [std::mem::MaybeUninit::uninit()]).unwrap(), 1);
@@ -231,7 +231,7 @@ fn a_trigger_stops_a_call_that_waits_to_try_again() {
         || log.wait_for("retrying in"),
         |_| cancel.trigger(),
     );
-    // The last attempt has got an answer.
+    // The last attempt has received its response.
     assert_eq!((error.http_status, error.attempts, error.retry_after), (429, 1, 2));
     assert_eq!(error.server_message.as_deref(), Some("slow down"));
     assert_eq!(server.requests().len(), 1);
@@ -298,7 +298,7 @@ fn a_stopped_call_does_no_harm_to_the_next() {
         || assert!(stand_in.wait_for_requests(2, PATIENCE)),
         |_| cancel.trigger(),
     );
-    // The connection whose answer is still to come is given up.
+    // The connection with the pending response is closed.
     login(Login::of(&options)).unwrap();
     assert_eq!(stand_in.connections().https.accepted, 2);
 }
@@ -308,7 +308,7 @@ fn a_trigger_keeps_errno() {
     let stand_in = StandIn::start();
     let options = Options::to(stand_in.http_url());
     let cancel = Cancel::new();
-    login(Login { cancel: Some(&cancel), ..Login::of(&options) }).unwrap(); // from here on it has a descriptor
+    login(Login { cancel: Some(&cancel), ..Login::of(&options) }).unwrap(); // from here on the handle has a descriptor
     for _ in 0..2 {
         unsafe { *libc::__errno_location() = 77 };
         cancel.trigger();
@@ -316,14 +316,14 @@ fn a_trigger_keeps_errno() {
     }
 }
 
-/// What the signal handler triggers.
+/// The handle that the signal handler triggers.
 static IN_HANDLER: AtomicPtr<cd_cancel> = AtomicPtr::new(ptr::null_mut());
 
 extern "C" fn trigger_in_handler(_: libc::c_int) {
     unsafe { cd_cancel_trigger(IN_HANDLER.load(Ordering::SeqCst)) };
 }
 
-/// Has `handler` run for `signal`; a system call that it interrupts is not made again by itself.
+/// Installs `handler` for `signal`, without SA_RESTART: an interrupted system call is not restarted.
 fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -357,13 +357,13 @@ fn a_signal_handler_stops_a_call_whichever_thread_it_runs_on() {
 
 // ---- a check
 
-/// What a check was asked, and what it says.
+/// A check: the thread of each call to it, and its result.
 #[derive(Default)]
 struct Asked {
     threads: Mutex<Vec<ThreadId>>,
-    /// The question that is answered with stop; 0 = none.
+    /// The call to the check that returns stop; 0 means none.
     stop_at: usize,
-    /// Stop, on this thread alone.
+    /// Stop only on this thread.
     stop_on: Mutex<Option<ThreadId>>,
 }
 
@@ -385,8 +385,8 @@ unsafe extern "C" fn ask(user_data: *mut c_void) -> i32 {
     if stop { -7 } else { 0 } // any number but 0
 }
 
-/// How often a check is asked in a login that ends after 500 ms for want of an answer: the most of a few, since a busy
-/// machine comes late. Holds that it is asked on the thread of the call alone.
+/// The number of times a check is called during a login that times out after 500 ms without a response. It is the
+/// maximum of a few runs, because a busy machine delays calls. Checks that every call is on the login's thread.
 fn asked_in_500_ms(options: &Options) -> usize {
     let mut most = 0;
     for _ in 0..5 {
@@ -415,11 +415,11 @@ fn a_check_is_asked_every_50_ms_on_the_thread_of_the_call() {
 fn a_check_is_asked_as_often_when_an_answer_comes_in_drops() {
     let silent = Silent::new();
     let options = Options::to(&format!("http://{}", silent.authority()));
-    // It goes on until this program ends.
+    // It continues until this program ends.
     thread::spawn(move || {
         loop {
             let mut stream = silent.take_spoken_to();
-            // A head that never ends. The pause is what this server is about: less than the 50 ms.
+            // A head that never ends. The pause is part of this server's behaviour: it is shorter than the 50 ms.
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
             while stream.write_all(b"x").is_ok() {
                 thread::sleep(Duration::from_millis(35));
@@ -481,7 +481,7 @@ fn a_check_that_says_stop_ends_that_call_alone() {
         *asked.stop_on.lock().unwrap() = Some(one.thread().id());
         assert_eq!(one.join().unwrap().unwrap_err().code, CD_ERR_CANCELLED);
         assert!(!other.is_finished() && !cancel.is_triggered());
-        // The handle is as good as before.
+        // The handle is still usable.
         login(Login { username: "ada@example.com", ..slow }).unwrap();
         cancel.trigger();
         assert_eq!(other.join().unwrap().unwrap_err().code, CD_ERR_CANCELLED);
@@ -518,7 +518,7 @@ fn a_check_is_asked_when_a_signal_interrupts_the_wait() {
     let stand_in = StandIn::start();
     let options = Options::to(stand_in.http_url());
     let cancel = Cancel::with_check(ask_for_signals, &());
-    // As Python does: the handler only notes the signal, and the check runs what the host wants done.
+    // Like Python: the signal handler only notes the signal, and the check then runs the host's code.
     stopped(
         "a login whose host got a signal",
         || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
@@ -549,7 +549,7 @@ fn a_signal_does_not_end_a_wait_that_nobody_stops() {
 
 extern "C" fn note_nothing(_: libc::c_int) {}
 
-// ---- the deadline
+// ---- timeouts
 
 #[test]
 fn a_calls_own_timeout_takes_the_place_of_the_options_and_may_be_smaller_or_larger() {
@@ -570,7 +570,7 @@ fn a_timeout_says_what_the_call_was_doing_and_how_long_it_took() {
     let stand_in = StandIn::start();
     let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), Clogged::new());
     let slow = Options::secure(&stand_in);
-    slow.connect().unwrap(); // so that all of its time is spent waiting
+    slow.connect().unwrap(); // so that the login only waits for its response
     let (connecting, shaking) = (Options::to(&hole.url()), Options::to_silent(&silent));
     for (phase, call, attempts) in [
         ("connecting", Login::of(&connecting), 0),
@@ -607,14 +607,14 @@ fn a_connection_that_is_reset_while_the_login_is_sent_is_lost() {
     thread::scope(|scope| {
         let login = scope.spawn(|| clogged.login().run().map(drop));
         let server = clogged.spoken_to();
-        // What is not read when it is closed makes it a reset.
+        // Unread data on close causes a reset.
         drop(server);
         let error = login.join().unwrap().unwrap_err();
         assert_eq!((error.code, error.attempts), (CD_ERR_CONNECTION_LOST, 1), "{}", error.message);
     });
 }
 
-/// The error of a call that runs out of time in this phase. On a busy machine it may need more time to get that far.
+/// The error of a call that times out in this phase. A busy machine may need more time to reach it.
 fn timed_out_in(phase: &str, timeout_ms: u32, call: impl Fn(u32) -> Result<(), Error>) -> Error {
     let end = format!(" ms, {phase}.");
     let mut tried = (0..6).map(|more| call(timeout_ms << more).expect_err(phase));
@@ -652,7 +652,7 @@ fn a_connect_timeout_covers_tcp_too() {
 #[test]
 fn a_connect_timeout_is_no_limit_for_the_answer() {
     let server = Scripted::start(|_| {
-        // Longer than the connect timeout: that is what this server is about.
+        // Longer than the connect timeout, as this test requires.
         thread::sleep(Duration::from_millis(300));
         common::scripted::token("t")
     });

@@ -1,4 +1,4 @@
-//! Connections: when one is used again, when it must not be, and who may use it.
+//! Connection reuse: when a connection is reused, when it must not be, and for which logins.
 
 mod hostile;
 mod resolver;
@@ -18,13 +18,13 @@ use hostile::*;
 use rustls::version::{TLS12, TLS13};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// A server over each of TCP and TLS, with the same scripts.
+/// Runs the test against one server over TCP and one over TLS, with the same scripts.
 fn over_both(scripts: Vec<Script>, mut test: impl FnMut(Hostile, &str)) {
     test(Hostile::plain(scripts.clone()), "TCP");
     test(Hostile::tls(good_server(), scripts), "TLS");
 }
 
-/// How many requests the last login says that it sent.
+/// The number of requests that the last login logged.
 fn requests_of_last_login(client: &Client) -> u32 {
     let log = client.log();
     let line =
@@ -36,14 +36,14 @@ fn requests(server: &Hostile) -> Vec<usize> {
     server.connections().iter().map(|seen| seen.requests).collect()
 }
 
-// ---- used again
+// ---- reuse
 
 static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
-/// Replaces the C library's: every name is this machine, and each lookup is counted.
+/// Replaces the C library's getaddrinfo: every name is this machine, and each lookup is counted.
 ///
 /// # Safety
-/// As getaddrinfo.
+/// Same contract as getaddrinfo.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getaddrinfo(
     node: *const c_char,
@@ -106,7 +106,7 @@ fn an_answer_that_is_not_strict_ends_its_connection() {
         over_both(vec![serve(&answer)], |server, over| {
             let client = Client::new(&server.url());
             client.login().expect(CD_OK);
-            // Before the next login, and not because of it.
+            // Waits here, so that the close precedes the next login and is not caused by it.
             server.wait(|seen| seen[0].over);
             client.login().expect(CD_OK);
             assert_eq!(requests(&server), [1, 1], "over {over}: {answer:?}");
@@ -124,14 +124,14 @@ fn connection_serves_one_account_only() {
                 assert_eq!(client.login_as(name, PASSWORD).expect_token(), name);
             }
         }
-        // The connection that was made ahead serves the first account.
+        // The connection that was opened ahead serves the first account.
         assert_eq!(requests(&server), [3, 3, 3], "over {over}");
     });
 }
 
 #[test]
 fn late_response_shifts_no_token_to_another_account() {
-    // Each request is answered with the token of the one before.
+    // Each request gets the token of the request before it.
     over_both(vec![vec![Request, Echo, Repeat(vec![Late])]], |server, _| {
         let client = Client::new(&server.url());
         for name in ["ada", "ada", "bob", "bob", "ada", "eve", "bob"] {
@@ -235,13 +235,13 @@ fn head_and_body_of_a_login_arrive_in_one_piece() {
             client.login().expect(CD_OK);
         }
         let seen = server.connections().remove(0);
-        // Each read gave one whole request.
+        // Each read returned one whole request.
         assert_eq!((seen.requests, seen.reads.len()), (20, 20), "over {over}");
         assert_eq!(seen.received.len() / 20, seen.reads[0], "over {over}");
     });
 }
 
-// ---- spoiled while idle
+// ---- unusable idle connections
 
 #[test]
 fn a_connection_that_the_server_ended_while_idle_is_found_dead_before_a_login_uses_it() {
@@ -254,7 +254,7 @@ fn a_connection_that_the_server_ended_while_idle_is_found_dead_before_a_login_us
             server.wait_until_arrived(4);
             assert_eq!(client.login().expect_token(), "two");
             assert_eq!(requests_of_last_login(&client), 1, "{end:?} over {over}");
-            // Nor did the login find out by trying it.
+            // The login did not discover it by trying the connection.
             let log = client.log();
             assert!(
                 log.iter().any(|line| line == "dropped an idle connection: dead"),
@@ -265,7 +265,7 @@ fn a_connection_that_the_server_ended_while_idle_is_found_dead_before_a_login_us
     }
 }
 
-/// What a server may send while nobody has asked it anything.
+/// Bytes that a server may send on an idle connection.
 fn unasked() -> Vec<Step> {
     let stolen = token("stolen");
     vec![
@@ -348,10 +348,9 @@ fn an_answer_that_comes_after_its_login_gave_up_reaches_nobody() {
     });
 }
 
-// ---- spoken to before a question
+// ---- bytes before a request
 
-/// A client that does not go on, once a log line says that it is as far as that, before all that the server's first
-/// steps send has arrived.
+/// A client that blocks in the logger at this line, until all bytes of the server's first steps have arrived.
 fn client_that_waits(server: &Arc<Hostile>, line: &'static str, steps: usize) -> Client {
     let waited_for = Arc::clone(server);
     Client::new(&server.url()).listen(move |said| {
@@ -373,7 +372,7 @@ fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
     };
     for early in unasked() {
         let Step::Send(bytes) = &early else { unreachable!() };
-        // Whether it hangs up after that makes no difference.
+        // A close after that makes no difference.
         for after in [None, Some(Close)] {
             let mut script = vec![Gate("connected"), early.clone()];
             script.extend(after);
@@ -417,9 +416,9 @@ fn a_fresh_connection_that_the_server_ends_at_once_is_sent_no_login_and_is_made_
     }
 }
 
-// ---- sent again
+// ---- retries on a new connection
 
-/// How a server may end a connection without a byte of an answer, or say that it has no use for it.
+/// The ways in which a server may end a connection before the first byte of a response, or refuse to use it.
 fn stale_ends() -> Vec<Vec<Step>> {
     let status =
         |status: u16| send(format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
@@ -458,7 +457,7 @@ fn a_login_that_found_its_connection_dead_takes_a_fresh_one_for_each_further_att
     assert_eq!(client.login().expect_token(), "one");
     assert_eq!(client.login().expect_token(), "two");
     assert_eq!(requests(&server), [2, 1, 1]);
-    // Both are kept: there can be more idle connections than threads that log in.
+    // Both are kept: the pool may hold more connections than threads log in.
     server.wait(|seen| seen.iter().filter(|seen| !seen.closed_in_order).count() == 2);
 }
 
@@ -560,7 +559,7 @@ fn when_one_reused_connection_is_dead_the_older_ones_are_dropped() {
     assert_eq!(requests, [1, 1, 1, 2], "one of the old ones was asked, and the new one");
 }
 
-// ---- made ahead
+// ---- connecting ahead
 
 #[test]
 fn cd_connect_makes_one_connection_sends_nothing_and_the_next_login_uses_it() {
@@ -568,7 +567,7 @@ fn cd_connect_makes_one_connection_sends_nothing_and_the_next_login_uses_it() {
         let client = Client::new(&server.url());
         client.connect().expect(CD_OK);
         client.connect().expect(CD_OK);
-        // Its last message has been sent, and the tickets that answer it mean no harm.
+        // The client's last message has been sent, and the tickets that follow it are harmless.
         server.wait_until_arrived(1);
         assert_eq!(server.connections()[0].handshaken, over == "TLS");
         assert_eq!(server.wait(|seen| !seen.is_empty()).len(), 1);
@@ -588,7 +587,7 @@ fn session_tickets_are_taken_in_and_a_flood_of_them_costs_the_connection() {
         let server = Hostile::tls(config, vec![vec![Step::Handshake, Repeat(whole(GOOD))]]);
         let client = Client::new(&server.url());
         client.connect().expect(CD_OK);
-        // With the handshake the tickets went out.
+        // The server sent the tickets with the handshake.
         server.wait_until_arrived(1);
         client.login().expect(CD_OK);
         assert_eq!(requests(&server), expected, "{tickets} tickets");
@@ -597,14 +596,14 @@ fn session_tickets_are_taken_in_and_a_flood_of_them_costs_the_connection() {
 
 const GATES: [&str; 3] = ["blocked", "blocked still", "blocked for long"];
 
-/// The check of a call that waits: opens a gate each time, once the handshake is over.
+/// The check of a waiting call: opens the next gate on each call, once the handshake is complete.
 ///
 /// # Safety
-/// `server` is one.
+/// `server` points to a [`Hostile`].
 unsafe extern "C" fn open_after_handshake(server: *mut c_void) -> i32 {
     // SAFETY: as the caller promises.
     let server = unsafe { &*server.cast::<Hostile>() };
-    // Each gate has a step before and one behind it.
+    // There is a step before and after each gate.
     let steps = server.connections().first().map_or(0, |seen| seen.steps);
     if let (1, Some(gate)) = (steps % 2, GATES.get(steps / 2)) {
         server.open_gate(gate);
@@ -615,8 +614,7 @@ unsafe extern "C" fn open_after_handshake(server: *mut c_void) -> i32 {
 #[test]
 fn what_comes_while_a_login_is_being_sent_and_is_no_answer_does_not_end_it() {
     for speak in [NewKeys, send("HTTP/1.1 100 Continue\r\n\r\n")] {
-        // The server reads no further than the handshake; its window is small, and so is what the system buffers for
-        // small segments.
+        // The server reads only the handshake; its window is small, and so is the kernel's buffer for small segments.
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4 << 10).unwrap();
         socket.set_tcp_mss(536).unwrap();
@@ -632,7 +630,7 @@ fn what_comes_while_a_login_is_being_sent_and_is_no_answer_does_not_end_it() {
         let told = ptr::from_ref(&server).cast_mut().cast();
         // SAFETY: a handle, and a server that outlives it.
         unsafe { cd_cancel_set_check(cancel, Some(open_after_handshake), told) };
-        // Three bytes each in a form.
+        // Each is three bytes in a form.
         client.login_with(cancel, 20_000, USERNAME, &"%".repeat(64 << 10)).expect(CD_OK);
         // SAFETY: no call has it any more.
         unsafe { cd_cancel_free(cancel) };
@@ -643,7 +641,7 @@ fn what_comes_while_a_login_is_being_sent_and_is_no_answer_does_not_end_it() {
 
 #[test]
 fn a_part_of_a_record_on_a_fresh_connection_is_waited_for_with_the_answer() {
-    // A session ticket comes like that from servers that send it with their part of the handshake.
+    // Servers that send session tickets with their part of the handshake send them like this.
     let early = Step::HalfEarly("HTTP/1.1 100 Continue\r\n\r\n".into());
     let script = [vec![early], whole(GOOD)].concat();
     let config = good_server_but(&[&TLS13], |config| config.send_half_rtt_data = true);
@@ -678,9 +676,9 @@ fn cd_connect_does_not_retry() {
     refusing.client().retries(4).connect().expect(CD_ERR_CONNECT);
 }
 
-// ---- which address
+// ---- choice of address
 
-/// A port of loopback that no family listens on, and that nobody else can take meanwhile.
+/// A loopback port on which neither address family listens, and that no other process can take in the meantime.
 struct Refusing {
     v4: Socket,
     v6: Socket,
@@ -738,7 +736,7 @@ fn a_refused_connection_names_every_address_that_was_tried() {
 
 #[test]
 fn an_address_that_can_not_be_tried_at_all_is_a_failed_connect() {
-    // No TCP to a broadcast address, says the system at once.
+    // The kernel refuses TCP to a broadcast address at once.
     let outcome = Client::new("https://255.255.255.255:1").connect().expect(CD_ERR_CONNECT);
     assert!(outcome.message.contains("255.255.255.255: "), "{}", outcome.message);
 }
@@ -748,7 +746,7 @@ fn a_refused_connection_is_tried_again() {
     let Refusing { v4, v6: _v6, port } = Refusing::new();
     let server = Arc::new(Mutex::new(None));
     let (waiting, started) = (Mutex::new(Some(v4)), Arc::clone(&server));
-    // The server comes up between the first attempt and the second.
+    // The server starts between the first and the second attempt.
     let client = Client::new(&format!("http://localhost:{port}")).retries(1).listen(move |line| {
         if line.starts_with("retrying") {
             *started.lock().unwrap() = Some(listening(waiting.lock().unwrap().take().unwrap()));
@@ -778,7 +776,7 @@ fn a_handshake_that_was_cut_is_made_again() {
 
 // ---- fork
 
-/// Runs `child` in a child process and gives its exit status: 0 where all went well.
+/// Runs `child` in a child process and returns its exit status: 0 on success.
 fn in_a_child(child: impl FnOnce()) -> i32 {
     // SAFETY: the child runs what the library promises to work there, and leaves without what the parent registered.
     match unsafe { libc::fork() } {

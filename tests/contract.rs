@@ -1,4 +1,4 @@
-//! What the header promises of arguments, results and objects, called as C calls it.
+//! The header's promises for arguments, results and objects, tested through the C ABI.
 
 mod common;
 
@@ -28,31 +28,31 @@ const ADA: &str = "ada@example.com";
 const MOST_STRING_BYTES: usize = 64 << 10;
 const MOST_MS: u32 = 3_600_000;
 
-/// Holds that nothing has reached a stand-in: one login over each of its servers is all that it has seen after it.
+/// Checks that the stand-in has seen nothing yet: after one login over each of its servers it has two requests.
 fn assert_untouched(stand_in: &StandIn) {
     assert!(stand_in.requests().is_empty());
     for options in [Options::to(stand_in.http_url()), Options::secure(stand_in)] {
         options.login(ADA, PASSWORD).unwrap();
     }
-    // Connections are accepted in turn: an earlier one would have been counted by now.
+    // Connections are accepted in order, so an earlier one would have been counted by now.
     assert_eq!(stand_in.requests().len(), 2);
     let connections = stand_in.connections();
     assert_eq!((connections.http.accepted, connections.https.accepted), (1, 1));
 }
 
-// ---- strings in
+// ---- string arguments
 
-/// One string that a function takes.
+/// A string argument of a function.
 struct Argument {
     function: &'static str,
-    /// How a message names it.
+    /// The name of the argument in messages.
     name: &'static str,
     pass: fn(&Options, *const c_char) -> Result<(), Error>,
     of_null: cd_code,
     of_empty: cd_code,
 }
 
-/// All strings that are taken. The options are those of a stand-in, so that a login with the others good succeeds.
+/// All string arguments. The options lead to a stand-in, so a login succeeds if the other arguments are good.
 const ARGUMENTS: &[Argument] = &[
     Argument {
         function: "cd_authenticate",
@@ -238,7 +238,7 @@ fn a_string_may_have_64_kib() {
     assert_eq!(requests[2].system.as_deref(), Some(longest.as_str()));
 }
 
-// ---- pointers
+// ---- pointer arguments
 
 #[test]
 fn every_pointer_may_be_null() {
@@ -248,7 +248,7 @@ fn every_pointer_may_be_null() {
     triggered.trigger();
     let mut covered: BTreeSet<&str> = ARGUMENTS.iter().map(|argument| argument.function).collect();
 
-    // `error` is the last argument of all that can fail: with NULL there the code is the same.
+    // `error` is the last argument of every function that can fail: with NULL there the code is the same.
     let (ada, password) = (c(ADA), c(PASSWORD));
     let (ada, password) = (ada.as_ptr(), password.as_ptr());
     let none = ptr::null();
@@ -278,7 +278,7 @@ fn every_pointer_may_be_null() {
                     cd_authenticate_with(options.raw(), ptr::null(), 0, ada, password, none, no_token, error)
                 }),
             ),
-            // The defaults, with a handle that is triggered: nothing is sent.
+            // The default options with a triggered handle, so nothing is sent.
             (
                 "cd_authenticate_with",
                 "",
@@ -476,7 +476,7 @@ fn out_parameters_are_set_whatever_they_held() {
             cd_error_free(error);
         }
     }
-    // Where there is no place for the token, the error says so.
+    // Without a place for the token the error says so.
     let error = login_without_token(&options);
     assert_eq!((error.code, error.message.as_str()), (CD_ERR_NULL_ARGUMENT, "token must not be NULL."));
 }
@@ -493,13 +493,13 @@ fn login_without_token(options: &Options) -> Error {
 #[test]
 fn a_setter_writes_its_error_too() {
     let options = Options::new();
-    // `call` holds that the garbage is gone, on success and on failure.
+    // `call` checks that the garbage is overwritten, on success and on failure.
     options.set_timeout_ms(1).unwrap();
     assert_eq!(code(options.set_timeout_ms(0)), CD_ERR_OUT_OF_RANGE);
     assert_eq!(code(options.connect_within(MOST_MS + 1, None)), CD_ERR_OUT_OF_RANGE);
 }
 
-// ---- numbers in
+// ---- number arguments
 
 #[test]
 fn a_number_is_taken_to_its_edges_and_refused_beyond() {
@@ -590,7 +590,7 @@ fn a_calls_own_timeout_has_the_same_edges() {
     assert_eq!(error.code, CD_ERR_TIMEOUT);
 }
 
-// ---- a setter that refuses changes nothing
+// ---- a refused setter changes nothing
 
 #[test]
 fn a_refused_url_leaves_the_one_before_it() {
@@ -653,7 +653,7 @@ fn a_refused_back_off_leaves_the_one_before_it() {
     options.set_max_retries(10).unwrap();
     options.set_backoff_ms(MOST_MS, MOST_MS + 1).map(drop).unwrap_err();
     options.set_backoff_ms(MOST_MS, MOST_MS - 1).map(drop).unwrap_err();
-    // With waits of up to an hour some of these would not be made within the deadline.
+    // With waits of up to an hour some of these attempts would not be made before the timeout.
     assert_eq!(options.login("down@example.com", PASSWORD).unwrap_err().attempts, 11);
 }
 
@@ -730,7 +730,7 @@ fn no_logger_is_a_choice_too() {
 
 type Setter = fn(&Options) -> Result<&Options, Error>;
 
-/// Each setter with an argument that it takes, and how its refusal names it.
+/// Each setter with a valid argument, and its name in the refusal.
 const SETTERS: [(&str, Setter); 12] = [
     ("The base URL", |options| options.set_base_url("https://localhost:1")),
     ("The body format", |options| options.set_body_format(CD_BODY_JSON)),
@@ -1017,7 +1017,7 @@ fn plain_http_and_a_proxy_exclude_each_other_in_either_order() {
     assert!(error.message.contains("proxy"), "still the https URL and its proxy: {}", error.message);
     assert_eq!(stand_in.connections().http.accepted, 1);
 
-    // Without the proxy plain http is as good as ever.
+    // Without the proxy plain http is allowed again.
     let options = Options::secure(&stand_in);
     options.set_proxy(Some(&refusing.authority())).unwrap().set_proxy(None).unwrap();
     options.set_base_url(stand_in.http_url()).unwrap().login(ADA, PASSWORD).unwrap();
@@ -1059,7 +1059,7 @@ fn a_message_never_quotes_user_info() {
     ] {
         silent(&options.set_proxy(Some(bad)).map(drop).expect_err(bad));
     }
-    // A proxy that can't be reached is named without it, in the message and in the log.
+    // The message and the log name an unreachable proxy without its credentials.
     let log = Log::new();
     options.set_proxy(Some(&format!("http://jane:hunter2@{}", refusing.authority()))).unwrap();
     options.set_max_retries(0).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
@@ -1072,17 +1072,17 @@ fn a_message_never_quotes_user_info() {
 
 // ---- the CA file
 
-/// A file with this content; its path.
+/// Writes a file with this content and returns its path.
 fn ca_file(name: &str, content: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("contract-{name}"));
-    // Written aside and moved: several tests may make the same file at once.
+    // Written to a temporary name and renamed, because several tests may write the same file at once.
     let own = path.with_extension(format!("{:?}", thread::current().id()));
     fs::write(&own, content).unwrap();
     fs::rename(own, &path).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-/// The certificate of a CA that has signed nothing here.
+/// The certificate of a CA that signed no certificate here.
 fn other_ca() -> String {
     StandIn::start().ca_pem().to_owned()
 }
@@ -1104,7 +1104,7 @@ fn a_ca_file_that_can_not_be_used_is_named_and_the_reason_given() {
         (env!("CARGO_TARGET_TMPDIR").to_owned(), "not a regular file"),
         ("/dev/null".to_owned(), "not a regular file"),
     ];
-    // With nothing in it: it takes no room on the disk.
+    // A sparse file, which takes no space on the disk.
     let large = PathBuf::from(ca_file("large.pem", ""));
     fs::File::options().write(true).open(&large).unwrap().set_len((64 << 20) + 1).unwrap();
     let files = files.into_iter().chain([(large.to_str().unwrap().to_owned(), "is larger than 64 MiB")]);
@@ -1248,7 +1248,7 @@ fn an_error_is_a_snapshot_that_any_thread_may_read() {
     let message = unsafe { cd_error_message(error) } as usize;
     assert_eq!((before.http_status, before.retry_after, before.attempts), (429, 3600, 1));
     assert_eq!(before.server_message.as_deref(), Some("Too many requests"));
-    // Later calls don't touch it.
+    // Later calls don't change it.
     options.login(ADA, "wrong").unwrap_err();
     let address = error as usize;
     let readers: Vec<_> = (0..4)
@@ -1351,7 +1351,7 @@ fn connect_makes_the_connection_that_the_next_login_takes_and_sends_nothing() {
     options.connect().unwrap();
     assert!(stand_in.wait_for_connections(PATIENCE, |connections| connections.handshakes == 1));
     assert!(stand_in.requests().is_empty());
-    options.connect().unwrap(); // it is there, and alive
+    options.connect().unwrap(); // the connection exists and is usable
     options.login(ADA, PASSWORD).unwrap();
     options.connect().unwrap();
     options.login(ADA, PASSWORD).unwrap();

@@ -1,5 +1,5 @@
-//! Faults of the network between the library and a server over TLS: it cuts a login at any byte of either direction,
-//! falls silent, lets bytes through one by one, or brings them late, next to those of other logins.
+//! Network faults between the library and a TLS server. The network cuts a login at any byte of either direction, stops
+//! forwarding, throttles to single bytes or delays them, while other logins run.
 
 mod hostile;
 
@@ -19,7 +19,7 @@ use rustls::version::{TLS12, TLS13};
 
 const THREADS: usize = 8;
 
-/// Does `work` for each of these, on a few threads.
+/// Calls `work` for each item, on a few threads.
 fn for_each<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -33,7 +33,7 @@ fn for_each<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
     });
 }
 
-/// Bytes that a signature makes a handshake longer or shorter.
+/// The number of bytes by which signatures vary the length of a handshake.
 const VARYING: usize = 8;
 
 #[test]
@@ -48,7 +48,7 @@ fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_ta
         let whole = if to_server { network.passed().0 } else { network.passed().1 };
         drop(client);
 
-        // Each place has one end under TLS 1.3, the other under 1.2.
+        // Each position has one kind of end under TLS 1.3, and the other under 1.2.
         let resets = usize::from(version.version == ProtocolVersion::TLSv1_3);
         let end = |after| if after % 2 == resets { End::Reset } else { End::Close };
         let cuts: Vec<_> = (0..whole).map(|after| (after, end(after))).collect();
@@ -68,13 +68,13 @@ fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_ta
                 return;
             }
             let what = format!("{version:?}, {path:?} of {whole}: {outcome:?}");
-            // A reset may come before the login has looked whether it is connected.
+            // A reset may arrive before the login has checked that it is connected.
             if after == 0 && end == End::Reset && outcome.code == CD_ERR_CONNECT as i32 {
                 return;
             }
             assert_eq!(outcome.code, CD_ERR_CONNECTION_LOST as i32, "{what}");
             assert!(outcome.attempts <= 1 && matches!(outcome.http_status, 0 | 200), "{what}");
-            // What has ended before the request leaves is said to have, whatever way.
+            // A connection that ends before the request is sent is also reported as closed or reset.
             let says =
                 ["reset by peer", "closed it at once"].iter().any(|words| outcome.message.contains(words));
             assert!(end == End::Close || says, "{what}");
@@ -84,7 +84,7 @@ fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_ta
 
         let seen = server.wait(|seen| seen.len() > cuts.len() && seen.iter().all(|seen| seen.over));
         let requests = seen[1..].iter().map(|seen| seen.requests).sum::<usize>();
-        // What was cut on its way to the server is no request there, and none is sent twice.
+        // A request that was cut on its way does not reach the server as a request, and no request is sent twice.
         assert!(
             requests <= if to_server { 0 } else { cuts.len() },
             "{requests} requests of {} logins",
@@ -134,8 +134,8 @@ fn a_login_that_comes_through_byte_by_byte_succeeds() {
     }
 }
 
-/// Answers take about as long as logins have: some come in time, some when their logins have just given up and others
-/// are under way.
+/// Responses take about as long as the timeout. Some arrive in time, and some arrive just after their login has timed
+/// out and while others are running.
 #[test]
 fn answers_that_come_late_next_to_others_reach_their_own_logins_or_nobody() {
     let server = Hostile::tls(good_server(), vec![vec![Repeat(vec![Request, Echo])]]);
@@ -148,7 +148,7 @@ fn answers_that_come_late_next_to_others_reach_their_own_logins_or_nobody() {
     let logins: Vec<usize> = (0..240).collect();
     for_each(&logins, |number| {
         let username = format!("account.{number}");
-        // Every third one has a deadline of its own.
+        // Every third login has its own timeout.
         let timeout = if number % 3 == 0 { 5 + number % 50 } else { 0 };
         let outcome = client.login_with(ptr::null(), timeout as u32, &username, PASSWORD);
         if timeout > 0 && outcome.code == CD_ERR_TIMEOUT as i32 {

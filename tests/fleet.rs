@@ -1,5 +1,5 @@
-//! The retry policy as a whole fleet lives it: 10,000 clients log in at the same moment at a service that takes 1,000
-//! logins a second, holds 100 in reserve, and answers 429 to the rest. Time is simulated.
+//! The retry policy of a whole fleet: 10,000 clients log in at the same moment. The service accepts 1,000 logins a
+//! second and a burst of 100, and sends 429 to the rest. Time is simulated.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,7 +16,7 @@ const LOGINS_A_SECOND: f64 = 1_000.0;
 const RESERVE: f64 = 100.0;
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 
-/// SplitMix64: the same draws in every run.
+/// SplitMix64: the same numbers in every run.
 struct Dice(Mutex<u64>);
 
 impl Chance for Dice {
@@ -32,7 +32,7 @@ impl Chance for Dice {
 
 struct Outcome {
     succeeded: f64,
-    /// Requests in the busiest 100 ms after the first second, as a multiple of what the service takes in that time.
+    /// Requests in the busiest 100 ms after the first second, as a multiple of the service's capacity in that time.
     busiest: f64,
     /// The least time that any attempt had left when it was sent.
     least_left: Duration,

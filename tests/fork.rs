@@ -1,4 +1,4 @@
-//! fork, at any moment: while other threads of the parent are amid lookups, handshakes and logins.
+//! fork() at any moment: while other threads of the parent are in lookups, handshakes and logins.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
@@ -15,7 +15,7 @@ use stand_in::{PASSWORD, StandIn};
 const ADA: Credentials<'static> =
     Credentials { username: "ada@example.com", password: PASSWORD, system: None };
 const CHILDREN_AT_ONCE: usize = 4;
-/// A child's own deadline, and how long the parent waits before it calls a child hung.
+/// The timeouts of a child's login, of a login that must end early, and of one that would count as hung.
 const CHILDS_DEADLINE: Duration = Duration::from_secs(4);
 const SHORT: Duration = Duration::from_millis(300);
 const HUNG: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ fn forks() -> usize {
     std::env::var("COUCHDROP_TEST_FORKS").ok().and_then(|count| count.parse().ok()).unwrap_or(400)
 }
 
-/// Lets the parent's threads begin one piece of work for each fork, so that each fork finds them amid it.
+/// Lets the parent's threads start one operation for each fork, so that each fork happens while they run.
 #[derive(Default)]
 struct Pace {
     round: Mutex<u64>,
@@ -41,7 +41,7 @@ impl Pace {
         self.changed.notify_all();
     }
 
-    /// Runs `work` once in each round that it is in time for, until it is over.
+    /// Runs `work` once in each round that it is in time for, until the test ends.
     fn keep(&self, work: impl Fn()) {
         let mut seen = 0;
         loop {
@@ -70,7 +70,7 @@ fn login(service: &Service, timeout: Duration) -> Result<(), Failure> {
     service.login(&Call::new(timeout, None, None), &ADA).map(drop).map_err(|report| report.failure)
 }
 
-/// Runs `child` in a child process. One that hangs is ended by the alarm.
+/// Runs `child` in a child process. SIGALRM ends a child that hangs.
 fn fork(child: impl FnOnce() -> i32) -> libc::pid_t {
     // SAFETY: the child does nothing but `child`, and leaves without running what the parent registered.
     match unsafe { libc::fork() } {
@@ -85,7 +85,7 @@ fn fork(child: impl FnOnce() -> i32) -> libc::pid_t {
     }
 }
 
-/// Waits for a child: its exit status, or the negative number of the signal that ended it.
+/// Waits for a child. Returns its exit status, or the negative number of the signal that ended it.
 fn status(child: libc::pid_t) -> i32 {
     let mut status = 0;
     // SAFETY: our own child; `status` is local.
@@ -107,7 +107,7 @@ fn outcome(result: Result<(), Failure>, allowed: &[cd_code]) -> i32 {
 fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
     let server = StandIn::start();
     let kept = service(&server, server.https_url(), |_| ());
-    // A name that the system looks up, perhaps in vain; the certificate is not for it.
+    // This name makes the system do a lookup, which may fail; the certificate is not valid for it.
     let port = server.https_url().rsplit_once(':').unwrap().1;
     let named = service(&server, &format!("https://ip6-localhost:{port}"), |settings| {
         settings.set_max_retries(0).unwrap();
@@ -121,7 +121,7 @@ fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
     let (mut bad, mut hung) = (Vec::new(), 0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            // warm logins, on connections that the children must leave alone
+            // logins on pooled connections, which the children must not use
             scope.spawn(|| {
                 pace.keep(|| {
                     login(&kept, HUNG).expect("the parent loses nothing");
@@ -130,7 +130,7 @@ fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
             });
         }
         scope.spawn(|| {
-            // handles come and go, each with its own handshake
+            // clients are created and freed, each with its own handshake
             pace.keep(|| {
                 login(&service(&server, server.https_url(), |_| ()), HUNG).expect("the parent loses nothing")
             });
@@ -146,11 +146,12 @@ fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
             pace.next(|round| round + 1);
             children.push_back(fork(|| match index % 4 {
                 0 | 1 => outcome(login(&kept, CHILDS_DEADLINE), &[]),
-                // Where the fork caught a lookup, the C library's own locks stay held in the child: its lookup hangs,
-                // and the deadline is what ends the call.
+                // If the fork interrupted a lookup, the C library's locks stay held in the child. The child's lookup
+                // then hangs, and the timeout ends the call.
                 2 => outcome(login(&named, SHORT), &named_may_end),
                 _ => {
-                    // Freeing what the parent made must not touch its connections; a grandchild's turn too.
+                    // Freeing the parent's objects must not affect its connections, and the same holds for a
+                    // grandchild.
                     let grandchild = fork(|| outcome(login(&kept, CHILDS_DEADLINE), &[]));
                     status(grandchild).unsigned_abs() as i32
                 }
@@ -207,7 +208,7 @@ fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
         assert!(server.wait_for_requests(1, HUNG));
         let child = fork(|| {
             cancel.trigger();
-            // In the child it is triggered: a login there ends at once.
+            // The handle is triggered in the child: a login there ends at once.
             match service.login(&Call::new(HUNG, Some(Arc::clone(&cancel)), None), &ADA) {
                 Err(report) if report.failure.code() == cd_code::CD_ERR_CANCELLED => GOOD,
                 _ => 1,
@@ -223,7 +224,7 @@ fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
 
 #[test]
 fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
-    // The first process of a PID namespace has the id 1, and so has the first of a namespace that it makes.
+    // The first process of a PID namespace has the id 1, and so has the first of a nested namespace.
     // SAFETY: plain system calls.
     let in_new_namespace = |child: &dyn Fn() -> i32| match unsafe { libc::unshare(libc::CLONE_NEWPID) } {
         0 => status(fork(child)),
@@ -235,7 +236,7 @@ fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
     let server = StandIn::start();
     let kept = service(&server, server.https_url(), |_| ());
     login(&kept, HUNG).unwrap();
-    // In a child, since a namespace is for ever.
+    // In a child, because a process cannot leave a namespace.
     let outer = fork(|| {
         in_new_namespace(&|| {
             if outcome(login(&kept, CHILDS_DEADLINE), &[]) != GOOD {
@@ -247,7 +248,7 @@ fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
                 let good = same_system_id && couchdrop::process::id() != id;
                 if good { outcome(login(&kept, CHILDS_DEADLINE), &[]) } else { 2 }
             });
-            // The connection is still this process's own.
+            // The connection still belongs to this process.
             if inner == GOOD { outcome(login(&kept, CHILDS_DEADLINE), &[]) } else { inner }
         })
     });
@@ -255,10 +256,10 @@ fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
     login(&kept, HUNG).unwrap();
 }
 
-/// Forks while its line of this number is written.
+/// Forks when the log line with this number is written.
 struct Forking {
     line: AtomicI32,
-    /// The child's id in the parent, nought in the child; -1 before.
+    /// In the parent the child's id, in the child 0, and -1 before the fork.
     child: AtomicI32,
 }
 
@@ -310,7 +311,7 @@ fn a_child_forked_by_a_logger_leaves_the_call_to_the_parent() {
                 id => {
                     assert_eq!(status(id), GOOD, "line {line} of {what}");
                     assert_eq!(ended, Ok(()), "line {line} of {what}");
-                    // Nor is anything wrong with what the parent has kept.
+                    // The parent's pooled connection is still usable.
                     login(&service, HUNG).unwrap();
                 }
             }
@@ -323,7 +324,7 @@ fn a_child_forked_by_a_check_leaves_the_login_to_the_parent() {
     use couchdrop::cancel::Cancel;
     use std::sync::Arc;
 
-    /// The child's id in the parent, nought in the child.
+    /// In the parent the child's id, in the child 0, and -1 before the fork.
     static CHILD: AtomicI32 = AtomicI32::new(-1);
     unsafe extern "C" fn fork_once(_: *mut c_void) -> i32 {
         if CHILD.load(Ordering::SeqCst) == -1 {

@@ -1,4 +1,4 @@
-//! The key exchanges that a login offers, and what becomes of a server's choice.
+//! The key exchange groups that a login offers, and its reaction to the server's choice.
 
 mod hostile;
 
@@ -52,7 +52,7 @@ fn server_with_x25519_alone_needs_no_second_hello() {
     assert_agrees(&[X25519], &[&TLS13], NamedGroup::X25519, Full);
 }
 
-/// Behind a load balancer some servers may have the hybrid group, and others not.
+/// Some servers behind a load balancer may support the hybrid group, and others not.
 #[test]
 fn hybrid_is_offered_again_after_a_server_without_it() {
     let script = vec![serve(GOOD.replace("Content-Length", "Connection: close\r\nContent-Length"))];
@@ -98,11 +98,11 @@ fn hello_carries_the_share_of_both_groups() {
     }
     let [(X25519MLKEM768, hybrid), (X25519_NUMBER, x25519)] = found[..] else { panic!("{found:?}") };
     assert_eq!((hybrid.len(), x25519.len()), (1184 + 32, 32));
-    // The key is made once, for whichever of the two the server takes.
+    // The X25519 key is made once and used for both groups.
     assert_eq!(&hybrid[1184..], x25519);
 }
 
-/// Answers as a server of `group` would, with another share.
+/// Responds as a server with `group` would, but with another share.
 #[derive(Debug)]
 struct Forged {
     group: NamedGroup,
@@ -142,12 +142,13 @@ fn share_that_is_none_is_refused() {
     for length in [1, 31, 33, 1120] {
         assert_refused(NamedGroup::X25519, vec![7; length], "key exchange is not valid");
     }
-    // A point of small order, with which X25519's secret is zero (RFC 7748, 6.1).
+    // A point of small order, for which X25519's shared secret is zero (RFC 7748, 6.1).
     assert_refused(NamedGroup::X25519MLKEM768, vec![0; 1120], "key exchange is not valid");
     assert_refused(NamedGroup::X25519, vec![0; 32], "key exchange is not valid");
 }
 
-/// ML-KEM rejects a ciphertext by a secret that nobody knows (FIPS 203, 6.3): the records can't be read.
+/// ML-KEM rejects a ciphertext implicitly: it derives a random secret (FIPS 203, 6.3), so the records can't be
+/// decrypted.
 #[test]
 fn ciphertext_of_another_key_is_refused() {
     assert_refused(NamedGroup::X25519MLKEM768, vec![7; 1120], "decrypt");
@@ -158,7 +159,7 @@ fn ciphertext_of_another_key_is_refused() {
 const STACK_BYTES: usize = 1 << 20;
 const UNTOUCHED: u8 = 0xaa;
 
-/// Works on a thread, and gives the stack that lay below its caller.
+/// Runs `work` on a thread, and returns the stack below its caller.
 fn stack_below(work: fn()) -> Vec<u8> {
     extern "C" fn run(work: *mut c_void) -> *mut c_void {
         // SAFETY: the function that was given below.
@@ -184,7 +185,7 @@ fn stack_below(work: fn()) -> Vec<u8> {
     bytes.take(caller as usize - start as usize).collect()
 }
 
-/// Addresses and lengths of frames remain, which have zeros in each word; a key has none in most of its words.
+/// The addresses and lengths that remain in frames have zeros in each word; a key has none in most of its words.
 #[track_caller]
 fn assert_wiped(work: fn()) {
     let stack = stack_below(work);
@@ -200,14 +201,14 @@ fn stack_holds_no_key_after_an_exchange() {
     assert_wiped(|| {
         let exchange = X25519MlKem768.start().unwrap();
         let server = x25519_mlkem768().start_and_complete(exchange.pub_key()).unwrap();
-        // The server's side has wiped nothing: here its traces go, too.
+        // The server's side wipes nothing, so its traces would be found here, too.
         exchange.complete(&server.pub_key).unwrap();
     });
 }
 
-// ---- the bytes of a hello
+// ---- the bytes of a ClientHello
 
-/// The first message of a client, without its record's and its own header.
+/// The first message of a client, without the headers of the record and the handshake message.
 fn first_hello() -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
@@ -217,7 +218,7 @@ fn first_hello() -> Vec<u8> {
     connection.read_exact(&mut record).unwrap();
     let mut hello = vec![0; number(&record[3..]).into()];
     connection.read_exact(&mut hello).unwrap();
-    // Its retry finds nobody.
+    // Close the listener, so that the retry fails.
     drop((connection, listener));
     assert_ne!(login.join().unwrap(), CD_OK as i32);
     assert_eq!(hello[..2], [1, 0], "a ClientHello under 64 KiB");

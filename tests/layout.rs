@@ -1,5 +1,5 @@
-//! How the library is laid out, and what it shows to C: three rooms and the direction between them, the header, the
-//! list of exports, the codes and the versions.
+//! The library's layout and its C interface: three layers and their import direction, the header, the export list, the
+//! codes and the versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, c_char, c_void};
@@ -18,12 +18,12 @@ use couchdrop::ffi::version::*;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const HEADER: &str = include_str!("../include/couchdrop.h");
 
-// ---- the rooms
+// ---- the layers
 
-/// What stands in `src/` itself and belongs to no room.
+/// The files in `src/` itself, which belong to no layer.
 const WORDS: &str = "words";
 
-/// Which rooms each room may import, beside the words and itself.
+/// The layers that each layer may import, in addition to itself and the files in `src/`.
 const MAY_IMPORT: [(&str, &[&str]); 4] =
     [("ffi", &["login"]), ("login", &["wire"]), ("wire", &[]), (WORDS, &[])];
 
@@ -45,7 +45,7 @@ fn sources() -> Vec<PathBuf> {
     found
 }
 
-/// The room of a file, and how many modules deep it stands.
+/// The layer of a file, and the depth of its module.
 fn room(path: &Path) -> (&str, usize) {
     let parts: Vec<&str> = path.iter().map(|part| part.to_str().unwrap()).collect();
     match parts[..] {
@@ -56,7 +56,7 @@ fn room(path: &Path) -> (&str, usize) {
     }
 }
 
-/// Words, and punctuation signs, without comments and strings.
+/// Words and punctuation, without comments and strings.
 fn tokens(source: &str) -> Vec<String> {
     let mut tokens: Vec<String> = Vec::new();
     let mut rest = source;
@@ -81,7 +81,7 @@ fn tokens(source: &str) -> Vec<String> {
     tokens
 }
 
-/// The length of the string or character that `rest` starts with.
+/// The length of the string or character literal at the start of `rest`.
 fn literal(rest: &str) -> Option<usize> {
     let plain = rest.trim_start_matches(['b', 'c']);
     let prefix = rest.len() - plain.len();
@@ -98,7 +98,7 @@ fn literal(rest: &str) -> Option<usize> {
     while let Some((at, sign)) = signs.next() {
         match sign {
             '\\' => drop(signs.next()),
-            // A quote that does not close is a lifetime.
+            // A quote that is not closed is a lifetime.
             _ if quote == '\'' && sign != '\'' && !plain[at + sign.len_utf8()..].starts_with('\'') => {
                 return None;
             }
@@ -109,8 +109,8 @@ fn literal(rest: &str) -> Option<usize> {
     None
 }
 
-/// What a source imports from the root of the crate, `depth` modules below it: the first name of each path, in `use`
-/// and inline. `*` stands for whatever could be anything.
+/// The imports of a source from the root of the crate, `depth` modules below it: the first name of each path, in `use`
+/// and inline. `*` means that any name is possible.
 fn imports(source: &str, depth: usize) -> BTreeSet<String> {
     let tokens = tokens(source);
     let token = |at: usize| tokens.get(at).map_or("", String::as_str);
@@ -119,7 +119,7 @@ fn imports(source: &str, depth: usize) -> BTreeSet<String> {
     let leads_on = |at: usize| separator(at + 1) || token(at + 1) == "as";
     let mut found = BTreeSet::new();
     let mut at = 0;
-    // Modules inside of the file stand deeper: their braces.
+    // Modules inside the file are deeper: count their braces.
     let mut braces: Vec<bool> = Vec::new();
     while at < tokens.len() {
         match token(at) {
@@ -185,7 +185,7 @@ fn first_names(tokens: &[String], at: &mut usize, found: &mut BTreeSet<String>) 
     }
 }
 
-/// What a file imports against the rule.
+/// The imports of a file that break the rule.
 fn violations(path: &Path, source: &str) -> Vec<String> {
     let (room, depth) = room(path);
     let (_, allowed) = MAY_IMPORT.iter().find(|(name, _)| *name == room).expect("one of the rooms");
@@ -204,7 +204,7 @@ fn each_room_imports_the_next_and_never_one_before_it() {
     for path in sources() {
         assert_eq!(path.extension().unwrap(), "rs", "{}", path.display());
         if path == Path::new("src/lib.rs") {
-            continue; // the map: it names all of them
+            continue; // the crate root names all of them
         }
         let source = fs::read_to_string(Path::new(ROOT).join(&path)).unwrap();
         assert_eq!(violations(&path, &source), [""; 0]);
@@ -276,21 +276,21 @@ fn a_violation_is_found_in_any_form() {
     }
 }
 
-/// Outside of the boundary, each of these talks to the system or holds what C gave, and says at each place why that
-/// is sound. A file that comes to this list needs a good reason.
+/// Outside the FFI layer, each of these files calls the system or uses pointers from C, and its SAFETY comments say why
+/// that is sound. Adding a file to this list needs a good reason.
 const UNSAFE: [&str; 14] = [
     "src/call.rs",              // calls a host's logger
     "src/cancel.rs",            // calls a host's check
     "src/environment.rs",       // asks if this process is privileged
     "src/identity.rs",          // fstat
-    "src/process.rs",           // one pointer, made and read by each process
+    "src/process.rs",           // one pointer, set and read by each process
     "src/registers.rs",         // instructions that clear them
     "src/secret.rs",            // the allocator
     "src/snapshot.rs",          // a slot that a child reads without its lock
     "src/wake.rs",              // eventfd, in a signal handler too
     "src/wire/pool.rs",         // clock_gettime
     "src/wire/resolve.rs",      // getaddrinfo, and threads with their signal masks
-    "src/wire/socket.rs",       // reads into spare room; closes what is still its own
+    "src/wire/socket.rs",       // reads into spare capacity; closes its own descriptor
     "src/wire/through_ureq.rs", // a transport that stays on its thread
     "src/wire/wait.rs",         // poll
 ];
@@ -328,7 +328,7 @@ fn declarations() -> String {
         .join("\n")
 }
 
-/// The functions in the header, with what stands before each name.
+/// The functions in the header, each with the text before its name.
 fn functions() -> BTreeMap<String, String> {
     declarations()
         .split([';', '{', '}'])
@@ -390,7 +390,7 @@ fn a_result_that_must_not_be_ignored_is_marked() {
     }
 }
 
-/// Compiles as long as each function of ABI 1 is there and takes what it took.
+/// Compiles as long as each function of ABI 1 exists and accepts the same arguments.
 #[test]
 fn the_signatures_are_those_of_abi_1() {
     type Out<T> = *mut *mut T;
@@ -458,7 +458,7 @@ fn the_signatures_are_those_of_abi_1() {
 
 // ---- codes and versions
 
-/// The codes of version 1.0.0. Stable for ever: this list may only grow.
+/// The codes of version 1.0.0. They are stable: this list may only grow.
 const CODES: [(&str, i32); 27] = [
     ("CD_OK", 0),
     ("CD_ERR_HTTP_STATUS", 1400),

@@ -1,4 +1,4 @@
-//! What a host's logger is told, when and where: and what it is never told.
+//! The messages that a host's logger receives, when and on which thread, and the secrets that it must not receive.
 
 mod common;
 
@@ -20,10 +20,10 @@ use common::{Cancel, Login, Options};
 
 const ADA: &str = "ada@example.com";
 
-/// Some of everything: successes, refusals, retries, JSON after a form, answers that make no sense.
+/// Logins of every kind: successes, refusals, retries, JSON after a form, malformed responses.
 fn log_in_as_everybody(options: &Options) {
     for account in ACCOUNTS {
-        // What has no answer, or asks for a second, is not waited for.
+        // Do not wait for accounts that get no response, or a Retry-After of a second.
         let timeout_ms = match account.username {
             "slow@example.com" => 50,
             "busy@example.com" => 500,
@@ -133,7 +133,7 @@ fn a_connection_that_fails_ahead_of_a_login_is_an_error_too() {
 
 // ---- secrets
 
-/// What no message may hold: these, as they are and as they stand in a form or in JSON.
+/// Secrets that no message may contain, raw and encoded as a form or as JSON.
 fn secrets() -> Vec<String> {
     let mut secrets: Vec<String> = ACCOUNTS
         .iter()
@@ -157,7 +157,7 @@ fn secrets() -> Vec<String> {
         ]
         .map(str::to_owned),
     );
-    // A user's name may be a word of a sentence.
+    // A user's name may also be a word of a message.
     secrets.retain(|secret| {
         !matches!(secret.as_str(), "json" | "busy" | "down" | "broken" | "moved" | "limited")
     });
@@ -192,7 +192,7 @@ fn no_message_holds_a_user_name_a_password_or_a_token() {
                 assert!(!message.contains(secret.as_str()), "{secret:?} in: {message}");
             }
         }
-        // Nor what the server said: it may repeat anything.
+        // The log does not contain the server's text either, because it may repeat secrets.
         assert_eq!((log.count("Internal error 7"), log.count("Access denied"), log.count("<p>")), (0, 0, 0));
     }
 }
@@ -238,10 +238,10 @@ fn an_answer_that_repeats_the_login_does_not_get_it_into_the_log() {
     assert!(log.count("login failed") == 4);
 }
 
-// ---- when and where
+// ---- time and thread
 
 thread_local! {
-    /// This thread is inside of a call.
+    /// This thread is inside a call.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -260,7 +260,7 @@ fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
     let log = {
         let strays = Arc::clone(&strays);
         Log::doing(move |_| {
-            // A panic can't leave this function.
+            // A panic must not leave this function.
             if !INSIDE.get() {
                 strays.fetch_add(1, Ordering::SeqCst);
             }
@@ -319,7 +319,7 @@ fn no_lock_is_held_while_the_logger_runs() {
     let same: Arc<OnceLock<Options>> = Arc::default();
     let log = {
         let same = Arc::downgrade(&same);
-        // Logs in with the very same options, whatever it is told.
+        // The logger logs in with the same options, on any message.
         Log::doing(move |_| {
             if DEPTH.get() == 0 {
                 DEPTH.set(1);
@@ -376,7 +376,7 @@ fn a_message_is_one_line_even_where_a_path_in_it_is_not() {
     const VARIABLE: &str = "SSL_CERT_FILE";
     let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/logging-\n\u{1b}[31m.pem");
     if std::env::var(VARIABLE).as_deref() != Ok(path) {
-        // The environment is the whole process's: in one of its own.
+        // The environment belongs to the whole process, so the test runs in its own.
         let this = "a_message_is_one_line_even_where_a_path_in_it_is_not";
         let own = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", this])
@@ -395,7 +395,7 @@ fn a_message_is_one_line_even_where_a_path_in_it_is_not() {
     options.login(ADA, PASSWORD).unwrap();
     stand_in.close_connections();
     fs::remove_file(path).unwrap();
-    // The trust store is looked at again for a new connection, and is gone.
+    // The trust store is read again for a new connection, and the file is gone.
     options.login(ADA, PASSWORD).unwrap();
     assert_eq!(log.count("/logging-[31m.pem"), 1);
     assert!(log.lines().iter().all(|line| !line.message.chars().any(char::is_control)));

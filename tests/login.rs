@@ -1,5 +1,5 @@
-//! What a login is on the wire, and what becomes of each answer: against the stand-in, over http and https, and
-//! against a server that answers with the bytes it is given.
+//! The request of a login and the handling of each response: against the stand-in over http and https, and against a
+//! server with scripted responses.
 
 mod common;
 
@@ -16,27 +16,27 @@ use common::scripted::{Reply, Scripted, answer, answer_with, token};
 use common::{Error, Login, Options, PATIENCE, code, timed};
 
 const ADA: &str = "ada@example.com";
-/// The account whose name and password have every character that an encoding can get wrong.
+/// The account whose name and password contain every character that an encoding can get wrong.
 const BEETLE: (&str, &str) = ("жук@example.com", r#"пароль & 100% + "q"\ é"#);
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
-/// The stand-in over each of its servers.
+/// Options for each of the stand-in's servers.
 fn both(stand_in: &StandIn) -> [Options; 2] {
     [Options::to(stand_in.http_url()), Options::secure(stand_in)]
 }
 
-/// Answers without end, each of this status.
+/// A server that always responds with this status.
 fn always(status: u16) -> Scripted {
     Scripted::start(move |_| answer(status, ""))
 }
 
-/// How each of the requests so far was encoded.
+/// The encoding of each request so far.
 fn encodings(server: &Scripted) -> Vec<&'static str> {
     server.requests().iter().map(|request| if request.is_json() { "JSON" } else { "form" }).collect()
 }
 
-// ---- what is sent
+// ---- the request
 
 #[test]
 fn a_login_is_one_request_with_a_form_and_gives_a_token() {
@@ -109,7 +109,7 @@ fn json_carries_every_character() {
 
 #[test]
 fn a_login_goes_out_in_one_piece() {
-    // The scripted server reads what has come at once: head and body, or it would not know the length.
+    // The scripted server finds the end of the body only by a Content-Length in the head.
     let server = Scripted::replying([token("t")]);
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
     let request = &server.requests()[0];
@@ -131,7 +131,7 @@ fn a_form_that_is_refused_as_such_is_followed_by_json() {
     for status in [400, 415, 422] {
         let server = Scripted::replying([answer(status, ""), token("taken")]);
         let options = Options::to(server.url());
-        options.set_max_retries(0).unwrap(); // this is no retry
+        options.set_max_retries(0).unwrap(); // this does not count as a retry
         assert_eq!(options.login(BEETLE.0, BEETLE.1).unwrap().text(), "taken");
         assert_eq!(encodings(&server), ["form", "JSON"]);
         let json: serde_json::Value = serde_json::from_slice(&server.requests()[1].body).unwrap();
@@ -172,7 +172,7 @@ fn json_is_remembered_after_a_success_with_it() {
     let options = Options::to(server.url());
     options.login(ADA, PASSWORD).unwrap();
     options.login(ADA, PASSWORD).unwrap();
-    // No way back: this is an answer to JSON.
+    // It does not change back: this is the response to JSON.
     assert_eq!(code(options.login(ADA, PASSWORD)), CD_ERR_HTTP_STATUS);
     assert_eq!(encodings(&server), ["form", "JSON", "JSON", "JSON"]);
 }
@@ -247,7 +247,7 @@ fn a_retry_is_encoded_as_what_it_repeats() {
 #[test]
 fn every_status_has_its_code() {
     let server = Scripted::start(|request| {
-        // The path says which status is wanted.
+        // The path contains the requested status.
         let status = request.head.split(['/', ' ']).find_map(|part| part.parse().ok()).unwrap();
         let body = if matches!(status, 204 | 304) { "" } else { r#"{"token":"t"}"# };
         answer(status, body)
@@ -331,7 +331,7 @@ fn a_redirect_never_carries_the_password() {
     target.set_nonblocking(true).unwrap();
     let elsewhere = format!("http://{}/elsewhere", target.local_addr().unwrap());
     for status in [301, 302, 303, 307, 308] {
-        // Also where the answer is one that this library has another reader read.
+        // With `Connection: close` the library uses another parser.
         for fields in ["", "Connection: close\r\n"] {
             let fields = format!("Location: {elsewhere}\r\n{fields}");
             let server = Scripted::start(move |_| answer_with(status, &fields, "moved"));
@@ -553,7 +553,7 @@ fn a_connection_that_was_closed_while_it_was_idle_is_replaced() {
     assert_eq!(stand_in.requests().len(), 4);
 }
 
-/// What a reused connection may come to before it has given a byte of an answer.
+/// The ways in which a reused connection may end before the first byte of a response.
 fn given_up() -> [Reply; 3] {
     [Reply::LastBytes(Vec::new()), answer(408, ""), answer(421, "")]
 }
@@ -563,7 +563,7 @@ fn a_login_on_a_reused_connection_that_ends_is_sent_again_on_a_fresh_one() {
     for ended in given_up() {
         let server = Scripted::replying([token("first"), ended, token("again")]);
         let options = Options::to(server.url());
-        options.set_max_retries(0).unwrap(); // this is no retry
+        options.set_max_retries(0).unwrap(); // this does not count as a retry
         options.login(ADA, PASSWORD).unwrap();
         assert_eq!(options.login(ADA, PASSWORD).unwrap().text(), "again");
         let requests = server.requests();
@@ -626,9 +626,9 @@ fn a_connection_is_kept_where_the_answer_leaves_no_doubt_of_its_end() {
     }
 }
 
-// ---- what the server says
+// ---- the server's message
 
-/// What is told of this body of a refusal.
+/// The server message of a refusal with this body.
 fn said(password: &str, body: impl Into<Vec<u8>>) -> Option<String> {
     let server = Scripted::replying([answer(403, body.into())]);
     Options::to(server.url()).login(ADA, password).unwrap_err().server_message
@@ -684,7 +684,7 @@ fn the_servers_words_are_at_most_a_kibibyte_of_whole_characters() {
     assert_eq!(said(PASSWORD, format!("x{}", "é".repeat(700))).unwrap(), format!("x{}", "é".repeat(511)));
     assert_eq!(said(PASSWORD, "€".repeat(700)).unwrap(), "€".repeat(341));
     assert_eq!(said(PASSWORD, format!("{}end", " ".repeat(2000))).unwrap(), "end");
-    // More than is read of a refusal: its start is what there is.
+    // The library reads only the start of a longer refusal, and shows it.
     assert_eq!(said(PASSWORD, "x".repeat(200 << 10)).unwrap(), "x".repeat(1024));
 }
 
@@ -697,7 +697,7 @@ fn the_servers_words_never_repeat_the_password() {
         r#"{"err":"no: p w\u0026\"\u00e9\\"}"#.to_owned(),
         "username=x&password=p+w%26%22%C3%A9%5C".to_owned(),
         r#"{"password":"p w&\"é\\"} broken"#.to_owned(),
-        // Also where it would be cut off, or hidden among characters that are removed.
+        // Also if it would be truncated, or contains characters that are removed.
         format!("{}p w&\"é\\", "x".repeat(1020)),
         "p w\u{7}&\"é\\".to_owned(),
     ] {
@@ -720,7 +720,7 @@ fn nothing_is_quoted_of_a_success() {
 
 // ---- the token
 
-/// A login with a 200 of this body.
+/// A login that gets a 200 with this body.
 fn login_with(body: impl Into<Vec<u8>>) -> Result<String, Error> {
     let server = Scripted::replying([answer(200, body.into())]);
     let options = Options::to(server.url());
@@ -792,7 +792,7 @@ fn anything_else_in_a_200_is_malformed() {
     assert_eq!(code(login_with(b"{\"token\":\"\xff\"}")), CD_ERR_MALFORMED_RESPONSE);
 }
 
-// ---- answers that are cut, broken or too large
+// ---- responses that are truncated, broken or too large
 
 #[test]
 fn an_answer_that_is_cut_or_broken_or_too_large_says_which() {
@@ -859,7 +859,7 @@ fn the_response_limit_is_the_callers() {
     assert_eq!(code(options.login(ADA, PASSWORD)), CD_ERR_RESPONSE_TOO_LARGE);
 }
 
-// ---- many at once
+// ---- many logins in parallel
 
 #[test]
 fn threads_that_learn_json_at_once_all_succeed() {

@@ -1,4 +1,4 @@
-//! A file that needs more memory than the process may have is an error, and does not abort the process.
+//! A file that needs more memory than the process may use causes an error, and does not abort the process.
 
 mod common;
 
@@ -11,11 +11,11 @@ use couchdrop::failure::cd_code::*;
 /// Set in the process whose memory is limited.
 const LIMITED: &str = "COUCHDROP_TEST_LIMITED";
 
-/// Lets this process have so much more memory than it has now.
+/// Allows this process this much more memory than it has now.
 fn limit_memory(more: u64) {
     let pages: u64 =
         fs::read_to_string("/proc/self/statm").unwrap().split(' ').next().unwrap().parse().unwrap();
-    // SAFETY: `limit` is written and read during the calls alone.
+    // SAFETY: `limit` is only accessed during the calls.
     unsafe {
         let page = libc::sysconf(libc::_SC_PAGESIZE) as u64;
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -30,7 +30,8 @@ fn file_that_exceeds_the_memory_is_an_error() {
     let this = "file_that_exceeds_the_memory_is_an_error";
     let Some(path) = std::env::var_os(LIMITED) else {
         let path = format!("{}/memory-{}.pem", env!("CARGO_TARGET_TMPDIR"), std::process::id());
-        // As large as may be: more than the allocator has reserved. Sparse, so that it takes no space on the disk.
+        // The largest permitted file, which exceeds the allocator's reserve. It is sparse, so it takes no space on the
+        // disk.
         fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
         let done = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", this])

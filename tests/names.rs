@@ -1,5 +1,5 @@
-//! Names and addresses: lookups that hang, fail or are shared, and addresses that do not answer. The C library's
-//! `getaddrinfo` is replaced in this test's program by one that does as it is told.
+//! Names and addresses: lookups that hang, fail or are shared, and addresses that do not respond. A scripted function
+//! replaces the C library's `getaddrinfo` in this program.
 
 mod resolver;
 
@@ -19,14 +19,14 @@ use stand_in::{PASSWORD, StandIn};
 
 // ---- the resolver
 
-/// What `getaddrinfo` does with a name.
+/// The behaviour of `getaddrinfo` for a name.
 #[derive(Clone)]
 enum Told {
     Addresses(Vec<Ipv4Addr>),
     Fail,
-    /// Nothing comes back until the test says something else.
+    /// Hangs until the test sets another behaviour.
     Hang,
-    /// As Fail, since the process may open no more descriptors, from here on.
+    /// Like Fail, and from here on the process may open no more descriptors.
     Starve,
 }
 
@@ -34,7 +34,7 @@ enum Told {
 struct Resolver {
     told: HashMap<String, Told>,
     asked: HashMap<String, usize>,
-    /// Lookups that are inside of `getaddrinfo` now, and the most there ever were.
+    /// The number of lookups inside `getaddrinfo` now, and its maximum so far.
     inside: usize,
     most_inside: usize,
     threads_refused: usize,
@@ -68,10 +68,10 @@ fn wait_until(what: impl Fn(&Resolver) -> bool) {
     assert!(!done.1.timed_out(), "the resolver was never asked");
 }
 
-/// Replaces the C library's.
+/// Replaces the C library's getaddrinfo.
 ///
 /// # Safety
-/// As getaddrinfo.
+/// Same contract as getaddrinfo.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getaddrinfo(
     node: *const c_char,
@@ -110,10 +110,10 @@ unsafe extern "C" fn getaddrinfo(
     0
 }
 
-/// Sets how many descriptors the process may have, and returns how many it might.
+/// Limits the descriptors that the process may have, and returns the limit before.
 fn limit_descriptors(count: libc::rlim_t) -> libc::rlim_t {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is written to or read during each call alone.
+    // SAFETY: `limit` is only accessed during each call.
     unsafe {
         assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
         let before = std::mem::replace(&mut limit.rlim_cur, count);
@@ -129,10 +129,10 @@ thread_local! {
     static NO_THREADS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Replaces the C library's.
+/// Replaces the C library's pthread_create.
 ///
 /// # Safety
-/// As pthread_create.
+/// Same contract as pthread_create.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_create(
     thread: *mut libc::pthread_t,
@@ -150,7 +150,7 @@ unsafe extern "C" fn pthread_create(
         resolver(|resolver| resolver.threads_refused += 1);
         return libc::EAGAIN;
     }
-    // SAFETY: the C library's own, or that of a sanitizer before it, called with what came.
+    // SAFETY: calls the C library's function, or a sanitizer's in front of it, with the same arguments.
     unsafe {
         let sanitizers = libc::dlsym(libc::RTLD_DEFAULT, c"___interceptor_pthread_create".as_ptr());
         let next = match sanitizers.is_null() {
@@ -168,8 +168,8 @@ const NAME: &str = "api.couchdrop.test";
 const ADA: Credentials<'static> =
     Credentials { username: "ada@example.com", password: PASSWORD, system: None };
 
-/// A service under a name that only this test's resolver knows. Certificates are for `NAME` alone, so other names end
-/// in a TLS failure; that is far enough for some tests.
+/// A service under a name that only this test's resolver knows. Certificates are valid only for `NAME`, so logins to
+/// other names end in a TLS failure, which is far enough for some tests.
 fn service(server: &StandIn, name: &str, change: impl FnOnce(&mut Settings)) -> Service {
     let port = server.https_url().rsplit_once(':').unwrap().1.to_owned();
     let mut settings = Settings::default();
@@ -190,10 +190,10 @@ fn login(service: &Service, timeout: Duration) -> Result<(), Report> {
 }
 
 const LONG: Duration = Duration::from_secs(20);
-/// No test waits for as long; an assertion that a call came back early has this as its bound.
+/// No test waits this long. It is the bound for assertions that a call returned early.
 const EARLY: Duration = Duration::from_secs(10);
 
-/// The tests share the resolver and count what it does: one at a time.
+/// The tests share the resolver and count its calls, so they run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> std::sync::MutexGuard<'static, ()> {
@@ -267,14 +267,14 @@ fn one_lookup_serves_all_who_wait_for_the_same_name() {
                 })
             })
             .collect();
-        // All 16 wait once 16 threads have come to the lookup; the first of them has started it.
+        // All 16 wait once 16 threads have reached the lookup; the first of them has started it.
         wait_until(|resolver| resolver.asked.get(NAME).copied().unwrap_or(0) > before);
         tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
         for login in logins {
             login.join().unwrap().unwrap();
         }
     });
-    // Who came after the lookup was done may have made one more, but never one each.
+    // A thread that came after the lookup was done may have started one more, but not every thread its own.
     let lookups = asked(NAME) - before;
     println!("{lookups} lookup(s) for 16 logins");
     assert!(lookups < 16);
@@ -319,7 +319,7 @@ fn a_lookup_that_can_have_no_thread_of_its_own_waits_for_another() {
         }
     };
     std::thread::scope(|scope| {
-        // There is no other, once those of the tests before have ended.
+        // No other lookup runs, once those of earlier tests have ended.
         wait_until(|resolver| resolver.inside == 0);
         let report = (0..10_000)
             .find_map(|_| scope.spawn(without_threads(NAME, LONG)).join().unwrap().err())
@@ -330,7 +330,7 @@ fn a_lookup_that_can_have_no_thread_of_its_own_waits_for_another() {
         let busy = service(&server, "busy.test", |_| ());
         let busy = scope.spawn(move || login(&busy, LONG));
         wait_until(|resolver| resolver.inside == 1);
-        // One that nobody waits for any more when its turn comes is not looked up.
+        // A queued lookup is not started if no caller waits for it any more.
         scope.spawn(without_threads("left.test", Duration::from_millis(50))).join().unwrap().unwrap_err();
         let refused = resolver(|resolver| resolver.threads_refused);
         let waits = scope.spawn(without_threads(NAME, LONG));
@@ -366,7 +366,7 @@ fn a_name_that_fails_is_a_dns_failure_that_names_it() {
         report.failure
     );
     assert_eq!(report.attempts, 0);
-    // In English, whatever the locale of the host.
+    // In English, regardless of the host's locale.
     let sentence = "The host name unknown.test could not be resolved: Name or service not known.";
     assert_eq!(report.failure.to_string(), sentence);
 }
@@ -404,7 +404,7 @@ fn addresses_that_were_good_serve_when_a_lookup_fails_or_stalls() {
 fn the_log_has_the_addresses_of_a_name_and_how_long_it_took_to_find_them() {
     type Lines = Mutex<Vec<String>>;
     unsafe extern "C" fn keep(lines: *mut c_void, _level: i32, message: *const c_char) {
-        // SAFETY: what the logger was set with, and a string.
+        // SAFETY: the logger's user data, and a string.
         let (lines, message) = unsafe { (&*lines.cast::<Lines>(), CStr::from_ptr(message)) };
         lines.lock().unwrap().push(message.to_str().unwrap().to_owned());
     }
@@ -452,7 +452,7 @@ fn a_name_that_has_moved_is_followed_though_its_old_address_is_known() {
     assert!(report.failure.to_string().contains("127.0.0.5"), "{}", report.failure);
 }
 
-/// A loopback address with a port on which connecting hangs: its queue of new connections is full.
+/// A loopback address with a port on which connecting hangs, because its accept queue is full.
 struct BlackHole {
     listener: TcpListener,
     filling: Vec<TcpStream>,
@@ -461,7 +461,7 @@ struct BlackHole {
 fn black_hole(address: SocketAddr) -> BlackHole {
     use std::os::fd::AsRawFd;
     let listener = TcpListener::bind(address).unwrap();
-    // SAFETY: a listening socket may be told to listen again, with a shorter queue.
+    // SAFETY: listen() may be called again on a listening socket, with a shorter queue.
     assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
     let mut filling = Vec::new();
     loop {
@@ -495,9 +495,9 @@ fn an_address_that_does_not_answer_costs_a_fifth_of_a_second() {
 #[test]
 fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() {
     type Hole = Mutex<Option<BlackHole>>;
-    /// Once the second address is tried, the first has room.
+    /// Accepts from the first address once the second is tried.
     unsafe extern "C" fn make_room(hole: *mut c_void, _level: i32, message: *const c_char) {
-        // SAFETY: what the logger was set with, and a string.
+        // SAFETY: the logger's user data, and a string.
         let (hole, message) = unsafe { (&*hole.cast::<Hole>(), CStr::from_ptr(message)) };
         if message.to_bytes().starts_with(b"connecting to 127.0.0.6") {
             let hole = hole.lock().unwrap().take().unwrap();
@@ -522,7 +522,7 @@ fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() 
         max_level: Level::Debug as i32,
     };
     let report = service.login(&Call::new(LONG, None, Some(logger)), &ADA).map(drop).unwrap_err();
-    // It accepts and closes, which the other never does.
+    // This address accepts and closes, which the other one never does.
     assert!(matches!(report.failure, Failure::Lost { .. }), "{}", report.failure);
 }
 
@@ -530,7 +530,7 @@ fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() 
 fn an_address_that_refuses_costs_nothing() {
     let _alone = alone();
     let server = StandIn::start();
-    // Nothing listens on this address: refused at once, and the next is tried at once.
+    // Nothing listens on this address: it refuses at once, and the next is tried at once.
     tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |_| ());
     login(&service, LONG).unwrap();
@@ -570,7 +570,7 @@ fn the_connect_timeout_covers_the_lookup_and_is_retried() {
 fn the_address_whose_handshake_failed_is_tried_last_in_the_retry() {
     let _alone = alone();
     let server = StandIn::start();
-    // An address that takes connections and closes them in the handshake.
+    // An address that accepts connections and closes them during the handshake.
     let rude = Ipv4Addr::new(127, 0, 0, 5);
     let listener = TcpListener::bind((rude, https_port(&server))).unwrap();
     let address = listener.local_addr().unwrap();
@@ -611,7 +611,7 @@ fn localhost_is_never_looked_up_for_a_socks_proxy_either() {
     let server = StandIn::start();
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let proxy_url = format!("socks5://{}", proxy.local_addr().unwrap());
-    // What the proxy is asked for: an address, not a name.
+    // The target that the proxy receives: an address, not a name.
     let asked_for = std::thread::spawn(move || {
         use std::io::{Read, Write};
         let (mut stream, _) = proxy.accept().unwrap();

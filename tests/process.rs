@@ -1,5 +1,5 @@
-//! What the library takes from its process: the proxies and trust stores of its environment, and descriptors. Each case
-//! runs in a process of its own.
+//! The library's use of its process: the proxies and trust stores of its environment, and descriptors. Each case runs
+//! in its own process.
 
 mod common;
 
@@ -20,7 +20,7 @@ use common::Options;
 
 const ADA: &str = "ada@example.com";
 const CASE: &str = "COUCHDROP_TEST_CASE";
-/// All that is read.
+/// All variables that the library reads.
 const READ: [&str; 9] = [
     "https_proxy",
     "HTTPS_PROXY",
@@ -35,7 +35,7 @@ const READ: [&str; 9] = [
 
 type Variables = Vec<(&'static str, OsString)>;
 
-/// Runs the test of this name once for each case, with its variables and no other, and `check` there.
+/// Runs the test of this name once for each case in a process with only the case's variables, and calls `check` there.
 fn each<C>(test: &str, cases: &[C], variables: impl Fn(&C) -> Variables, check: impl Fn(&C)) {
     if let Ok(number) = std::env::var(CASE) {
         return check(&cases[number.parse::<usize>().unwrap()]);
@@ -68,7 +68,7 @@ fn a_proxy_is_what_the_first_of_its_variables_says() {
         (AWAY, &[("all_proxy", "socks5://a.test:1")], Some("socks5://a.test:1")),
         (AWAY, &[("ALL_PROXY", "socks5h://a.test:1")], Some("socks5h://a.test:1")),
         (AWAY, &[("http_proxy", "http://a.test:1")], None),
-        // In this order, and empty is as good as not there.
+        // In this order of precedence; an empty variable counts as unset.
         (AWAY, &[("https_proxy", "a.test:1"), ("HTTPS_PROXY", "b.test:1")], Some("http://a.test:1")),
         (AWAY, &[("HTTPS_PROXY", "a.test:1"), ("all_proxy", "b.test:1")], Some("http://a.test:1")),
         (AWAY, &[("all_proxy", "a.test:1"), ("ALL_PROXY", "b.test:1")], Some("http://a.test:1")),
@@ -82,7 +82,7 @@ fn a_proxy_is_what_the_first_of_its_variables_says() {
             &[("https_proxy", "a.test:1"), ("no_proxy", "x.test"), ("NO_PROXY", "*")],
             Some("http://a.test:1"),
         ),
-        // This machine is reached without.
+        // This machine is reached without a proxy.
         ("https://localhost", &[("https_proxy", "a.test:1")], None),
         ("https://127.0.0.2", &[("https_proxy", "a.test:1")], None),
         ("http://[::1]", &[("https_proxy", "a.test:1"), ("ALL_PROXY", "a.test:1")], None),
@@ -125,7 +125,7 @@ fn a_proxy_that_can_not_be_used_is_refused_by_the_name_of_its_variable() {
 fn a_login_goes_through_the_proxy_of_the_environment() {
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
-    // It hangs up at once.
+    // It closes at once.
     let hung_up = std::env::var_os(CASE).is_none().then(|| thread::spawn(move || proxy.accept().map(drop)));
     each(
         "a_login_goes_through_the_proxy_of_the_environment",
@@ -166,7 +166,7 @@ fn given_variables_replace_the_environment() {
             let options = Options::to(AWAY);
             options.set_max_retries(0).unwrap();
             options.set_environment("HTTPS_PROXY", Some("ftp://given")).unwrap();
-            // A variable that cannot be used freezes nothing: the next call looks at what was given since.
+            // A variable that cannot be used does not freeze the options: the next call reads the variables set since.
             for _ in 0..2 {
                 let error = options.login(ADA, PASSWORD).unwrap_err();
                 assert_eq!(error.code, CD_ERR_PROXY);
@@ -177,7 +177,7 @@ fn given_variables_replace_the_environment() {
             let error = options.login(ADA, PASSWORD).unwrap_err();
             assert!(error.message.contains(&format!("the proxy http://{address}")), "{}", error.message);
 
-            // Variables that were not given count as unset.
+            // Variables that were not set in the options count as unset.
             let stand_in = StandIn::start();
             let options = Options::to(stand_in.https_url());
             options.set_environment("SSL_CERT_DIR", None).unwrap();
@@ -192,7 +192,7 @@ fn given_variables_replace_the_environment() {
 
 // ---- trust stores
 
-/// A folder of this test's alone; cleared.
+/// A folder for this test alone, emptied.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("process-{name}"));
     if std::env::var_os(CASE).is_none() {
@@ -202,7 +202,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// What is in the store of a case: the stand-in's root, another server's, or something else.
+/// The content of a case's trust store: the stand-in's root, another server's, or something else.
 #[derive(Clone, Copy, PartialEq)]
 enum Content {
     Ours,
@@ -211,13 +211,13 @@ enum Content {
 }
 
 struct Store {
-    /// The content of SSL_CERT_FILE, where it is set and there.
+    /// The content of SSL_CERT_FILE, if it is set and exists.
     file: Option<Content>,
-    /// Folders of SSL_CERT_DIR, each with files by name.
+    /// The folders of SSL_CERT_DIR, each with its files by name.
     folders: &'static [&'static [(&'static str, Content)]],
-    /// Names that are in the variables, and not there.
+    /// Names that the variables contain and that do not exist.
     missing: &'static [&'static str],
-    /// Part of the message, or nothing where the login succeeds.
+    /// Part of the message, or empty if the login succeeds.
     refused: &'static str,
 }
 
@@ -245,7 +245,7 @@ fn what_is_trusted_is_what_the_variables_name() {
         store(None, &[&[("0123abcx.0", Ours), ("0123abcd.", Ours)]], &[], NONE),
         store(None, &[&[("0123abcd.x", Ours), ("0123abcd", Ours)]], &[], NONE),
         store(None, &[&[]], &[], NONE),
-        // One of several is enough; the file and the folders are taken together.
+        // One matching certificate is enough. The file and the folders are combined.
         store(None, &[&[], &[("0123abcd.0", Ours)]], &[], ""),
         store(None, &[&[("0123abcd.0", Ours)]], &["SSL_CERT_DIR"], ""),
         store(Some(Theirs), &[&[("0123abcd.0", Ours)]], &[], ""),
@@ -309,7 +309,7 @@ fn the_time_that_a_trust_store_takes_counts_for_the_call_that_reads_it() {
     let variables = |_: &()| vec![("SSL_CERT_FILE", place.clone().into_os_string())];
     each("the_time_that_a_trust_store_takes_counts_for_the_call_that_reads_it", &[()], variables, |()| {
         let stand_in = StandIn::start();
-        // More than can be read in a millisecond.
+        // More certificates than can be read in a millisecond.
         fs::write(&place, stand_in.ca_pem().repeat(3_000)).unwrap();
         let options = Options::to(stand_in.https_url());
         options.set_timeout_ms(1).unwrap();
@@ -342,7 +342,7 @@ fn a_relative_path_is_that_of_the_first_login_wherever_the_process_goes_later() 
             let options = Options::to(stand_in.https_url());
             options.login(ADA, PASSWORD).unwrap();
             std::env::set_current_dir("/").unwrap();
-            // A new connection, before which the store is looked at again.
+            // A new connection, before which the store is checked again.
             stand_in.close_connections();
             options.login(ADA, PASSWORD).unwrap();
         },
@@ -363,10 +363,10 @@ fn a_process_that_may_open_no_descriptor_says_so() {
             options.set_max_retries(0).unwrap();
             let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
             let limit_to = |limit: libc::rlimit| {
-                // SAFETY: `limit` is read during the call alone. One below what is open closes nothing.
+                // SAFETY: `limit` is only read during the call. A limit below the open descriptors closes nothing.
                 assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
             };
-            // SAFETY: `before` is written to during the call alone.
+            // SAFETY: `before` is only written during the call.
             assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut before) }, 0);
             limit_to(libc::rlimit { rlim_cur: 0, ..before });
             let error = options.login(ADA, PASSWORD).unwrap_err();

@@ -1,5 +1,5 @@
-//! What must hold for any value, tried with many: what is written an independent parser reads back, times stay in
-//! their bounds, and an answer is read the same however it is cut.
+//! Properties that must hold for any value, tried with many. An independent parser reads back encoded values, times
+//! stay within their bounds, and segmentation does not change how a response is read.
 
 mod fuzzing;
 
@@ -26,12 +26,12 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// This many cases of each, and nothing written to the tree.
+/// This many cases of each property. No file is written to the source tree.
 fn cases(count: u32) -> ProptestConfig {
     ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Text of any characters that there are, and of those that mean something to a form or to JSON.
+/// Text of arbitrary characters, and of those with a meaning in a form or in JSON.
 fn text(most: usize) -> impl Strategy<Value = String> {
     let special = select("&=+%;# \"\\/\u{0}\u{7f}\u{2028}\r\n".chars().collect::<Vec<_>>());
     vec(prop_oneof![3 => any::<char>(), 1 => special], 0..most).prop_map(String::from_iter)
@@ -39,7 +39,7 @@ fn text(most: usize) -> impl Strategy<Value = String> {
 
 // ---- encoders
 
-/// Python, which reads what it is given on a line, in hexadecimal, and writes the names and values that it found.
+/// A Python process. It reads hexadecimal text from a line, and writes the names and values that it parsed.
 struct Python {
     _child: Child,
     to: ChildStdin,
@@ -63,7 +63,7 @@ for line in sys.stdin:
     print(*(name.encode().hex() + "=" + value.encode().hex() for name, value in fields), flush=True)
 "#;
 
-/// None where there is no Python; where nothing may be skipped there has to be one.
+/// None if Python is missing. If no test may be skipped, Python is required.
 static PYTHON: LazyLock<Option<Mutex<Python>>> = LazyLock::new(|| {
     let name = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let started =
@@ -81,7 +81,7 @@ static PYTHON: LazyLock<Option<Mutex<Python>>> = LazyLock::new(|| {
     }
 });
 
-/// What Python finds in a text.
+/// The names and values that Python parses from a text.
 fn read_by_python(kind: &str, text: &[u8]) -> Option<Vec<(String, String)>> {
     let mut python = PYTHON.as_ref()?.lock().expect("a Python that still runs");
     let hexadecimal: String = text.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -121,7 +121,7 @@ proptest! {
 
 // ---- the server's message
 
-/// How a server may write a password, one step after the other.
+/// Encodings that a server may apply to a password, in sequence.
 const ENCODERS: [fn(&str) -> String; 15] = [
     |text| written_by(encode::form_value, text),
     |text| written_by(encode::form_value, text).replace('+', "%20").to_lowercase(),
@@ -153,19 +153,19 @@ fn utf16(letter: char) -> String {
     letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
 }
 
-/// How a body carries its text: each loses nothing of ASCII.
+/// Encodings of a body's text, none of which loses ASCII characters.
 const BODIES: [fn(&str) -> Vec<u8>; 6] = [
     |text| text.into(),
     |text| serde_json::json!({ "err": text }).to_string().into(),
     // Latin-1
     |text| text.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect(),
     |text| text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
-    // an accent as a character of its own
+    // an accent as a combining character
     |text| text.replace('\u{e9}', "e\u{301}").replace('\u{f6}', "o\u{308}").into(),
     |text| text.chars().flat_map(|letter| [letter, '\u{200b}', '\n']).collect::<String>().into(),
 ];
 
-/// Bodies that lose characters other than ASCII.
+/// Bodies that lose non-ASCII characters.
 const LOSSY_BODIES: [usize; 3] = [2, 3, 4];
 
 fn password() -> impl Strategy<Value = String> {
@@ -176,13 +176,13 @@ fn password() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The password by a random chain of encodings, between two texts, in a body.
+/// A body with the password between two texts, after a random chain of encodings.
 fn echo(password: &str, before: &str, chain: &[usize], behind: &str, body: usize) -> Vec<u8> {
     let encoded = chain.iter().fold(password.to_owned(), |text, step| ENCODERS[*step](&text));
     BODIES[body](&format!("{before}{encoded}{behind}"))
 }
 
-/// Parts of a password that no message may show, in lower case.
+/// Parts of a password that no message may contain, in lower case.
 fn parts(password: &str) -> Vec<String> {
     let letters: Vec<char> = password.chars().collect();
     let length = (letters.len() - 1).max(4);
@@ -221,14 +221,14 @@ proptest! {
         chain in vec(0..ENCODERS.len(), 0..4),
         body in 0..BODIES.len(),
     ) {
-        // A body that loses other letters keeps those of ASCII. An `\u{df}` that becomes SS is neither, and a
-        // letter that is split may end an escape.
+        // A body that loses other letters keeps those of ASCII. An `\u{df}` that becomes SS is an exception, and so is
+        // a split letter, which may end an escape.
         let ascii = password.chars().filter(char::is_ascii_alphanumeric).count();
         let accented = |letter| matches!(letter, '\u{e9}' | '\u{f6}' | '\u{436}');
         let plain = password.chars().all(|letter| letter.is_ascii() && !"%&\\".contains(letter) || accented(letter));
         let fits = !LOSSY_BODIES.contains(&body) || password.is_ascii() || plain && ascii >= 4 && body != 3;
         let body = if fits { body } else { 0 };
-        // Nothing before or behind it becomes a part of an escape in it.
+        // The text before or after it must not become part of an escape in it.
         let body = echo(&password, &format!("{before} : "), &chain, &format!(" : {behind}"), body);
         prop_assert_eq!(answer::server_message(&body, false, &password), None);
     }
@@ -244,7 +244,7 @@ proptest! {
 
 // ---- Retry-After and back-off
 
-/// A moment from 1970 to 9999: its seconds since then, and how a header writes it.
+/// A time from 1970 to 9999: its seconds since the epoch, and its header value.
 #[derive(Clone, Debug)]
 struct Moment {
     since_1970: i64,
@@ -266,7 +266,7 @@ fn moment() -> impl Strategy<Value = Moment> {
             let time = format!("{hour:02}:{minute:02}:{second:02}");
             let written = match form {
                 0 => format!("{} {month} {day:2} {time} {year}", &name[..3]),
-                // Two digits say which year, from 1970 to 2069.
+                // Two digits mean a year from 1970 to 2069.
                 1 if year < 2070 => format!("{name}, {day:02}-{month}-{:02} {time} GMT", year % 100),
                 _ => format!("{}, {day:02} {month} {year} {time} GMT", &name[..3]),
             };
@@ -364,7 +364,7 @@ proptest! {
         port in option::of(1..=u16::MAX),
         path in "(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9a-fA-F]{2}){0,8}){0,3}",
     ) {
-        // A name of which the last part begins as a hexadecimal number does is none.
+        // A host whose last label begins like a hexadecimal number is not a valid name.
         prop_assume!(!host.rsplit('.').next().is_some_and(|last| last.to_lowercase().starts_with("0x")));
         let port_text = port.map(|port| format!(":{port}")).unwrap_or_default();
         let text = format!("{scheme}://{host}{port_text}{path}");
@@ -377,7 +377,7 @@ proptest! {
             let host = url.host.to_string();
             let host = host.trim_matches(['[', ']']);
             let port = port.map_or("None".to_owned(), |port| port.to_string());
-            // Python leaves an IPv6 address as it was written.
+            // Python leaves an IPv6 address as written.
             let found_host = found[1].1.parse::<Ipv6Addr>().map_or(found[1].1.clone(), |ip| ip.to_string());
             let found = [&found[0].1, &found_host, &found[2].1, &found[3].1].map(String::as_str);
             prop_assert_eq!(found, ["https", host, &port, &path]);
@@ -403,9 +403,9 @@ proptest! {
     }
 }
 
-// ---- answers
+// ---- responses
 
-/// An answer that any reader takes, and what it says.
+/// A response that any parser accepts, and its content.
 fn answer() -> impl Strategy<Value = (Vec<u8>, Whole)> {
     let chunks = vec(vec(any::<u8>(), 1..40), 0..8);
     (200..600_u16, option::of("[ -~]{0,20}"), chunks, any::<bool>(), 0..3_usize)
@@ -433,7 +433,7 @@ fn answer() -> impl Strategy<Value = (Vec<u8>, Whole)> {
         })
 }
 
-/// Bytes in pieces, cut at these places.
+/// The bytes, split at these places.
 fn cut(bytes: &[u8], places: &[Index]) -> Vec<Piece> {
     let mut ends: Vec<usize> = places.iter().map(|place| place.index(bytes.len() + 1)).collect();
     ends.push(bytes.len());
@@ -479,13 +479,13 @@ proptest! {
 
 // ---- names of algorithms
 
-/// The OIDs of RSASSA-PSS and of EC keys, which have parameters that are read.
+/// The OIDs of RSASSA-PSS and of EC keys, whose parameters are parsed.
 const WITH_PARAMETERS: [&[u8]; 2] = [
     &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a],
     &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01],
 ];
 
-/// DER values of the tags that are read, with lengths that may be wrong.
+/// DER values with the tags that are parsed, and lengths that may be wrong.
 fn almost_der() -> impl Strategy<Value = Vec<u8>> {
     let tag = select(vec![2_u8, 6, 0x30, 0xa0, 0xa1, 0xa2]);
     let byte = prop_oneof![select(vec![2_u8, 6, 0x30, 0xa0, 0xa2, 0x81, 0x84, 0xff]), any::<u8>(), 0..8_u8];

@@ -1,4 +1,4 @@
-//! Proxies: what is said to them, what becomes of their answers, and what they never get to see.
+//! Proxies: the requests to them, the handling of their responses, and the data that they must never receive.
 
 mod hostile;
 mod resolver;
@@ -16,16 +16,16 @@ use hostile::Step::{Close, Cut, CutAfter, Read, Request};
 use hostile::*;
 use socket2::{Domain, Socket, Type};
 
-/// How often `localhost` was looked up: it never is.
+/// The number of lookups of `localhost`, which must stay 0.
 static LOOKUPS_OF_LOCALHOST: AtomicUsize = AtomicUsize::new(0);
 
-/// What every name is here. Nothing listens there but the proxy's far end, which is told of it.
+/// The address of every name here. Nothing listens there except the far end of the proxy, which maps the address.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
-/// Replaces the C library's.
+/// Replaces the C library's getaddrinfo.
 ///
 /// # Safety
-/// As getaddrinfo.
+/// Same contract as getaddrinfo.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getaddrinfo(
     node: *const c_char,
@@ -52,12 +52,13 @@ const BASE: &str = "https://api.couchdrop.test:8443";
 const AUTHORITY: &str = "api.couchdrop.test:8443";
 const PORT: [u8; 2] = 8443_u16.to_be_bytes();
 
-/// Credentials of a proxy as its URL has them, and as they are.
+/// A proxy's credentials, as encoded in its URL.
 const USER_INFO: &str = "prox%79:p%40ss%3Aw%C3%B6rd";
 const PROXY_USER: &str = "proxy";
 const PROXY_PASSWORD: &str = "p@ss:wörd";
 
-/// A login with three retries through a proxy that plays `script` on each connection, and the connections it made.
+/// A login with three retries through a proxy that plays `script` on each connection. Returns the number of connections
+/// too.
 fn login_with_retries(url: impl Fn(u16) -> String, script: Script) -> (Outcome, usize) {
     let server = Hostile::plain(vec![script]);
     let client = Client::new(BASE).proxy(&url(server.port())).retries(3);
@@ -66,7 +67,7 @@ fn login_with_retries(url: impl Fn(u16) -> String, script: Script) -> (Outcome, 
     (outcome, server.connections().len())
 }
 
-/// What neither a message nor a log line may hold.
+/// Secrets that neither a message nor a log line may contain.
 fn proxy_secrets() -> [String; 5] {
     let basic = STANDARD.encode(format!("{PROXY_USER}:{PROXY_PASSWORD}"));
     ["p@ss".into(), "p%40ss".into(), "wörd".into(), "prox%79".into(), basic]
@@ -85,7 +86,7 @@ fn http(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// A login through a proxy that plays this on its first connection. What it saw comes with the outcome.
+/// A login through a proxy that plays this on its first connection. Also returns the bytes that it received.
 fn login_through(url: impl Fn(u16) -> String, script: Script) -> (Outcome, Vec<u8>, String) {
     let server = Hostile::plain(vec![script]);
     let client = Client::new(BASE).proxy(&url(server.port()));
@@ -256,7 +257,7 @@ fn a_proxy_that_hangs_is_a_timeout_that_names_it() {
 
 #[test]
 fn a_proxy_that_can_not_be_reached_is_named() {
-    // Nobody listens there, and nobody else can: the port is taken.
+    // Nothing listens there, and no other process can: the port is bound.
     let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     taken.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     let address = taken.local_addr().unwrap().as_socket().unwrap();
@@ -283,13 +284,13 @@ fn socks_with_credentials(port: u16) -> String {
     format!("socks5h://{USER_INFO}@127.0.0.1:{port}")
 }
 
-/// The request for a tunnel by name.
+/// The SOCKS request for a tunnel by name.
 fn by_name() -> Vec<u8> {
     let name = b"api.couchdrop.test";
     [&[5, 1, 0, 3, name.len() as u8], &name[..], &PORT].concat()
 }
 
-/// A proxy's consent, with an address that it bound.
+/// A proxy's success reply, with an address that it bound.
 const CONSENT: [u8; 10] = [5, 0, 0, 1, 10, 0, 0, 1, 0x1f, 0x90];
 
 #[test]
@@ -338,7 +339,7 @@ fn socks5_sends_credentials_as_they_are_when_asked_for_them() {
     assert_fails("taken", &outcome, CD_ERR_PROXY, 0, &["connection refused"]);
     assert_eq!(seen, [&[5, 2, 0, 2], &login[..], &by_name()].concat());
 
-    // Not asked for, they stay here.
+    // Without a request for it the credentials are not sent.
     let script = vec![Read(4), send([5, 0]), Read(by_name().len()), send([5, 5, 0, 1])];
     let (_, seen, _) = login_through(socks_with_credentials, script);
     assert_eq!(seen, [&[5, 2, 0, 2], &by_name()[..]].concat());
@@ -436,7 +437,7 @@ fn read_exactly(client: &mut TcpStream, count: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A proxy for HTTP CONNECT that answers with this.
+/// An HTTP CONNECT proxy with this response.
 fn http_proxy(target: SocketAddr, answer: &str) -> Relay {
     let answer = answer.to_owned();
     Relay::greeting(target, move |client| {
@@ -446,7 +447,7 @@ fn http_proxy(target: SocketAddr, answer: &str) -> Relay {
     })
 }
 
-/// A SOCKS5 proxy that asks for nothing, and answers with this.
+/// A SOCKS5 proxy without authentication, with this reply.
 fn socks_proxy(target: SocketAddr, reply: Vec<u8>) -> Relay {
     Relay::greeting(target, move |client| {
         let mut said = read_exactly(client, 2)?;
@@ -468,7 +469,7 @@ fn socks_proxy(target: SocketAddr, reply: Vec<u8>) -> Relay {
     })
 }
 
-/// Two logins through the proxy use one tunnel, in which it sees nothing but TLS.
+/// Two logins through the proxy use one tunnel, which carries only TLS.
 #[track_caller]
 fn assert_tunnels(what: &str, host: &str, scheme: &str, proxy: impl Fn(SocketAddr) -> Relay) {
     let server = Hostile::tls(good_server(), vec![serve(GOOD)]);
@@ -499,7 +500,7 @@ fn any_success_of_connect_makes_a_tunnel_and_interim_answers_are_passed_over() {
     for answer in [
         "HTTP/1.1 200 Connection established\r\n\r\n".to_owned(),
         "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n".to_owned(),
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(), // means nothing here: RFC 9110, 9.3.6
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(), // ignored here: RFC 9110, 9.3.6
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
         "HTTP/1.1 201 X\r\n\r\n".to_owned(),
         "HTTP/1.1 204 X\r\n\r\n".to_owned(),

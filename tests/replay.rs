@@ -1,4 +1,5 @@
-//! What fuzzing has found holds: each target takes each input of its corpus. No fuzzer is needed; `make fuzz` looks for
+//! Runs each fuzz target over each input of its corpus, to check that earlier findings stay fixed. No fuzzer is needed;
+//! `make fuzz` looks for more.
 //! more.
 
 mod fuzzing;
@@ -17,7 +18,7 @@ fn each_target_holds_for_its_corpus() {
         let mut count = 0;
         for entry in fs::read_dir(&corpus).expect("each target has a corpus") {
             let path = entry.unwrap().path();
-            // Where an input breaks a promise, its name stands before what is said of it.
+            // If an input fails, its name is printed before the failure.
             println!("{}", path.display());
             fuzzing::run(target.name, &fs::read(&path).unwrap());
             count += 1;

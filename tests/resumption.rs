@@ -1,5 +1,5 @@
-//! TLS sessions are not resumed past the dates of the certificate that they began with, nor for longer than an hour.
-//! The clocks of this program can be set forward.
+//! A TLS session is not resumed past the validity of the certificate that it began with, nor for longer than an hour.
+//! This program's clocks can be set forward.
 
 mod hostile;
 
@@ -12,14 +12,14 @@ use hostile::*;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::version::{TLS12, TLS13};
 
-/// Seconds that the wall clock, and the time since boot, are ahead.
+/// The seconds by which the wall clock, and the time since boot, are ahead.
 static WALL: AtomicI64 = AtomicI64::new(0);
 static BOOT: AtomicI64 = AtomicI64::new(0);
 
-/// Replaces the C library's.
+/// Replaces the C library's clock_gettime.
 ///
 /// # Safety
-/// As clock_gettime.
+/// Same contract as clock_gettime.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
     // SAFETY: as the caller promises.
@@ -36,7 +36,7 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::time
     done as libc::c_int
 }
 
-/// A login over a connection of its own; gives its code, and if its session was resumed.
+/// A login over a new connection. Returns its code, and true if its session was resumed.
 fn login(client: &Client, server: &Hostile) -> (i32, bool) {
     let before = server.connections().len();
     let outcome = client.login();
@@ -45,7 +45,7 @@ fn login(client: &Client, server: &Hostile) -> (i32, bool) {
     (outcome.code, seen[before].is_resumed())
 }
 
-/// One test, since the clocks are those of the whole program.
+/// A single test, because the clocks belong to the whole program.
 #[test]
 fn session_is_resumed_within_its_dates_and_an_hour_only() {
     const OK: i32 = CD_OK as i32;

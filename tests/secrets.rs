@@ -1,8 +1,9 @@
-//! What is left in memory: after a login over TLS, and after the caller has freed its own, an image of this process
-//! holds no copy of the password, the token or the body, in any encoding, however it ended.
+//! Secrets left in memory. After a login over TLS, and after the caller has freed its own copies, an image of this
+//! process contains no copy of the password, the token or the body. This holds for every encoding and every result of
+//! the login.
 //!
-//! The service runs in a process of its own, and this one keeps what it looks for in a disguise. tests/torture/secrets.c
-//! looks at a host of the library that ships.
+//! The service runs in its own process, and this process keeps the needles masked. tests/torture/secrets.c checks a
+//! host with the released library.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -23,7 +24,7 @@ mod hostile;
 
 use hostile::{Hostile, Step, ca_file, good_server, send, then_closing, whole};
 
-/// The stand-in as a program: its memory, unlike a thread's, is not ours.
+/// The stand-in as a program. Its memory, unlike a thread's, is separate.
 struct Server {
     process: Child,
     _output: ChildStdout,
@@ -46,7 +47,7 @@ impl Server {
         Server::of(Command::new(program).arg("--until-eof"))
     }
 
-    /// This very program, as `faulty_server`.
+    /// This same program, run as `faulty_server`.
     fn faulty() -> Server {
         let mut program = Command::new(std::env::current_exe().unwrap());
         program.args(["faulty_server", "--exact", "--ignored", "--nocapture"]).env("SECRETS_SERVER", "1");
@@ -57,7 +58,7 @@ impl Server {
         #[allow(clippy::zombie_processes)] // Drop waits for it
         let mut process = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut output = process.stdout.take().unwrap();
-        // No further than is needed: what comes behind tells the password.
+        // Read no further than needed: the rest contains the password.
         let mut value = |name: &str| loop {
             let line = read_line(&mut output);
             if let Some(value) = line.strip_prefix(name) {
@@ -78,7 +79,7 @@ impl Drop for Server {
 
 const MASK: u8 = 0x5a;
 
-/// Bytes that don't look like themselves.
+/// A masked needle, which a search does not find.
 #[derive(Clone)]
 struct Disguised(Vec<u8>);
 
@@ -97,12 +98,12 @@ impl Disguised {
 }
 
 fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
-    // SAFETY: no more than the slice is looked at.
+    // SAFETY: reads only within the slice.
     let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
     (!found.is_null()).then(|| found as usize - bytes.as_ptr() as usize)
 }
 
-/// Where in this process's memory any of `needles` stands.
+/// The places in this process's memory that contain any of `needles`.
 fn copies(needles: &[(&'static str, Disguised)]) -> Vec<String> {
     let mut found = Vec::new();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
@@ -137,12 +138,12 @@ fn copies(needles: &[(&'static str, Disguised)]) -> Vec<String> {
                     offset += 1;
                 }
             }
-            // What lies across the seam of two parts is seen in the second.
+            // A match across the boundary of two parts is found in the second.
             at +=
                 if count == wanted && at + count < until { count.saturating_sub(128).max(1) } else { count };
         }
     }
-    // The buffer itself has held all of it.
+    // The buffer has itself contained all of it.
     unsafe { cd_secure_zero(part.as_mut_ptr().cast(), part.len()) };
     found
 }
@@ -165,7 +166,7 @@ fn options(server: &Server, timeout_ms: u32) -> *mut cd_options {
     options
 }
 
-/// Logs in with a copy of the password that lives as long as the call.
+/// Logs in with a copy of the password that is freed after the call.
 fn login(
     options: *const cd_options,
     cancel: *const cd_cancel,
@@ -221,20 +222,20 @@ fn form_urlencoded_of(text: &str) -> String {
         .collect()
 }
 
-/// `correct horse battery staple`, and the password of the account жук, in disguise.
+/// `correct horse battery staple`, and the password of the account жук, masked.
 fn passwords() -> (Disguised, Disguised) {
     let hidden = |mut bytes: Vec<u8>| {
         bytes.iter_mut().for_each(|byte| *byte = byte.wrapping_sub(1) ^ MASK);
         Disguised(bytes)
     };
-    // Each byte one higher than it is.
+    // Each byte is one higher than the original.
     (
         hidden(b"dpssfdu!ipstf!cbuufsz!tubqmf".to_vec()),
         hidden(b"\xd1\xc0\xd1\xb1\xd2\x81\xd1\xbf\xd1\xbc\xd2\x8d\x21\x27\x21\x32\x31\x31\x26\x21\x2c\x21\x23\x72\x23\x5d\x21\xc4\xaa".to_vec()),
     )
 }
 
-/// One test at a time: what one logs in with, another finds.
+/// One test at a time, because the search of one test would find the secrets of another.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -250,7 +251,7 @@ fn a_login_leaves_no_copy_of_password_token_or_body() {
     needles.push(("the wrong password", wrong.clone()));
     needles.push(("the body", Disguised(form_start())));
 
-    // The search finds what is there.
+    // The search finds an existing copy.
     let kept = password.reveal();
     assert!(!copies(&needles).is_empty(), "a copy that is held is not found");
     let mut kept = kept;
@@ -292,7 +293,7 @@ fn a_login_leaves_no_copy_of_password_token_or_body() {
         cd_cancel_trigger(cancel);
         cd_cancel_free(cancel);
     }
-    // Tokens that were not asked for above: freed without a look.
+    // Tokens that were not read above: freed unread.
     let after = copies(&needles);
     assert_eq!(after, Vec::<String>::new(), "after refusals, retries, a timeout and a cancel");
     for options in handles {
@@ -315,8 +316,8 @@ fn a_password_with_every_kind_of_character_leaves_none_of_its_encodings() {
     unsafe { cd_options_free(options) };
 }
 
-/// A token, and a password that no account has, in disguise: each byte one higher than it is. Longer than 32 bytes, as
-/// real tokens are: a build that is not optimised keeps registers of that size on the stack.
+/// A token, and a password that no account has, masked: each byte is one higher. Both are longer than 32 bytes, as real
+/// tokens are: an unoptimised build spills registers of that size to the stack.
 const FAULTY_TOKEN: &[u8] = b"gbvmuz.uplfo.123456789.pg.b.tfswfs.uibu.gbjmt";
 const FAULTY_PASSWORD: &[u8] = b"xsboh#boe!fwfo!npsf!#xspoh!boe!mpoh!fopvhi\xc4\xaa";
 
@@ -324,7 +325,7 @@ fn one_lower(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte.wrapping_sub(1)).collect()
 }
 
-/// How answers of the faulty server go wrong, or not, and what a login ends with.
+/// The faults of the faulty server's responses, or none, and the code of a login with each.
 const FAULTS: [(&str, i32); 14] = [
     ("good", 0),
     ("a large one, in chunks", 0),
@@ -353,7 +354,7 @@ fn script(fault: &str) -> Vec<Step> {
     let chunk = |size: usize| head("200 OK", "Transfer-Encoding: chunked\r\n") + &format!("{size:x}");
     match fault {
         "good" => whole(sized(&body) + &body),
-        // Each outgrows the block that the ones before it lie in, or does not.
+        // Some of these exceed the block of the earlier ones, and some do not.
         "a large one, in chunks" => {
             let body = format!("{body}{}", " ".repeat(30 << 10));
             let chunks = body
@@ -390,14 +391,14 @@ fn script(fault: &str) -> Vec<Step> {
     }
 }
 
-/// The server of the test below, in a process of its own: what it knows is not in the memory that is searched.
+/// The server of the test below, in its own process, so that its data is not in the memory that is searched.
 #[test]
 #[ignore = "a server, and no test"]
 fn faulty_server() {
     if std::env::var_os("SECRETS_SERVER").is_none() {
         return;
     }
-    // Each twice: for a form and for JSON.
+    // Each one twice: for a form and for JSON.
     let scripts = FAULTS.iter().flat_map(|(fault, _)| [script(fault), script(fault)]).collect();
     let server = Hostile::tls(good_server(), scripts);
     println!("\nhttps {}\nca {}", server.https_url(), ca_file());
@@ -412,7 +413,7 @@ fn an_answer_that_is_faulty_or_cut_leaves_no_copy_of_password_or_token() {
         (Disguised::of(&one_lower(FAULTY_TOKEN)), Disguised::of(&one_lower(FAULTY_PASSWORD)));
     let mut needles = encodings(&password);
     needles.push(("the token", token));
-    // As a server's message is searched for it.
+    // The search for it in a server message.
     let mut searched = password.reveal();
     searched.retain(|byte| *byte != b' ');
     needles.push(("the password without spaces", Disguised::of(&searched)));
@@ -435,7 +436,7 @@ fn an_answer_that_is_faulty_or_cut_leaves_no_copy_of_password_or_token() {
     }
 }
 
-/// `ada%40example.com&password=` in disguise: what a body looks like, wherever the password would begin.
+/// `ada%40example.com&password=`, masked: the part of a body before the password.
 fn form_start() -> Vec<u8> {
     let mut text: Vec<u8> = b"beb&51fybnqmf/dpn'qbttxpse>".to_vec();
     text.iter_mut().for_each(|byte| *byte = byte.wrapping_sub(1) ^ MASK);

@@ -1,9 +1,9 @@
-//! Logins without end: 16 threads share one handle against a server over TLS that fails as if at random. Each login
-//! ends as its own account's must, with its own token or its own words of refusal; and after a warm-up neither
-//! memory, descriptors nor threads grow.
+//! A soak test: 16 threads share one handle against a TLS server that fails pseudo-randomly. Each login must end as its
+//! own account's does, with its own token or its own refusal text. After a warm-up neither memory, descriptors nor
+//! threads may grow.
 //!
-//! `SOAK_LOGINS` says how many; `make soak` makes a million. The server has a process of its own, so that what is
-//! measured is what logs in.
+//! `SOAK_LOGINS` sets the number; `make soak` runs a million. The server has its own process, so that only the client's
+//! usage is measured.
 
 mod common;
 mod hostile;
@@ -24,13 +24,13 @@ use unsteady::{Account, Fate, IMPATIENT_MS, LONG_WAIT};
 const THREADS: usize = 16;
 const PHASES: u64 = 8;
 
-/// Idle connections that a pool holds at most.
+/// The most idle connections that a pool keeps.
 const MOST_IDLE: i64 = 64;
-/// What idle connections, of which there are now more and now fewer, may take up: 16 of them, with their buffers.
+/// The memory by which the number of idle connections may vary: 16 of them, with their buffers.
 const POOLED_BYTES: i64 = THREADS as i64 * (32 << 10);
-/// What the heap may hold more than before once all is freed.
+/// The permitted growth of the heap once everything is freed.
 const LEFT_BYTES: i64 = 32 << 10;
-/// Pages that the allocator keeps, more or fewer of them from time to time.
+/// The variation in the pages that the allocator keeps.
 const RESIDENT_BYTES: i64 = 4 << 20;
 
 /// `SOAK_LOGINS` for a longer run.
@@ -69,7 +69,7 @@ fn logins_without_end_get_their_own_answers_and_nothing_grows() {
     tally.check(count);
     let (first, last) = (&phases[0], &phases[PHASES as usize - 1]);
     for phase in &phases {
-        // What a pool holds at most: a login that found its connection dead takes a new one for each further attempt.
+        // The most that a pool keeps: a login that found a dead connection opens a new one for each further attempt.
         let expected = before.descriptors..=before.descriptors + MOST_IDLE;
         assert!(expected.contains(&phase.descriptors), "{phase:?}, not {expected:?}");
         assert_eq!(phase.threads, threads);
@@ -107,7 +107,7 @@ fn run(options: &Options, next: &AtomicU64, until: u64, tally: &Tally) {
     });
 }
 
-/// How a login ended, where it ended as it must.
+/// The result of a login that ended as expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum End {
     Token,
@@ -116,7 +116,7 @@ enum End {
     TimedOut,
 }
 
-/// Logs in; Err where it ended in another way than this account's fate is.
+/// Logs in. Err if the login ended in another way than this account's fate.
 fn log_in(options: &Options, account: Account) -> Result<End, String> {
     let fate = account.fate();
     let (username, password) = (account.username(), account.password());
@@ -128,7 +128,7 @@ fn log_in(options: &Options, account: Account) -> Result<End, String> {
             return match fate {
                 _ if token != account.token() => Err(format!("{CROSSED} {token}")),
                 Fate::Denied | Fate::Broken | Fate::Limited | Fate::Cut => Err("a token".into()),
-                // Late ones too, where this process was not let run for as long.
+                // Late ones too, if this process was not scheduled for that long.
                 _ => Ok(End::Token),
             };
         }
@@ -152,17 +152,17 @@ fn log_in(options: &Options, account: Account) -> Result<End, String> {
         (Fate::Reset | Fate::Closed | Fate::Torn | Fate::Cut | Fate::LastTorn, CD_ERR_CONNECTION_LOST, _) => {
             Ok(End::Lost)
         }
-        // Its last retry fell on a handshake that was cut.
+        // Its last retry got a handshake that was cut.
         (Fate::Broken, CD_ERR_CONNECTION_LOST, 0) => Ok(End::Lost),
         (Fate::Late, CD_ERR_TIMEOUT, _) => Ok(End::TimedOut),
         _ => Err(format!("{error:?}")),
     }
 }
 
-/// What a login got that another account was meant to get.
+/// Marks a login that received another account's response.
 const CROSSED: &str = "another's:";
 
-/// How logins ended.
+/// The counts of results.
 #[derive(Default)]
 struct Tally {
     ends: Mutex<HashMap<(Fate, End), u64>>,
@@ -181,7 +181,7 @@ impl Tally {
         self.wrong.lock().unwrap().iter().filter(|why| why.contains(CROSSED)).count()
     }
 
-    /// Whether all ended as they must, and each way in which they may was there.
+    /// Checks that all logins ended as expected, and that each expected result occurred.
     fn check(&self, count: u64) {
         let ends = self.ends.lock().unwrap();
         let mut list: Vec<_> = ends.iter().map(|(what, count)| format!("{what:?}: {count}")).collect();
@@ -196,7 +196,7 @@ impl Tally {
     }
 }
 
-/// What this process takes up.
+/// The resource usage of this process.
 #[derive(Debug)]
 struct Usage {
     heap: i64,
@@ -206,7 +206,7 @@ struct Usage {
 }
 
 impl Usage {
-    /// Once no more than `threads` are left: one that was joined may take a moment to be gone.
+    /// The usage once at most `threads` remain: a joined thread may exist for a moment longer.
     fn once_settled(threads: i64) -> Usage {
         let started = Instant::now();
         loop {
@@ -227,7 +227,7 @@ impl Usage {
         Usage {
             heap: heap_in_use(),
             resident: pages * page,
-            descriptors: entries("/proc/self/fd") - 1, // that of the folder
+            descriptors: entries("/proc/self/fd") - 1, // the folder's own
             threads: entries("/proc/self/task"),
         }
     }
@@ -240,13 +240,13 @@ fn heap_in_use() -> i64 {
     (info.uordblks + info.hblkhd) as i64
 }
 
-/// Other C libraries don't tell.
+/// Other C libraries do not report it.
 #[cfg(not(target_env = "gnu"))]
 fn heap_in_use() -> i64 {
     0
 }
 
-/// The server in a process of its own, which ends with this one.
+/// The server in its own process, which ends with this one.
 struct Server {
     id: libc::pid_t,
     url: String,

@@ -1,5 +1,5 @@
-//! TLS that must be refused, each with a sentence that names the cause and before a byte of the request has left; and
-//! what must work all the same.
+//! TLS faults that must be refused, each with a message that names the cause and before a byte of the request is sent.
+//! Also valid configurations that must work.
 
 mod hostile;
 mod resolver;
@@ -28,10 +28,10 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ALL_VERSIONS, ProtocolVersion, ServerConfig};
 
-/// Replaces the C library's: every name is this machine.
+/// Replaces the C library's getaddrinfo: every name is this machine.
 ///
 /// # Safety
-/// As getaddrinfo.
+/// Same contract as getaddrinfo.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getaddrinfo(
     node: *const c_char,
@@ -73,7 +73,7 @@ fn intermediate(issuer: &Issuer<'_, KeyPair>, change: impl FnOnce(&mut Certifica
     CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), issuer).unwrap()
 }
 
-/// What a server shows, and with which key it signs.
+/// The certificate chain that a server sends, and the key that it signs with.
 struct Shown {
     chain: Vec<Certificate>,
     key: KeyPair,
@@ -95,7 +95,7 @@ impl Shown {
         self
     }
 
-    /// TLS settings that show it, however little certificate and key fit together.
+    /// TLS settings that send it, even if certificate and key do not match.
     fn config(&self, versions: Versions) -> ServerConfig {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
         let shown = CertifiedKey::new(self.chain.clone(), any_supported_type(&key).unwrap());
@@ -135,7 +135,8 @@ fn path(file: &Path) -> &str {
     file.to_str().unwrap()
 }
 
-/// The login ends as `CD_ERR_TLS` under TLS 1.2 and 1.3, with all these words, and nothing of it has left.
+/// The login ends with `CD_ERR_TLS` under TLS 1.2 and 1.3, its message contains all these words, and nothing of the
+/// request was sent.
 #[track_caller]
 fn refused(name: &str, shown: &Shown, host: &str, ca_file: &str, words: &[&str]) {
     for version in [&TLS12, &TLS13] {
@@ -469,8 +470,8 @@ const FOR_LOCALHOST: [&str; 8] = [
     "basicConstraints=CA:FALSE",
 ];
 
-/// A certificate for localhost whose CA has a key by `new_key` and signs it by `signature`, both arguments of
-/// `openssl req`, and the file of the CA. rcgen does not support most of these algorithms.
+/// A certificate for localhost, and its CA's file. The CA has a key by `new_key` and signs by `signature`, both
+/// arguments of `openssl req`. rcgen does not support most of these algorithms.
 fn issued_by_openssl(new_key: &str, signature: &str) -> (Shown, String) {
     let key = KeyPair::generate().unwrap();
     let own_key = file("own.key", key.serialize_pem());
@@ -485,7 +486,7 @@ fn issued_by_openssl(new_key: &str, signature: &str) -> (Shown, String) {
     (Shown { chain: vec![CertificateDer::from_pem_file(&leaf).unwrap()], key }, ca.to_owned())
 }
 
-/// A certificate for localhost with a key by `new_key`, and its key: paths.
+/// The paths of a certificate for localhost with a key by `new_key`, and of its key.
 fn with_key_by_openssl(new_key: &str, ca: &Authority) -> [String; 2] {
     let ca_key = file("ca.key", ca.issuer.key().serialize_pem());
     let [own, own_key] = ["own.pem", "own.key"].map(|name| path(&file(name, "")).to_owned());
@@ -498,7 +499,7 @@ fn with_key_by_openssl(new_key: &str, ca: &Authority) -> [String; 2] {
 const P256: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
 const P384: &str = "ec -pkeyopt ec_paramgen_curve:P-384";
 const P521: &str = "ec -pkeyopt ec_paramgen_curve:P-521";
-/// The more primes, the faster is the generation of a long key.
+/// More primes make the generation of a long key faster.
 const RSA_8192: &str = "rsa:8192 -pkeyopt rsa_keygen_primes:5";
 const RSA_8200: &str = "rsa:8200 -pkeyopt rsa_keygen_primes:5";
 
@@ -607,7 +608,7 @@ fn server_key_of_an_unsupported_type_is_named() {
     for (new_key, name) in [(P521, "P-521"), ("ed448", "Ed448"), ("rsa-pss", "RSASSA-PSS")] {
         let [own, _] = with_key_by_openssl(new_key, &ca);
         let chain = vec![CertificateDer::from_pem_file(&own).unwrap()];
-        // A server that sends such a certificate to a client that did not offer the algorithm.
+        // A server that sends such a certificate although the client did not offer the algorithm.
         let shown = Shown { chain, key: KeyPair::generate().unwrap() };
         let words = [&format!("has a key of type {name}, which this library does not accept"), "Ed25519 key"];
         refused(name, &shown, "localhost", path(&ca.file), &words);
@@ -682,7 +683,7 @@ fn trust(certificates: &[&Certificate]) -> String {
     path(&file("trust.pem", text)).to_owned()
 }
 
-/// A self-signed certificate that can sign others as far as its key goes.
+/// A self-signed certificate that can sign others, as far as its key permits.
 fn root(change: impl FnOnce(&mut CertificateParams)) -> CertifiedIssuer<'static, KeyPair> {
     root_with(KeyPair::generate().unwrap(), change)
 }
@@ -884,11 +885,11 @@ fn chain_with_too_many_candidates_is_called_so() {
     refused("51 candidates", &shown(50), "localhost", path(&ca.file), &["so many certificates"]);
 }
 
-/// The server of openssl. It serves keys that rustls does not.
+/// The openssl server, which serves keys that rustls does not.
 struct OpensslServer {
     process: Child,
     url: String,
-    /// The pipe stays open: the server would fail to write to a closed one.
+    /// Keeps the pipe open: the server would fail to write to a closed one.
     _output: BufReader<ChildStdout>,
 }
 
@@ -1036,7 +1037,7 @@ fn server_hello(
     record(22, version, &handshake_message(2, &body))
 }
 
-/// The server answers the first message with this, and the login ends as `CD_ERR_TLS` with these words.
+/// The server responds to the first message with this, and the login ends with `CD_ERR_TLS` and these words.
 #[track_caller]
 fn refused_raw(name: &str, answer: Vec<u8>, words: &[&str]) {
     let server = Hostile::plain(vec![vec![Read(5), Raw(answer)]]);
@@ -1048,7 +1049,7 @@ fn refused_raw(name: &str, answer: Vec<u8>, words: &[&str]) {
     assert_no_application_data(name, &seen[0].received);
 }
 
-/// Every record is one of a handshake or an alert: none can hold a request.
+/// Every record is a handshake record or an alert, so none can contain a request.
 #[track_caller]
 fn assert_no_application_data(name: &str, mut records: &[u8]) {
     while let [kind, _, _, high, low, rest @ ..] = records {
@@ -1131,7 +1132,7 @@ fn an_alert_of_any_kind_ends_the_handshake_and_is_named() {
         let name = format!("the alert {number} (");
         refused_raw(&name, record(21, 0x0303, &[2, number]), &[&name, "): "]);
     }
-    // What a server says that closes in good order.
+    // The close_notify of a server that closes cleanly.
     let server = Hostile::plain(vec![vec![Read(5), Raw(record(21, 0x0303, &[1, 0])), Step::Cut]]);
     let outcome = Client::new(&server.https_url()).login().expect(CD_ERR_CONNECTION_LOST);
     assert_eq!(outcome.attempts, 0);
@@ -1151,9 +1152,9 @@ fn bytes_past_tls_in_an_answer_are_refused() {
     }
 }
 
-// ---- what a network does to a handshake
+// ---- network faults during a handshake
 
-/// Settings whose handshake has the same length each time, and the CA file for them.
+/// Settings whose handshake always has the same length, and the CA file for them.
 fn of_constant_length(version: &'static rustls::SupportedProtocolVersion) -> (ServerConfig, String) {
     let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let shown = Shown { chain: vec![leaf("localhost").self_signed(&key).unwrap().der().clone()], key };
@@ -1181,12 +1182,12 @@ fn a_handshake_that_is_cut_after_any_byte_is_a_lost_connection() {
                     drop(client);
                     let seen = server.wait_until_over(1);
                     if seen[0].requests > 0 {
-                        break; // more bytes than a handshake has: it was the answer that was cut
+                        break; // beyond the handshake: this cut the response
                     }
                     assert!(seen[0].cut);
                     ends.push(outcome);
                 }
-                // After the last byte of the handshake the request may be under way.
+                // After the last byte of the handshake the request may already be sent.
                 ends.pop();
                 assert!(ends.len() > 400, "{} bytes", ends.len());
                 for (bytes, outcome) in ends.iter().enumerate() {
@@ -1200,8 +1201,8 @@ fn a_handshake_that_is_cut_after_any_byte_is_a_lost_connection() {
     });
 }
 
-/// Passes records on, but for the message of this number, whose content is garbled: a message of a handshake in
-/// plain, or a record of any other kind.
+/// Passes records on, but garbles the message with this number: a plaintext handshake message, or a record of any other
+/// kind.
 struct Garbler {
     message: usize,
     seen: usize,
@@ -1231,7 +1232,7 @@ impl Garbler {
                 };
                 let (message, after) = rest.split_at_mut(length);
                 if self.seen == self.message {
-                    // The length stays, or the client would wait for more.
+                    // The length is unchanged, or the client would wait for more.
                     let from = if length > header { header } else { 0 };
                     let to = if length > header { length } else { 1 };
                     message[from..to].iter_mut().for_each(|byte| *byte ^= 0x55);
@@ -1247,8 +1248,8 @@ impl Garbler {
 
 #[test]
 fn garbage_in_place_of_any_message_of_a_handshake_is_refused() {
-    // TLS 1.2: ServerHello, Certificate, ServerKeyExchange, ServerHelloDone, ChangeCipherSpec, Finished.
-    // TLS 1.3: ServerHello, ChangeCipherSpec, and what is encrypted.
+    // TLS 1.2: ServerHello, Certificate, ServerKeyExchange, ServerHelloDone, ChangeCipherSpec, Finished. TLS 1.3:
+    // ServerHello, ChangeCipherSpec, and the encrypted records.
     for (version, least) in [(&TLS12, 6), (&TLS13, 3)] {
         let mut message = 0;
         loop {
@@ -1262,7 +1263,7 @@ fn garbage_in_place_of_any_message_of_a_handshake_is_refused() {
             let outcome = client.login();
             drop(client);
             let seen = server.wait_until_over(1);
-            // The first record after the handshake is the answer.
+            // The first record after the handshake is the response.
             if seen[0].requests > 0 {
                 assert_refused("the answer", &outcome, 1, &["could not be decrypted"]);
                 break;

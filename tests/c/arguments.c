@@ -1,15 +1,20 @@
-/* Every argument of every function, good and bad: what is taken, and what is refused with which
- * code. */
+/*
+ * Good and bad values for every argument of every function: the valid ones are accepted, and the
+ * others are refused with the expected code.
+ */
 #include "check.h"
 
 #include <unistd.h>
 
-/* What an out-parameter holds before a call, which must not stay there. */
+/* The value of an out-parameter before a call, which must overwrite it. */
 #define STALE(type) ((type *)(uintptr_t)16)
 
 static cd_error *error;
 
-/* The call, which gets `&error`, ends with that code, and so does the error object. */
+/*
+ * Checks that the call, which receives `&error`, returns this code, and that the error object has
+ * it too.
+ */
 static void check_setter(int line, const char *what, int32_t expected, int32_t actual) {
     check_code(__FILE__, line, what, expected, actual);
     if ((error == NULL) != (actual == CD_OK) || cd_error_code(error) != actual ||
@@ -22,7 +27,7 @@ static void check_setter(int line, const char *what, int32_t expected, int32_t a
 }
 #define EXPECT(expected, call) check_setter(__LINE__, #call, (expected), (call))
 
-/* A string of `length` letters; the caller's to free. */
+/* A string of `length` letters. The caller frees it. */
 static char *letters(size_t length) {
     char *text = (char *)malloc(length + 1);
     if (text == NULL)
@@ -63,14 +68,14 @@ static void proxies(void) {
     EXPECT(CD_ERR_INVALID_URL, cd_options_set_proxy(o, "ftp://proxy.example", &error));
     EXPECT(CD_ERR_EMPTY_ARGUMENT, cd_options_set_proxy(o, "", &error));
     EXPECT(CD_ERR_INVALID_UTF8, cd_options_set_proxy(o, "\xc3(", &error));
-    /* Plain http never goes through a proxy, whichever of the two was set first. */
+    /* Plain http never uses a proxy, in whichever order the two are set. */
     EXPECT(CD_ERR_INSECURE_URL, cd_options_set_base_url(o, "http://localhost", &error));
     EXPECT(CD_OK, cd_options_set_proxy(o, NULL, &error));
     EXPECT(CD_OK, cd_options_set_base_url(o, "http://localhost", &error));
     EXPECT(CD_ERR_INSECURE_URL, cd_options_set_proxy(o, "proxy.example", &error));
     cd_options_free(o);
 
-    /* No message tells who logs in to a proxy. */
+    /* The message must not contain a proxy's credentials. */
     o = cd_options_new();
     CHECK_CODE(CD_ERR_INVALID_URL,
                cd_options_set_proxy(o, "http://ada:secret@proxy.example:x", &error));
@@ -79,7 +84,7 @@ static void proxies(void) {
     cd_options_free(o);
 }
 
-/* Stores `content` in a new file, whose name is the caller's to unlink. */
+/* Stores `content` in a new file. The caller unlinks it. */
 static void make_file(char *name, const char *content) {
     int file = mkstemp(name);
     CHECK(file >= 0 && write(file, content, strlen(content)) == (ssize_t)strlen(content));
@@ -197,7 +202,7 @@ static void loggers(cd_options *o) {
     EXPECT(CD_OK, cd_options_set_logger(o, NULL, NULL, CD_LOG_INFO, &error));
 }
 
-/* Each pointer of each function may be NULL: refused, or harmless. */
+/* NULL for each pointer of each function is refused or harmless. */
 static void nulls(void) {
     cd_token *token = STALE(cd_token);
 
@@ -245,7 +250,9 @@ static void nulls(void) {
     cd_cancel_free(NULL);
 }
 
-/* The strings and the timeout of a login. Nothing is sent: nobody listens there. */
+/*
+ * The strings and the timeout of a login. Nothing is sent, because nothing listens at the address.
+ */
 static void logins(void) {
     cd_options *o = cd_options_new();
     char *too_long = letters(65537);
@@ -267,7 +274,10 @@ static void logins(void) {
     EXPECT(CD_ERR_OUT_OF_RANGE, LOGIN(3600001, "ada", "pw", NULL));
     EXPECT(CD_ERR_OUT_OF_RANGE, cd_connect(o, NULL, 3600001, &error));
 
-    /* Bad arguments froze nothing; a login that was tried does, and then no setter works. */
+    /*
+     * Calls with bad arguments did not freeze the options. A login attempt does, and then every
+     * setter fails.
+     */
     EXPECT(CD_OK, cd_options_set_timeout_ms(o, 1000, &error));
     too_long[65536] = '\0';
     EXPECT(CD_ERR_CONNECT, LOGIN(0, too_long, too_long, too_long));
@@ -290,7 +300,7 @@ static void logins(void) {
     cd_options_free(o);
 }
 
-/* A setter that refuses changes nothing: what was good before still works. */
+/* A refused setter changes nothing: the earlier settings still work. */
 static void refused_settings(void) {
     cd_options *o = stand_in_options();
     CHECK_CODE(CD_ERR_INVALID_URL, cd_options_set_base_url(o, "nonsense", NULL));

@@ -1,12 +1,11 @@
-/* Stopping a login: before it starts, from another thread, from a signal handler, and by a check.
- */
+/* Cancels a login: before it starts, from another thread, from a signal handler, and by a check. */
 #include "server.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 
-/* A login on a thread of its own, which ends once it is cancelled. */
+/* A login on its own thread, which ends when it is cancelled. */
 typedef struct {
     const cd_options *options;
     const cd_cancel *cancel;
@@ -33,7 +32,7 @@ static void *run_login(void *argument) {
     return NULL;
 }
 
-/* Returns when the login waits for its answer; the connection that it waits on. */
+/* Returns the login's connection once the login waits for its response. */
 static int start_login(login *l, const server *s, const cd_options *options,
                        const cd_cancel *cancel) {
     int connection;
@@ -46,7 +45,7 @@ static int start_login(login *l, const server *s, const cd_options *options,
     return connection;
 }
 
-/* Promised are 50 ms. */
+/* The header promises 50 ms. */
 static void check_cancelled(const login *l, int64_t triggered) {
     CHECK_CODE(CD_ERR_CANCELLED, l->code);
     CHECK_CODE(CD_ERR_CANCELLED, l->error_code);
@@ -55,7 +54,10 @@ static void check_cancelled(const login *l, int64_t triggered) {
     CHECK(l->ended - triggered < 50 + slack_ms());
 }
 
-/* With a triggered handle a call ends at once and sends nothing: nobody accepts it here. */
+/*
+ * With a triggered handle a call ends at once and sends nothing: this listener accepts no
+ * connection.
+ */
 static void before(void) {
     server s = server_start();
     cd_options *options = server_options(&s);
@@ -83,7 +85,7 @@ static void from_another_thread(void) {
     cd_cancel *cancel = cd_cancel_new();
     int64_t triggered;
     login first, second;
-    /* One handle for two logins at once. */
+    /* One handle cancels two logins at once. */
     int connections[2] = {start_login(&first, &s, options, cancel),
                           start_login(&second, &s, options, cancel)};
     triggered = now_ms();
@@ -111,7 +113,7 @@ static void trigger_it(int signal_number) {
     errno = before;
 }
 
-/* The handler runs on the very thread that waits. */
+/* The handler runs on the thread that waits. */
 static void from_a_signal_handler(int flags) {
     server s = server_start();
     cd_options *options = server_options(&s);
@@ -142,7 +144,7 @@ static void do_nothing(int signal_number) {
     (void)signal_number;
 }
 
-/* A signal that is none of the library's business interrupts the wait, not the login. */
+/* A signal of the host interrupts the wait, but not the login. */
 static void another_signal(void) {
     server s = server_start();
     cd_options *options = server_options(&s);
@@ -183,7 +185,7 @@ static int32_t check(void *user_data) {
     return ++c->calls == c->stop_after;
 }
 
-/* A login that is never answered, and asks while it waits. */
+/* A login that gets no response, and calls the check while it waits. */
 static cd_code checked_login(const cd_options *options, const cd_cancel *cancel,
                              uint32_t timeout_ms, checker *c) {
     cd_token *token = NULL;
@@ -202,20 +204,20 @@ static void by_a_check(void) {
     checker c = {0};
     cd_cancel_set_check(cancel, check, &c);
 
-    /* Asked at least every 50 ms. When it says so it stops its own call, and that alone. */
+    /* The check is called at least every 50 ms. A nonzero result stops only its own call. */
     c.stop_after = 10;
     CHECK_CODE(CD_ERR_CANCELLED, checked_login(options, cancel, 60000, &c));
     CHECK(c.calls == 10);
     CHECK(c.longest_gap <= 50 + slack_ms());
     CHECK(cd_cancel_is_triggered(cancel) == 0);
 
-    /* The login goes on as long as the answer is 0. */
+    /* The login continues while the check returns 0. */
     memset(&c, 0, sizeof c);
     CHECK_CODE(CD_ERR_TIMEOUT, checked_login(options, cancel, 300, &c));
     CHECK(c.calls > 0);
     cd_cancel_free(cancel);
 
-    /* None. */
+    /* The check is removed. */
     cancel = cd_cancel_new();
     memset(&c, 0, sizeof c);
     cd_cancel_set_check(cancel, check, &c);

@@ -1,6 +1,6 @@
 /*
- * What the test programs share: checks that say where they failed and go on, and options that lead
- * to the stand-in, whose addresses are in the environment (tests/stand_in/README.md).
+ * Shared code of the test programs: checks that report their place and continue, and options that
+ * lead to the stand-in. The stand-in's addresses are in the environment (tests/stand_in/README.md).
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -29,7 +29,7 @@ static inline void check_failed(const char *file, int line, const char *what, co
 #define CHECK(condition)                                                                           \
     ((condition) ? (void)0 : check_failed(__FILE__, __LINE__, "not so: " #condition, ""))
 
-/** A place that should never be reached. */
+/** A place that must not be reached. */
 #define FAIL(what) check_failed(__FILE__, __LINE__, "reached: ", what)
 
 static inline void check_code(const char *file, int line, const char *what, int32_t expected,
@@ -40,7 +40,7 @@ static inline void check_code(const char *file, int line, const char *what, int3
     snprintf(more, sizeof more, " gave %s, not %s", cd_code_name(actual), cd_code_name(expected));
     check_failed(file, line, what, more);
 }
-/** The call ends with that code. */
+/** Checks that the call returns this code. */
 #define CHECK_CODE(expected, call) check_code(__FILE__, __LINE__, #call, (expected), (call))
 
 static inline void check_text(const char *file, int line, const char *what, const char *expected,
@@ -52,10 +52,10 @@ static inline void check_text(const char *file, int line, const char *what, cons
              expected ? expected : "(null)");
     check_failed(file, line, what, more);
 }
-/** The same text, or both NULL. */
+/** Checks that both texts are equal, or both are NULL. */
 #define CHECK_TEXT(expected, actual) check_text(__FILE__, __LINE__, #actual, (expected), (actual))
 
-/** What main() ends with. */
+/** The exit status for main(). */
 static inline int checks_result(void) {
     if (checks_failed != 0)
         fprintf(stderr, "%d checks failed\n", checks_failed);
@@ -71,7 +71,7 @@ static inline const char *environment(const char *name) {
     return value;
 }
 
-/** Options that lead to the stand-in over TLS, and don't wait long before they try again. */
+/** Options that lead to the stand-in over TLS, with short waits before retries. */
 static inline cd_options *stand_in_options(void) {
     cd_options *options = cd_options_new();
     CHECK_CODE(CD_OK, cd_options_set_base_url(options, environment("COUCHDROP_BASE_URL"), NULL));
@@ -80,7 +80,7 @@ static inline cd_options *stand_in_options(void) {
     return options;
 }
 
-/** Logs in with the right password; CHECKs that it works. */
+/** Logs in with the right password and CHECKs that the login succeeds. */
 #define CHECK_LOGIN(options)                                                                       \
     do {                                                                                           \
         cd_token *token_ = NULL;                                                                   \
@@ -97,8 +97,8 @@ static inline int64_t now_ms(void) {
 }
 
 /**
- * How much later than promised something may come, in ms: the machine may be busy. CHECK_SLACK_MS
- * says how much, where a program runs on a slower one such as valgrind's.
+ * The tolerance of time limits in ms, because the machine may be busy. CHECK_SLACK_MS sets it for
+ * slower environments, such as valgrind.
  */
 static inline int64_t slack_ms(void) {
     const char *slack = getenv("CHECK_SLACK_MS");

@@ -1,6 +1,6 @@
 /*
- * A host that closes descriptors it does not own, as daemonising code does, and then gets their
- * numbers for its own files: a login and a cancel touch none of those, and none is closed.
+ * A host closes descriptors that it does not own, as daemonising code does, and then gets the same
+ * numbers for its own files. A login and a cancel must not touch or close any of those.
  */
 #include "check.h"
 
@@ -21,7 +21,7 @@ static void need(int done, const char *what) {
     }
 }
 
-/* What the host has at each number: blocking sockets, eventfds and files in turn. */
+/* The host's file at each number: blocking sockets, eventfds and files in rotation. */
 static int peers[LAST];
 static struct stat before[LAST];
 
@@ -36,7 +36,7 @@ static void reuse_all(void) {
         case 0:
             need(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socketpair");
             made = pair[0];
-            /* The peer goes above the numbers that are looked at. */
+            /* Move the peer above the numbers that the test checks. */
             peers[number] = fcntl(pair[1], F_DUPFD, LAST);
             need(peers[number] >= LAST && close(pair[1]) == 0, "the peer of a socket");
             break;
@@ -53,7 +53,7 @@ static void reuse_all(void) {
     }
 }
 
-/* Each is still open, what it was, and nothing was written to it. */
+/* Checks that each is still open and of the same kind, and that nothing was written to it. */
 static void check_untouched(void) {
     int number;
     for (number = FIRST; number < LAST; number++) {

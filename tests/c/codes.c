@@ -1,4 +1,7 @@
-/* Codes have names and sentences, any integer is taken, and header and library are one version. */
+/*
+ * Every code has a name and a message, any integer is accepted, and header and library have the
+ * same version.
+ */
 #include "check.h"
 
 #include "codes.h"

@@ -1,6 +1,6 @@
 /*
- * Every code of the header, for both languages that include it: CODES(X) is X(code, retryable) for
- * each. The compiler finds those that are missing here (-Wswitch).
+ * Every code of the header, for C and C++. CODES(X) expands to X(code, retryable) for each code.
+ * The compiler reports missing codes (-Wswitch).
  */
 #ifndef CODES_H
 #define CODES_H

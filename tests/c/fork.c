@@ -1,4 +1,4 @@
-/* fork(): logins in the child, in the parent afterwards, and amid another thread's login. */
+/* fork(): logins in the child, then in the parent, and a fork during another thread's login. */
 #include "server.h"
 
 #include <pthread.h>
@@ -7,13 +7,13 @@
 static pid_t start_child(void) {
     pid_t child = fork();
     if (child == 0) {
-        alarm(60); /* one that hangs fails */
+        alarm(60); /* a child that hangs fails */
         checks_failed = 0;
     }
     return child;
 }
 
-/* Without what exit() does for the parent. */
+/* Skips the exit handlers, which belong to the parent. */
 static void end_child(void) {
     _exit(checks_result());
 }
@@ -23,7 +23,7 @@ static int succeeded(pid_t child) {
     return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* The child uses what the parent has set up, and frees it; the parent's connection stays whole. */
+/* The child uses and frees the parent's options. The parent's connection stays usable. */
 static void between_logins(void) {
     cd_options *options = stand_in_options();
     pid_t child;
@@ -49,7 +49,7 @@ static void between_logins(void) {
     cd_options_free(options);
 }
 
-/* As a server with worker processes: set up, but never used before the fork. */
+/* Like a server with worker processes: the options are set, but not used before the fork. */
 static void before_the_first_login(void) {
     cd_options *options = stand_in_options();
     pid_t child;
@@ -80,7 +80,7 @@ static void *run_login(void *argument) {
     return NULL;
 }
 
-/* A cancel handle that is triggered in the child stops nothing in the parent. */
+/* A cancel handle that the child triggers does not stop the parent's login. */
 static void amid_a_login(void) {
     server s = server_start();
     cd_options *waiting = server_options(&s), *options = stand_in_options();

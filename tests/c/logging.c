@@ -1,4 +1,4 @@
-/* The logger: which levels it is told, on which thread, and that it never gets a secret. */
+/* The logger: its levels, its thread, and the absence of secrets. */
 #include "check.h"
 
 #include <pthread.h>
@@ -36,7 +36,7 @@ static void at_level(int32_t max_level) {
     CHECK((l.lines[CD_LOG_INFO] > 0) == (max_level >= CD_LOG_INFO));
     CHECK((l.lines[CD_LOG_DEBUG] > 0) == (max_level >= CD_LOG_DEBUG));
 
-    /* A failed one is an error; each retry before that a warning. */
+    /* A failed login logs an error, and each retry before it a warning. */
     CHECK_CODE(CD_ERR_SERVER, cd_authenticate_with(options, NULL, 0, "broken@example.com", PASSWORD,
                                                    NULL, &token, NULL));
     CHECK(l.lines[CD_LOG_ERROR] > 0);
@@ -44,7 +44,7 @@ static void at_level(int32_t max_level) {
     cd_options_free(options);
 }
 
-/* Without one after all. */
+/* The logger is removed again. */
 static void taken_back(void) {
     listener l;
     cd_options *options = stand_in_options();

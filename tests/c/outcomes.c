@@ -1,4 +1,6 @@
-/* Every account of the stand-in, over TLS and without: how a login ends, and what its error says.
+/*
+ * Every account of the stand-in, with and without TLS: the result of a login, and the content of
+ * its error.
  */
 #include "check.h"
 
@@ -25,7 +27,7 @@ static const outcome outcomes[] = {
     {"broken@example.com", PASSWORD, CD_ERR_SERVER, 500, "Internal error 7", -1, 5},
     {"portal@example.com", PASSWORD, CD_ERR_MALFORMED_RESPONSE, 200, NULL, -1, 1},
     {"moved@example.com", PASSWORD, CD_ERR_HTTP_STATUS, 307, NULL, -1, 1},
-    /* Rate limited for a second, then let in. */
+    /* Rate limited for a second, then accepted. */
     {"busy@example.com", PASSWORD, CD_OK, 0, NULL, -1, 0},
 };
 
@@ -51,7 +53,7 @@ static void check_outcome(const cd_options *options, const outcome *expected) {
     CHECK_TEXT(expected->server_message, cd_error_server_message(error));
     CHECK(cd_error_retry_after_seconds(error) == expected->retry_after_seconds);
     CHECK(cd_error_attempts(error) == expected->attempts);
-    /* Neither who logs in nor with what. */
+    /* The message contains neither the username nor the password. */
     CHECK(strstr(cd_error_message(error), expected->username) == NULL);
     CHECK(strstr(cd_error_message(error), expected->password) == NULL);
     if (checks_failed != failed_before)
@@ -60,14 +62,14 @@ static void check_outcome(const cd_options *options, const outcome *expected) {
     cd_error_free(error);
 }
 
-/* One login after another, with the same options. */
+/* Logs in to one account after another with the same options. */
 static void check_outcomes(const cd_options *options) {
     size_t i;
     for (i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++)
         check_outcome(options, &outcomes[i]);
 }
 
-/* Each login gets a token of its own, which lives on without the options. */
+/* Each login gets its own token, which outlives the options. */
 static void tokens_are_their_own(void) {
     cd_options *options = stand_in_options();
     cd_token *first = NULL, *second = NULL;
@@ -82,7 +84,7 @@ static void tokens_are_their_own(void) {
     cd_token_free(second);
 }
 
-/* A login that nobody answers ends by its own timeout, which takes the place of the options'. */
+/* A login without a response ends by its own timeout, which replaces that of the options. */
 static void silence_ends_in_a_timeout(void) {
     cd_options *options = stand_in_options();
     cd_token *token = NULL;
@@ -99,7 +101,7 @@ static void silence_ends_in_a_timeout(void) {
     cd_options_free(options);
 }
 
-/* A connection ahead of the login; without the certificate that the stand-in needs, none. */
+/* cd_connect() opens a connection before the login. Without the stand-in's CA file it fails. */
 static void connecting_ahead(void) {
     cd_options *options = stand_in_options();
     cd_error *error = NULL;

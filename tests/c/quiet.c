@@ -1,6 +1,7 @@
 /*
- * A guest in its process: nothing is written to standard output or error, also where these are
- * closed and their numbers go to the library's own sockets; descriptors go with what made them.
+ * The library writes nothing to standard output or standard error, even if these are closed and
+ * their numbers go to the library's own sockets. Its descriptors are closed with the objects that
+ * opened them.
  */
 #include "check.h"
 
@@ -22,7 +23,10 @@ static void restore_standard_streams(void) {
         need(dup2(kept[i], i) == i, "dup2");
 }
 
-/* A good login and failed ones of several kinds, with new options; how many didn't end so. */
+/*
+ * A good login and failed ones of several kinds, with new options. Returns the number of unexpected
+ * results.
+ */
 static int logins(void) {
     static const struct {
         const char *username, *password;
@@ -60,7 +64,7 @@ static void nothing_is_written(void) {
     CHECK(wrong == 0);
     close(ends[1]);
     count = read(ends[0], written, sizeof written);
-    CHECK(count == 0); /* the end, with nothing before it */
+    CHECK(count == 0); /* end of file, without any bytes */
     close(ends[0]);
 }
 
@@ -74,7 +78,7 @@ static void closed_streams_do_no_harm(void) {
     CHECK(wrong == 0);
 }
 
-/* Which descriptors are open; how many. */
+/* Fills `is_open`, and returns the number of open descriptors. */
 static int open_descriptors(char is_open[1024]) {
     int descriptor, count = 0;
     for (descriptor = 0; descriptor < 1024; descriptor++) {
@@ -84,7 +88,7 @@ static int open_descriptors(char is_open[1024]) {
     return count;
 }
 
-/* A program that is started meanwhile gets none of them. */
+/* A program that is started in the meantime inherits no descriptor of the library. */
 static void descriptors_go(void) {
     char before[1024], during[1024], after[1024];
     cd_options *options;
@@ -96,7 +100,7 @@ static void descriptors_go(void) {
     cancel = cd_cancel_new();
     CHECK_CODE(CD_OK, cd_authenticate_with(options, cancel, 0, "ada@example.com", PASSWORD, NULL,
                                            &token, NULL));
-    CHECK(open_descriptors(during) > count); /* at least the connection that is kept */
+    CHECK(open_descriptors(during) > count); /* at least the connection in the pool */
     for (i = 0; i < 1024; i++)
         CHECK(before[i] || !during[i] || (fcntl(i, F_GETFD) & FD_CLOEXEC) != 0);
     cd_token_free(token);

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Holds what users of C and C++ meet: run.sh
+# Checks the headers and library as C and C++ users meet them: run.sh
 #
-# The headers in every standard of each compiler that is here; then programs that use the staged library
-# (STAGE, target/stage where it is not set) against the stand-in, linked dynamically and statically, and under
-# valgrind. The stand-in must run around it: scripts/with-stand-in tests/c/run.sh
+# Compiles the headers in every standard of each installed compiler. Then runs programs that use the staged
+# library (STAGE, by default target/stage) against the stand-in, linked dynamically and statically, and under
+# valgrind. The stand-in must already run: scripts/with-stand-in tests/c/run.sh
 #
-# VALGRIND names the tools of valgrind that the programs run under (memcheck); with more than one, those that are linked
-# statically or built by clang run under memcheck too.
+# VALGRIND names the valgrind tools to run the programs under (memcheck). If it names more than one, the
+# programs that are linked statically or built by clang run under memcheck too.
 #
-# One line a step, and a count at the end. A compiler, standard or tool that is not here is skipped, which is
-# said; with CI set a missing tool counts as failed.
+# Prints one line per step, and a count at the end. A missing compiler, standard or tool is skipped with a
+# note; with CI set a missing tool counts as failed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -17,7 +17,7 @@ cd "$(dirname "$0")/../.."
 STAGE=${STAGE:-$PWD/target/stage}
 export PKG_CONFIG_PATH=$STAGE/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 
-# As a user's own make file would have it.
+# The flags of a user's own makefile.
 cflags=$(pkg-config --cflags couchdrop)
 dynamic="$(pkg-config --libs couchdrop) -Wl,-rpath,$STAGE/lib"
 static=$(pkg-config --static --libs couchdrop)
@@ -30,7 +30,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/passed" "$work/failed"
 export work
 
-# run_step STEP: a line for it, and what it printed where it failed
+# run_step STEP: prints a line for the step, and its output if it failed
 run_step() {
     local name=${1%%$'\t'*} command=${1#*$'\t'} log
     log=$work/running-${name//[^a-z0-9+]/-}
@@ -45,9 +45,9 @@ run_step() {
 export -f run_step
 
 steps=()
-# step NAME COMMAND: for the shell; runs with the others
+# step NAME COMMAND: a shell command, which run_steps runs with the others
 step() { steps+=("$1"$'\t'"$2"); }
-# run_steps COUNT: that many at a time
+# run_steps COUNT: runs this many steps in parallel
 run_steps() {
     printf '%s\0' "${steps[@]}" | xargs -0 -n 1 -P "$1" bash -c 'run_step "$1"' run_steps
     steps=()
@@ -65,7 +65,7 @@ for tool in gcc g++ clang clang++ valgrind; do
     fi
 done
 
-# standard COMPILER NAME...: the first of the names that it knows
+# standard COMPILER NAME...: the first of the names that the compiler knows
 standard() {
     local compiler=$1 language=c name
     shift
@@ -81,7 +81,7 @@ standard() {
 
 ### The headers, alone and included twice
 
-# check_header HEADER COMPILER STANDARD...: the names of one standard; with the options in $flags
+# check_header HEADER COMPILER STANDARD...: alternative names of one standard; with the options in $flags
 flags=
 check_header() {
     local header=$1 compiler=$2 name language=c
@@ -184,7 +184,7 @@ cpp_program no_exceptions g++ "$dynamic" c++17
 cpp_program no_exceptions g++ "$dynamic" c++23 c++2b
 cpp_program no_exceptions clang++ "$static" c++20 c++2a
 flags=
-# std::expected came later than the name of the standard.
+# Not every compiler that has the standard's name has std::expected.
 if name=$(standard g++ c++23 c++2b) &&
     echo '#include <expected>
     std::expected<int, int> e;' | g++ -std="$name" -x c++ -fsyntax-only - 2> /dev/null; then
@@ -193,14 +193,14 @@ else
     skip 'cpp/expected: g++ has no std::expected'
 fi
 
-# Not optimised, so that the linker has to choose one of each inline function's three.
+# Not optimised, so that the linker has to choose one of the three copies of each inline function.
 if has g++ && name_20=$(standard g++ c++20 c++2a) && name_23=$(standard g++ c++23 c++2b); then
     objects='' lto_objects=''
     compile="g++ -O0 $strict $cflags -c"
     for name in c++17 "$name_20" "$name_23"; do
         case $name in c++17) number=17 ;; "$name_20") number=20 ;; *) number=23 ;; esac
         object=$work/standard-$number.o
-        # With and without what link-time optimisation needs, which is what can compare definitions.
+        # With and without link-time optimisation, which can compare definitions.
         objects+=" $object"
         step "compile cpp/mixed as $name" \
             "$compile -std=$name -flto -ffat-lto-objects -DSTANDARD=standard_$number -o $object tests/cpp/mixed/standard.cpp"
@@ -210,7 +210,7 @@ if has g++ && name_20=$(standard g++ c++20 c++2a) && name_23=$(standard g++ c++2
     step 'compile cpp/mixed without exceptions' \
         "$compile -std=c++17 -fno-exceptions -flto -ffat-lto-objects -o $object tests/cpp/mixed/no_exceptions.cpp"
     step 'compile cpp/mixed' "$compile -std=c++17 -flto -ffat-lto-objects -o $work/mixed.o tests/cpp/mixed/main.cpp"
-    # A file with exceptions that takes what a file without them has made.
+    # A file with exceptions uses objects that a file without them has made.
     step 'compile cpp/mixed, exchanged' \
         "$compile -std=c++17 -DEXCHANGED -o $work/exchanged.o tests/cpp/mixed/main.cpp"
 fi
@@ -231,7 +231,7 @@ fi
 for run in "${runs[@]}"; do
     step "${run%%$'\t'*}" "${run#*$'\t'}"
 done
-# valgrind names functions by the symbols of the library as it was before it was stripped, if that is the same code.
+# valgrind reads function names from the unstripped library, if it has the same code.
 symbols=''
 if strip -o "$work/stripped" target/lib/release/libcouchdrop.so 2> /dev/null && cmp -s "$work/stripped" "$STAGE/lib/libcouchdrop.so.1"; then
     mkdir "$work/symbols"
@@ -242,7 +242,7 @@ fi
 under() {
     local options="--suppressions=$PWD/tests/c/valgrind.supp"
     case $1 in
-        # What a child leaves behind of its parent's is no leak.
+        # Memory of the parent that a child leaves behind is not a leak.
         memcheck) case $2 in c/fork*) options+=' --leak-check=no' ;; *) options+=' --leak-check=full --errors-for-leak-kinds=definite' ;; esac ;;
     esac
     step "$2, under $1" "$symbols CHECK_SLACK_MS=10000 valgrind --quiet --tool=$1 --error-exitcode=99 $options $3"

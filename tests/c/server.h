@@ -1,4 +1,4 @@
-/* A server on loopback that does what a test tells it to, one step at a time. Plain HTTP. */
+/* A plain HTTP server on loopback that a test drives step by step. */
 #ifndef SERVER_H
 #define SERVER_H
 
@@ -46,7 +46,7 @@ static inline int server_accept(const server *s) {
     return connection;
 }
 
-/** Reads one whole request, and no more: the client now waits for an answer. */
+/** Reads one whole request and no more: the client then waits for a response. */
 static inline void server_read_request(int connection) {
     char request[16384];
     size_t size = 0;
@@ -64,7 +64,7 @@ static inline void server_read_request(int connection) {
     }
 }
 
-/** Answers with a token; the connection stays open. */
+/** Responds with a token; the connection stays open. */
 static inline void server_answer(int connection) {
     const char body[] = "{\"token\":\"0123456789\"}";
     char answer[200];
@@ -82,7 +82,7 @@ static inline void server_reset(int connection) {
     close(connection);
 }
 
-/** Options that lead to the server, and don't try again. */
+/** Options that lead to the server, without retries. */
 static inline cd_options *server_options(const server *s) {
     cd_options *options = cd_options_new();
     CHECK_CODE(CD_OK, cd_options_set_base_url(options, s->url, NULL));

@@ -1,4 +1,6 @@
-/* SIGPIPE keeps its default, which kills: a server that resets its connections must not raise it.
+/*
+ * SIGPIPE keeps its default action, which kills the process. A server that resets its connections
+ * must not raise it.
  */
 #include "server.h"
 
@@ -7,7 +9,7 @@
 
 #define LOGINS 50
 
-/* Connections that are reset at once, amid the request, and after the answer. */
+/* Connections that are reset at once, during the request, and after the response. */
 static void *run_server(void *argument) {
     const server *s = (const server *)argument;
     char byte;
@@ -17,7 +19,7 @@ static void *run_server(void *argument) {
     for (i = 0; i < LOGINS; i++) {
         connection = server_accept(s);
         server_need(read(connection, &byte, 1) == 1, "read");
-        shutdown(connection, SHUT_WR); /* a reset after this is what Linux calls a broken pipe */
+        shutdown(connection, SHUT_WR); /* after this Linux reports a reset as a broken pipe */
         server_reset(connection);
     }
     for (i = 0; i < LOGINS; i++) {
@@ -42,7 +44,7 @@ int main(void) {
     static char longest[65536];
     pthread_t thread;
     int i, little = 4096;
-    memset(longest, '%', sizeof longest - 1); /* three bytes each in a form */
+    memset(longest, '%', sizeof longest - 1); /* each is three bytes in a form */
     setsockopt(s.listener, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
     signal(SIGPIPE, SIG_DFL);
     server_need(pthread_create(&thread, NULL, run_server, &s) == 0, "pthread_create");
@@ -50,10 +52,10 @@ int main(void) {
         cd_code code = log_in(options, "ada");
         CHECK(code == CD_ERR_CONNECT || code == CD_ERR_CONNECTION_LOST);
     }
-    /* More than the server takes in, so that it is reset while it is sent. */
+    /* More bytes than the server's buffer takes, so that the reset comes during the send. */
     for (i = 0; i < LOGINS; i++)
         CHECK_CODE(CD_ERR_CONNECTION_LOST, log_in(options, longest));
-    /* Each finds the connection of the one before gone, and makes a new one. */
+    /* Each login finds the pooled connection closed, and opens a new one. */
     for (i = 0; i < LOGINS; i++)
         CHECK_CODE(CD_OK, log_in(options, "ada"));
     pthread_join(thread, NULL);

@@ -1,6 +1,7 @@
 /*
- * A host with a megabyte of static thread-local storage, and a resolver that needs half of one: the
- * C library takes the storage out of the stack of each thread, also of the library's.
+ * A host with a megabyte of static thread-local storage, and a resolver that needs half a megabyte
+ * of stack. The C library takes the storage from the stack of each thread, including the library's
+ * threads.
  */
 #include "check.h"
 
@@ -9,13 +10,13 @@
 static __thread volatile char storage[1000 * 1024];
 static int lookups;
 
-/* Replaces the C library's. */
+/* Replaces the C library's getaddrinfo(). */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                 struct addrinfo **result) {
     volatile char stack[512 * 1024];
     size_t at;
     (void)node, (void)service, (void)hints, (void)result;
-    /* From its top, so that the guard page below the stack is met first. */
+    /* From the top down, so that the first access outside the stack hits the guard page. */
     for (at = sizeof stack; at > 0; at -= 1024)
         stack[at - 1] = 1;
     storage[0] = stack[1023];

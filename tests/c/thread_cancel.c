@@ -1,6 +1,6 @@
 /*
- * pthread_cancel() of a thread that logs in: it takes effect after the login, whose result the
- * thread still sees, and never unwinds through the library.
+ * pthread_cancel() of a thread that logs in. The cancellation takes effect after the login, so the
+ * thread still gets the result, and it never unwinds through the library.
  */
 #include "server.h"
 
@@ -16,7 +16,9 @@ static void *run_login(void *argument) {
     (void)argument;
     code = cd_authenticate_with(options, NULL, 0, "ada@example.com", PASSWORD, NULL, &token, NULL);
     cd_token_free(token);
-    /* The library put the thread's own state back; the cancellation waits for the next line. */
+    /*
+     * The library has restored the thread's cancel state; the next line acts on the cancellation.
+     */
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
     was_cancellable = before == PTHREAD_CANCEL_ENABLE;
     pthread_testcancel();

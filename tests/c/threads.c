@@ -1,4 +1,4 @@
-/* Many threads, one set of options and one cancel handle: each login has a result of its own. */
+/* Many threads share one set of options and one cancel handle. Each login gets its own result. */
 #include "check.h"
 
 #include <pthread.h>
@@ -13,7 +13,7 @@ typedef struct {
     pthread_t thread;
 } worker;
 
-/* Good and bad logins by turns, so that a result that went to another thread would show. */
+/* Alternates good and bad logins, so that a result that went to another thread is detected. */
 static void *run_logins(void *argument) {
     const worker *w = (const worker *)argument;
     int i;

@@ -1,9 +1,9 @@
-/* dlopen() and dlclose(), again and again, with a login in between: the library stays in place. */
+/* Repeats dlopen() and dlclose() with a login between them: the library must stay loaded. */
 #include "check.h"
 
 #include <dlfcn.h>
 
-/* What a login needs, looked up in the library in place of linked. */
+/* The functions for a login, looked up at run time instead of linked. */
 static struct {
     cd_options *(*new_options)(void);
     void (*free_options)(cd_options *);
@@ -15,7 +15,7 @@ static struct {
     void (*free_token)(cd_token *);
 } library;
 
-/* POSIX says that a function's address fits into an object pointer; C alone doesn't. */
+/* POSIX guarantees that a function's address fits into an object pointer; C does not. */
 static void look_up(void *handle, const char *name, void *function) {
     void *address = dlsym(handle, name);
     CHECK(address != NULL);
@@ -56,7 +56,9 @@ int main(int count, char **arguments) {
         look_up(handle, "cd_token_free", &library.free_token);
         log_in();
         CHECK(dlclose(handle) == 0);
-        /* Still there, at its place: its threads and what it hung into the process need it. */
+        /*
+         * The library stays at its address, because its threads and its process-wide hooks need it.
+         */
         CHECK(first == NULL || first == handle);
         first = handle;
         log_in();

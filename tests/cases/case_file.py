@@ -1,4 +1,4 @@
-"""What cases.json says: see README.md."""
+"""Parses cases.json: see README.md."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from server import text, to_bytes
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEADER = os.path.join(os.path.dirname(os.path.dirname(HERE)), "include", "couchdrop.h")
 
-# What a case says of the account and the options where it says nothing.
+# The account and the options of a case that does not set them.
 LOGIN = {"username": "ada@example.com", "password": "correct horse battery staple"}
 OPTIONS = {"backoff_ms": "0 0"}
 FIELDS = ("code", "token", "http_status", "server_message", "retry_after", "attempts", "sent")
@@ -33,7 +33,7 @@ BODY_FORMATS = {"auto": 0, "form": 1, "json": 2}
 
 
 class Cases:
-    """The case file, and what its cases share while they run."""
+    """The case file, and the state that its cases share while they run."""
 
     def __init__(self, folder, proxy):
         with open(os.path.join(HERE, "cases.json"), encoding="utf-8") as file:
@@ -59,12 +59,12 @@ class Cases:
             for name, value in os.environ.items()
             if not name.lower().endswith("_proxy") and not name.startswith("SSL_CERT_")
         }
-        # Where a case sets no proxy and no CA file it meets these, not those of the machine.
+        # A case without a proxy and a CA file gets these instead of the machine's.
         self.environment["HTTPS_PROXY"] = f"http://127.0.0.1:{proxy.port}"
         self.environment["SSL_CERT_FILE"] = os.path.join(folder, "other-ca.pem")
 
     def problems(self):
-        """What is wrong with the file itself."""
+        """The faults of the file itself."""
         for case in self.all:
             odd = [*(set(case) - KEYS), *(set(case["expect"]) - set(FIELDS))]
             yield from (f"{case['name']}: there is no {name!r}" for name in odd)
@@ -82,7 +82,7 @@ class Cases:
 
 
 def line(name, value, names):
-    """One setting as a runner takes it."""
+    """A setting as a line for a runner."""
     if value is None:
         return name
     if name == "body_format":
@@ -94,7 +94,7 @@ def line(name, value, names):
 
 
 def lines_of(case, names):
-    """A case as a runner takes it."""
+    """A case as lines for a runner."""
     settings = {**OPTIONS, **case.get("options", {}), **LOGIN}
     settings.update({name: case[name] for name in ("username", "password", "system") if name in case})
     if case.get("server") == "stand-in":
@@ -110,7 +110,7 @@ def lines_of(case, names):
 
 
 def expectation(case, language):
-    """What a case expects in a language; None where it is not for it."""
+    """The expected result of a case in a language; None if the case is not for it."""
     expected = {**dict.fromkeys(FIELDS), **case["expect"]}
     other = case.get("except", {}).get(language, {})
     if isinstance(other, str):

@@ -1,8 +1,8 @@
-"""Shows that no language can be left behind: planted.py
+"""Self-test: shows that each language's check notices an addition to the header: planted.py
 
-Plants in copies of couchdrop.h what could be forgotten: a code, a function, an option, a named number, a
-changed type of an argument. The check of each language that it concerns has to fail, and to say so; with the
-header as it is, all succeed. C needs no check of its own, but for the codes: the header is its interface.
+Makes changes in copies of couchdrop.h that a binding could miss: a code, a function, an option, a named number, a
+changed type of an argument. The check of each affected language must fail and name the change; with the unchanged
+header all succeed. C needs no check except for the codes: the header is its interface.
 """
 
 import concurrent.futures
@@ -21,7 +21,7 @@ TESTS = "^(TestEveryCodeOfTheHeaderIsHere|TestEveryNameOfTheHeaderIsUsed)$"
 
 
 def added(text, before, new):
-    """`text` with something new before what is there."""
+    """`text` with something new before the existing part."""
     if before not in text:
         raise ValueError(f"the header has no {before!r} any more")
     return text.replace(before, new + before, 1)
@@ -34,7 +34,7 @@ def retyped(text):
     return changed
 
 
-# Each: what is planted, what a check has to say then, and the checks that have to fail.
+# Each: the change, the message that a check must print, and the checks that must fail.
 PLANTED = {
     "nothing": (lambda text: text, None, ()),
     "a code": (
@@ -63,7 +63,7 @@ PLANTED = {
     ),
     "another argument type": (
         retyped,
-        # Go up to 1.19 names the type behind C's, _Ctype_int.
+        # Up to Go 1.19 the message has the type behind C's, _Ctype_int.
         r"cd_options_set_timeout_ms|cannot use ms .* as (type )?_Ctype_int(32_t)?\b",
         ("cpp types", "python", "go types"),
     ),
@@ -103,7 +103,7 @@ class Checks:
         }
 
     def run(self, what):
-        """What is wrong with the checks for one that is planted."""
+        """The faults of the checks for one change."""
         plant, word, fail = PLANTED[what]
         folder = os.path.join(self._work, what.replace(" ", "-"))
         os.mkdir(folder)
@@ -119,7 +119,7 @@ class Checks:
         environment = {**os.environ, "COUCHDROP_HEADER": header, "PYTHONDONTWRITEBYTECODE": "1"}
         wrong = []
         for check, (command, directory) in self.commands(folder).items():
-            # What is not planted for a check it need not look at. The module of Go as it is was built before.
+            # Skip checks that a change does not concern. The Go module for the unchanged header was built before.
             if check not in (fail or {"c", "cpp types", "cpp names", "python", "go"}):
                 continue
             done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A runner while it runs."""
+"""A running runner."""
 
 import asyncio
 import contextlib
@@ -6,15 +6,15 @@ import json
 import os
 import resource
 
-# Longer than any case takes on a machine that is busy.
+# Longer than any case takes on a busy machine.
 LONGEST = 60
 
 
 class Runner:
-    """A program that runs cases, one after the other, in one language."""
+    """A program that runs cases one after the other in one language."""
 
     def __init__(self, language, command, environment):
-        # Before a dash: `c-musl` is C.
+        # The language is the part before a dash: `c-musl` is C.
         self.label, self.language = language, language.split("-")[0]
         self._command = command
         self._environment = environment
@@ -34,7 +34,7 @@ class Runner:
             await self._process.stdin.drain()
 
     async def outcome(self):
-        """What it says of the case; a sentence where it says nothing in time."""
+        """The outcome of a case as the program reports it, or an error message if nothing arrives in time."""
         try:
             line = await asyncio.wait_for(self._process.stdout.readline(), LONGEST)
         except asyncio.TimeoutError:
@@ -56,7 +56,7 @@ class Runner:
     @contextlib.asynccontextmanager
     async def no_descriptors(self):
         """Lets the program open no more descriptors than it has."""
-        # One that has only just been started still opens some. This is refused.
+        # A program opens further files just after its start, so run a call that is refused first.
         await self.tell(["max_retries 11", "run"])
         said = await self.outcome()
         if self._process is None:

@@ -15,7 +15,7 @@ from server import Server, text
 
 
 def wrong_requests(case, server):
-    """What of the requests was not as every login has to be."""
+    """The requests that differ from a correct login."""
     login = {**LOGIN, **{name: text(case[name]) for name in LOGIN if name in case}}
     if case.get("system"):
         login["system"] = case["system"]
@@ -53,7 +53,7 @@ def shown(value):
 
 
 def comparable(message):
-    """A message of the library without what differs from run to run: ports and durations."""
+    """A message of the library without the parts that vary from run to run: ports and durations."""
     return message and re.sub(r"(?<=:)\d+\b|\d+(\.\d+)? m?s\b", "N", re.sub(r"^couchdrop: ", "", message))
 
 
@@ -95,9 +95,9 @@ async def run_language(runner, cases):
 
 
 def disagreements(cases, results):
-    """Where languages differ in what no case says: the message, and whether to try again may help."""
+    """Differences between languages in results that no case specifies: the message, and is_retryable."""
     for case in cases.all:
-        # What a binding refuses or stops itself it says in its own words.
+        # A binding's own errors have their own messages.
         its_own = cases.codes[case["expect"]["code"]] // 1000 in (2, 5)
         for field in ("retryable",) if its_own else ("retryable", "message"):
             said = {}

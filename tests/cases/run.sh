@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Holds that C, C++, Python and Go agree: run.sh [OPTION...]
+# Checks that C, C++, Python and Go agree: run.sh [OPTION...]
 #
-# Each runs the cases of cases.json with the staged library (STAGE, target/stage where it is not set) against the
-# stand-in, which must run around this: scripts/with-stand-in tests/cases/run.sh. The options are run.py's.
+# Each language runs the cases of cases.json with the staged library (STAGE, by default target/stage). The
+# stand-in must already run: scripts/with-stand-in tests/cases/run.sh. The options are those of run.py.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -22,7 +22,7 @@ libs="$(pkg-config --libs couchdrop) -Wl,-rpath,$STAGE/lib"
     gcc -std=c99 $flags -o "$work/c" tests/cases/runner.c $libs
     g++ -std=c++17 $flags -pthread -o "$work/cpp" tests/cases/runner.cpp $libs &
 }
-# Into a folder of its own, since Go looks at its own sources only: it has to link again.
+# Into a new folder, because Go checks only its own sources and must link again.
 (cd tests/cases/go && go vet . && go build -o "$work/go" .)
 wait $!
 

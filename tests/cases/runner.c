@@ -1,7 +1,8 @@
 /*
- * Runs the cases that come on standard input through the C interface: see README.md.
+ * Runs the cases from standard input through the C interface: see README.md.
  *
- * C99, POSIX's poll() and couchdrop.h alone, so that it builds wherever the library does.
+ * Uses only C99, POSIX's poll() and couchdrop.h, so that it builds on every platform of the
+ * library.
  */
 #define _POSIX_C_SOURCE 200112L
 
@@ -13,7 +14,7 @@
 
 #include <couchdrop.h>
 
-/* One case while its lines come in. NULL is a string that is not there. */
+/* A case while its lines are read. NULL is a missing string. */
 typedef struct {
     cd_options *options;
     char *username, *password, *system;
@@ -21,7 +22,7 @@ typedef struct {
     unsigned long times;
     int connects, sets_late;
     char *cancel;
-    /* How it ended: with the first that failed. */
+    /* The result of the first call that failed, or of the last one. */
     cd_code code;
     cd_error *error;
     cd_token *token;
@@ -54,7 +55,7 @@ static int digit(char letter) {
     return at != NULL ? (int)(at - digits) : -1;
 }
 
-/* Each %XX becomes the byte that it stands for. */
+/* Replaces each %XX with its byte. */
 static void decode(char *text) {
     char *to = text;
     while (*text != '\0') {
@@ -75,7 +76,7 @@ static char *copy(const char *text) {
     return copied != NULL ? strcpy(copied, text) : NULL;
 }
 
-/* Takes one line of a case, such as `max_retries 2`. */
+/* Applies one line of a case, such as `max_retries 2`. */
 static void set(a_case *it, const char *name, const char *value) {
     cd_options *options = it->options;
     cd_error **error = &it->error;
@@ -125,7 +126,7 @@ static void set(a_case *it, const char *name, const char *value) {
         fail("no setting ", name);
 }
 
-/* Whether a line has come: `cancel`. */
+/* Nonzero once the `cancel` line has arrived. */
 static int32_t line_has_come(void *user_data) {
     struct pollfd input;
     (void)user_data;
@@ -172,7 +173,7 @@ static void print_text(const char *name, const char *text) {
     putchar('"');
 }
 
-/* `none` stands for a number that there is not. */
+/* `none` is the value of a missing number. */
 static void print_number(const char *name, int64_t number, int64_t none) {
     if (number == none)
         printf(",\"%s\":null", name);

@@ -1,4 +1,4 @@
-// Runs the cases that come on standard input through couchdrop.hpp: see README.md.
+// Runs the cases from standard input through couchdrop.hpp: see README.md.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
 
 namespace {
 
-// One case while its lines come in. A string without a value is one that is not there.
+// A case while its lines are read. A string without a value is a missing one.
 struct Case {
     couchdrop::Options options;
     std::optional<std::string> username, password, system, token;
@@ -32,7 +32,7 @@ int digit(char letter) {
     return at == std::string_view::npos ? -1 : static_cast<int>(at);
 }
 
-// Each %XX becomes the byte that it stands for.
+// Replaces each %XX with its byte.
 std::string decoded(std::string_view text) {
     std::string bytes;
     for (std::size_t at = 0; at < text.size(); at++) {
@@ -46,7 +46,7 @@ std::string decoded(std::string_view text) {
     return bytes;
 }
 
-// Takes one line of a case, such as `max_retries 2`.
+// Applies one line of a case, such as `max_retries 2`.
 void set(Case &it, std::string_view name, const std::optional<std::string> &value) {
     const auto number = [&value] { return std::stoll(value.value()); };
     const auto length = [&number] { return milliseconds(number()); };
@@ -172,7 +172,7 @@ void run(Case &it) {
 } // namespace
 
 int main() {
-    // Otherwise reading flushes what is to be written, on whatever thread it reads.
+    // Untied, because a read on any thread would otherwise flush the output.
     std::cin.tie(nullptr);
     std::optional<Case> it(std::in_place);
     for (std::string line; std::getline(std::cin, line);) {

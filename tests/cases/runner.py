@@ -1,4 +1,4 @@
-"""Runs the cases that come on standard input through the Python package: see README.md."""
+"""Runs the cases from standard input through the Python package: see README.md."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ BODY_FORMATS = {0: "auto", 1: "form", 2: "json"}
 
 
 def text(value):
-    """None is a string that is not there. A byte that is not UTF-8 becomes a lone surrogate."""
+    """None is a missing string. A byte that is not UTF-8 becomes a lone surrogate."""
     return None if value is None else urllib.parse.unquote(value, errors="surrogateescape")
 
 
@@ -27,7 +27,7 @@ def backoff(value):
     return tuple(map(seconds, text(value).split()))
 
 
-# The lines of a case that are options of a client: the keyword and how its value is read.
+# The lines of a case that set a client's options: the keyword, and the parser of its value.
 OPTIONS = {
     "base_url": ("base_url", text),
     "body_format": ("body_format", body_format),
@@ -43,7 +43,7 @@ OPTIONS = {
 
 
 def run(case):
-    """Returns the token, or None where the case is one of a connection alone."""
+    """Returns the token, or None if the case only connects."""
     options = {keyword: read(case.pop(name)) for name, (keyword, read) in OPTIONS.items() if name in case}
     times = int(case.pop("times", 1))
     connects = case.pop("connect", "") is None
@@ -74,7 +74,7 @@ async def run_cancelled(client, cancel, login, keywords):
 
 
 def outcome(case):
-    """How a case ended."""
+    """The result of a case."""
     try:
         return {"code": "CD_OK", "token": run(case), "retryable": False}
     except couchdrop.CouchdropError as error:

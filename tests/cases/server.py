@@ -1,4 +1,4 @@
-"""A server that answers as a case says, and keeps what came."""
+"""A server that sends a case's responses, and records the requests."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import urllib.parse
 
 
 def text(value):
-    """A text of the case file: a string, several in a row, or one that is repeated."""
+    """A text of the case file: a string, a list of strings, or a repeated string."""
     if isinstance(value, list):
         return "".join(map(text, value))
     if isinstance(value, dict):
@@ -17,12 +17,12 @@ def text(value):
 
 
 def to_bytes(value):
-    r"""Its bytes. A lone surrogate stands for a byte that is not UTF-8: "\udcff" for FF."""
+    r"""Encodes a text. A lone surrogate means a byte that is not UTF-8: "\udcff" for FF."""
     return text(value).encode("utf-8", "surrogateescape")
 
 
 def response(answer):
-    """The bytes of an answer that the case file has in parts."""
+    """The bytes of a response that the case file gives in parts."""
     body = json.dumps(answer["json"]).encode() if "json" in answer else to_bytes(answer.get("body", ""))
     headers = {"Content-Length": len(body), **answer.get("headers", {})}
     lines = [f"HTTP/1.1 {answer['status']} X", *(f"{name}: {value}" for name, value in headers.items())]
@@ -30,10 +30,10 @@ def response(answer):
 
 
 class Server:
-    """One for each run of a case. Use it as an asynchronous context manager.
+    """A server for one run of a case. Use it as an asynchronous context manager.
 
-    `answers` are played in turn, one for each request, the last of them again and again; without any the port
-    is taken, but nobody listens there.
+    It sends one of `answers` for each request in order, and repeats the last one. Without any the port is bound, but
+    nothing listens there.
     """
 
     def __init__(self, answers):
@@ -72,7 +72,7 @@ class Server:
                 if not await self._answer(answer, writer):
                     return
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client is gone
+            pass  # the client has closed
         except asyncio.CancelledError:
             pass  # the case is over
         finally:
@@ -93,14 +93,14 @@ class Server:
             body = await reader.readexactly(int(fields.get("content-length", 0)))
             self.requests.append(Request(line, fields, body))
         else:
-            # TLS or SOCKS, which has more to say than this; nothing of it matters here.
+            # TLS or SOCKS, whose remaining bytes do not matter here.
             await reader.read(1 << 16)
             self.requests.append(None)
         self.asked.set()
         return True
 
     async def _answer(self, answer, writer):
-        """Whether the connection goes on."""
+        """True if the connection stays open."""
         if answer == "silence":
             return True
         if answer == "close":
@@ -117,7 +117,7 @@ class Server:
 
 
 class Request:
-    """A request of HTTP."""
+    """An HTTP request."""
 
     def __init__(self, line, fields, body):
         self.method, self.target, _ = line.split(" ")
@@ -127,7 +127,7 @@ class Request:
 
     @property
     def name(self):
-        """How the case file calls it: "form", "json", or "CONNECT host:port"."""
+        """Its name in the case file: "form", "json", or "CONNECT host:port"."""
         names = {"application/x-www-form-urlencoded": "form", "application/json": "json"}
         return names.get(self._type, f"{self.method} {self.target}")
 

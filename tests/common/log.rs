@@ -1,4 +1,4 @@
-//! A logger that keeps what it was told, and how.
+//! A logger that records each message, its level and its thread.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::{Arc, Condvar, Mutex};
@@ -6,7 +6,7 @@ use std::thread::{self, ThreadId};
 
 use super::PATIENCE;
 
-/// One message, and the thread that it was told on.
+/// One message, and the thread on which the library logged it.
 #[derive(Clone, Debug)]
 pub struct Line {
     pub level: i32,
@@ -14,7 +14,7 @@ pub struct Line {
     pub thread: ThreadId,
 }
 
-/// What is done with each message, while the logger runs.
+/// Called with each message while the logger runs.
 type Meanwhile = Box<dyn Fn(&Line) + Send + Sync>;
 
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl Log {
         Arc::default()
     }
 
-    /// A log that also does `meanwhile` with each message, on the thread of the call.
+    /// A log that also calls `meanwhile` with each message, on the thread of the call.
     pub fn doing(meanwhile: impl Fn(&Line) + Send + Sync + 'static) -> Arc<Log> {
         Arc::new(Log { meanwhile: Some(Box::new(meanwhile)), ..Log::default() })
     }
@@ -42,12 +42,12 @@ impl Log {
         self.lines.lock().unwrap().clone()
     }
 
-    /// How many messages hold `part`.
+    /// The number of messages that contain `part`.
     pub fn count(&self, part: &str) -> usize {
         self.lines.lock().unwrap().iter().filter(|line| line.message.contains(part)).count()
     }
 
-    /// Waits until a message holds `part`, and gives the thread that told it.
+    /// Waits until a message contains `part`, and returns the thread that logged it.
     pub fn wait_for(&self, part: &str) {
         let lines = self.lines.lock().unwrap();
         let (_guard, waited) = self
@@ -60,10 +60,10 @@ impl Log {
     }
 }
 
-/// The function that the library is given; `user_data` is a [`Log`].
+/// The logger callback for the library; `user_data` is a [`Log`].
 ///
 /// # Safety
-/// As `cd_log_fn`.
+/// Same as for `cd_log_fn`.
 pub unsafe extern "C" fn told(user_data: *mut c_void, level: i32, message: *const c_char) {
     let log = unsafe { &*user_data.cast::<Log>() };
     let message = unsafe { CStr::from_ptr(message) }.to_str().expect("messages are UTF-8").to_owned();

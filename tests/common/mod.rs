@@ -1,6 +1,6 @@
-//! The exported functions as a C caller calls them, behind a few safe helpers. Each call holds what is promised of
-//! all calls: see [`call`] and [`Login::run`].
-#![allow(dead_code)] // each suite uses its part of this
+//! Calls the exported functions as a C caller does, through a few safe helpers. Each helper checks the promises that
+//! hold for every call: see [`call`] and [`Login::run`].
+#![allow(dead_code)] // each suite uses a part of this
 
 pub mod log;
 pub mod peers;
@@ -29,27 +29,27 @@ use stand_in::StandIn;
 use log::Log;
 use peers::Silent;
 
-/// Longer than anything here takes: what is waited for has failed by then.
+/// Longer than any step of a test takes. After this time a wait has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A string as C passes it.
+/// A C string.
 pub fn c(text: impl Into<Vec<u8>>) -> CString {
     CString::new(text).expect("no NUL")
 }
 
 /// # Safety
-/// `text` is NULL or a string that stays as it is during the call.
+/// `text` is NULL, or a string that does not change during the call.
 pub unsafe fn text(text: *const c_char) -> Option<String> {
     let text = NonNull::new(text.cast_mut())?;
     Some(unsafe { CStr::from_ptr(text.as_ptr()) }.to_str().expect("strings out are UTF-8").to_owned())
 }
 
-/// What an out-parameter holds before a call: no pointer that anybody may use.
+/// The value of an out-parameter before a call: a pointer that must not be used.
 pub fn garbage<T>() -> *mut T {
     ptr::without_provenance_mut(0xdead_bee0)
 }
 
-/// What an error object says.
+/// The content of an error object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     pub code: cd_code,
@@ -83,8 +83,8 @@ impl Error {
 
 /// Makes a call that may fail, and reads and frees its error.
 ///
-/// Holds that the error's address is written to whatever comes, that there is an error object exactly where there is
-/// an error, with the code that was returned and a sentence of its own.
+/// Checks that the call always writes the error's address. Checks that there is an error object exactly if the call
+/// failed, and that the object has the returned code and a message of its own.
 pub fn call(function: impl FnOnce(*mut *mut cd_error) -> cd_code) -> Result<(), Error> {
     let mut out = garbage();
     let code = function(&mut out);
@@ -109,12 +109,12 @@ pub fn call(function: impl FnOnce(*mut *mut cd_error) -> cd_code) -> Result<(), 
     Err(error)
 }
 
-/// What a call that must fail ended with.
+/// The code of a call that must fail.
 pub fn code<T>(done: Result<T, Error>) -> cd_code {
     done.map_or_else(|error| error.code, |_| CD_OK)
 }
 
-/// The milliseconds after which a call ran out of time, as its message says.
+/// The milliseconds after which a call timed out, taken from its message.
 pub fn timed_out_after(error: &Error) -> u64 {
     assert_eq!(error.code, CD_ERR_TIMEOUT, "{}", error.message);
     let (_, after) = error.message.split_once(" passed after ").expect("a duration");
@@ -122,13 +122,13 @@ pub fn timed_out_after(error: &Error) -> u64 {
     ms.parse().unwrap()
 }
 
-/// Options that are freed when dropped, and what they point to after them.
+/// Options that are freed when dropped, and then everything that they point to.
 pub struct Options {
     raw: *mut cd_options,
     kept: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
-// One options handle serves any number of threads: that is part of the contract.
+// The contract allows any number of threads to use one options handle.
 unsafe impl Send for Options {}
 unsafe impl Sync for Options {}
 
@@ -141,12 +141,12 @@ impl Drop for Options {
 type Set<'a> = Result<&'a Options, Error>;
 
 impl Options {
-    /// The defaults: the real service.
+    /// The defaults, which lead to the real service.
     pub fn new() -> Options {
         Options { raw: cd_options_new(), kept: Mutex::default() }
     }
 
-    /// A server of a test, without pauses between attempts.
+    /// Options for a test's server, without pauses between attempts.
     pub fn to(base_url: &str) -> Options {
         let options = Options::new();
         options.set_base_url(base_url).unwrap();
@@ -154,14 +154,14 @@ impl Options {
         options
     }
 
-    /// The stand-in over https.
+    /// Options for the stand-in over https.
     pub fn secure(stand_in: &StandIn) -> Options {
         let options = Options::to(stand_in.https_url());
         options.set_ca_file(stand_in.ca_file().to_str().unwrap()).unwrap();
         options
     }
 
-    /// An https server that never gets to show its certificate. No trust store is read for it: that takes its time.
+    /// Options for an https server that never sends its certificate. They load no trust store, because that takes time.
     pub fn to_silent(silent: &Silent) -> Options {
         static ANY: LazyLock<StandIn> = LazyLock::new(StandIn::start);
         let options = Options::to(&format!("https://{}", silent.authority()));
@@ -187,7 +187,7 @@ impl Options {
     ) -> Set<'_> {
         let value = c(value);
         self.set(|options, error| unsafe { setter(options, value.as_ptr(), error) })
-        // `value` is gone from here on: the setter has copied it.
+        // `value` is dropped here: the setter has copied it.
     }
 
     pub fn set_base_url(&self, url: &str) -> Set<'_> {
@@ -239,7 +239,7 @@ impl Options {
         self.set(|options, error| unsafe { cd_options_set_max_response_bytes(options, bytes, error) })
     }
 
-    /// Has `log` told what happens; it is kept until the options are freed.
+    /// Sets `log` as the logger. The log is kept until the options are freed.
     pub fn set_logger(&self, log: &Arc<Log>, max_level: i32) -> Set<'_> {
         self.kept.lock().unwrap().push(log.clone());
         let user_data = log.user_data();
@@ -262,7 +262,7 @@ impl Options {
     }
 }
 
-/// One login to be made: the good one of the stand-in unless said otherwise.
+/// A login to make. By default it is the stand-in's good account.
 #[derive(Clone, Copy)]
 pub struct Login<'a> {
     pub options: &'a Options,
@@ -285,8 +285,8 @@ impl<'a> Login<'a> {
         }
     }
 
-    /// Logs in. Holds that the token's address is written to whatever comes, and that there is a token exactly where
-    /// there is no error.
+    /// Logs in. Checks that the call always writes the token's address, and that there is a token exactly if there is
+    /// no error.
     pub fn run(&self) -> Result<Token, Error> {
         let (username, password) = (c(self.username), c(self.password));
         let system = self.system.map(c);
@@ -314,7 +314,7 @@ pub struct Token {
     pub raw: *mut cd_token,
 }
 
-// A token may be read on any thread: that is part of the contract.
+// The contract allows any thread to read a token.
 unsafe impl Send for Token {}
 unsafe impl Sync for Token {}
 
@@ -343,7 +343,7 @@ pub struct Cancel {
     pub raw: *mut cd_cancel,
 }
 
-// It may be triggered and used on any thread: that is part of the contract.
+// The contract allows any thread to trigger and use a cancel handle.
 unsafe impl Send for Cancel {}
 unsafe impl Sync for Cancel {}
 
@@ -354,7 +354,7 @@ impl Cancel {
         cancel
     }
 
-    /// A handle whose check is `ask`, which gets `asked` and lives as long as it.
+    /// A handle whose check is `ask`, called with `asked`. The handle must not outlive `asked`.
     pub fn with_check<T: Sync>(ask: unsafe extern "C" fn(*mut std::ffi::c_void) -> i32, asked: &T) -> Cancel {
         let cancel = Cancel::new();
         unsafe { cd_cancel_set_check(cancel.raw, Some(ask), ptr::from_ref(asked).cast_mut().cast()) };
@@ -380,7 +380,7 @@ impl Drop for Cancel {
     }
 }
 
-/// Runs `work` and says how long it took.
+/// Runs `work` and returns its result and its duration.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let started = Instant::now();
     let done = work();

@@ -1,12 +1,12 @@
-//! Peers that don't do their part: they leave a connection undecided, take it and say nothing, or refuse it.
+//! Faulty peers: one leaves a connection attempt undecided, one accepts and sends nothing, and one refuses.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use socket2::{Domain, Socket, Type};
 
-/// An address that no connection can be made to, and that does not refuse one either: the queue of its listening
-/// socket is full, and nobody takes anything out of it.
+/// An address that neither accepts nor refuses a connection: the accept queue of its listening socket is full, and
+/// nothing accepts from it.
 pub struct BlackHole {
     address: SocketAddr,
     _listener: Socket,
@@ -19,7 +19,7 @@ impl BlackHole {
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         listener.listen(0).unwrap();
         let address = listener.local_addr().unwrap().as_socket().unwrap();
-        // More than any system makes of a backlog of nought.
+        // More connections than any system queues for a backlog of 0.
         let queued = (0..16)
             .map(|_| {
                 let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -36,7 +36,7 @@ impl BlackHole {
     }
 }
 
-/// Takes connections and never says a word.
+/// Accepts connections and never sends a byte.
 pub struct Silent {
     listener: TcpListener,
 }
@@ -50,14 +50,14 @@ impl Silent {
         self.listener.local_addr().unwrap().to_string()
     }
 
-    /// Waits for a connection, and for the first byte that the client sends over it.
+    /// Accepts a connection, and waits for the first byte that the client sends on it.
     pub fn take_spoken_to(&self) -> TcpStream {
         let (mut stream, _) = self.listener.accept().unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap(), 1);
         stream
     }
 
-    /// How many connections have come that nobody has taken yet.
+    /// The number of connections that nothing has accepted yet.
     pub fn waiting(&self) -> usize {
         self.listener.set_nonblocking(true).unwrap();
         let waiting = std::iter::from_fn(|| self.listener.accept().ok()).count();
@@ -66,7 +66,7 @@ impl Silent {
     }
 }
 
-/// An address that refuses connections: it is taken, and nobody listens there.
+/// An address that refuses connections: the port is bound, but no socket listens there.
 pub struct Refusing {
     address: SocketAddr,
     _taken: Socket,

@@ -1,4 +1,4 @@
-//! A server of plain HTTP on loopback that answers with the bytes that a test gives it.
+//! A plain HTTP server on loopback that sends the bytes that a test gives it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,12 +7,12 @@ use std::thread::{self, JoinHandle};
 
 use super::PATIENCE;
 
-/// A request as it came.
+/// A request as the server received it.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Which request this is, from 0.
+    /// The number of this request, from 0.
     pub number: usize,
-    /// Which connection it came over, from 0.
+    /// The number of its connection, from 0.
     pub connection: usize,
     pub head: String,
     pub body: Vec<u8>,
@@ -31,15 +31,15 @@ impl Request {
     }
 }
 
-/// What is done about a request.
+/// The server's reaction to a request.
 pub enum Reply {
-    /// These bytes are sent, and the connection stays open.
+    /// Send these bytes and keep the connection open.
     Bytes(Vec<u8>),
-    /// These bytes are sent, and the connection is closed.
+    /// Send these bytes and close the connection.
     LastBytes(Vec<u8>),
 }
 
-/// An answer that any reader takes, as a well-kept server gives it.
+/// A well-formed response that any HTTP client accepts.
 pub fn answer(status: u16, body: impl AsRef<[u8]>) -> Reply {
     answer_with(status, "", body)
 }
@@ -51,14 +51,14 @@ pub fn answer_with(status: u16, fields: &str, body: impl AsRef<[u8]>) -> Reply {
     Reply::Bytes([head.as_bytes(), body].concat())
 }
 
-/// A success with this token.
+/// A successful response with this token.
 pub fn token(token: &str) -> Reply {
     answer(200, format!(r#"{{"token":"{token}"}}"#))
 }
 
 type Script = Box<dyn FnMut(&Request) -> Reply + Send>;
 
-/// The running server. Dropping it closes what is open, and returns when that is done.
+/// The running server. Dropping it closes all connections and waits for its threads.
 pub struct Scripted {
     url: String,
     shared: Arc<Shared>,
@@ -79,7 +79,7 @@ struct Seen {
 }
 
 impl Scripted {
-    /// Asks `script` what to do about each request, one at a time.
+    /// Calls `script` for each request, one at a time.
     pub fn start(script: impl FnMut(&Request) -> Reply + Send + 'static) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -95,7 +95,7 @@ impl Scripted {
         Scripted { url, shared, accepting: Some(accepting) }
     }
 
-    /// Gives these replies in turn, and closes the connection of whoever asks once more.
+    /// Sends these replies in order, and closes the connection on any further request.
     pub fn replying(replies: impl IntoIterator<Item = Reply> + 'static) -> Scripted {
         let replies: Vec<Reply> = replies.into_iter().collect();
         let mut replies = replies.into_iter();
@@ -111,12 +111,12 @@ impl Scripted {
         self.shared.seen.lock().unwrap().requests.clone()
     }
 
-    /// Connections since the start.
+    /// The number of connections since the start.
     pub fn connections(&self) -> usize {
         self.shared.seen.lock().unwrap().connections.len()
     }
 
-    /// Waits until `count` requests have come.
+    /// Waits until the server has received `count` requests.
     pub fn wait_for_requests(&self, count: usize) {
         let seen = self.shared.seen.lock().unwrap();
         let (_guard, waited) = self
@@ -131,7 +131,7 @@ impl Scripted {
 impl Drop for Scripted {
     fn drop(&mut self) {
         self.shared.seen.lock().unwrap().stopped = true;
-        // Wakes the thread that accepts.
+        // Wakes the acceptor thread.
         let _ = TcpStream::connect(self.url.trim_start_matches("http://"));
         if let Some(accepting) = self.accepting.take() {
             let ended = accepting.join();
@@ -180,7 +180,7 @@ fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) {
             Reply::Bytes(bytes) => (bytes, false),
             Reply::LastBytes(bytes) => (bytes, true),
         };
-        // A client that is gone is one of the things that a test may want.
+        // A test may want the client to have closed already.
         if stream.write_all(&bytes).is_err() || last {
             break;
         }

@@ -1,4 +1,4 @@
-// What goes in: settings, strings with a NUL, durations beyond any range, and what was moved from.
+// Arguments: settings, strings with a NUL, durations out of range, and moved-from objects.
 #include "check.hpp"
 
 #include <cstdlib>
@@ -27,7 +27,7 @@ static_assert(std::is_nothrow_move_constructible_v<Options>);
 static_assert(!std::is_copy_constructible_v<CancelSource>);
 static_assert(std::is_nothrow_move_constructible_v<CancelSource>);
 
-// Nobody listens there: a login whose arguments are good ends in CD_ERR_CONNECT.
+// Nothing listens there: a login with good arguments fails with CD_ERR_CONNECT.
 Options nowhere() {
     return Options().base_url("http://127.0.0.1:1").max_retries(0);
 }
@@ -47,7 +47,7 @@ void settings() {
                        .max_response_bytes(1024)
                        .logger([](LogLevel, std::string_view) {}, LogLevel::debug)
                        .logger(nullptr);
-    // And on one that has a name, which each gives back.
+    // Setters also return the object itself when it has a name.
     CHECK(&options.base_url("http://localhost").body_format(BodyFormat::automatic).timeout(1ms) ==
           &options);
     CHECK(&options.connect_timeout(1h).max_retries(0).backoff(1s, 1s).no_proxy() == &options);
@@ -68,7 +68,7 @@ void settings() {
                  options.logger([](LogLevel, std::string_view) {}, static_cast<LogLevel>(0)));
     CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.backoff(2s, 1s));
 
-    // The error says which; and a temporary throws as well.
+    // The error names the argument; setters on a temporary throw too.
     try {
         Options().timeout(0s).max_retries(1);
         FAIL("a setter that should throw");
@@ -78,7 +78,7 @@ void settings() {
     }
 }
 
-// No number is cut down to one that would be taken.
+// A number out of range is not truncated to one in range.
 void numbers_out_of_range() {
     Options options;
     for (const std::int64_t count :
@@ -87,7 +87,7 @@ void numbers_out_of_range() {
         CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.max_retries(count));
 }
 
-// A duration in each place where one goes; the code that it ends with.
+// Passes a duration to each parameter that takes one, and checks the resulting code.
 template <class Duration> void check_duration(cd_code expected, Duration length) {
     Options options;
     CHECK_THROWS(expected, options.timeout(length));
@@ -115,7 +115,8 @@ void durations() {
     check_duration(CD_OK, small_seconds(100)); // 100,000 ms don't fit into its 8 bits
     check_duration(CD_OK, unsigned_ms(3600000));
 
-    // Rounded up, so that what is little doesn't become nothing, and not down into the range.
+    // Rounded up: a small duration does not become 0, and a long one is not rounded down into the
+    // range.
     CHECK(couchdrop::Timeout(1ns).milliseconds() == 1);
     CHECK(couchdrop::Timeout(1500us).milliseconds() == 2);
     CHECK(couchdrop::Timeout(3000us).milliseconds() == 3);
@@ -144,7 +145,7 @@ void durations() {
     CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.backoff(0s, std::chrono::hours::max()));
 }
 
-// In C each of these would be a shorter string, and a password another one.
+// C would cut each of these strings short, and a cut password is a different one.
 void strings_with_a_nul() {
     using namespace std::string_literals;
     const std::string with_nul = "pass\0word"s;
@@ -168,13 +169,13 @@ void strings_with_a_nul() {
     CHECK_THROWS(CD_ERR_INVALID_UTF8, other.ca_file("/etc\0"s));
     CHECK_THROWS(CD_ERR_INVALID_UTF8, other.user_agent("a\0b"s));
 
-    // Nothing was called: the options are not frozen.
+    // No C function was called, so the options are not frozen.
     Options untouched = nowhere();
     check(try_authenticate({"ada", with_nul}, untouched).error(), "password");
     untouched.timeout(1s);
 }
 
-// What std::getenv() gives for a variable that is not set, as an argument of each kind.
+// Passes std::getenv()'s result for an unset variable as an argument of each kind.
 void null_strings() {
     const char *const unset = std::getenv("COUCHDROP_NO_SUCH_VARIABLE");
     const Options options = nowhere();
@@ -211,7 +212,7 @@ void null_strings() {
     CHECK_THROWS(CD_ERR_NULL_ARGUMENT, Options().proxy(nullptr));
 }
 
-// A string type of the caller's own.
+// A string type of the caller.
 struct Name {
     operator std::string_view() const { return "ada"; }
 };
@@ -226,7 +227,7 @@ static_assert(std::is_aggregate_v<couchdrop::Credentials>);
 void texts() {
     CHECK(Text(static_cast<const char *>(nullptr)).is_null());
     CHECK(Text(nullptr).view().empty());
-    // Nothing is not null, wherever it lies.
+    // An empty string is not null, whatever its address.
     CHECK(!Text().is_null() && !Text("").is_null());
     CHECK(!Text(std::string()).is_null() && !Text(std::string_view()).is_null());
     char letters[] = "ada";
@@ -249,7 +250,8 @@ void other_strings() {
     CHECK_THROWS(CD_ERR_CONNECT, authenticate({std::string_view("ada\xff", 3), "pw"}, options));
 }
 
-// Neither the defaults, which are the real service, nor a login that nothing stops.
+// A moved-from object means neither the defaults, which lead to the real service, nor a login that
+// cannot be cancelled.
 void moved_from() {
     Options first = nowhere();
     const Options second = std::move(first);
@@ -267,7 +269,7 @@ void moved_from() {
     CHECK_CODE(CD_ERR_NULL_ARGUMENT, try_connect(second, {source, 1s}).error().code());
     CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw"}, second, other));
 
-    // And back.
+    // Assigning to it makes it usable again.
     first = nowhere();
     CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw"}, first));
 }
@@ -284,7 +286,7 @@ struct Line {
     std::string message;
 };
 
-// The logger: what it is told, and that nothing it throws gets through.
+// The logger: its messages, and that its exceptions do not propagate.
 void logging() {
     std::vector<Line> lines;
     {
@@ -296,7 +298,7 @@ void logging() {
             LogLevel::debug);
         CHECK(authenticate({"ada@example.com", PASSWORD}, options).size() == 36);
         CHECK_THROWS(CD_ERR_SERVER, authenticate({"broken@example.com", PASSWORD}, options));
-        // It goes along.
+        // The logger moves with the options.
         Options moved = options_for_stand_in();
         moved.logger([&lines](LogLevel level, std::string_view) { lines.push_back({level, ""}); });
         const Options kept = std::move(moved);

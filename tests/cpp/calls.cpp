@@ -1,4 +1,4 @@
-// The forms in which a user writes a call: each compiles in every standard, without a warning.
+// Every form of a call: each compiles in every standard without a warning.
 #include "check.hpp"
 
 #include <filesystem>
@@ -16,7 +16,8 @@ using couchdrop::try_connect;
 
 namespace {
 
-// The real service, so each has an argument that is refused before anything is sent.
+// These would use the real service, so each has an argument that is refused before anything is
+// sent.
 void without_options() {
     const char *const text = "ada";
     const std::string string = "ada";
@@ -67,7 +68,7 @@ void with_options() {
     CHECK(try_connect(options).has_value());
     CHECK(try_connect(options, {}).has_value());
     CHECK(try_connect(options_for_stand_in(), {cancel, 10s}).has_value());
-    // The defaults, written as nothing.
+    // An empty `{}` means the defaults.
     CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate({"ada", ""}, {}).error().code());
     CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate({"ada", ""}, {}, {}).error().code());
 }
@@ -81,7 +82,7 @@ void optional_texts() {
     static_assert(!std::is_convertible_v<std::optional<int>, Text>);
 }
 
-// A CA file by its std::filesystem::path, also one that is not ASCII.
+// A CA file as a std::filesystem::path, including one that is not ASCII.
 void paths() {
     namespace fs = std::filesystem;
     const fs::path source = environment("COUCHDROP_CA_FILE");
@@ -102,7 +103,7 @@ void paths() {
     fs::remove_all(directory);
 }
 
-// The given variables replace the process's own.
+// The given variables replace those of the process.
 void environments() {
     const char *const ca_file = environment("COUCHDROP_CA_FILE");
     const std::optional<std::string> unset;

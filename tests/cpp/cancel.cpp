@@ -1,4 +1,4 @@
-// Stopping a login: by a CancelSource, by its check, and from C++20 on by a std::stop_token.
+// Cancels a login: by a CancelSource, by its check, and from C++20 on by a std::stop_token.
 #include "check.hpp"
 
 #include "../c/server.h"
@@ -17,7 +17,7 @@ using couchdrop::try_connect;
 
 namespace {
 
-// Never answered by the stand-in.
+// The stand-in never responds to it.
 const Credentials slow = {"slow@example.com", PASSWORD};
 
 class Server {
@@ -29,7 +29,7 @@ class Server {
 
     Options options() const { return Options().base_url(server_.url).max_retries(0); }
 
-    // Returns once a login waits for its answer: the connection that it waits on.
+    // Returns the login's connection once the login waits for a response.
     int wait_for_login() const {
         const int connection = server_accept(&server_);
         server_read_request(connection);
@@ -40,8 +40,8 @@ class Server {
     server server_;
 };
 
-// Calls `log_in` on another thread and `stop` once it waits: it ends with CD_ERR_CANCELLED, as
-// promised within 50 ms.
+// Calls `log_in` on another thread, and `stop` once the login waits. The login must end with
+// CD_ERR_CANCELLED within the promised 50 ms.
 template <class LogIn, class Stop>
 void check_stopped(const Server &server, LogIn log_in, Stop stop) {
     cd_code code = CD_OK;
@@ -68,12 +68,12 @@ void by_a_source() {
         [&] { cancel.trigger(); });
     CHECK(cancel.is_triggered());
 
-    // Sticky, and nothing is sent: nobody accepts it there.
+    // The trigger is permanent, and nothing is sent: this listener accepts no connection.
     CHECK_THROWS(CD_ERR_CANCELLED, authenticate({"ada", PASSWORD}, options, {cancel, 5s}));
     CHECK(try_authenticate({"ada", PASSWORD}, options, cancel).error().attempts() == 0);
     CHECK_CODE(CD_ERR_CANCELLED, try_connect(options, cancel).error().code());
 
-    // Triggered through what it was moved to.
+    // Triggered through the object that it was moved to.
     CancelSource first;
     CancelSource second = std::move(first);
     check_stopped(
@@ -89,17 +89,17 @@ void by_a_check() {
     const Options options = options_for_stand_in();
     int calls = 0;
     CancelSource third([&calls] { return ++calls == 3; });
-    // Goes along with a move.
+    // The check moves with the source.
     const CancelSource cancel = std::move(third);
     CHECK_CODE(CD_ERR_CANCELLED, try_authenticate(slow, options, {cancel, 10s}).error().code());
     CHECK(calls == 3);
     CHECK(!cancel.is_triggered());
 
-    // What it throws stops the call, and gets no further.
+    // An exception in the check stops the call and does not propagate.
     const CancelSource throwing([]() -> bool { throw std::runtime_error("its own trouble"); });
     CHECK_CODE(CD_ERR_CANCELLED, try_authenticate(slow, options, {throwing, 10s}).error().code());
 
-    // An empty one is none.
+    // An empty function means no check.
     const CancelSource none{CancelSource::Check()};
     CHECK_CODE(CD_ERR_TIMEOUT, try_authenticate(slow, options, {none, 100ms}).error().code());
 }
@@ -117,7 +117,7 @@ void by_a_stop_token() {
         },
         [&] { source.request_stop(); });
 
-    // One that is stopped already, and one that can't be.
+    // A token that is already stopped, and one that cannot be stopped.
     CHECK_THROWS(CD_ERR_CANCELLED, authenticate({"ada", "pw"}, options, source.get_token(), 5s));
     CHECK(try_authenticate({"ada", "pw"}, options, source.get_token()).error().attempts() == 0);
     CHECK_CODE(CD_ERR_CANCELLED, try_connect(options, source.get_token()).error().code());
@@ -128,7 +128,7 @@ void by_a_stop_token() {
     CHECK_CODE(CD_ERR_TIMEOUT,
                try_authenticate(slow, others, std::stop_token(), 100ms).error().code());
 
-    // As a std::jthread has it: leaving its scope stops the login.
+    // As with a std::jthread: leaving its scope stops the login.
     cd_code code = CD_OK;
     int connection = -1;
     {

@@ -1,4 +1,4 @@
-// What the C++ test programs share, besides what they share with those in C.
+// Shared code of the C++ test programs, in addition to that shared with the C programs.
 #ifndef CHECK_HPP
 #define CHECK_HPP
 
@@ -6,7 +6,7 @@
 
 #include <couchdrop.hpp>
 
-// Options that lead to the stand-in over TLS, and don't wait long before they try again.
+// Options that lead to the stand-in over TLS, with short waits before retries.
 inline couchdrop::Options options_for_stand_in() {
     using std::chrono::milliseconds;
     return couchdrop::Options()
@@ -16,7 +16,7 @@ inline couchdrop::Options options_for_stand_in() {
 }
 
 #if defined(__cpp_exceptions)
-// The code that a call throws; CD_OK if it throws nothing.
+// The code that a call throws, or CD_OK if it throws nothing.
 template <class Call> cd_code thrown(Call call) {
     try {
         call();

@@ -1,4 +1,4 @@
-// A Result turns into a std::expected where there is one (C++23).
+// A Result converts to a std::expected if the library has it (C++23).
 #include "check.hpp"
 
 #include <expected>
@@ -14,7 +14,7 @@ template <class T> using Expected = std::expected<T, Error>;
 static_assert(std::is_convertible_v<Result<Token>, Expected<Token>>);
 static_assert(std::is_convertible_v<Result<void>, Expected<void>>);
 static_assert(std::is_constructible_v<Expected<Token>, Result<Token>>);
-// What it is not: another value, another error, or one that stays behind as well.
+// It does not convert to another value or error type, and an lvalue does not convert.
 static_assert(!std::is_convertible_v<Result<Token>, Expected<int>>);
 static_assert(!std::is_convertible_v<Result<Token>, Expected<void>>);
 static_assert(!std::is_convertible_v<Result<Token>, std::expected<Token, cd_code>>);

@@ -1,4 +1,5 @@
-// What couchdrop.hpp takes from couchdrop.h: each function's type, and each code as an Error.
+// The parts of couchdrop.h that couchdrop.hpp relies on: each function's type, and each code as an
+// Error.
 #include "check.hpp"
 
 #include "../c/codes.h"
@@ -10,8 +11,8 @@
 
 namespace {
 
-// Every function of the header stands here (header.py sees to it): C++ would convert a number whose
-// type changes without a word.
+// Lists every function of the header (header.py checks this). C++ would silently convert a number
+// whose type changes.
 #define FUNCTION(name, ...)                                                                        \
     static_assert(std::is_same_v<decltype(name), __VA_ARGS__>, "the type of " #name)
 

@@ -1,8 +1,8 @@
-"""Holds couchdrop.hpp against couchdrop.h: header.py
+"""Checks couchdrop.hpp against couchdrop.h: header.py
 
-Nothing of the C interface is forgotten: each function is used, or left out for a reason, and has its type in
-header.cpp; each option has its two setters, and each named number its enumerator. What types and codes are is
-header.cpp's to hold. COUCHDROP_HEADER names another header to hold it against.
+The C++ header must cover the C interface. Each function is used, or left out for a reason, and has its type in
+header.cpp. Each option has its two setters, and each named number its enumerator. header.cpp checks the types and the
+values of codes. COUCHDROP_HEADER names another header to check against.
 """
 
 import os

@@ -1,4 +1,5 @@
-// Built with -fno-exceptions: what does not throw is there, and a setter's failure is not lost.
+// Built with -fno-exceptions: the functions that do not throw are available, and a setter's failure
+// is kept.
 #include "check.hpp"
 
 #include <filesystem>
@@ -50,7 +51,7 @@ void refused() {
     CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate("ada", "").error().code());
 }
 
-// Nothing is sent with settings that are not those the caller asked for.
+// Nothing is sent after a setter has failed.
 void bad_settings() {
     Options options = options_for_stand_in().max_retries(11).ca_file("/nowhere/ca.pem");
     CHECK_CODE(CD_ERR_OUT_OF_RANGE, options.error().code());
@@ -67,7 +68,7 @@ void bad_settings() {
     CHECK_CODE(CD_ERR_NULL_ARGUMENT, Options().proxy(nullptr).error().code());
     CHECK_CODE(CD_ERR_INVALID_UTF8, Options().user_agent(std::string("a\0b", 3)).error().code());
     CHECK_CODE(CD_ERR_OUT_OF_RANGE, Options().environment("PATH", "/bin").error().code());
-    // The logger before it stays.
+    // The earlier logger stays set.
     int lines = 0;
     const auto logger = [&lines](LogLevel, std::string_view) { lines++; };
     const Options bad =

@@ -1,4 +1,4 @@
-// Logins that succeed and fail: as exceptions and as values, with all that is known about them.
+// Logins that succeed and fail, as exceptions and as values, with every field of their errors.
 #include "check.hpp"
 
 #include "../c/server.h"
@@ -107,7 +107,7 @@ void granted(const Options &options) {
     const Token moved = *std::move(result);
     CHECK(moved.view() != token.view());
 
-    // Any text, from any kind of string.
+    // Any text, from any type of string.
     const std::string username = "жук@example.com", password = "пароль & 100% + \"q\"\\ é";
     CHECK(authenticate({username, password}, options).size() == 36);
 }
@@ -145,13 +145,13 @@ void copies_of_an_error(const Options &options) {
     }
 }
 
-// A proxy's refusal may pass or not, with one code: the error itself says which.
+// A proxy's refusal has one code, but may be temporary or not: the error itself says which.
 void refused_by_a_proxy() {
     for (const bool may_pass : {true, false}) {
         const server proxy = server_start();
         std::thread answers([&proxy, may_pass] {
             const int connection = server_accept(&proxy);
-            std::string request; // without a body, which server_read_request() waits for
+            std::string request; // no body, so server_read_request() would hang
             for (char letter; request.find("\r\n\r\n") == request.npos; request += letter)
                 server_need(read(connection, &letter, 1) == 1, "read of a request");
             const std::string_view answer =
@@ -171,7 +171,7 @@ void refused_by_a_proxy() {
     }
 }
 
-// For whoever calls the functions of couchdrop.h and wants what this header gives.
+// For callers of the functions of couchdrop.h who use the types of this header.
 void adopted() {
     cd_error *error = nullptr;
     const cd_code code = cd_options_set_timeout_ms(nullptr, 1, &error);

@@ -1,5 +1,4 @@
-"""Figures: each number with a unit is promised by the interfaces in the same words, or taken from where it was measured
-or is set, by a comment that says from where (docs/WRITING.md)."""
+"""Figures: the same number and unit must be in the interfaces, or a comment must name its source (docs/WRITING.md)."""
 
 import re
 
@@ -11,15 +10,15 @@ _UNIT = (
     r"(?:[nµm]s|s|seconds?|minutes?|hours?|days?|KiB|MiB|GiB|kB|KB|MB|GB|%|instructions|allocations|crates)"
 )
 _NUMBER = re.compile(rf"(?<![\w.,/-])(\d[\d,]*(?:\.\d+)?)[ \u00a0]?({_UNIT})(?![\w/])")
-# Where figures come from: the commands that measure write all of it.
+# The sources of figures: pages that the measuring commands write in full.
 MEASURED = {"performance": "docs/performance.md", "reliability": "docs/reliability.md"}
 
 
 def check(page, project):
-    """Every figure is what its source says."""
+    """Checks that every figure equals its source."""
     if page.name in MEASURED.values() or page.name in ("CHANGELOG.md", "docs/WRITING.md"):
         return
-    # Blocks show markers, and are no place for them.
+    # Blocks may show markers as examples, so only the prose is searched.
     prose = page.prose
     for match in [*_FIGURE.finditer(prose), *_TABLE.finditer(prose)]:
         line = page.line_of(match.start())
@@ -35,7 +34,7 @@ def check(page, project):
             page.complain(page.line_of(match.start()), "a figure without its end")
     own = _TABLE.sub(_blank, _FIGURE.sub(_blank, prose))
     own = re.sub(r"<!--.*?-->", _blank, own, flags=re.S)
-    # Code in the text is not words about it.
+    # Code in the text is not searched for figures.
     for match in _NUMBER.finditer(re.sub(r"(`+)(.+?)\1", _blank, own)):
         if not re.search(rf"(?<![\w.,]){re.escape(match[1])} ?{match[2]}\b", project.promises):
             page.complain(
@@ -44,10 +43,10 @@ def check(page, project):
 
 
 def renew(page):
-    """The text of a page with all figures as their sources have them."""
+    """Returns the text of a page with all figures replaced by those of their sources."""
     text = page.text
     for pattern in (_FIGURE, _TABLE):
-        # Not in the text, where blocks show some.
+        # Not in the whole text, because blocks may show some.
         for match in pattern.finditer(page.prose):
             text = text.replace(match[0], _renewed(match))
     return text
@@ -64,7 +63,7 @@ def _renewed(match):
 
 
 def _source(key):
-    """What `performance / Cold / libcouchdrop / wall` or `src/settings.rs / (\\d+) retries` leads to."""
+    """Resolves a key such as `performance / Cold / libcouchdrop / wall` or `src/settings.rs / (\\d+) retries`."""
     name, *rest = (part.strip() for part in key.split(" / "))
     if name in MEASURED:
         return _cell(name, *rest)
@@ -78,7 +77,7 @@ def _source(key):
 
 
 def _table(name, rules):
-    """Columns and rows as the rules say: `rows: label = row; …`, and for each column `head: heading / column`."""
+    """Selects columns and rows by the rules: `rows: label = row; …`, and for each column `head: heading / column`."""
     rows, columns = [], []
     for line in filter(None, map(str.strip, rules.split("\n"))):
         head, _, rule = line.partition(": ")
@@ -126,12 +125,12 @@ def _cell(name, *path):
             found += [cells[place] for place in _named(column, {cell: at for at, cell in enumerate(head)})]
     if len(found) != 1:
         raise Problem(f"{key} is {len(found)} times in {MEASURED[name]}")
-    # The median, without the spread behind it.
+    # The median, without the spread after it.
     return re.sub(r" \([^()]*–[^()]*\)$", "", found[0])
 
 
 def _named(name, things):
-    """Those with this beginning; the one by this very name, or whose first cell has it, before longer ones."""
+    """The entries that begin with this name. An exact match, also of the first cell, precedes longer ones."""
     found = {key: thing for key, thing in things.items() if key.startswith(name)}
     exact = [
         thing for key, thing in found.items() if key == name or isinstance(thing, list) and thing[0] == name
@@ -140,7 +139,7 @@ def _named(name, things):
 
 
 def _tables(text):
-    """The tables of a text, as lists of rows of cells; the line below the head is left out."""
+    """The tables of a text, as lists of rows of cells, without the line below the head."""
     for block in re.findall(r"(?:^\|[^\n]*\n)+", text + "\n", re.M):
         rows = [
             [cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]

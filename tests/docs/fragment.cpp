@@ -1,4 +1,4 @@
-// What a fragment in the documentation may use. It is compiled at the mark, and never run.
+// Declarations for fragments in the documentation, which replace the mark and are never run.
 #include <chrono>
 #include <couchdrop.hpp>
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// What a fragment in the documentation may use. It is compiled at the mark, and never run.
+// The declarations that a fragment in the documentation may use. It is compiled in place of the mark, and never run.
 package fragment
 
 // IMPORTS

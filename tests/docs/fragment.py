@@ -1,4 +1,4 @@
-"""What a fragment in the documentation may use. It is compiled at the mark, and never run."""
+"""The names that a fragment in the documentation may use. It is compiled in place of the mark, and never run."""
 
 import asyncio
 import logging

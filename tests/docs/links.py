@@ -1,4 +1,4 @@
-"""Links lead to files of the repository, and to headings that are there."""
+"""Links must lead to existing files and headings of the repository."""
 
 import posixpath
 import urllib.parse
@@ -7,7 +7,7 @@ from page import ROOT, Page
 
 
 def check(page, pages):
-    """`pages`: all, by their names."""
+    """`pages` contains all pages by name."""
     folder = posixpath.dirname(page.name)
     for line, target in page.links():
         if "://" in target or target.startswith("mailto:"):

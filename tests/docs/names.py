@@ -1,4 +1,4 @@
-"""Names of the interfaces, paths and commands in the text, and numbers of codes, are those of the project."""
+"""Names of the interfaces, paths, commands and numbers of codes in the text must exist in the project."""
 
 import builtins
 import inspect
@@ -7,7 +7,7 @@ import re
 import shell
 from page import ROOT
 
-# Beside what the documentation says of them.
+# In addition to the variables that the documentation defines.
 _STANDARD = {"COUCHDROP_USERNAME", "COUCHDROP_PASSWORD"}
 
 
@@ -25,7 +25,7 @@ def check(page, project):
 
 
 def _names(page, project):
-    """CD_…, cd_… and COUCHDROP_…, wherever they stand; `cd_options_set_…` and `CD_ERR_*` are beginnings."""
+    """CD_…, cd_… and COUCHDROP_… anywhere on the page; `cd_options_set_…` and `CD_ERR_*` are prefixes."""
     known = project.c_names | project.variables | _STANDARD
     for number, line in enumerate(page.text.split("\n"), 1):
         for match in re.finditer(r"(?<![\w-])((?:CD|cd|COUCHDROP)_\w*)(\*|…)?", line):
@@ -35,7 +35,8 @@ def _names(page, project):
 
 
 def _table_of_codes(page, project):
-    """A number and a name of a code in one row of a table are of the same code; a table of many has all."""
+    """A number and a name of a code in one row of a table must belong to the same code; a long table must have all
+    codes."""
     listed = set()
     for number, line in enumerate(page.prose.split("\n"), 1):
         row = re.match(r"\| *(\d{4}) *\| *`(CD_ERR_\w+)`", line)
@@ -79,7 +80,8 @@ def _interfaces(page, line, code, project, language):
 
 
 def _path(page, line, code, project):
-    """What begins with a folder of the repository is there: in it, beside the page, or in what is installed."""
+    """A path that begins with a folder of the repository must exist there, beside the page, or among the installed
+    files."""
     path = code.rstrip("/")
     if not re.fullmatch(r"\.{0,2}/?[\w.@-]+(/[\w.@*-]+)+", path):
         return
@@ -88,7 +90,7 @@ def _path(page, line, code, project):
         if not re.search(rf"(?<![\w/]){re.escape(path)}(?![\w-])", project.sources):
             page.complain(line, f"nothing makes {code}")
         return
-    # The last is a tag of git, by which Go finds a module in a folder.
+    # The last is a git tag, by which Go finds a module in a folder.
     if first not in project.top or re.search(r"/v\d+\.\d+\.\d+$", path):
         return
     places = [ROOT, (ROOT / page.name).parent, ROOT / "target/stage"]

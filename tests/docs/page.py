@@ -1,5 +1,5 @@
-"""A page of the documentation, taken apart: headings, links, code in the text, and blocks with the words that say
-what becomes of them (docs/WRITING.md)."""
+"""A parsed page of the documentation: headings, links, code in the text, and blocks with the words that say how they
+are used (docs/WRITING.md)."""
 
 import html
 import re
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Problem(Exception):
-    """What is wrong with a page; the text begins with the page and the line."""
+    """A fault of a page. The text begins with the page and the line."""
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Block:
     """A fenced block."""
 
     page: "Page"
-    # Of its first line of code.
+    # The line number of its first line of code.
     line: int
     language: str
     words: dict
@@ -42,7 +42,7 @@ class Page:
         return cls(name, (ROOT / name).read_text(encoding="utf-8"))
 
     def __post_init__(self):
-        # The text without blocks, each of their lines left empty so that lines keep their numbers.
+        # The text without blocks. Their lines are left empty, so that the others keep their numbers.
         self.prose = _take_blocks_out(self)
         self.anchors = _anchors(self.prose)
 
@@ -50,7 +50,7 @@ class Page:
         self.problems.append(f"{self.name}:{line}: {what}")
 
     def line_of(self, offset):
-        """Of a place in `prose`."""
+        """The line number of an offset in `prose`."""
         return self.prose.count("\n", 0, offset) + 1
 
     def inline_code(self):
@@ -77,7 +77,7 @@ def _without_comments(text):
 
 
 def _take_blocks_out(page):
-    """Fences as in CommonMark: three or more of ` or ~, closed by at least as many."""
+    """Removes fenced blocks as in CommonMark: three or more of ` or ~, closed by at least as many."""
     prose, opened, inside, start = [], None, [], 0
     for number, line in enumerate(page.text.split("\n"), 1):
         fence = re.match(r"( *)(`{3,}|~{3,})\s*([^`]*)$", line)
@@ -118,7 +118,7 @@ def _add(page, line, info, lines, indent):
 
 
 def _anchors(prose):
-    """The names that GitHub gives headings, and those that the page gives itself."""
+    """The anchors that GitHub gives headings, and those that the page defines."""
     seen, anchors = {}, set(re.findall(r"<a (?:id|name)=\"([^\"]+)\"", prose))
     for heading in re.findall(r"^#{1,6} +(.+?) *#*$", prose, re.M):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", html.unescape(heading))

@@ -1,4 +1,4 @@
-"""Shows that each check finds its fault: pages with one fault each, and one page with none."""
+"""Self-test: each check must find its fault in a page with one fault, and none in a page without one."""
 
 import re
 import sys
@@ -62,7 +62,7 @@ def block(info, code):
     return f"{FENCE}{info}\n{code}{FENCE}\n"
 
 
-# What is wrong, the page, and the complaint.
+# The fault, the page, and the complaint.
 FAULTS = [
     # Blocks.
     ("a block without a language", block("", "x\n"), "a block of no language"),
@@ -238,7 +238,7 @@ def main():
     )
     pages = [Page("docs/planted.md", text.replace("TABLE", table)) for _, text, _ in FAULTS]
     try:
-        # Each page on its own: what is run of it has a folder by its name.
+        # Each page is checked on its own, because its runs use a folder of its name.
         for page in [sound, *pages]:
             run.check([page], {}, world)
     finally:

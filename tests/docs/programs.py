@@ -1,4 +1,4 @@
-"""Blocks of C, C++, Python and Go: compiled with warnings as errors, and run with the stand-in in the service's
+"""Compiles blocks of C, C++, Python and Go with warnings as errors, and runs them with the stand-in in the service's
 place."""
 
 import ast
@@ -19,10 +19,10 @@ from work import run
 HERE = Path(__file__).parent
 _KINDS = ("fragment", "unit", "compare", "shown", "save")
 _WORDS = {"account", "exit", "says", "with", "std", "file", *_KINDS}
-# As the stand-in's tokens look.
+# The format of the stand-in's tokens.
 _TOKEN = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _GCC = ["-Wall", "-Wextra", "-Werror", "-O1", "-pthread"]
-# What a fragment leaves unused is for the reader to use.
+# A fragment may leave values unused, for the reader to use.
 _UNUSED = [
     "-Wno-unused-parameter",
     "-Wno-unused-variable",
@@ -32,11 +32,11 @@ _UNUSED = [
 
 
 class Wrong(Exception):
-    """What is wrong with a block."""
+    """A fault of a block."""
 
 
 class Skipped(Exception):
-    """What is missing here to try a block."""
+    """A tool that is missing here and that a block needs."""
 
 
 def languages():
@@ -84,7 +84,7 @@ def _run(block, command, world):
 
 
 def expect(words, ended):
-    """A run ended as the words say."""
+    """Checks that the result of a run agrees with the block's words."""
     wanted = int(words.get("exit", 0))
     if ended.status != wanted:
         raise Wrong(f"ended with status {ended.status} in place of {wanted}:\n{ended.output}")
@@ -103,7 +103,7 @@ def _insert(name, block, marks):
 
 
 def _hoist(code, pattern):
-    """Lines at the beginning that match, and the rest with as many empty lines before it."""
+    """The leading lines that match, and the rest with as many empty lines before it."""
     lines = code.split("\n")
     count = 0
     while count < len(lines) and (re.match(pattern, lines[count]) or not lines[count].strip()):
@@ -112,7 +112,7 @@ def _hoist(code, pattern):
 
 
 def _built(world, name, parts, build):
-    """The folder in which `build` has left what it makes of these parts, now or in another run."""
+    """The folder with the files that `build` made from these parts, in this run or an earlier one."""
     key = hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:24]
     folder = world.cache / f"{name}-{key}"
     if not (folder / "done").exists():
@@ -193,7 +193,7 @@ def _python(block, kind, world):
 
 
 def _names(table, known):
-    """No name is used that nothing defines."""
+    """Checks that every name in use is defined."""
     known = known | {
         symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()
     }
@@ -212,7 +212,7 @@ def _names(table, known):
 
 
 def _calls(tree, package):
-    """`couchdrop.name` is there, and takes the keywords that it is called with."""
+    """Checks that `couchdrop.name` exists, and accepts the keywords of its calls."""
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Attribute)
@@ -231,7 +231,7 @@ def _calls(tree, package):
 
 
 def _called(function, package):
-    """What `couchdrop.name(…)` and `client.name(…)` call."""
+    """The function that `couchdrop.name(…)` or `client.name(…)` calls."""
     if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)):
         return None
     owner = {package.__name__: package, "client": package.Client}.get(function.value.id)
@@ -245,7 +245,7 @@ def _go(block, kind, world):
     code = block.code
     if kind == "fragment":
         imports, code = _hoist(code, r"import \"")
-        # What it declares is for the reader to use.
+        # A fragment may leave declared names unused, for the reader to use.
         declared = re.findall(r"^(\w+(?:, \w+)*) :=", code, re.M)
         used = "".join(f"\n_ = {name}" for names in declared for name in names.split(", ") if name != "_")
         source = _insert("fragment.go", block, {"IMPORTS": place + imports, "FRAGMENT": place + code + used})

@@ -1,4 +1,4 @@
-"""What is there to be spoken of: names, targets, options, packages, as the sources have them."""
+"""The names that the documentation may mention, from the sources: functions, targets, options, packages."""
 
 import inspect
 import re
@@ -14,7 +14,7 @@ def _read(path):
 
 
 class Project:
-    """`stand_in`: the program; `environment`: one in which the library and its package are found."""
+    """`stand_in` is the program; `environment` is one that finds the library and its package."""
 
     def __init__(self, stand_in, environment):
         self._stand_in = stand_in
@@ -22,14 +22,14 @@ class Project:
 
     @cached_property
     def files(self):
-        """What git knows or would take, by path."""
+        """The paths of all files that git tracks or would add."""
         command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
     @cached_property
     def sources(self):
-        """The text of everything but documentation and the tests of it."""
+        """The text of all files except the documentation and its tests."""
         texts = []
         for name in self.files:
             if not name.endswith((".md", ".svg", ".lock")) and not name.startswith(
@@ -43,7 +43,7 @@ class Project:
 
     @cached_property
     def top(self):
-        """The first parts of paths."""
+        """The first components of paths."""
         return {name.split("/")[0] for name in self.files if "/" in name}
 
     # The interfaces.
@@ -54,13 +54,13 @@ class Project:
 
     @cached_property
     def codes(self):
-        """The codes of the header by their names."""
+        """The codes of the header by name."""
         values = re.findall(r"^\s+(CD_(?:OK|ERR_\w+)) = (\d+)", _read("include/couchdrop.h"), re.M)
         return {name: int(value) for name, value in values}
 
     @cached_property
     def variables(self):
-        """COUCHDROP_… that sources speak of: variables of the environment, macros of the C++ header."""
+        """The COUCHDROP_… names in the sources: environment variables, macros of the C++ header."""
         return set(re.findall(r"\bCOUCHDROP_\w+", self.sources))
 
     @cached_property
@@ -71,14 +71,14 @@ class Project:
 
     @cached_property
     def python(self):
-        """The package, imported."""
+        """The imported package."""
         sys.path.insert(0, str(ROOT / "bindings/python"))
         import couchdrop
 
         return couchdrop
 
     def python_has(self, dotted):
-        """Whether `couchdrop.a.b` is there."""
+        """True if `couchdrop.a.b` exists."""
         value = self.python
         for name in dotted.split("."):
             if name in getattr(value, "__annotations__", {}):
@@ -91,7 +91,7 @@ class Project:
 
     @cached_property
     def go_names(self):
-        """What the Go package exports, methods as Type.Method and fields as Type.Field."""
+        """The names that the Go package exports; methods as Type.Method and fields as Type.Field."""
         command = ["go", "doc", "-all", "."]
         text = subprocess.run(
             command,
@@ -118,7 +118,7 @@ class Project:
             )
         )
 
-    # What can be run.
+    # Commands.
 
     @cached_property
     def targets(self):
@@ -135,7 +135,7 @@ class Project:
 
     @cached_property
     def settings(self):
-        """Variables that make or what it calls reads."""
+        """The variables that make or its commands read."""
         return set(re.findall(r"\b[A-Z][A-Z_]+\b", _read("Makefile") + _read("benches/run.py")))
 
     @cached_property
@@ -145,7 +145,7 @@ class Project:
 
     @cached_property
     def rust_tests(self):
-        """What `cargo test --test` knows."""
+        """The tests for `cargo test --test`."""
         return {name[6:-3] for name in self.files if re.fullmatch(r"tests/\w+\.rs", name)}
 
     @cached_property
@@ -154,20 +154,20 @@ class Project:
 
     @cached_property
     def accounts(self):
-        """The user names of the stand-in, and what stands before the @."""
+        """The user names of the stand-in, and their parts before the @."""
         names = re.findall(r'"(\S+@example\.com)"', _read("tests/stand_in/src/accounts.rs"))
         return set(names) | {name.split("@")[0] for name in names}
 
     @cached_property
     def module_options(self):
-        """Of `python -m couchdrop`."""
+        """The options of `python -m couchdrop`."""
         command = [sys.executable, "-m", "couchdrop"]
         found = _options([*command, "--help"], self._environment)
         return found | _options([*command, "login", "--help"], self._environment)
 
     @cached_property
     def promises(self):
-        """The words of the interfaces themselves, for numbers with a unit: headers, manual page, packages."""
+        """The text of the interfaces (headers, manual page, packages), for numbers with a unit."""
         names = ["include/couchdrop.h", "bindings/cpp/couchdrop.hpp", "packaging/libcouchdrop.3"]
         names += [name for name in self.files if re.fullmatch(r"bindings/python/couchdrop/\w+\.py", name)]
         names += [name for name in self.files if re.fullmatch(r"bindings/go/\w+(?<!_test)\.go", name)]

@@ -1,6 +1,6 @@
-"""Holds what the documentation says against the project (docs/WRITING.md): run.py [--figures] [PAGE...]
+"""Checks the documentation against the project (docs/WRITING.md): run.py [--figures] [PAGE...]
 
-Without pages it takes all there are. --figures writes the figures in them anew, and does nothing else.
+Without arguments it checks all pages. --figures only updates the figures in them.
 """
 
 import json
@@ -17,7 +17,7 @@ from page import ROOT, Page, Problem
 from work import World
 
 _SHELL = ("sh", "console")
-# Shown as they are; `rust` is run by `cargo test`.
+# Shown without a check; `cargo test` runs `rust`.
 _SHOWN = ("text", "make", "cmake", "yaml", "dockerfile", "diff", "ini", "toml")
 _RUST = "tests/stand_in/README.md"
 
@@ -61,7 +61,7 @@ def write_figures(pages):
 
 
 def check(pages, everything, world):
-    """Leaves in each page what is wrong with it; counts what was tried."""
+    """Adds the faults to each page, and counts the checks."""
     counts = {"blocks compiled or run": 0, "sessions": 0, "not tried": 0}
     work = []
     for page in pages:

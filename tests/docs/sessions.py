@@ -1,5 +1,5 @@
-"""Blocks of shell: looked at, and those of a page that are marked so run as one session of bash, as a reader pastes
-them, in a folder that looks like a clone, with the stand-in in the service's place."""
+"""Blocks of shell: all are checked. Those that a page marks run as one bash session, as if pasted by a reader. The
+session's folder looks like a clone, and the stand-in takes the service's place."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from work import Ended, run
 
 _WORDS = {"run", "exit", "says", "account", "shown"}
 
-# Paths of the clone are links, so cargo and make would take it for another project and build everything anew.
+# Paths of the clone are links, so cargo and make would treat it as another project and rebuild everything.
 _CARGO = """#!/usr/bin/env bash
 set -euo pipefail
 arguments=()
@@ -34,7 +34,7 @@ PATH=${PATH#*:}
 exec make "$@"
 """
 
-# Each block in the same shell; one that is to fail in a subshell, which it may leave.
+# Runs each block in the same shell. A block that must fail runs in a subshell, which it may exit.
 _DRIVER = """
 set -eo pipefail
 trap 'echo $? > "$WORK/status"' EXIT
@@ -55,7 +55,7 @@ done
 
 
 def look(block, project):
-    """What is wrong with the commands of a block."""
+    """The faults in the commands of a block."""
     unknown = set(block.words) - _WORDS
     if unknown:
         return [f"no such word: {', '.join(sorted(unknown))} (docs/WRITING.md has all)"]
@@ -75,7 +75,7 @@ def look(block, project):
 
 
 def _session(code):
-    """(command, what it prints) of each command."""
+    """(command, expected output) of each command."""
     steps = []
     for line in code.rstrip("\n").split("\n"):
         if line.startswith("$ "):
@@ -88,7 +88,7 @@ def _session(code):
 
 
 def check(page, world):
-    """Runs the session of a page; yields (block, what is wrong)."""
+    """Runs the session of a page; yields (block, fault)."""
     blocks = [block for block in page.blocks if block.language in ("sh", "console") and "run" in block.words]
     saved = [
         (block, name)
@@ -108,7 +108,7 @@ def check(page, world):
     try:
         yield from _run(page, blocks, saved, folder, world)
     finally:
-        # Links go, not what they lead to.
+        # Removes links, not their targets.
         shutil.rmtree(folder)
 
 
@@ -171,6 +171,6 @@ def _as(account, world):
 
 
 def _same(expected, printed):
-    """… stands for any text."""
+    """Compares the output; … matches any text."""
     pattern = ".*".join(re.escape(part) for part in expected.strip().split("…"))
     return re.fullmatch(pattern, printed, re.S) is not None

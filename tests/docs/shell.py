@@ -1,4 +1,4 @@
-"""Commands in the documentation name programs, files, targets and options that there are."""
+"""Commands in the documentation must name existing programs, files, targets and options."""
 
 import re
 import shlex
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from page import ROOT
 
-# Of bash, and words before a command.
+# Builtins of bash, and words before a command.
 _BUILTINS = {
     *[
         ".",
@@ -40,7 +40,7 @@ def _programs():
 
 
 def looks_like(code, project):
-    """Whether code in the text is a command to look at."""
+    """True if code in the text is a command to check."""
     words = code.split()
     while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
         words.pop(0)
@@ -56,7 +56,7 @@ def looks_like(code, project):
 
 
 def problems(script, project):
-    """What is wrong with the commands of a script."""
+    """The faults in the commands of a script."""
     parsed = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
     if parsed.returncode:
         return [f"bash can't read it: {parsed.stderr.strip()}"]
@@ -67,9 +67,9 @@ def problems(script, project):
 
 
 def _commands(script):
-    """The words of each command; those in $(…) come on their own."""
+    """The words of each command; commands in $(…) are separate."""
     script = re.sub(r"\\\n", " ", script)
-    # What a here-document says is no command.
+    # The content of a here-document is not a command.
     script = re.sub(r"<<-? *(['\"]?)(\w+)\1(.*?)\n.*?\n\s*\2(?=\n|$)", r"\3", script, flags=re.S)
     pending = ""
     for line in script.split("\n"):
@@ -92,7 +92,7 @@ def _split(words):
         if word.startswith("#"):
             break
         if re.fullmatch(r"[();|&]+", word):
-            # A substitution: what stands before it goes on behind it, which matters to nobody here.
+            # A substitution: the words before it continue after it, which makes no difference here.
             if command and command[-1].endswith("$"):
                 command[-1] += "(…)"
             yield command
@@ -105,7 +105,7 @@ def _split(words):
 
 
 def _look(words, project):
-    # From wherever the commands before have gone, this is the project's folder.
+    # Earlier commands may have changed the folder; these variables refer to the project's.
     words = [re.sub(r"^\$(OLD)?PWD/", "", word) for word in words]
     # Redirections lead to the reader's own files.
     for sign in [place for place, word in enumerate(words) if re.fullmatch(r"\d?[<>]+&?\d?", word)][::-1]:
@@ -131,10 +131,10 @@ def _program(program, arguments, project):
         found = [] if (name == "stand_in" or (ROOT / program).exists()) else [f"there is no {program}"]
         return found + _stand_in(arguments if name == "with-stand-in" else arguments, project)
     if program.startswith(("scripts/", "tests/", "./scripts/", "../")):
-        # `../x` is from a folder that the commands before went to.
+        # `../x` is relative to a folder that earlier commands changed to.
         return [] if program.startswith("../") or (ROOT / program).exists() else [f"there is no {program}"]
     if "/" in program:
-        # The reader's own.
+        # A program of the reader.
         return []
     if program == "make":
         return _make(arguments, project)
@@ -155,7 +155,7 @@ def _program(program, arguments, project):
 
 
 def _stand_in(arguments, project):
-    """Its options, and the command behind them."""
+    """The options of the stand-in, and the command after them."""
     found, takes_value = [], {"--account", "--port", "--https-port", "--dir"}
     rest = [word for word in arguments]
     while rest and (rest[0] == "run" or rest[0].startswith("-")):

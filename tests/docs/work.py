@@ -1,4 +1,4 @@
-"""Running programs, and where what they need is."""
+"""Runs programs, and knows the places of their files."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ class Ended:
 
 
 def run(command, cwd=None, env=None):
-    """Runs a program to its end, with what it writes to both outputs as one text."""
+    """Runs a program to its end, with its two outputs as one text."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [str(word) for word in command],
@@ -43,7 +43,7 @@ def run(command, cwd=None, env=None):
 
 
 class World:
-    """Where the library, the stand-in and what was built in other runs are."""
+    """The places of the library, the stand-in and the results of earlier runs."""
 
     def __init__(self):
         self.stand_in = os.environ["COUCHDROP_STAND_IN"]
@@ -52,7 +52,7 @@ class World:
         self.cache.mkdir(parents=True, exist_ok=True)
         self._scratch = tempfile.TemporaryDirectory()
         self.scratch = Path(self._scratch.name)
-        # What the library was given for another purpose would lead blocks to other places than a reader's.
+        # Other settings for the library would make blocks behave differently than for a reader.
         ours = (
             "COUCHDROP_",
             "MAKE",
@@ -65,7 +65,7 @@ class World:
             "CARGO_MAKEFLAGS",
         )
         self.plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        # As it is for whoever has the library installed.
+        # The environment of a user with the library installed.
         self.project = {
             **self.plain,
             "PKG_CONFIG_PATH": str(self.stage / "lib/pkgconfig"),
@@ -83,7 +83,7 @@ class World:
         self.facts = Project(self.stand_in, self.project)
 
     def close(self):
-        # What no page has had for some time.
+        # Results that no page has used for some time.
         old = sorted(self.cache.iterdir(), key=lambda folder: folder.stat().st_mtime)[:-500]
         for folder in old:
             for file in folder.iterdir():
@@ -102,7 +102,7 @@ class World:
 
     @cached_property
     def go(self):
-        """What tells one state of the Go package and its archive from another."""
+        """Identifies a state of the Go package and its archive."""
         files = [
             path for path in (ROOT / "bindings/go").rglob("*") if path.is_file() and path.suffix != ".md"
         ]

@@ -1,5 +1,5 @@
-//! Whatever the strict reader takes, ureq reads the same. A connection is kept after an answer of the strict reader
-//! alone, so nobody may see another end of that answer.
+//! ureq reads every response that the strict reader accepts in the same way. Only a response of the strict reader keeps
+//! a connection open, so both must agree on its end.
 
 use couchdrop::wire::through_ureq;
 

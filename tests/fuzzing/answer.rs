@@ -1,5 +1,5 @@
-//! Whatever a server answers, the reader takes it or says why not: no panic, no wait without an end, never more than
-//! the limit, and the same however the answer is cut.
+//! For any response the reader returns it or an error: no panic, no endless wait, never more than the limit. The result
+//! does not depend on how the response is segmented.
 
 use std::sync::LazyLock;
 
@@ -29,11 +29,11 @@ pub fn limit(script: &Script) -> usize {
     if script.flag(2) { 64 << 10 } else { 1 << 10 }
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Read {
     pub done: Result<Whole, Failed>,
-    /// The connection may serve the next one.
+    /// True if the connection may serve the next request.
     pub kept: bool,
     limit: usize,
 }
@@ -52,7 +52,7 @@ pub struct Failed {
     before_answer: bool,
 }
 
-/// Sends a request to whom says these pieces.
+/// Sends a request to a peer that sends these pieces.
 pub fn read(pieces: Vec<Piece>, ending: Ending, limit: usize) -> Read {
     let silent = pieces.iter().all(|piece| piece.bytes.is_empty());
     let (connection, mut speaker) = speaker::connected(pieces, ending);
@@ -66,7 +66,7 @@ pub fn read(pieces: Vec<Piece>, ending: Ending, limit: usize) -> Read {
     read
 }
 
-/// What is asked, always: head and body of a form.
+/// The head and body of the request, always a form.
 pub static REQUEST: LazyLock<(RequestHead, Secret)> = LazyLock::new(|| {
     let base = BaseUrl::parse("http://127.0.0.1:1").expect("a base URL");
     let head = RequestHead::new(&base, "/authenticate", "application/x-www-form-urlencoded", "fuzzing/1");
@@ -75,7 +75,7 @@ pub static REQUEST: LazyLock<(RequestHead, Secret)> = LazyLock::new(|| {
 
 fn check_request(speaker: &Speaker, ending: Ending) {
     if ending == Ending::Reset {
-        return; // it does not listen
+        return; // the peer does not read
     }
     let heard = String::from_utf8_lossy(&speaker.heard);
     assert!(heard.is_empty() || heard.starts_with("POST /authenticate HTTP/1.1\r\nHost: 127.0.0.1:1\r\n"));
@@ -102,8 +102,8 @@ impl Read {
         Read { done, kept, limit }
     }
 
-    /// Whether the same bytes, cut otherwise, were read as the same. Of a refusal whose body breaks off or can't be read
-    /// to its end, more or less of it may have been taken by then.
+    /// Checks that the same bytes in other segments gave the same result. If the body of a refusal is truncated or
+    /// unreadable, more or less of it may have been read.
     pub fn agrees_with(&self, other: &Read) {
         match (&self.done, &other.done) {
             (Ok(one), Ok(other)) if one.status != 200 => {
@@ -116,7 +116,7 @@ impl Read {
         }
     }
 
-    /// What holds for any answer; `others` are codes that it may have beside the usual ones.
+    /// Checks the properties of any response. `others` are permitted codes in addition to the usual ones.
     pub fn is_sensible(&self, others: &[cd_code]) {
         match &self.done {
             Ok(whole) => {

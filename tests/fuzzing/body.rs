@@ -1,5 +1,5 @@
-//! What is taken out of an answer's body is what serde_json's own values say, and the server's words never hold the
-//! password, in whichever encoding.
+//! The fields that are extracted from a response's body equal those that serde_json finds. The server's message never
+//! contains the password in any encoding.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use couchdrop::secret::Secret;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-/// A password, a line end, and a body.
+/// Input: a password, a line end, and a body.
 pub fn holds(input: &[u8]) {
     let at = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     let (password, body) = (&input[..at], input.get(at + 1..).unwrap_or_default());
@@ -31,7 +31,7 @@ pub fn holds(input: &[u8]) {
                 assert_eq!(message, None);
             }
         }
-        // What nobody asked for is skipped, not read: a number or an escape in it may be one that no value can hold.
+        // Other members are skipped without parsing: they may contain a number or an escape that has no value.
         None if token.is_some() => {
             serde_json::from_slice::<IgnoredAny>(body).expect("a token comes from JSON");
         }
@@ -39,7 +39,7 @@ pub fn holds(input: &[u8]) {
     }
 }
 
-/// What holds for any token; gives it.
+/// Checks the properties of any token, and returns it.
 pub fn check_token(token: Result<Secret, Failure>) -> Option<Vec<u8>> {
     match token {
         Ok(token) => {
@@ -54,10 +54,10 @@ pub fn check_token(token: Result<Secret, Failure>) -> Option<Vec<u8>> {
     }
 }
 
-/// What holds for the server's words in any body; gives them.
+/// Checks the properties of the server's message from any body, and returns it.
 pub fn check_message(body: &[u8], password: &str) -> Option<String> {
     let message = answer::server_message(body, false, password)?;
-    // Of a body that was cut nothing else is shown.
+    // A truncated body must give the same message or none.
     if let Some(of_cut) = answer::server_message(body, true, password) {
         assert_eq!(of_cut, message);
     }
@@ -65,23 +65,23 @@ pub fn check_message(body: &[u8], password: &str) -> Option<String> {
     assert_eq!(message, message.trim());
     assert!(!message.chars().any(is_invisible), "{message:?}");
     for form in forms(password) {
-        // A backslash before one of JSON's escapes makes another text of it.
+        // A backslash before one of JSON's escapes changes the meaning of the text.
         let mut found = message.match_indices(&form).filter(|(at, _)| !message[..*at].ends_with('\\'));
         assert!(!message.contains(password) && found.next().is_none(), "{message:?} holds {form:?}");
     }
-    // As whoever shows it may read it.
+    // As a program that displays it may decode it.
     if let Ok(read) = serde_json::from_str::<String>(&format!("\"{message}\"")) {
         assert!(!read.contains(password), "{message:?} reads as {read:?}");
     }
     let one_name = message.replace('&', "%26").replace('=', "%3d");
     let read: String =
         form_urlencoded::parse(one_name.as_bytes()).map(|(name, _)| name.into_owned()).collect();
-    // What is no UTF-8 reads as U+FFFD.
+    // Invalid UTF-8 is read as U+FFFD.
     assert!(password.contains('\u{fffd}') || !read.contains(password), "{message:?} reads as {read:?}");
     Some(message)
 }
 
-/// The password in each way in which this library and others write it.
+/// The password in each encoding that this library and others produce.
 fn forms(password: &str) -> Vec<String> {
     let text = |write: fn(&str, &mut Secret)| {
         let mut written = Secret::default();
@@ -96,7 +96,7 @@ fn forms(password: &str) -> Vec<String> {
     vec![password.to_owned(), form.replace('+', "%20"), form, json, ascii, percent]
 }
 
-/// The members of an object in their order, those that stand there twice too.
+/// The members of an object in their order, including duplicates.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -132,7 +132,7 @@ fn expected_words(members: &[(String, Value)]) -> Option<&str> {
     members.iter().filter(|(name, _)| name == "err" || name == "error").find_map(|(_, value)| value.as_str())
 }
 
-/// Checks the message that is shown for the text of an object's member.
+/// Checks the message that is extracted from the text of an object's member.
 fn check_words(text: &str, password: &str, message: Option<&str>) {
     if text.len() > 8 << 10 {
         return; // only its start is searched
@@ -145,18 +145,18 @@ fn check_words(text: &str, password: &str, message: Option<&str>) {
     let shown = visible.trim()[..end].trim_end();
     match message {
         Some(message) => assert_eq!(message, shown),
-        // Without escapes it can be seen why.
+        // Text with escapes may resemble the password only when decoded.
         None if shown.is_empty() || text.contains(['%', '&', '\\']) => {}
         None => assert!(resembles(&visible, password), "{text:?}"),
     }
 }
 
-/// True if a text holds the password, or all but its first or last character: by its letters without case, or by those
-/// of ASCII alone.
+/// True if a text contains the password, or all of it except its first or last character. Compares the letters without
+/// case, or only the ASCII letters.
 fn resembles(text: &str, password: &str) -> bool {
     let accents = |text: &str| text.contains(|letter| matches!(letter, '\u{300}'..='\u{36f}'));
     if accents(text) || accents(password) || password.contains(['%', '&', '\\']) {
-        return true; // not told apart here
+        return true; // these cases are not compared
     }
     let mut letters = password.chars();
     let mut parts = vec![password];

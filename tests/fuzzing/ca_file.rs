@@ -1,4 +1,4 @@
-//! Whatever stands in a CA file, it gives certificates or a sentence.
+//! Any CA file gives certificates or an error message.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! Whatever comes in place of a TLS handshake, no byte of a request leaves before it is whole, and it ends with a code
-//! that is documented.
+//! For any bytes in a TLS handshake, no byte of a request is sent before the handshake is complete, and the connection
+//! attempt ends with a documented code.
 
 use couchdrop::failure::Failure;
 use couchdrop::failure::cd_code::{CD_ERR_CONNECTION_LOST, CD_ERR_TLS};
@@ -15,8 +15,8 @@ use super::turns;
 
 const TOKEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}";
 
-/// Bytes in place of a server, or, where a flag says so, a real server's bytes with some of them changed: three bytes
-/// each for the place of one and what is changed of it, after one for how many are sent at once.
+/// Input: the server's bytes or, if a flag says so, changes to a real server's bytes. After one byte for the number of
+/// bytes per send, each change has three bytes: its position and its value.
 pub fn holds(input: &[u8]) {
     let script = Script::read(input);
     let ending = Ending::of(script.flags);
@@ -40,12 +40,12 @@ pub fn holds(input: &[u8]) {
     assert!(done || !honest, "a handshake with an honest server");
 }
 
-/// Whether a handshake was made; an answer after it was read to its end then.
+/// True if the handshake was completed. In that case a response was read to its end.
 fn shake_hands(mut connection: Box<Connection>, mut speaker: Speaker) -> bool {
     let name = ServerName::try_from(NAME).expect("a name");
     let done = turns::with(&mut speaker, |call| {
         connection.start_tls(call, MATERIAL.client.clone(), name)?;
-        // Distorted later on, it may fail in any way but one.
+        // If it is changed after the handshake, it may fail in any way, but must not return another body.
         if let Ok(exchanged) = exchange(call, connection, &REQUEST.0, &REQUEST.1, 1 << 10) {
             assert_eq!(&exchanged.answer.body[..], b"{\"token\":\"t\"}");
         }
@@ -61,8 +61,8 @@ fn shake_hands(mut connection: Box<Connection>, mut speaker: Speaker) -> bool {
     done.is_ok()
 }
 
-/// What the client sent is messages of the handshake and alerts, each within a record: no data. Once it has keys, their
-/// records look like those of data, but none is as large as a request.
+/// The client sent only handshake messages and alerts, each within a record, and no application data. Once it has keys,
+/// their records look like application data, but none is as large as a request.
 fn check_records(mut came: &[u8]) {
     const LARGEST_FINISHED: usize = 4 + 48 + 1 + 16;
     while let Some(([kind, 3, _, high, low], rest)) = came.split_first_chunk() {

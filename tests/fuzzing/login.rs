@@ -1,5 +1,5 @@
-//! Whatever a server does to a login, it ends with a token or a code that is documented; it is tried no more often than
-//! it may be; and the next login gets its own answer, never a rest of the one before.
+//! For any behaviour of a server, a login ends with a token or a documented code, and within the permitted number of
+//! requests. The next login gets its own response, never a rest of the one before.
 
 use std::cell::LazyCell;
 use std::net::TcpListener;
@@ -24,7 +24,7 @@ const FORM: &[u8] = b"username=ada&password=hunter2+%22%C3%A9%26%25%5C%3D%2B";
 const JSON: &str = "{\"username\":\"ada\",\"password\":\"hunter2 \\\"\u{e9}&%\\\\=+\"}";
 
 const RETRIES: u32 = 2;
-/// The first, once more as JSON, and once more where a kept connection has turned out dead.
+/// The first request, another one as JSON, and another one if a pooled connection was dead.
 const MOST_REQUESTS: usize = 3 + RETRIES as usize;
 
 const SECOND: &str = "the-second-token";
@@ -97,7 +97,7 @@ fn check_requests(requests: &[Request], format: BodyFormat) {
         assert_eq!(request.body, if json { JSON.as_bytes() } else { FORM });
         assert!(json && format != BodyFormat::Form || !json && format != BodyFormat::Json);
     }
-    // JSON comes after a form, never the other way round.
+    // JSON follows a form, never the reverse.
     let json: Vec<bool> = requests.iter().map(|request| request.body == JSON.as_bytes()).collect();
     assert!(json.is_sorted());
 }

@@ -1,8 +1,8 @@
-//! What is fuzzed: plain functions that take bytes and panic where a promise is broken. `tests/replay.rs` runs them
-//! over the inputs in `tests/corpus`; `fuzz/` hands them to libFuzzer, which looks for more.
+//! The fuzz targets: plain functions that take bytes and panic if a property does not hold. `tests/replay.rs` runs them
+//! over the inputs in `tests/corpus`; `fuzz/` passes them to libFuzzer, which looks for more.
 //!
-//! Nothing in them is left to chance. A call and its peer share one thread (see [`turns`]), so the same bytes always
-//! do the same.
+//! The targets are deterministic. A call and its peer share one thread (see [`turns`]), so the same bytes always have
+//! the same effect.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
@@ -23,12 +23,12 @@ mod tunnel;
 mod turns;
 mod urls;
 
-/// Larger inputs show nothing that smaller ones don't.
+/// Larger inputs find nothing that smaller ones miss.
 const MOST_BYTES: usize = 64 << 10;
 
 pub struct Target {
     pub name: &'static str,
-    /// What holds for any input.
+    /// Checks the properties of any input.
     pub holds: fn(&[u8]),
 }
 
@@ -50,8 +50,8 @@ pub fn run(name: &str, input: &[u8]) {
     }
 }
 
-/// Where nothing that holds a secret may show it.
+/// A secret that must not appear in messages or debug output.
 const PASSWORD: &str = "hunter2 \"\u{e9}&%\\=+";
 
-/// What of [`PASSWORD`] is the same in each encoding.
+/// The part of [`PASSWORD`] that is the same in each encoding.
 const UNMISTAKABLE: &str = "hunter2";

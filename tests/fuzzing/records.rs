@@ -1,5 +1,5 @@
-//! An answer within TLS is read as it would be without, however its records are cut; and what is forged, or goes past
-//! TLS, never passes for a part of it.
+//! A response over TLS is read in the same way as without TLS, however its records are split. Forged bytes and
+//! plaintext bytes never become part of it.
 
 use couchdrop::failure::cd_code::CD_ERR_TLS;
 use couchdrop::wire::exchange::exchange;
@@ -24,7 +24,7 @@ pub fn holds(input: &[u8]) {
         let plain = read(pieces, ending, limit);
         assert_eq!((secure.done, secure.kept), (plain.done, plain.kept), "within TLS, and without");
     } else if let Ok(whole) = secure.done {
-        // Where it is cut off, a success must have had its end, and a refusal no more than was said.
+        // If it is truncated, a success must be complete, and a refusal must contain no more than was sent.
         let plain = read(honest, Ending::Reset, limit);
         let plain = plain.done.expect("what TLS gave can be read without it");
         assert_eq!(whole.status, plain.status);

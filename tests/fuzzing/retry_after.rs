@@ -1,4 +1,4 @@
-//! A `Retry-After` is read as a time that is not negative, or not at all; and no back-off outlasts its login.
+//! A `Retry-After` is parsed as a non-negative time, or not at all. No back-off exceeds its login's timeout.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use couchdrop::login::retry::Backoff;
 use couchdrop::retry_after::seconds;
 use couchdrop::settings::Settings;
 
-/// The header, a line end, and the answer's `Date`.
+/// Input: the header, a line end, and the response's `Date`.
 pub fn holds(input: &[u8]) {
     let at = input.iter().position(|byte| *byte == b'\n');
     let (value, date) = match at {
@@ -22,7 +22,7 @@ pub fn holds(input: &[u8]) {
     } else if let (Some(found), Some(then), Some(now)) = (found, imf_date(digits), date.and_then(imf_date)) {
         assert_eq!(found, (then - now).max(0));
     }
-    // A date is no later than itself.
+    // A date is not later than itself.
     if let Some(same) = seconds(value, Some(value)) {
         assert!(same == 0 || found == Some(same));
     }
@@ -31,21 +31,21 @@ pub fn holds(input: &[u8]) {
     }
 }
 
-/// Digits as a number, where 63 bits hold it.
+/// Digits as a number, if it fits into 63 bits.
 fn number(digits: &[u8]) -> Option<i64> {
     digits
         .iter()
         .try_fold(0_i64, |number, digit| number.checked_mul(10)?.checked_add(i64::from(digit - b'0')))
 }
 
-/// Seconds since 1970 of a date in the form that is preferred: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// The seconds since 1970 of a date in the preferred format: `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn imf_date(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     let fields: Vec<&str> = text.split([' ', ':']).collect();
     let [_, day, month, year, hour, minute, second, "GMT"] = fields[..] else { return None };
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = months.iter().position(|name| *name == month)? as i64 + 1;
-    // As wide as the form has them: no year is so far off that its days can't be counted.
+    // Exactly as wide as the format requires, so that the days up to any year can be counted.
     let number = |text: &str| text.parse::<i64>().ok().filter(|_| matches!(text.len(), 2 | 4));
     let days = days_since_1970(number(year)?, month, number(day)?);
     Some(((days * 24 + number(hour)?) * 60 + number(minute)?) * 60 + number(second)?)

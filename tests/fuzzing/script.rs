@@ -1,20 +1,20 @@
-//! What a peer says, as bytes that people can read and a fuzzer can change: text, with marks that no UTF-8 has.
+//! The bytes of a peer, as text that people can read and a fuzzer can change, with marks that are not valid UTF-8.
 //!
 //! | byte | mark |
 //! | --- | --- |
-//! | `ff` | a cut: what follows is sent once the other side waits for more |
-//! | `fe` | the end of an answer |
-//! | `fd n` | what came since the last mark, this one too, stands here 2 to the power of `n % 16` times |
-//! | `fc` | a cut; what follows goes past TLS |
-//! | `fb x` | the byte `x`, whatever it is |
+//! | `ff` | a cut: the rest is sent once the other side waits for more |
+//! | `fe` | the end of a response |
+//! | `fd n` | the bytes since the last cut, end or repetition occur 2 to the power of `n % 16` times |
+//! | `fc` | a cut; the following bytes bypass TLS |
+//! | `fb x` | the byte `x`, even if it is a mark |
 //!
-//! The first byte of an input is no part of what is said: its bits choose how it is said.
+//! The first byte of an input is not sent: its bits choose how the rest is sent.
 
 const MOST_BYTES: usize = 256 << 10;
 const MOST_PIECES: usize = 1 << 10;
 const MOST_ANSWERS: usize = 16;
 
-/// What is sent at once.
+/// Bytes that are sent at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
     pub bytes: Vec<u8>,
@@ -70,7 +70,7 @@ impl Script {
         Script { flags, answers }
     }
 
-    /// All that is said, where it makes no difference which answer it belongs to.
+    /// All pieces, if it makes no difference which response they belong to.
     pub fn into_pieces(self) -> Vec<Piece> {
         self.answers.into_iter().flatten().collect()
     }

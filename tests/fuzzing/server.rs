@@ -1,5 +1,5 @@
-//! A server for whole logins on loopback: takes connections and requests as they come and answers with what a script
-//! says, all within the turns of the login's own thread.
+//! A server for whole logins on loopback. It accepts connections and requests as they arrive and sends a script's
+//! responses, all within turns on the login's own thread.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -19,12 +19,13 @@ pub struct Server {
     listener: Arc<TcpListener>,
     tls: Option<fn() -> ServerConnection>,
     ending: Ending,
-    /// What the next requests get; closed without an answer where there is none.
+    /// The responses for the next requests. Without one the connection is closed.
     pub answers: VecDeque<Vec<Piece>>,
-    /// The bodies of the requests that came, in their order.
+    /// The bodies of the requests so far, in order.
     pub requests: Vec<Request>,
     connections: Vec<Speaker>,
-    /// The connection that the client uses, and whether a request has come over it: it ends when more is waited for.
+    /// The connection that the client uses, and whether it has sent a request there. The connection ends when the
+    /// client waits for more.
     current: usize,
     asked: bool,
     idle: u32,
@@ -36,7 +37,7 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// How often in a row a server may have nothing to do before its call is taken for one that hangs.
+/// The number of consecutive idle turns after which a call counts as hung.
 const MOST_IDLE: u32 = 100;
 
 impl Server {
@@ -65,12 +66,12 @@ impl Server {
         self.listener.local_addr().expect("it is bound")
     }
 
-    /// Has all that is left of the current answer arrive, whether anybody waits for it or not.
+    /// Sends the rest of the current response, even if the client does not wait for it.
     pub fn blurt(&mut self) {
         let Some(current) = self.connections.get_mut(self.current) else { return };
         current.blurt();
         let Some(socket) = current.socket() else { return };
-        // The other end has it once it is acknowledged.
+        // The peer's kernel has received it once it is acknowledged.
         let patience = Instant::now() + Duration::from_secs(5);
         while unacknowledged(socket) > 0 && is_open(socket) {
             assert!(Instant::now() < patience, "what was sent over loopback does not arrive");
@@ -102,7 +103,7 @@ impl Peer for Server {
     fn turn(&mut self) -> bool {
         let mut busy = self.accept();
         let heard = self.connections.iter_mut().map(Speaker::listen).collect::<Vec<_>>();
-        // One that was kept may be used again after others.
+        // A kept connection may be used again after others.
         if let Some(index) = heard.iter().position(|came| *came).filter(|index| *index != self.current) {
             self.current = index;
             self.asked = false;
@@ -112,10 +113,10 @@ impl Peer for Server {
             if let Some(request) = take_request(&mut current.heard) {
                 self.requests.push(request);
                 self.asked = true;
-                // What the client did not want to hear of the answer before is not said.
+                // The unread rest of the response before is not sent.
                 current.pieces = self.answers.pop_front().unwrap_or_default().into();
             }
-            // Before the first byte the client is still connecting.
+            // Before its first byte the client is still connecting.
             if self.asked || current.tls.is_some() && !current.came.is_empty() {
                 return current.reply(came);
             }

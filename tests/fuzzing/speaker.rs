@@ -1,5 +1,5 @@
-//! The server's side of one connection: says its pieces one at a time, through TLS where there is one, and then ends
-//! the connection.
+//! The server's side of one connection. It sends its pieces one at a time, through TLS if configured, and then ends the
+//! connection.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -17,9 +17,9 @@ use super::turns::Peer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// In good order.
+    /// A clean close.
     Close,
-    /// Within TLS: without its close_notify. The same as Close else.
+    /// With TLS: without close_notify. Otherwise the same as Close.
     Cut,
     Reset,
 }
@@ -35,27 +35,27 @@ impl Ending {
 }
 
 pub struct Speaker {
-    /// None once the connection was reset.
+    /// None after a reset.
     socket: Option<Socket>,
     pub tls: Option<ServerConnection>,
     pub pieces: VecDeque<Piece>,
     ending: Ending,
-    /// What came, as it came and out of TLS.
+    /// The bytes received: raw in `came`, and after decryption in `heard`.
     pub came: Vec<u8>,
     pub heard: Vec<u8>,
     outgoing: Vec<u8>,
-    /// At most this many bytes are sent in one turn.
+    /// The most bytes that are sent in one turn.
     pub most: usize,
-    /// What is done to the bytes that go out: at which place, and what is to be changed.
+    /// Changes to the outgoing bytes: the position, and the value.
     pub distortions: Vec<(usize, u8)>,
     sent: usize,
     ended: bool,
-    /// A socket that is closed with something unread in it resets its connection.
+    /// If true, it does not read: closing a socket with unread data resets its connection.
     deaf: bool,
     idle: u32,
 }
 
-/// How often in a row a peer may have nothing to do before its call is taken for one that hangs.
+/// The number of consecutive idle turns after which a call counts as hung.
 const MOST_IDLE: u32 = 100;
 
 /// A connection, and a speaker at its other end.
@@ -92,7 +92,7 @@ impl Speaker {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
-    /// Takes in what has come. False where nothing has.
+    /// Reads the bytes that have arrived. Returns false if there are none.
     pub fn listen(&mut self) -> bool {
         if self.deaf && !self.is_handshaking() {
             return false;
@@ -123,7 +123,7 @@ impl Speaker {
         came
     }
 
-    /// What is to be sent next, of TLS's own first. False where there is nothing.
+    /// Prepares the next bytes to send, pending TLS data first. Returns false if there are none.
     fn prepare(&mut self) -> bool {
         self.prepare_tls();
         if !self.outgoing.is_empty() {
@@ -151,7 +151,7 @@ impl Speaker {
         }
     }
 
-    /// Sends what there is, as far as it goes and may.
+    /// Sends the prepared bytes, as far as the socket and the limit permit.
     fn send(&mut self) {
         let now = self.outgoing.len().min(self.most);
         for (place, change) in &self.distortions {
@@ -159,14 +159,14 @@ impl Speaker {
                 self.outgoing[place - self.sent] ^= change;
             }
         }
-        // A byte that the socket did not take is not distorted twice.
+        // A byte that the socket did not accept is not changed twice.
         self.distortions.retain(|(place, _)| *place >= self.sent + now);
         let Some(socket) = self.socket.as_ref() else { return };
-        // Under libFuzzer SIGPIPE kills: the library must never cause it, and this side may not either.
+        // Under libFuzzer SIGPIPE kills the process. The library must never cause it, and neither may this side.
         let count = match socket.send_with_flags(&self.outgoing[..now], libc::MSG_NOSIGNAL) {
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
-            // The client has closed it.
+            // The client has closed the connection.
             Err(_) => self.outgoing.len(),
         };
         self.sent += count;
@@ -195,7 +195,7 @@ impl Speaker {
         }
     }
 
-    /// Sends all that is left to be said, whether somebody waits for it or not.
+    /// Sends all remaining pieces, even if the client does not wait for them.
     pub fn blurt(&mut self) {
         self.most = usize::MAX;
         while !self.ended && self.prepare() {
@@ -207,7 +207,7 @@ impl Speaker {
         }
     }
 
-    /// Gives the connection up without a trace: no socket of it lingers.
+    /// Drops the connection without a trace: none of its sockets lingers.
     pub fn forget(self) {
         if let Some(socket) = &self.socket {
             let _ = socket.set_linger(Some(Duration::ZERO));
@@ -220,8 +220,8 @@ impl Speaker {
 }
 
 impl Speaker {
-    /// Says what is to be said next, or ends where nothing is and nothing new `came` either. False once it has ended
-    /// and is waited for all the same.
+    /// Sends the next piece, or ends the connection if there is none and nothing new `came` either. Returns false if it
+    /// has ended and the client still waits.
     pub fn reply(&mut self, came: bool) -> bool {
         if self.ended {
             self.idle += 1;

@@ -1,5 +1,5 @@
-//! Whatever bytes a C caller passes as strings, each function takes them or says why not, as the header has it; and
-//! what is sent then is what was given.
+//! For any bytes that a C caller passes as strings, each function accepts them or returns the documented error. The
+//! request then contains exactly these strings.
 
 use std::ffi::{CStr, c_char};
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ use couchdrop::url::{BaseUrl, ProxyUrl};
 use serde_json::Value;
 use socket2::SockRef;
 
-/// Each as C passes it, or NULL: in the order in which they stand in an input.
+/// The strings as C passes them, or NULL, in the order of an input.
 struct Strings {
     username: Text,
     password: Text,
@@ -37,8 +37,8 @@ struct Text(Option<Box<[u8]>>);
 
 const MOST_STRING_BYTES: usize = 64 << 10;
 
-/// A byte for the body's format, one whose bits make strings NULL, one for a string that is to be a long one; then
-/// the strings, each but the last ended by a NUL.
+/// Input: a byte for the body's format, one whose bits make strings NULL, and one that chooses a string to lengthen.
+/// Then follow the strings, each except the last ended by a NUL.
 pub fn holds(input: &[u8]) {
     let Some(([format, nulls, long], strings)) = input.split_first_chunk() else { return };
     let mut strings = strings.split(|byte| *byte == 0);
@@ -76,7 +76,7 @@ impl Text {
         self.0.as_ref().map_or(&[], |text| &text[..text.len() - 1])
     }
 
-    /// What any string is refused for that must be there.
+    /// The code for which any required string is refused.
     fn refusal(&self) -> Option<cd_code> {
         match &self.0 {
             None => Some(CD_ERR_NULL_ARGUMENT),
@@ -87,7 +87,7 @@ impl Text {
         }
     }
 
-    /// The same, of one that may be missing.
+    /// The same for an optional string.
     fn refusal_of_optional(&self) -> Option<cd_code> {
         self.refusal().filter(|code| !matches!(code, CD_ERR_NULL_ARGUMENT | CD_ERR_EMPTY_ARGUMENT))
     }
@@ -122,11 +122,11 @@ fn check_setters(strings: &Strings) {
     assert_eq!(set(cd_options_set_proxy, proxy), expected);
 
     let code = set(cd_options_set_ca_file, &strings.ca_file);
-    // What is there on this machine is another question.
+    // The result also depends on the files of this machine.
     assert!(strings.ca_file.refusal().map_or(matches!(code, CD_OK | CD_ERR_CA_FILE), |why| why == code));
     assert_eq!(set(cd_options_set_user_agent, &strings.user_agent), user_agent(strings));
 
-    // Cancelled beforehand: it freezes the options, and nothing is sent.
+    // Cancelled beforehand: the call freezes the options, and nothing is sent.
     let cancel = cd_cancel_new();
     let mut token = ptr::null_mut();
     // SAFETY: all are live, and freed once.
@@ -206,7 +206,7 @@ fn check_login(strings: &Strings, format: i32) {
     }
 }
 
-/// The head is the one that is meant, to the byte: nothing that was given adds a line to it.
+/// The head equals the intended one byte for byte: the strings add no line to it.
 fn check_head(head: &[u8], prefix: &str, product: &str, length: usize) {
     let head = std::str::from_utf8(head).expect("what was given is UTF-8");
     let (prefix, host) = (prefix.trim_end_matches('/'), &SERVER.url["http://".len()..]);
@@ -239,7 +239,7 @@ fn check_body(body: &[u8], strings: &Strings, json: bool) {
     }
 }
 
-/// Makes a call, and holds what is promised of its error. The code that it ended with.
+/// Makes a call, and checks the promises about its error. Returns the call's code.
 fn call(function: impl FnOnce(*mut *mut cd_error) -> cd_code) -> cd_code {
     let mut error = ptr::dangling_mut();
     let code = function(&mut error);
@@ -261,7 +261,7 @@ fn call(function: impl FnOnce(*mut *mut cd_error) -> cd_code) -> cd_code {
     code
 }
 
-// ---- a server that takes every login
+// ---- a server that accepts every login
 
 const TOKEN: &str = "0e2b6f14-5ad2-4c9e-b1f8-7a3c2d9e4f60";
 
@@ -273,7 +273,7 @@ struct Server {
 /// Head and body.
 type Request = (Vec<u8>, Vec<u8>);
 
-/// It has a thread of its own: these calls take their time from the system.
+/// It has its own thread, because these calls use the system's clock.
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -303,7 +303,7 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>) {
             _ => break,
         }
     }
-    // No socket of the client lingers.
+    // The client's sockets do not linger.
     let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
 }
 

@@ -1,4 +1,4 @@
-//! A certificate authority made at start, the server that it vouches for, and clients that trust it.
+//! A certificate authority made at start, a server with its certificate, and clients that trust it.
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,7 +20,7 @@ pub struct Material {
     tls13: Arc<ServerConfig>,
 }
 
-/// The name that the server's certificate is good for; 127.0.0.1 too.
+/// The name that the server's certificate is valid for, in addition to 127.0.0.1.
 pub const NAME: &str = "localhost";
 
 pub static MATERIAL: LazyLock<Material> = LazyLock::new(Material::new);

@@ -1,5 +1,5 @@
-//! Whatever a proxy answers, it made the tunnel that was asked for, or the call ends with a code that is documented;
-//! and nobody but the proxy sees the credentials.
+//! For any response of a proxy, either the requested tunnel exists or the call ends with a documented code. Only the
+//! proxy receives the credentials.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -26,7 +26,7 @@ pub fn holds(input: &[u8]) {
         Host::Address(Ipv6Addr::LOCALHOST.into()),
     ];
     let host = &hosts[usize::from(script.flags >> 5) % hosts.len()];
-    // An address is what socks5 looked up.
+    // With socks5 the target is the address that was looked up.
     let target = match host {
         Host::Address(address) if scheme == "socks5" => Target::Address(*address),
         host => Target::Host(host),
@@ -66,7 +66,7 @@ fn asked_http(host: &Host, credentials: bool) -> Vec<u8> {
         .into_bytes()
 }
 
-/// What was asked of a SOCKS proxy that `said` this, all of which must have been read.
+/// The request to a SOCKS proxy that sent `said`, all of which must have been read.
 fn asked_socks(host: &Host, credentials: bool, said: &[u8]) -> Vec<u8> {
     let mut asked = if credentials { vec![5, 2, 0, 2] } else { vec![5, 1, 0] };
     let said = match said {

@@ -1,8 +1,8 @@
-//! A call and its peer on one thread: whenever the call is about to wait, it is the peer's turn.
+//! A call and its peer on one thread: whenever the call is about to wait, the peer runs.
 //!
-//! A call asks its host's check when it waits and some time has passed since it last did. Its clock here moves on
-//! whenever somebody looks at it, so the check is asked at each wait, and the check is the peer's turn: what it sends
-//! is there when the call looks. No time passes that the clock does not make pass, so no input is slow.
+//! A call invokes its host's check when it waits and some time has passed since the last check. Its clock here advances
+//! on every read, so every wait invokes the check, and the check runs the peer. The bytes that the peer sends are
+//! available when the call polls. Only the clock makes time pass, so no input is slow.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -14,11 +14,11 @@ use couchdrop::cancel::Cancel;
 
 /// The other side of a call.
 pub trait Peer {
-    /// The call waits. False where nothing will come any more that it could wait for.
+    /// Called when the call waits. Returns false if the call waits for something that will never come.
     fn turn(&mut self) -> bool;
 }
 
-/// Runs `work` with a call whose waits are the turns of `peer`. A call that waits for nothing ends as cancelled.
+/// Runs `work` with a call whose waits run `peer`. A call that waits in vain ends as cancelled.
 pub fn with<T>(peer: &mut dyn Peer, work: impl FnOnce(&Call) -> T) -> T {
     NOW.set(Duration::ZERO);
     let mut peer = peer;
@@ -28,11 +28,11 @@ pub fn with<T>(peer: &mut dyn Peer, work: impl FnOnce(&Call) -> T) -> T {
 }
 
 const AN_HOUR: Duration = Duration::from_secs(3600);
-/// Longer than a call goes without asking its check.
+/// Longer than the interval at which a call invokes its check.
 const STEP: Duration = Duration::from_millis(60);
 
 unsafe extern "C" fn turn(peer: *mut c_void) -> i32 {
-    // SAFETY: it is what `with` gave, which outlives the call.
+    // SAFETY: the pointer comes from `with`, and its target outlives the call.
     let peer = unsafe { &mut *peer.cast::<&mut dyn Peer>() };
     i32::from(!peer.turn())
 }
@@ -41,7 +41,7 @@ thread_local! {
     static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// A clock that takes a step whenever somebody looks at it.
+/// A clock that advances by a step on every read.
 struct Steps;
 
 impl Clock for Steps {
@@ -57,7 +57,7 @@ impl Clock for Steps {
     }
 }
 
-/// Draws the middle.
+/// Always returns the middle of the range.
 struct Half;
 
 impl Chance for Half {

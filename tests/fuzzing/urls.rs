@@ -1,5 +1,5 @@
-//! A URL that is taken means the same to everybody, one that is refused is refused in a sentence without its user
-//! info, and the proxy variables lead where they would lead curl.
+//! Every parser reads an accepted URL in the same way. A refused URL gives an error message without its user info. The
+//! proxy variables lead to the same proxy as with curl.
 
 use std::ffi::{CString, OsStr, c_char};
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,11 +12,11 @@ use couchdrop::url::{BaseUrl, Host, ProxyUrl};
 use couchdrop::wire::proxy;
 use ureq::http::Uri;
 
-/// In the order in which they stand in an input, and in which they are looked at.
+/// In the order of an input, and in the order of precedence.
 const PROXIES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// A base URL and the values of the variables, each on a line of its own.
+/// Input: a base URL and the values of the variables, each on its own line.
 pub fn holds(input: &[u8]) {
     let mut lines = input.splitn(1 + PROXIES.len() + EXCEPTIONS.len(), |byte| *byte == b'\n');
     let base = std::str::from_utf8(lines.next().unwrap_or_default()).ok().and_then(check_base);
@@ -29,7 +29,7 @@ pub fn holds(input: &[u8]) {
     }
 }
 
-/// Whether a host as it was written is this one: an IPv6 address may be written in more ways than one.
+/// True if `written` is this host: an IPv6 address has several text forms.
 fn is_same_host(written: &str, host: &Host) -> bool {
     let address =
         written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map(str::parse::<Ipv6Addr>);
@@ -60,7 +60,7 @@ fn check_base(text: &str) -> Option<BaseUrl> {
         assert_eq!(uri.path().trim_end_matches('/'), base.prefix, "{text}");
         assert_eq!(uri.query(), None);
     }
-    // Nobody has to mend what was written: behind the host come digits alone, and the path.
+    // The text needs no correction: only digits follow the host, and then the path.
     let (_, rest) = text.split_once("://").expect("a scheme");
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host =
@@ -84,7 +84,7 @@ fn check_proxy(text: &str) {
     assert_eq!((again.kind, &again.host, again.port), (proxy.kind, &proxy.host, proxy.port));
     assert!(again.credentials.is_none());
     let Some((user, password)) = &proxy.credentials else { return };
-    // Written anew they are read as the same.
+    // Their encoded form is parsed to the same value.
     let escaped = |part: &[u8]| part.iter().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let (scheme, rest) = printed.split_once("://").expect("a scheme");
     let text = format!("{scheme}://{}:{}@{rest}", escaped(user), escaped(password));
@@ -93,7 +93,7 @@ fn check_proxy(text: &str) {
     assert_eq!((&same_user[..], &same_password[..]), (&user[..], &password[..]));
 }
 
-/// What is said of a URL does not depend on its user info, but for what is wrong with that.
+/// The error for a URL does not depend on its user info, except for errors in the user info itself.
 fn check_silence(text: &str, parse: impl Fn(&str) -> Option<Failure>) {
     let from = text.find("://").map_or(0, |at| at + 3);
     let end = text[from..].find(['/', '?', '#', '\\']).map_or(text.len(), |at| from + at);
@@ -138,7 +138,7 @@ fn check_choice(base: BaseUrl, values: &[&[u8]]) {
     }
 }
 
-/// Whether curl would leave the proxy out.
+/// True if curl would bypass the proxy.
 fn excepted(host: &Host, exceptions: &str) -> bool {
     let bits = |address: &IpAddr| match address {
         IpAddr::V4(address) => format!("{:032b}", u32::from(*address)),
@@ -169,8 +169,7 @@ unsafe extern "C" {
     static mut environ: *const *const c_char;
 }
 
-/// Runs `work` where the environment holds these variables alone. The C library's own way to set one keeps each value
-/// for ever.
+/// Runs `work` with only these variables in the environment. The C library's setenv() would keep each value forever.
 fn with_environment<T>(variables: &[(&str, Vec<u8>)], work: impl FnOnce() -> T) -> T {
     let lines: Vec<CString> = variables
         .iter()

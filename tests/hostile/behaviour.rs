@@ -1,4 +1,4 @@
-//! Named behaviours of a server, each with how a login must end there, tried by a few threads at once.
+//! Named behaviours of a server, each with the expected result of a login. A few threads try them in parallel.
 
 use std::collections::HashSet;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ use super::client::{Client, Outcome};
 use super::script::Script;
 use super::server::Hostile;
 
-/// How a login must end. What is None may be anything.
+/// The expected result of a login. A field that is None is not checked.
 #[derive(Clone, Debug)]
 pub struct Expected {
     pub code: cd_code,
@@ -24,7 +24,7 @@ pub struct Expected {
     pub attempts: Option<u32>,
     pub retry_after: Option<i64>,
     pub words: Option<Option<String>>,
-    /// Connections that the server must have seen when it is over.
+    /// The number of connections that the server must have seen at the end.
     pub connections: usize,
 }
 
@@ -45,7 +45,7 @@ impl Expected {
         Expected { token: Some(token.to_owned()), ..Expected::code(cd_code::CD_OK).status(0) }
     }
 
-    /// The code that a status has, and the status itself.
+    /// The code for a status, and the status itself.
     pub fn refused(status: u16) -> Expected {
         Expected::code(Failure::Refused { status }.code()).status(status.into())
     }
@@ -54,7 +54,7 @@ impl Expected {
         Expected { status: Some(status), ..self }
     }
 
-    /// Requests sent.
+    /// The number of requests sent.
     pub fn attempts(self, attempts: u32) -> Expected {
         Expected { attempts: Some(attempts), ..self }
     }
@@ -86,7 +86,7 @@ impl Expected {
         self.code as i32 != outcome.code
             || self.token.is_some() && self.token != outcome.token
             || other(&self.status, &outcome.http_status)
-            // A success has no error object that could tell them.
+            // A success has no error object, so the number of attempts is not known.
             || self.code != cd_code::CD_OK && other(&self.attempts, &outcome.attempts)
             || other(&self.retry_after, &outcome.retry_after)
             || other(&self.words, &outcome.server_message)
@@ -101,10 +101,10 @@ pub enum Over {
 
 type Prepare = Box<dyn Fn(Client) -> Client + Send + Sync>;
 
-/// What a server does on its connections, and how each of a client's logins, one after another, must end.
+/// A server's script for each connection, and the expected result of each of a client's logins, in order.
 pub struct Behaviour {
     name: String,
-    /// What each connection plays; those after the last play it too.
+    /// The script of each connection. Connections after the last script repeat it.
     scripts: Vec<Script>,
     logins: Vec<Expected>,
     over: Vec<Over>,
@@ -113,12 +113,12 @@ pub struct Behaviour {
     listener: Mutex<Option<TcpListener>>,
 }
 
-/// A behaviour that one login meets, over TCP and over TLS.
+/// A behaviour for one login, tried over TCP and over TLS.
 pub fn behaviour(name: impl Into<String>, script: Script, expected: Expected) -> Behaviour {
     behaviours_in_turn(name, vec![(script, expected)])
 }
 
-/// A behaviour that differs a little from login to login, each of which is to make a connection of its own.
+/// A behaviour that varies a little from login to login. Each login must make its own connection.
 pub fn behaviours_in_turn(name: impl Into<String>, logins: Vec<(Script, Expected)>) -> Behaviour {
     let (scripts, logins) = logins.into_iter().unzip();
     Behaviour {
@@ -141,29 +141,29 @@ impl Behaviour {
         Behaviour { over: vec![over], ..self }
     }
 
-    /// What the next connection plays.
+    /// Adds the script of the next connection.
     pub fn then(mut self, script: Script) -> Behaviour {
         self.scripts.push(script);
         self
     }
 
-    /// One more login, on a connection that is there already.
+    /// Adds a login that reuses an existing connection.
     pub fn then_login(mut self, expected: Expected) -> Behaviour {
         self.logins.push(expected.connections(0));
         self
     }
 
-    /// The deadline of each login, in ms.
+    /// Sets the timeout of each login, in ms.
     pub fn timeout(self, timeout: u32) -> Behaviour {
         Behaviour { timeout, ..self }
     }
 
-    /// What the options are to be besides.
+    /// Sets further options.
     pub fn with(self, prepare: impl Fn(Client) -> Client + Send + Sync + 'static) -> Behaviour {
         Behaviour { prepare: Box::new(prepare), ..self }
     }
 
-    /// Where the server is to listen, when its script has to know.
+    /// Sets the server's listener, for a script that depends on its address.
     pub fn on(self, listener: TcpListener) -> Behaviour {
         Behaviour { listener: Mutex::new(Some(listener)), ..self }
     }
@@ -197,7 +197,7 @@ impl Behaviour {
 
 const THREADS: usize = 8;
 
-/// Tries all, and fails with a list of those that ended in another way than expected. Gives how many there were.
+/// Tries all behaviours, and fails with a list of those with an unexpected result. Returns their number.
 #[track_caller]
 pub fn try_all(behaviours: Vec<Behaviour>) -> usize {
     let mut names = HashSet::new();

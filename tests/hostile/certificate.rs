@@ -1,4 +1,4 @@
-//! Certificates and TLS settings of servers that are good in this respect, and what the others are made from.
+//! Valid certificates and TLS settings for servers, from which the tests derive the faulty ones.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion};
 
-/// An authority, and the file that makes a client trust it.
+/// A CA, and the CA file that makes a client trust it.
 pub struct Authority {
     pub issuer: CertifiedIssuer<'static, KeyPair>,
     pub file: PathBuf,
@@ -29,18 +29,18 @@ impl Authority {
     }
 }
 
-/// The authority of this program's good servers.
+/// The CA of this program's valid servers.
 fn authority() -> &'static Authority {
     static AUTHORITY: OnceLock<Authority> = OnceLock::new();
     AUTHORITY.get_or_init(Authority::new)
 }
 
-/// What makes a client trust [`good_server`].
+/// The CA file that makes a client trust [`good_server`].
 pub fn ca_file() -> &'static str {
     authority().file.to_str().unwrap()
 }
 
-/// A certificate for localhost that is good in all respects, and its key.
+/// A certificate for localhost that is valid in all respects, and its key.
 fn good_certificate() -> &'static (CertificateDer<'static>, KeyPair) {
     static MADE: OnceLock<(CertificateDer<'static>, KeyPair)> = OnceLock::new();
     MADE.get_or_init(|| {
@@ -51,7 +51,7 @@ fn good_certificate() -> &'static (CertificateDer<'static>, KeyPair) {
     })
 }
 
-/// TLS of which nobody could complain.
+/// A valid TLS configuration.
 pub fn good_server() -> Arc<ServerConfig> {
     static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
     Arc::clone(CONFIG.get_or_init(|| good_server_but(ALL_VERSIONS, |_| {})))
@@ -71,7 +71,7 @@ pub fn server_config(chain: Vec<CertificateDer<'static>>, key: &KeyPair, version
     config_of(default_provider(), chain, key, versions)
 }
 
-/// Same as [`good_server`], with these key exchange groups alone.
+/// Same as [`good_server`], with only these key exchange groups.
 pub fn good_server_of(groups: &[&'static dyn SupportedKxGroup], versions: Versions) -> Arc<ServerConfig> {
     let provider = CryptoProvider { kx_groups: groups.to_vec(), ..default_provider() };
     let (certificate, key) = good_certificate();
@@ -95,7 +95,7 @@ fn config_of(
     config
 }
 
-/// Writes a file of its own for this program, in cargo's folder for such.
+/// Writes a file for this program alone, in cargo's folder for temporary files.
 pub fn file(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! A caller of the C ABI, as these suites need it: no proxy, no retries unless asked for, and every message and log
-//! line looked through for what must not be there.
+//! A caller of the C ABI for these suites. It uses no proxy and by default no retries. It searches every message and
+//! log line for secrets.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,13 +19,13 @@ use couchdrop::ffi::options::*;
 use couchdrop::ffi::token::{cd_token, cd_token_free, cd_token_len, cd_token_str};
 
 pub const USERNAME: &str = "ada.l@example.com";
-/// Differs in each of its encodings: as it is, in a form, in JSON.
+/// Its raw, form and JSON encodings all differ.
 pub const PASSWORD: &str = "hunter2 \"é&%\\=+";
 
-/// What none of a message, a log line or the server's words may hold.
+/// Strings that must not appear in a message, a log line or the server's text.
 const SECRETS: [&str; 4] = [USERNAME, "ada.l%40example.com", "hunter2", "0e2b6f14"];
 
-/// How a call ended.
+/// The result of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     pub code: i32,
@@ -58,7 +58,7 @@ pub type Listener = Box<dyn Fn(&str) + Send + Sync>;
 #[derive(Default)]
 struct Log {
     lines: Mutex<Vec<String>>,
-    /// How many of them have been looked through.
+    /// The number of lines that have been searched for secrets.
     checked: AtomicUsize,
     listener: Option<Listener>,
 }
@@ -74,7 +74,7 @@ unsafe impl Send for Client {}
 unsafe impl Sync for Client {}
 
 impl Client {
-    /// No retries, no proxy, a minute for a call, and the CA file of the good servers.
+    /// No retries, no proxy, a timeout of a minute for a call, and the CA file of the valid servers.
     pub fn new(url: &str) -> Client {
         let log = Box::into_raw(Box::<Log>::default());
         let client = Client { options: cd_options_new(), log };
@@ -92,7 +92,7 @@ impl Client {
             .set(|options, error| unsafe { cd_options_set_backoff_ms(options, 0, 0, error) })
     }
 
-    /// Any setter.
+    /// Calls any setter.
     #[track_caller]
     pub fn set(self, set: impl FnOnce(*mut cd_options, *mut *mut cd_error) -> cd_code) -> Client {
         let mut error = ptr::null_mut();
@@ -131,7 +131,7 @@ impl Client {
         self.set(|options, error| unsafe { cd_options_set_proxy(options, url.as_ptr(), error) })
     }
 
-    /// Has every log line told to `listener` too.
+    /// Also sends every log line to `listener`.
     pub fn listen(self, listener: impl Fn(&str) + Send + Sync + 'static) -> Client {
         // SAFETY: no call runs yet.
         unsafe { (*self.log).listener = Some(Box::new(listener)) };
@@ -146,7 +146,7 @@ impl Client {
         self.login_with(ptr::null(), 0, username, password)
     }
 
-    /// A login with a deadline of its own, in ms.
+    /// A login with its own timeout, in ms.
     pub fn login_within(&self, timeout: u32) -> Outcome {
         self.login_with(ptr::null(), timeout, USERNAME, PASSWORD)
     }
@@ -204,7 +204,7 @@ impl Client {
         unsafe { &*self.log }.lines.lock().unwrap().clone()
     }
 
-    /// Frees the options in a child of fork and leaves the rest alone, whose lock a parent's thread may hold.
+    /// Frees only the options in a child of fork. A thread of the parent may hold the lock of everything else.
     pub fn free_in_a_child(&self) {
         // SAFETY: the child uses them no more, and the parent has its own copy.
         unsafe { cd_options_free(self.options) };
@@ -271,7 +271,7 @@ unsafe extern "C" fn keep_line(log: *mut c_void, _level: i32, message: *const c_
     log.lines.lock().unwrap().push(line.clone());
     let Some(listener) = &log.listener else { return };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(&line))) {
-        // The library keeps panics on this thread silent, and none may pass through it.
+        // The library silences panics on this thread, and a panic must not unwind through it.
         let why =
             panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         eprintln!("a listener panicked: {}", why.unwrap_or_default());

@@ -1,10 +1,10 @@
-//! What the kernel knows of a connection: whether what the server sent has arrived, although nobody reads there.
+//! Reads the kernel's state of a connection: if the server's data has arrived, even when the client does not read.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 
-/// Whether the other end has acknowledged all that was sent, a FIN too.
+/// True if the peer has acknowledged everything sent, including a FIN.
 pub fn is_acknowledged(socket: &TcpStream) -> bool {
     // SAFETY: plain numbers.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
@@ -17,14 +17,14 @@ pub fn is_acknowledged(socket: &TcpStream) -> bool {
     info.tcpi_unacked == 0
 }
 
-/// Whether this end of a connection is there no more: a reset has arrived.
+/// True if the kernel no longer has this end of the connection, because a reset has arrived.
 pub fn is_gone(local: SocketAddr, remote: SocketAddr) -> bool {
     let table = if local.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
     let table = fs::read_to_string(table).expect("the table of sockets");
     !table.contains(&format!("{} {}", written(local), written(remote)))
 }
 
-/// An address as the table writes it: words of the machine's own byte order in hexadecimal.
+/// An address in the table's format: hexadecimal words in the machine's byte order.
 fn written(address: SocketAddr) -> String {
     let word = |bytes: &[u8]| format!("{:08X}", u32::from_ne_bytes(bytes.try_into().unwrap()));
     let words: String = match address.ip() {

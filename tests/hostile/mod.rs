@@ -1,5 +1,5 @@
-//! A server that misbehaves on purpose: each connection plays a script of small steps, on a plain socket or under
-//! TLS, and what the client sent on it is recorded.
+//! A server that misbehaves on purpose. Each connection plays a script of small steps, on a plain socket or under TLS.
+//! The server records the bytes that the client sends.
 //!
 //! ```ignore
 //! let server = Hostile::plain(vec![vec![Step::Request, send("HTTP/1.1 200 OK\r\nContent-Le"), Step::Reset]]);
@@ -8,8 +8,8 @@
 //! assert_eq!(server.connections().len(), 1);
 //! ```
 //!
-//! Nothing here sleeps: a script is paced by its writes, each of which is a segment of its own, and by gates that a
-//! test opens.
+//! Nothing here sleeps. A script is paced by its writes, each of which is its own segment, and by gates that a test
+//! opens.
 
 #![allow(dead_code, unused_imports, reason = "each suite uses a part of it")]
 

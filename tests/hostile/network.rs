@@ -1,5 +1,5 @@
-//! A network that is at fault: it stands between a client and a server and cuts, stalls, throttles or delays what they
-//! send, each direction for itself.
+//! A faulty network: a relay between a client and a server that cuts, stalls, throttles or delays the bytes of each
+//! direction independently.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-/// What becomes of the bytes of one direction.
+/// A fault in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     Good,
-    /// After so many of them both directions end, for the client as it is said.
+    /// After this many bytes both directions end; the client's connection ends as `End` says.
     Cut(usize, End),
-    /// After so many of them no more come through, and nothing says so.
+    /// After this many bytes no more get through, and the relay signals nothing.
     Stall(usize),
-    /// One comes through each [`PACE`].
+    /// One byte gets through per [`PACE`].
     Throttled,
-    /// Each comes so much later.
+    /// Each byte is delayed by this time.
     Late(Duration),
 }
 
@@ -53,13 +53,13 @@ struct Shared {
     path: Box<dyn Fn(usize) -> Path + Send + Sync>,
     stopping: AtomicBool,
     accepted: AtomicUsize,
-    /// How many bytes went by, of all connections.
+    /// The number of bytes passed on, over all connections.
     to_server: AtomicUsize,
     to_client: AtomicUsize,
 }
 
 impl Network {
-    /// A network in front of `target`; `path` tells the links of the first connection, the second, and so on.
+    /// A network in front of `target`. `path` returns the links of the first connection, the second, and so on.
     pub fn new(target: SocketAddr, path: impl Fn(usize) -> Path + Send + Sync + 'static) -> Network {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -79,7 +79,7 @@ impl Network {
                     break;
                 }
                 let shared = Arc::clone(&accepting);
-                // An error is how every connection ends.
+                // Every connection ends in an error.
                 connections.push(thread::spawn(move || drop(shared.serve(client))));
             }
             for connection in connections {
@@ -97,13 +97,13 @@ impl Network {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// How many bytes went to the server, and how many to the client.
+    /// The number of bytes sent to the server, and to the client.
     pub fn passed(&self) -> (usize, usize) {
         (self.shared.to_server.load(Ordering::SeqCst), self.shared.to_client.load(Ordering::SeqCst))
     }
 }
 
-/// Waits until all connections have ended: the client must have ended its own.
+/// Waits until all connections have ended. The client must have closed its own.
 impl Drop for Network {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
@@ -123,7 +123,7 @@ impl Shared {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let over = &AtomicBool::new(false);
-        // Has both directions end. A reset comes when the last of them lets go of the socket.
+        // Ends both directions. A reset is sent when the last of them drops the socket.
         let cut = |end| {
             over.store(true, Ordering::SeqCst);
             if end == End::Reset {
@@ -146,7 +146,7 @@ impl Shared {
     }
 }
 
-/// Passes bytes on until they end.
+/// Passes bytes on until the sender ends.
 fn pass(
     link: Link,
     mut from: &TcpStream,
@@ -169,11 +169,11 @@ fn pass(
             0 => return Ok(()),
             came => &part[..came],
         };
-        // Before whoever waits for it goes on.
+        // Count the bytes before a thread that waits for them continues.
         passed.fetch_add(came.len(), Ordering::SeqCst);
         if link == Link::Throttled {
             for byte in came {
-                thread::sleep(PACE); // it is the fault
+                thread::sleep(PACE); // this delay is the fault
                 to.write_all(&[*byte])?;
             }
         } else {
@@ -185,7 +185,7 @@ fn pass(
         cut(end);
         return Ok(());
     }
-    // Stalled: what comes is lost, until the sender ends.
+    // Stalled: discard the bytes until the sender ends.
     while from.read(&mut part)? > 0 {}
     Ok(())
 }
@@ -200,7 +200,7 @@ fn pass_late(
         let (under_way, arriving) = mpsc::channel::<(Instant, Vec<u8>)>();
         scope.spawn(move || {
             for (due, bytes) in arriving {
-                thread::sleep(due.saturating_duration_since(Instant::now())); // it is the fault
+                thread::sleep(due.saturating_duration_since(Instant::now())); // the fault itself
                 passed.fetch_add(bytes.len(), Ordering::SeqCst);
                 if to.write_all(&bytes).is_err() {
                     return;

@@ -1,4 +1,4 @@
-//! The server's side of one connection: plays its script, through TLS where there is one.
+//! The server's side of one connection. It plays its script, through TLS if the server has a TLS configuration.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,19 +12,19 @@ use super::script::{Step, token};
 use super::server::Shared;
 
 pub struct Peer {
-    /// None once the connection was reset.
+    /// None after a reset.
     socket: Option<Arc<TcpStream>>,
     tls: Option<Box<ServerConnection>>,
     shared: Arc<Shared>,
-    /// Which connection this is.
+    /// The number of this connection.
     index: usize,
-    /// What came and no step has taken yet.
+    /// Received bytes that no step has taken yet.
     unread: Vec<u8>,
     /// The request that was taken last.
     request: String,
-    /// The end of the first flight and what comes behind it, where that is held back.
+    /// The end of the first flight and the bytes after it, if they are held back.
     held: Option<Vec<u8>>,
-    /// How many bytes may still go out, and how it ends then.
+    /// The number of bytes that may still be sent, and the step that then ends the connection.
     allowance: Option<(usize, Step)>,
 }
 
@@ -52,7 +52,7 @@ impl Peer {
         }
     }
 
-    /// Plays the script, then reads until the client closes. An error is the client's end of it, or a step's own.
+    /// Plays the script, then reads until the client closes. An error comes from the client's close, or from a step.
     pub fn play(&mut self, script: &[Step]) -> io::Result<()> {
         for step in script {
             let done = self.step(step);
@@ -148,7 +148,7 @@ impl Peer {
         self.socket.clone().ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
-    /// Takes a request off what came, if one is there in full.
+    /// Takes a request from the received bytes, if it is complete.
     fn take_request(&mut self) -> bool {
         let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
         let head = String::from_utf8_lossy(&self.unread[..end]).to_ascii_lowercase();
@@ -170,7 +170,7 @@ impl Peer {
         self.flush()
     }
 
-    /// Reads whatever comes next, and records it.
+    /// Reads the next bytes and records them.
     fn receive(&mut self) -> io::Result<()> {
         let mut part = vec![0; 256 << 10];
         let count = if self.tls.is_none() {
@@ -198,7 +198,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Lets TLS take in what comes; tells the client what is wrong with it.
+    /// Passes received bytes to TLS. If they are invalid, sends the client an alert.
     fn read_tls(&mut self) -> io::Result<()> {
         let socket = self.socket()?;
         let tls = self.tls.as_mut().unwrap();
@@ -243,7 +243,7 @@ impl Peer {
         self.flush()
     }
 
-    /// Sends what TLS has to say.
+    /// Sends pending TLS data.
     fn flush(&mut self) -> io::Result<()> {
         let mut records = Vec::new();
         while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
@@ -252,7 +252,7 @@ impl Peer {
         if records.is_empty() { Ok(()) } else { self.write(&records) }
     }
 
-    /// Puts bytes on the wire: as many as are allowed.
+    /// Writes bytes to the socket, up to the allowance.
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         match &mut self.held {
             None => {}
@@ -277,14 +277,14 @@ impl Peer {
         match end {
             None => Ok(()),
             Some(end) => {
-                self.tls = None; // what it would still say stays unsaid
+                self.tls = None; // drop its pending data
                 self.step(&end)?;
                 self.drain()
             }
         }
     }
 
-    /// Reads, without a look at it, until the client closes.
+    /// Reads and ignores bytes until the client closes.
     fn drain(&mut self) -> io::Result<()> {
         let socket = self.socket()?;
         let mut part = vec![0; 64 << 10];
@@ -292,7 +292,7 @@ impl Peer {
         Err(ErrorKind::UnexpectedEof.into())
     }
 
-    /// Lets time pass, unless the client closes before.
+    /// Waits for this time, unless the client closes first.
     fn pause(&mut self, length: Duration) -> io::Result<()> {
         let socket = self.socket()?;
         socket.set_read_timeout(Some(length))?;

@@ -1,5 +1,5 @@
-//! What stands between a client and a server: greets the client as a proxy does, passes bytes on, perhaps changed,
-//! and records what the client sent.
+//! A relay between a client and a server. It greets the client as a proxy does, passes on bytes, which it may change,
+//! and records the bytes that the client sent.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-/// Speaks with the client before anything is passed on. Gives what it read.
+/// Exchanges the proxy's greeting with the client before the relay passes on bytes. Returns the bytes that it read.
 type Greet = dyn Fn(&mut TcpStream) -> io::Result<Vec<u8>> + Send + Sync;
-/// Makes, for each connection, what the server's bytes are sent through.
+/// Makes, for each connection, the function that changes the server's bytes.
 type Change = dyn Fn() -> Box<dyn FnMut(&[u8]) -> Vec<u8>> + Send + Sync;
 
-/// A relay on loopback. Each connection ends with either of its ends.
+/// A relay on loopback. A connection ends when either of its ends closes.
 pub struct Relay {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -36,7 +36,7 @@ impl Relay {
         Relay::start(target, Box::new(greet), Box::new(|| Box::new(<[u8]>::to_vec)))
     }
 
-    /// A network that changes what `target` sends.
+    /// A network that changes the bytes that `target` sends.
     pub fn changing<C: FnMut(&[u8]) -> Vec<u8> + 'static>(
         target: SocketAddr,
         change: impl Fn() -> C + Send + Sync + 'static,
@@ -61,7 +61,7 @@ impl Relay {
                     return;
                 }
                 let shared = Arc::clone(&accepting);
-                // An error is how every connection ends.
+                // Every connection ends in an error.
                 thread::spawn(move || shared.serve(client));
             }
         });
@@ -72,7 +72,7 @@ impl Relay {
         self.address.port()
     }
 
-    /// What the client has sent so far on each connection.
+    /// The bytes that the client has sent so far on each connection.
     pub fn sent(&self) -> Vec<Vec<u8>> {
         self.shared.sent.lock().unwrap().clone()
     }

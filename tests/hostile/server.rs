@@ -1,4 +1,4 @@
-//! Listener, connections and the record of what came over them.
+//! The listener, its connections, and the record of received bytes.
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
@@ -14,16 +14,16 @@ use super::kernel::{is_acknowledged, is_gone};
 use super::peer::Peer;
 use super::script::Script;
 
-/// What happened on one connection so far.
+/// The record of one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// The client's end of it.
+    /// The client's address.
     pub client: Option<SocketAddr>,
-    /// What the client sent; under TLS what was in it, without the handshake.
+    /// The bytes from the client; under TLS the decrypted data, without the handshake.
     pub received: Vec<u8>,
-    /// How much of it each read gave.
+    /// The number of bytes that each read returned.
     pub reads: Vec<usize>,
-    /// How many requests `Step::Request` has read.
+    /// The number of requests that `Step::Request` has read.
     pub requests: usize,
     pub handshaken: bool,
     pub kind: Option<HandshakeKind>,
@@ -31,15 +31,15 @@ pub struct Seen {
     pub version: Option<ProtocolVersion>,
     pub alpn: Option<Vec<u8>>,
     pub server_name: Option<String>,
-    /// Why TLS ended on this side; an alert of the client's too.
+    /// The reason TLS ended on this side, including an alert from the client.
     pub tls_error: Option<rustls::Error>,
-    /// `Step::CutAfter` has cut it.
+    /// True if `Step::CutAfter` has cut the connection.
     pub cut: bool,
-    /// The client has closed it, under TLS with its close_notify.
+    /// True if the client has closed it, under TLS with close_notify.
     pub closed_in_order: bool,
-    /// How many steps of the script have been played.
+    /// The number of steps played.
     pub steps: usize,
-    /// The script has ended, or the client ended it.
+    /// True if the script has ended, or the client ended it.
     pub over: bool,
 }
 
@@ -76,12 +76,12 @@ struct State {
     open_gates: HashSet<&'static str>,
 }
 
-/// A test that waits for longer than this has failed.
+/// A wait longer than this fails the test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Hostile {
-    /// A server without TLS on 127.0.0.1: the first connection plays the first script, and so on; those after the
-    /// last script play it too.
+    /// A server without TLS on 127.0.0.1. The first connection plays the first script, and so on. Connections after the
+    /// last script repeat it.
     pub fn plain(scripts: Vec<Script>) -> Hostile {
         Hostile::on(TcpListener::bind("127.0.0.1:0").unwrap(), None, scripts)
     }
@@ -127,7 +127,7 @@ impl Hostile {
         if self.shared.tls.is_some() { self.https_url() } else { format!("http://{}", self.address) }
     }
 
-    /// For a server that only pretends to speak TLS, too.
+    /// The https URL, also of a server that only imitates TLS.
     pub fn https_url(&self) -> String {
         format!("https://localhost:{}", self.port())
     }
@@ -137,12 +137,12 @@ impl Hostile {
         self.shared.changed.notify_all();
     }
 
-    /// The connections so far, in the order in which they were accepted.
+    /// The connections so far, in the order of acceptance.
     pub fn connections(&self) -> Vec<Seen> {
         self.shared.state().seen.clone()
     }
 
-    /// Waits until `what` holds for the connections.
+    /// Waits until `what` returns true for the connections.
     pub fn wait(&self, what: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
         let (state, waited) = self
             .shared
@@ -150,13 +150,13 @@ impl Hostile {
             .wait_timeout_while(self.shared.state(), PATIENCE, |state| !what(&state.seen))
             .unwrap();
         let seen = state.seen.clone();
-        drop(state); // a panic must not poison what the other connections and `drop` need
+        drop(state); // a panic must not poison the lock of the other connections and `drop`
         assert!(!waited.timed_out(), "this never came: {seen:?}");
         seen
     }
 
-    /// Waits until the first connection has played this many steps, and all that it sent is at the client's end,
-    /// where perhaps nobody reads it.
+    /// Waits until the first connection has played this many steps, and the client's kernel has received everything
+    /// sent. The client need not have read it.
     pub fn wait_until_arrived(&self, steps: usize) {
         let seen = self.wait(|seen| seen.first().is_some_and(|seen| seen.steps >= steps));
         let (client, started) = (seen[0].client.unwrap(), Instant::now());
@@ -171,7 +171,7 @@ impl Hostile {
         }
     }
 
-    /// Waits until this many connections were accepted and all of them are over.
+    /// Waits until this many connections were accepted and all have ended.
     pub fn wait_until_over(&self, count: usize) -> Vec<Seen> {
         self.wait(|seen| seen.len() >= count && seen.iter().all(|seen| seen.over))
     }
@@ -213,7 +213,7 @@ impl Shared {
         state.threads.push(thread::spawn(move || {
             let script = &shared.scripts[index.min(shared.scripts.len() - 1)];
             let mut peer = Peer::new(socket, shared.tls.as_ref(), Arc::clone(&shared), index);
-            // An error is how every connection ends.
+            // Every connection ends in an error.
             let _ = peer.play(script);
             shared.forget_socket(index);
             drop(peer);
@@ -228,7 +228,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Lets go of a connection's socket, so that dropping it closes it.
+    /// Drops this reference to a connection's socket, so that dropping the other one closes it.
     pub fn forget_socket(&self, index: usize) {
         self.state().sockets[index] = None;
     }

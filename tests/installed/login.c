@@ -1,5 +1,6 @@
 /*
- * A user's program: logs in to the stand-in, and says which library it got and how long the token is.
+ * A user's program: logs in to the stand-in, and prints the library's version and the length of the
+ * token.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 #include <couchdrop.h>
 
 #ifdef WITH_OTHER
-int other(void); /* another library written in Rust, which catches a panic of its own: 1 */
+int other(void); /* another library written in Rust, which catches its own panic and returns 1 */
 #else
 #define other() 1
 #endif

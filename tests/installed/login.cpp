@@ -1,4 +1,5 @@
-// A user's program: logs in to the stand-in, and says which library it got and how long the token is.
+// A user's program: logs in to the stand-in, and prints the library's version and the length of the
+// token.
 #include <cstdlib>
 #include <iostream>
 

@@ -1,4 +1,4 @@
-//! Another library written in Rust, of whatever compiler: it brings a std of its own into the program.
+//! Another library written in Rust, built by any compiler version: it adds its own std to the program.
 
 #[unsafe(no_mangle)]
 pub extern "C" fn other() -> i32 {

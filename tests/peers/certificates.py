@@ -1,10 +1,10 @@
-"""Chains of certificates, made with OpenSSL: a root, one that it issued, and a server's."""
+"""Certificate chains, made with OpenSSL: a root, an intermediate, and a server's certificate."""
 
 import collections
 import os
 import subprocess
 
-# Whom the servers' certificates are for. hosts.py gives those names addresses.
+# The names in the servers' certificates. hosts.py gives these names addresses.
 NAMES = ("localhost", "*.peers.test")
 ADDRESSES = ("127.0.0.1", "::1", "198.51.100.2", "198.51.100.3")
 
@@ -22,7 +22,7 @@ _SERVER = (
     + "\n"
 )
 
-# Paths: the root; the server's certificate with what issued it, and alone; the server's key.
+# Paths: the root; the server's certificate with the intermediate, and without it; the server's key.
 Chain = collections.namedtuple("Chain", "root full leaf key")
 
 
@@ -33,7 +33,7 @@ def _openssl(*arguments):
 
 
 def make_chain(folder, name, kind):
-    """Makes a chain of keys of that kind; `name` tells it from others, also in its subjects."""
+    """Makes a chain with keys of this kind; `name` distinguishes it from others, also in its subjects."""
 
     def path(what):
         return os.path.join(folder, f"{name}-{what}")
@@ -62,7 +62,7 @@ def make_chain(folder, name, kind):
 
 
 def hashed_folder(folder, *roots):
-    """Makes a folder with certificates by their hash, as OpenSSL looks them up."""
+    """Makes a folder with certificates named by their hash, as OpenSSL looks them up."""
     os.mkdir(folder)
     for number, root in enumerate(roots):
         with open(root, encoding="utf-8") as source:

@@ -1,6 +1,6 @@
-"""Another machine, for this test: a second network, joined to this one by a cable.
+"""Another machine for these tests: a second network namespace, connected to this one by a virtual cable.
 
-It is held by a process that ends when this one does, however that ends; with it goes the cable.
+A process holds it that ends when this one does, for whatever reason; the cable goes with it.
 """
 
 import os
@@ -11,18 +11,18 @@ import nginx
 
 HERE = ("198.51.100.1/24", "2001:db8:51::1/64")
 THERE = "198.51.100.2"
-# A second address of that machine, which dies.
+# A second address of that machine, at which it fails.
 DYING = "198.51.100.3"
-# On the same cable, but whoever is asked there never answers.
+# On the same cable, but nothing responds at this address.
 BLACK_HOLE = "198.51.100.9"
 BLACK_HOLE_V6 = "2001:db8:51::9"
-# There, without a server.
+# On that machine, without a server.
 THERE_V6 = "2001:db8:51::2"
-# At the end of a cable of its own, which can be pulled.
+# At the end of a second cable, which can be unplugged.
 FAR = "203.0.113.2"
 PORT = 8443
 
-# The other machine is there by then, or will not be.
+# The other machine starts within this time, or not at all.
 LONGEST_START = 10
 
 HOSTS = f"""{THERE} second.peers.test
@@ -43,7 +43,7 @@ def _run(*command):
 
 
 class Network:
-    """Made where the kernel allows it: else OSError says why not."""
+    """Created if the kernel permits it; otherwise OSError has the reason."""
 
     def __init__(self):
         self._holder = subprocess.Popen(
@@ -79,30 +79,31 @@ class Network:
 
     @staticmethod
     def _at_once(address):
-        """An address of IPv6 is of use only after a while, unless one says that nobody else has it."""
+        """An IPv6 address is usable only after duplicate address detection, unless that is disabled."""
         return ["nodad"] if ":" in address else []
 
     @staticmethod
     def _wait_for_v6():
-        """Neighbours of IPv6 find each other a moment after the cable is there: then a connection is refused."""
+        """IPv6 neighbours discover each other a moment after the cable is connected. From then on a connection is
+        refused."""
         try:
             socket.create_connection((THERE_V6, PORT), LONGEST_START).close()
         except ConnectionRefusedError:
             pass
 
     def serve(self, work, chain, is_root):
-        """The service on that machine: one that keeps connections open."""
+        """The service on that machine, which keeps connections open."""
         servers = [nginx.Server(chain, address=address, port=PORT) for address in (THERE, DYING, FAR)]
         return nginx.start("nginx-there", work, servers, is_root, self.inside)
 
     @staticmethod
     def swallow(address):
-        """Has all that goes to that address sent to nobody: as by a machine that lost its power, or a firewall."""
+        """Sends all packets for that address to a nonexistent machine, like a power failure or a firewall."""
         entry = [address, "lladdr", "02:00:00:00:00:99", "dev", "near", "nud", "permanent"]
         _run("ip", "neighbour", "replace", *entry)
 
     def pull(self):
-        """Pulls the second cable."""
+        """Unplugs the second cable."""
         self._there("link", "set", "far-2", "down")
 
     def plug(self):
@@ -119,7 +120,7 @@ def url(name):
 
 
 def move(hosts, name, address, to):
-    """Gives a name another address of the same length, in one write: others read that file."""
+    """Gives a name another address of the same length, in one write, because other processes read that file."""
     with open(hosts, encoding="utf-8") as file:
         at = file.read().index(f"{address} {name}.peers.test")
     descriptor = os.open(hosts, os.O_WRONLY)

@@ -1,10 +1,10 @@
-"""nginx as the service, with a server for each habit that real ones have."""
+"""nginx in the service's place, with a server for each behaviour of real ones."""
 
 import os
 
 import peer
 
-# A login's token is how nginx saw that login.
+# nginx puts its view of the login into the token.
 _SEEN = (
     "connection=$connection,requests=$connection_requests,"
     "protocol=$ssl_protocol,resumed=$ssl_session_reused,group=$ssl_curve"
@@ -13,12 +13,12 @@ ANSWER = '{"token":"' + _SEEN + ',from=$remote_addr,host=$http_host"}'
 
 
 def seen(result):
-    """What the token of a login says."""
+    """The fields in the token of a login."""
     return dict(part.split("=", 1) for part in result.message.split(","))
 
 
 class Server:
-    """One server of nginx: a chain of certificates (None: plain HTTP), and directives of its own."""
+    """One nginx server: a certificate chain (None: plain HTTP), and its own directives."""
 
     def __init__(self, chain, directives="", answer="return 200 '" + ANSWER + "';", address="127.0.0.1", port=None):
         self.chain, self.directives, self.answer, self.address = chain, directives, answer, address
@@ -48,7 +48,7 @@ class Server:
 
 
 def start(name, work, servers, is_root, command=(), wait=True):
-    """Runs nginx with those servers; `command` runs it: its own comes last."""
+    """Runs nginx with these servers. `command` is a prefix for its own command."""
     folder = os.path.join(work, name)
     os.mkdir(folder)
     with open(os.path.join(folder, "nginx.conf"), "w", encoding="utf-8") as config:

@@ -1,11 +1,11 @@
-"""A server of this machine: started in the foreground, waited for until it listens, and ended."""
+"""A server on this machine. It is started in the foreground, waited for until it listens, and stopped."""
 
 import os
 import socket
 import subprocess
 import time
 
-# A peer that does not listen by then will not.
+# A peer starts to listen within this time, or not at all.
 LONGEST_START = 10
 
 _reserved = []
@@ -14,7 +14,7 @@ _reserved = []
 def reserve_port(address="127.0.0.1"):
     """A port that is free and stays so for a server that sets SO_REUSEADDR, as all servers here do.
 
-    It stays bound, without listening, so that no other test gets it, and the kernel gives it to no client.
+    It stays bound, without listening, so that no other test gets it and the kernel does not assign it to a client.
     """
     reservation = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -24,7 +24,7 @@ def reserve_port(address="127.0.0.1"):
 
 
 class Peer:
-    """Runs `command` with its output in a file. `listens` are the (address, port) to wait for."""
+    """Runs `command` with its output in a file. `listens` contains the (address, port) pairs to wait for."""
 
     def __init__(self, name, command, folder, listens, env=None):
         self.name = name
@@ -48,7 +48,7 @@ class Peer:
                 if time.monotonic() > until:
                     raise RuntimeError(f"{self.name} does not listen on {address}: {self.log()}") from None
             try:
-                # Until the next look, or its early end.
+                # Until the next attempt, or its early exit.
                 status = self._process.wait(0.01)
                 raise RuntimeError(f"{self.name} ended with {status}: {self.log()}")
             except subprocess.TimeoutExpired:

@@ -1,17 +1,17 @@
 /*
- * Uses the library as it is told, one command a line on standard input, and says on standard output
- * how each ended. Settings, proxy credentials too, come this way and not as arguments: those of a
- * program are for everybody to see.
+ * Uses the library by commands on standard input, one per line, and prints the result of each on
+ * standard output. Settings are commands and not arguments: every user can read a program's
+ * arguments, and settings may contain proxy credentials.
  *
- *   set NAME VALUE     an option by the name of its setter; a value left out is NULL
- *   env NAME VALUE     a variable of this process's environment; a value left out unsets it
+ *   set NAME VALUE     an option by the name of its setter; without a value it is NULL
+ *   env NAME VALUE     a variable of this process's environment; without a value it is unset
  *   login, connect
  *   wait_closed        until the peer of every TCP connection here has closed it
- *   privileged         whether this process has rights that its caller lacks
+ *   privileged         prints if this process has privileges that its caller lacks
  *
- * Each is answered by "log LEVEL MESSAGE" lines, and then one line: code, status, attempts,
- * milliseconds, message, with tabs between them. The message of a login that succeeded is the
- * token: no secret here, since the peers say in it how they saw the login.
+ * The response to each is "log LEVEL MESSAGE" lines, and then one line: code, status, attempts,
+ * milliseconds, message, separated by tabs. The message of a successful login is the token. It is
+ * not a secret here, since the servers put their view of the login into it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* poll's POLLRDHUP */

@@ -1,4 +1,4 @@
-"""The library in a process of its own: probe.c, told what to do line by line."""
+"""The library in its own process: probe.c, which reads commands line by line."""
 
 import collections
 import os
@@ -12,7 +12,7 @@ LONGEST = 50
 
 
 def clean_environment(**variables):
-    """This process's environment, but for what is about proxies and certificates, and with `variables`."""
+    """This process's environment without the variables for proxies and certificates, and with `variables`."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -22,7 +22,7 @@ def clean_environment(**variables):
 
 
 class Probe:
-    """Use it as a context manager. `command` runs the program: its name comes last."""
+    """Use it as a context manager. `command` is a prefix for the program's name."""
 
     def __init__(self, program, env=None, command=(), **settings):
         self.log = []
@@ -49,7 +49,7 @@ class Probe:
 
     def close(self):
         self._guard.cancel()
-        # It ends with its input, but for one that is held in a call.
+        # The program ends with its input, unless a call blocks it.
         try:
             self._process.stdin.close()
         except BrokenPipeError:
@@ -62,7 +62,7 @@ class Probe:
         self._process.stdout.close()
 
     def end(self):
-        """Has the program return from main(), and waits until it is gone; gives its status."""
+        """Makes the program return from main(), and waits for it; returns its status."""
         self._process.stdin.close()
         return self._process.wait()
 
@@ -87,7 +87,7 @@ class Probe:
         return self._tell("set", name, value)
 
     def setenv(self, name, value):
-        """Sets a variable of its environment, or with None unsets it."""
+        """Sets a variable of the program's environment; None unsets it."""
         self._tell("env", name, value)
 
     def login(self):

@@ -1,4 +1,4 @@
-"""A proxy of four variables that lets nobody through, and tells who asked for what."""
+"""A proxy for four variables that refuses all requests, and records which variable led to which request."""
 
 import base64
 import select
@@ -9,12 +9,12 @@ VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 class Recorder:
-    """Listens once for each of VARIABLES. Each first message that came becomes a word or two in `seen()`:
+    """Listens once for each of VARIABLES. `seen()` has a short description of each first message:
 
-    `https_proxy CONNECT host:port`, with ` as user:password` where there were credentials,
-    `all_proxy SOCKS5 host:port`, `https_proxy TLS`, `https_proxy SOCKS4`, `https_proxy GET`.
+    `https_proxy CONNECT host:port`, with ` as user:password` if it has credentials, `all_proxy SOCKS5 host:port`,
+    `https_proxy TLS`, `https_proxy SOCKS4`, `https_proxy GET`.
 
-    HTTP is answered with 502, SOCKS5 with `not allowed`, and all else by closing.
+    It sends 502 to HTTP and `not allowed` to SOCKS5, and closes all other connections.
     """
 
     def __init__(self):
@@ -36,7 +36,7 @@ class Recorder:
         self._stopped.close()
 
     def seen(self):
-        """What came since this was asked last."""
+        """The messages since the last call."""
         seen, self._seen = self._seen, []
         return seen
 
@@ -58,7 +58,7 @@ class Recorder:
         first = _exactly(connection, 1)
         if first == b"\x05":
             self._seen.append(f"{name} {_socks5(connection)}")
-            # Not allowed by its rules; bound to 0.0.0.0:0.
+            # Connection not allowed by ruleset; bound to 0.0.0.0:0.
             connection.sendall(b"\x05\x02\x00\x01" + bytes(6))
         elif first == b"\x04":
             self._seen.append(f"{name} SOCKS4")
@@ -67,7 +67,7 @@ class Recorder:
         else:
             self._seen.append(f"{name} {_http(connection, first)}")
             connection.sendall(b"HTTP/1.1 502 Nobody gets through\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        # Its end comes after all that it still had to say: closing before would reset the connection.
+        # Waits for the end of the client's data, because closing before it would reset the connection.
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(4096):
             pass
@@ -101,7 +101,7 @@ def _http(connection, data):
 
 
 def _socks5(connection):
-    """The rest of a greeting, and a request; asks for credentials where they are offered."""
+    """The rest of a greeting, and a request. Requires credentials if the client offers them."""
     methods = _exactly(connection, _exactly(connection, 1)[0])
     who = ""
     if 2 in methods:

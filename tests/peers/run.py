@@ -1,4 +1,4 @@
-"""Runs the tests of this folder, several at a time: see run.sh, which starts it."""
+"""Runs the tests of this folder, several in parallel; run.sh starts it."""
 
 import concurrent.futures
 import os
@@ -33,7 +33,7 @@ def run(test):
 
 
 class Count:
-    """What became of the tests: printed as it comes, and summed up."""
+    """The results of the tests, printed as they arrive and summed up."""
 
     def __init__(self, tells_all):
         self._tells_all = tells_all
@@ -70,7 +70,7 @@ class Count:
 
 
 def end_at_once(*_):
-    """Somebody ends this: nobody waits for tests that are under way. Their probes end with their input."""
+    """On interruption, do not wait for running tests. Their probes end with their input."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     world.CURRENT.stop()
@@ -83,7 +83,7 @@ def main():
     wanted = sys.argv[1:]
     if wanted:
         tests = [test for test in tests if any(part in name_of(test) for part in wanted)]
-    # The longest first, so that no other waits for them at the end.
+    # The longest first, so that they do not run alone at the end.
     tests.sort(key=lambda test: not getattr(test, "SLOW", False))
     count = Count(bool(wanted))
     world.CURRENT = world.World()

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Logs in through real peers: run.sh [TEST...]
+# Logs in through real servers and proxies: run.sh [TEST...]
 #
-# nginx, tinyproxy, microsocks, OpenSSL and curl of this machine, in a network and with a mount table of their own
-# that go when this ends: nothing outside is touched. A test is named as it is printed, or by a part of that.
+# Uses this machine's nginx, tinyproxy, microsocks, OpenSSL and curl, in their own network and mount
+# namespaces, which are removed at the end: nothing outside changes. A test is named as in the output, or by a
+# part of that.
 #
-# Where the machine lacks a tool it exits with 77; what else a test lacks (root, namespaces) skips that test
-# and is said. With CI set both count as failed.
+# Exits with 77 if a tool is missing. If something else is missing (root, namespaces), it skips the tests that
+# need it and prints a note. With CI set both count as failures.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# Debian keeps servers where not every user's PATH leads.
+# Debian installs servers in folders that are not in every user's PATH.
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for tool in curl gcc ip microsocks mount nginx nsenter openssl pkg-config setpriv tinyproxy unshare; do
@@ -25,16 +26,16 @@ export PKG_CONFIG_PATH=$STAGE/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 
 PEERS_WORK=$(mktemp -d)
 trap 'rm -rf "$PEERS_WORK"' EXIT
-chmod 755 "$PEERS_WORK" # for peers that run as nobody
-# Beside the probe, since other users may not see this folder.
+chmod 755 "$PEERS_WORK" # for servers that run as nobody
+# Copied next to the probe, since other users may not be able to read the stage.
 install -m 755 "$STAGE/lib/libcouchdrop.so.1" "$PEERS_WORK/libcouchdrop.so.1"
 # shellcheck disable=SC2046
 gcc -std=gnu11 -g -O1 -Wall -Wextra -Wshadow -Wconversion -Werror -o "$PEERS_WORK/probe" tests/peers/probe.c \
     $(pkg-config --cflags --libs couchdrop) "-Wl,-rpath,$PEERS_WORK"
-# Built now: there is no network inside.
+# Built now, because the namespace has no network.
 scripts/with-stand-in true
 
-# inside COMMAND...: runs it with a network and a mount table of its own, as far as this machine lets it
+# inside COMMAND...: runs it in its own network and mount namespaces, as far as this machine permits
 inside() {
     if unshare --net --mount true 2> /dev/null; then
         PEERS_ISOLATION=root unshare --net --mount "$@"

@@ -1,4 +1,4 @@
-"""Logins over networks that swallow packets, and to a machine that dies: with a second network of this test's own."""
+"""Logins over networks that drop packets, and to a machine that fails, in a second network for these tests."""
 
 import unittest
 
@@ -68,10 +68,10 @@ class BlackHole(NetworkTest):
 
 
 class Lookup(NetworkTest):
-    """Names, where the resolver of /etc/resolv.conf never answers."""
+    """Names, with a resolver in /etc/resolv.conf that never responds."""
 
     def mute(self, hosts="127.0.0.1 known.peers.test\n"):
-        """A command prefix, and the table of names that comes before that resolver."""
+        """A command prefix, and the table of names that precedes that resolver."""
         table = self.world.file("hosts", hosts)
         resolver = self.world.file("resolv.conf", f"nameserver {network.BLACK_HOLE}\n")
         return world.with_files({"/etc/hosts": table, "/etc/resolv.conf": resolver}), table
@@ -83,7 +83,7 @@ class Lookup(NetworkTest):
                 result = ends()
                 self.assert_fails(result, "CD_ERR_TIMEOUT", *says, attempts=0)
                 self.assert_between(600, result.ms, 2000)
-            # A lookup that hangs keeps nobody from ending.
+            # A hanging lookup does not delay the end of the process.
             self.assertEqual(library.end(), 0)
 
     def test_the_connect_timeout_ends_a_lookup_that_nobody_answers(self):
@@ -153,6 +153,6 @@ class DeadHost(NetworkTest):
             self.assertIn(result.code, ("CD_ERR_TIMEOUT", "CD_ERR_CONNECT"), result)
             self.assertEqual(result.attempts, 1)
             self.assert_between(4500, result.ms, 12000)
-            # The handle is as good as before.
+            # The handle is still usable.
             self.world.network.plug()
             self.assert_login(library.login())

@@ -1,10 +1,10 @@
-"""Which proxy a login goes through, by the environment: as the real curl decides it.
+"""The proxy of a login by the environment, compared with the real curl.
 
-Each row is run through curl and through the library, with a proxy of its own for each variable that names one.
-Both must end as the row says; where they differ on purpose, the row says how and why.
+Each row is run through curl and through the library, with a separate proxy for each variable that names one. Both must
+end as the row says. If they differ on purpose, the row says how and why.
 
-The rows hold for curl 7.88 (Debian 12) and 8.14 (Debian 13). Left out is where those two differ: exceptions with
-nothing but white space between them, which the newer one takes for one, and the library, like the older, for two.
+The rows hold for curl 7.88 (Debian 12) and 8.14 (Debian 13). They leave out a case in which the two differ: exceptions
+separated only by white space. The newer curl treats them as one exception, and the older one and the library as two.
 """
 
 import collections
@@ -21,12 +21,12 @@ HOST = "api.couchdrop.test"
 V4 = "192.0.2.7"
 V6 = "[2001:db8::7]"
 
-# A proxy's URL; the port is that of the variable's own.
+# A proxy's URL; the port is that of its variable.
 HTTP = "http://127.0.0.1:{port}"
 
-# How a login through no proxy ends here: nobody has those names and addresses.
+# The result of a login without a proxy here, where the names and addresses do not exist.
 DIRECT = "direct"
-# Nothing was sent: the variable can't be used.
+# Nothing was sent, because the variable can't be used.
 REFUSED = "refused"
 
 Row = collections.namedtuple("Row", "url variables curl library why")
@@ -34,7 +34,7 @@ ROWS = []
 
 
 def row(url, curl, library=None, why="", **variables):
-    """`curl` and `library` say what each does: DIRECT, REFUSED, whom it looked for, or what the recorder saw."""
+    """`curl` and `library` are their results: DIRECT, REFUSED, the unreachable host, or the recorder's entries."""
     if "://" not in url:
         url = f"https://{url}"
     ROWS.append(Row(url, variables, curl, library or curl, why))
@@ -66,10 +66,10 @@ through("all_proxy", all_proxy=HTTP, ALL_PROXY=HTTP)
 row(HOST, DIRECT, https_proxy="", HTTPS_PROXY="", all_proxy="", ALL_PROXY="")
 through("HTTPS_PROXY", https_proxy="", HTTPS_PROXY=HTTP)
 through("ALL_PROXY", https_proxy="", HTTPS_PROXY="", all_proxy="", ALL_PROXY=HTTP)
-# Those of other schemes say nothing of https.
+# Variables of other schemes do not apply to https.
 row(HOST, DIRECT, http_proxy="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9", ftp_proxy="http://127.0.0.1:9")
 
-# ---- what stands in it
+# ---- the value of the variable
 
 through("https_proxy", https_proxy="127.0.0.1:{port}")
 through("https_proxy", https_proxy="HTTP://127.0.0.1:{port}")
@@ -95,7 +95,7 @@ row(f"{HOST}:8443", f"all_proxy SOCKS5 {HOST}:8443 as user:p@ss", all_proxy="soc
 row(V4, f"all_proxy SOCKS5 {V4}:443", all_proxy="socks5h://127.0.0.1:{port}")
 row(V4, f"all_proxy SOCKS5 {V4}:443", all_proxy="socks5://127.0.0.1:{port}")
 row(V6, f"all_proxy SOCKS5 {V6}:443", all_proxy="socks5://127.0.0.1:{port}")
-# Without a port it is 1080, of an HTTP proxy too.
+# The default port is 1080, also for an HTTP proxy.
 row(HOST, "nobody at 127.0.0.1:1080", https_proxy="http://127.0.0.1")
 row(V4, "nobody at 127.0.0.1:1080", https_proxy="127.0.0.1")
 row(HOST, "nobody at ::1:1080", https_proxy="http://[::1]/")
@@ -149,7 +149,7 @@ not_excepted(HOST, "* ")
 not_excepted(HOST, "couchdrop")
 not_excepted(HOST, "api.*")
 not_excepted(HOST, "couchdrop.test;example.com")
-# Ports, schemes and brackets are no part of an exception.
+# Ports, schemes and brackets are not part of an exception.
 not_excepted(HOST, f"{HOST}:443")
 not_excepted(HOST, f"https://{HOST}")
 not_excepted(V4, f"{V4}:443")
@@ -185,7 +185,7 @@ not_excepted(V6, "::/0")
 not_excepted(V6, V6)
 not_excepted(HOST, "192.0.2.0/24")
 
-# ---- which of the exceptions
+# ---- which variable for the exceptions
 
 row(HOST, DIRECT, https_proxy=HTTP, NO_PROXY="couchdrop.test")
 row(HOST, DIRECT, ALL_PROXY=HTTP, NO_PROXY="couchdrop.test")
@@ -196,7 +196,7 @@ through("https_proxy", https_proxy=HTTP, no_proxy=" ", NO_PROXY="couchdrop.test"
 through("https_proxy", https_proxy=HTTP, no_proxy="", NO_PROXY="")
 row(HOST, DIRECT, all_proxy="socks5h://127.0.0.1:{port}", no_proxy="couchdrop.test")
 
-# ---- where the library differs on purpose
+# ---- intended differences of the library
 
 LOOPBACK = "what listens on this machine is reached without leaving it"
 for loopback in ("localhost:9", "127.0.0.1:9", "127.9.9.9:9", "[::1]:9"):
@@ -253,7 +253,7 @@ def by_curl(url, variables, proxies):
     what = done.stderr.strip()
     unreached = re.search(r"Failed to connect to (\S+) port (\d+)", what)
     unresolved = re.search(r"Could not resolve (?:host|proxy): (\S+)", what)
-    # Out of time can only be who is not on this machine.
+    # Only a connection to a host outside this machine can time out.
     if done.returncode == 28 or host in [found[1].lower() for found in (unreached, unresolved) if found]:
         return DIRECT
     if unreached:
@@ -281,7 +281,7 @@ def by_library(result, proxies):
 class ProxyTable(world.Test):
     def check(self, row):
         if row.curl.startswith("nobody"):
-            self.need_isolation()  # else somebody may be there
+            self.need_isolation()  # otherwise a server may listen there
         with recorder.Recorder() as proxies:
             variables = {name: value.format(port=proxies.ports.get(name, 0)) for name, value in row.variables.items()}
             self.assertEqual(by_curl(row.url, variables, proxies), row.curl, f"curl, {row}")

@@ -1,4 +1,4 @@
-"""Logins at nginx, with the habits that real servers have, and at OpenSSL's own server."""
+"""Logins to nginx, with behaviours of real servers, and to OpenSSL's own server."""
 
 import json
 import subprocess
@@ -39,7 +39,7 @@ class Tls(world.Test):
 
     def test_key_exchange_is_the_servers(self):
         groups = ["X25519", "prime256v1", "secp384r1"]
-        # OpenSSL has it since 3.5.
+        # OpenSSL supports it since 3.5.
         listed = subprocess.run(["openssl", "list", "-kem-algorithms"], stdout=subprocess.PIPE, text=True, check=True)
         if "X25519MLKEM768" in listed.stdout:
             groups.append("X25519MLKEM768")
@@ -91,7 +91,7 @@ class Tls(world.Test):
             self.assertEqual(nginx.seen(self.login(self.world.ecdsa_tls13, self.world.ecdsa))["resumed"], ".")
 
     def test_nginx_that_wants_a_client_certificate_answers_400(self):
-        # It lets the handshake pass, and takes neither form nor JSON.
+        # It completes the handshake, and accepts neither form nor JSON.
         result = self.login(self.world.client_certificate, self.world.ecdsa, max_retries=4)
         self.assert_fails(result, "CD_ERR_HTTP_STATUS", "400", status=400, attempts=2)
 
@@ -167,7 +167,7 @@ class Http(world.Test):
         self.assertIn("content-encoding: gzip", self.answered_to_curl(self.world.gzip, "--compressed"))
 
     def answered_to_curl(self, server, *options):
-        """The head of its answer to curl, in lower case: that the server does what the test is for."""
+        """The head of its response to curl, in lower case, to check that the server behaves as the test needs."""
         command = ["curl", "-q", "-sS", "-D", "-", "-o", "/dev/null", "-d", "", "--cacert", self.world.ecdsa.root]
         command += [*options, f"{server.url()}/authenticate"]
         done = subprocess.run(command, env=probe.clean_environment(), capture_output=True, text=True, check=True)
@@ -219,7 +219,7 @@ class Http(world.Test):
         self.assertNotIn("nginx", result.message)
 
     def test_an_answer_is_valid_json_to_others_too(self):
-        # What the tests above read from tokens is what nginx sent.
+        # The tokens that the tests above read come from nginx itself.
         command = ["curl", "-q", "-sS", "-d", "", "--cacert", self.world.ecdsa.root]
         command += [f"{self.world.service.url()}/authenticate"]
         done = subprocess.run(command, env=probe.clean_environment(), capture_output=True, text=True, check=True)

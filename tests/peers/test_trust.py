@@ -1,4 +1,5 @@
-"""Whom a login trusts where no CA file was set: the environment's certificates, the system's, or those built in."""
+"""The CAs that a login trusts if no CA file is set: the environment's certificates, the system's, or the built-in ones.
+"""
 
 import os
 import socket
@@ -10,7 +11,7 @@ import recorder
 import world
 
 DEBIAN = "/etc/ssl/certs/ca-certificates.crt"
-# Where else systems keep theirs, in the order of preference.
+# Other places of system stores, in order of preference.
 ELSEWHERE = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
@@ -26,7 +27,7 @@ AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--i
 
 
 def with_system_stores(*stores):
-    """A command prefix: a mount table where these (path, file) are the only trust stores of the system."""
+    """A command prefix: a mount namespace in which these (path, file) are the only trust stores of the system."""
     script = """
         for folder in /etc /usr/local/share /usr/local/etc; do
             [ ! -d $folder ] || mount -t tmpfs -o mode=755 tmpfs $folder
@@ -44,7 +45,7 @@ def with_system_stores(*stores):
 
 
 def write(path, source):
-    """Gives a file the content of another, as an administrator does who replaces it."""
+    """Copies the content of another file into a file, like an administrator who replaces it."""
     with open(source, encoding="utf-8") as file:
         content = file.read()
     with open(f"{path}.new", "w", encoding="utf-8") as file:
@@ -67,7 +68,7 @@ class Environment(world.Test):
     def test_nobody_else_is(self):
         result = self.login(self.world.of_stranger, SSL_CERT_FILE=self.world.ecdsa.root)
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
-        # In the system's place.
+        # Instead of the system's store.
         result = self.login(SSL_CERT_FILE=self.world.stranger.root)
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
 
@@ -100,7 +101,7 @@ class Environment(world.Test):
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer")
 
     def assert_unusable(self, *says, command=(), **variables):
-        """The variable is named, and nobody was connected to."""
+        """The message names the variable, and no connection was made."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.setblocking(False)
             url = f"https://127.0.0.1:{listener.getsockname()[1]}"
@@ -121,7 +122,7 @@ class Environment(world.Test):
             ("/dev/zero", "not a regular file"),
         ):
             self.assert_unusable("SSL_CERT_FILE", path, why, SSL_CERT_FILE=path)
-        # A good folder beside it is no reason to go on.
+        # A good folder as well does not help.
         folder = self.folder(self.world.ecdsa.root)
         self.assert_unusable("SSL_CERT_FILE", missing, SSL_CERT_FILE=missing, SSL_CERT_DIR=folder)
 
@@ -148,7 +149,7 @@ class Environment(world.Test):
             write(path, self.world.ecdsa.root)
             self.assert_login(library.login())
             self.assertEqual(library.set("timeout_ms", 5000).code, "CD_ERR_OPTIONS_IN_USE")
-            # From here on the environment is no longer asked.
+            # From here on the environment is no longer read.
             library.setenv("SSL_CERT_FILE", self.world.unique("missing"))
             self.assert_login(library.login())
 
@@ -157,7 +158,7 @@ class Environment(world.Test):
         write(path, self.world.ecdsa.root)
         with self.world.probe({"SSL_CERT_FILE": path}, base_url=self.world.close_each.url()) as library:
             self.assert_login(library.login())
-            # A session of before is no way around it.
+            # An earlier session does not bypass the change.
             write(path, self.world.rsa.root)
             self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
             write(path, self.world.ecdsa.root)
@@ -252,7 +253,7 @@ class Environment(world.Test):
 
 
 class System(world.Test):
-    """The system's own, in mount tables made for it."""
+    """The system's own stores, in mount namespaces made for the test."""
 
     def setUp(self):
         self.need_isolation()
@@ -348,11 +349,11 @@ class System(world.Test):
 
 
 class SetUserId(world.Test):
-    """A program with more rights than its caller does not do what the caller's environment says."""
+    """A program with more privileges than its caller ignores the caller's environment."""
 
     def setUp(self):
         self.need_root()
-        # A file system where such programs have their rights: that of the other files may be without.
+        # A file system that honours set-user-ID; that of the other files may not.
         folder = self.world.unique("set-user-id")
         os.mkdir(folder)
         world.run("mount", "-t", "tmpfs", "-o", "suid,exec,mode=755", "tmpfs", folder)

@@ -5,7 +5,7 @@ import os
 import nginx
 import world
 
-# The proxies know `user` with `passage`.
+# The proxies accept `user` with `passage`.
 USER = "us%65r:p%61ssage"
 TINYPROXY_FROM = "127.0.0.9"
 MICROSOCKS_FROM = "127.0.0.8"
@@ -77,7 +77,7 @@ class HttpConnect(world.Test):
     def test_with_wrong_credentials_it_is_the_proxys_status_and_no_word_of_them(self):
         where = f"127.0.0.1:{self.world.tinyproxy_for_users}"
         result = self.login(f"http://user:hunter2@{where}", max_retries=4)
-        # tinyproxy: 401, where 407 would be right.
+        # tinyproxy sends 401 instead of 407.
         self.assert_fails(result, "CD_ERR_PROXY", f"http://{where}", "401", status=401, attempts=0)
         self.assertNotIn("hunter2", result.message)
         self.assertNotIn("user:", result.message)
@@ -118,7 +118,7 @@ class HttpConnect(world.Test):
 
 
 class Socks5(world.Test):
-    """nginx behind microsocks, which has another table of names."""
+    """nginx behind microsocks, which has a different table of names."""
 
     def login(self, proxy, host=None, **settings):
         return self.world.login(

@@ -1,4 +1,4 @@
-"""What all tests share: names, certificates, and the peers that serve more than one of them."""
+"""Shared fixtures of all tests: names, certificates, and the servers that several tests use."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import nginx
 import peer
 import probe
 
-# The one of this run.
+# The world of this run.
 CURRENT = None
 
 HOSTS = network.HOSTS + """127.0.0.1 localhost
@@ -21,7 +21,7 @@ HOSTS = network.HOSTS + """127.0.0.1 localhost
 127.0.0.1 other.name.test
 """
 
-# What the SOCKS servers have in its place.
+# The SOCKS servers' replacement for it.
 THEIR_HOSTS = """127.0.0.1 localhost
 127.0.0.1 there.peers.test
 """
@@ -36,14 +36,14 @@ def run(*command):
 
 
 def with_files(files, *command):
-    """`command` with a mount table of its own, in which others stand in the place of those files."""
+    """`command` in its own mount namespace, in which other files replace these."""
     mounts = [part for path, other in files.items() for part in (other, path)]
     script = 'while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; exec "$@"'
     return ["unshare", "--mount", "sh", "-euc", script, "sh", *mounts, "--", *command]
 
 
 class World:
-    """Started once, and left with all that was started."""
+    """Started once. Leaving it stops everything that it started."""
 
     def __init__(self):
         self.work = os.environ["PEERS_WORK"]
@@ -55,12 +55,12 @@ class World:
 
     @property
     def is_root(self):
-        """Root outside of any user namespace: other users can be had, and files that one may not read."""
+        """Root outside any user namespace: other users exist, and so do files that they may not read."""
         return os.geteuid() == 0 and self.isolation != "user"
 
     @property
     def is_isolated(self):
-        """Network and mount table are this test's own."""
+        """Network and mount namespace belong to this test."""
         return self.isolation != "none"
 
     def __enter__(self):
@@ -74,7 +74,7 @@ class World:
         self.stop()
 
     def stop(self):
-        """Ends all peers."""
+        """Stops all peers."""
         for running in reversed(self._peers):
             running.stop()
 
@@ -83,12 +83,12 @@ class World:
             run("ip", "link", "set", "lo", "up")
             self.hosts = self.file("hosts", HOSTS)
             run("mount", "--bind", self.hosts, "/etc/hosts")
-            # Nobody else is asked for names: not over a socket of the file system either.
+            # No other source of names is used, such as one on a socket of the file system.
             run("mount", "--bind", self.file("nsswitch.conf", "hosts: files dns\n"), "/etc/nsswitch.conf")
         self.rsa = certificates.make_chain(self.work, "rsa", "rsa")
         self.ecdsa = certificates.make_chain(self.work, "ecdsa", "ecdsa")
         self.ed25519 = certificates.make_chain(self.work, "ed25519", "ed25519")
-        # By other CAs, for when trust changes.
+        # Signed by other CAs, for changes of trust.
         self.stranger = certificates.make_chain(self.work, "stranger", "ecdsa")
         self._start_nginx()
         self._start_proxies()
@@ -122,13 +122,13 @@ class World:
                 self.ecdsa, f"ssl_client_certificate {self.ecdsa.root}; ssl_verify_client on;"
             ),
             "impatient": nginx.Server(self.ecdsa, "keepalive_timeout 1s; client_header_timeout 1s;"),
-            # The length of what it fills in is not known to it beforehand.
+            # sub_filter makes nginx send a chunked response, because it can't know the length beforehand.
             "chunked": nginx.Server(self.ecdsa, "sub_filter_types application/json; sub_filter absent present;"),
             "gzip": nginx.Server(self.ecdsa, "gzip on; gzip_types application/json; gzip_min_length 1;"),
             "small": nginx.Server(self.ecdsa, "client_max_body_size 8;"),
             "slow_to_read": nginx.Server(self.ecdsa, late, "return 418;"),
             "tired": nginx.Server(self.ecdsa, late, f"if ($is_second) {{ return 418; }} return 200 '{nginx.ANSWER}';"),
-            # Without a word: it has its own idea of that status.
+            # nginx closes without a response: it treats this status specially.
             "hangs_up": nginx.Server(self.ecdsa, answer="return 408;"),
             "hangs_up_second": nginx.Server(
                 self.ecdsa, answer=f"if ($is_second) {{ return 408; }} return 200 '{nginx.ANSWER}';"
@@ -153,13 +153,13 @@ class World:
         self.microsocks_for_users = start_microsocks(self, "microsocks-for-users", "-u", "user", "-P", "passage")
 
     def keep(self, running):
-        """Has a peer ended with all others."""
+        """Stops a peer together with all others."""
         with self._lock:
             self._peers.append(running)
         return running
 
     def unique(self, name):
-        """A path that nothing has yet."""
+        """A path that does not exist yet."""
         with self._lock:
             self._count += 1
             return os.path.join(self.work, f"{name}-{self._count}")
@@ -172,12 +172,12 @@ class World:
         return path
 
     def probe(self, env=None, command=(), program=None, **settings):
-        """The library, told to wait for nothing that a test does not want."""
+        """The library, set up to wait no longer than a test needs."""
         settings = {"max_retries": 0, "timeout_ms": 10000, "logger": 4, **settings}
         return probe.Probe(program or self.program, env, command, **settings)
 
     def login(self, env=None, **settings):
-        """One login of a process of its own."""
+        """A login in its own process."""
         with self.probe(env, **settings) as library:
             return library.login()
 
@@ -190,7 +190,7 @@ class World:
 
 
 class Test(unittest.TestCase):
-    """A test with that world."""
+    """A test that uses the world."""
 
     longMessage = True
 
@@ -211,7 +211,7 @@ class Test(unittest.TestCase):
         self.assertEqual(result.code, "CD_OK", result)
 
     def assert_fails(self, result, code, *says, status=0, attempts=None):
-        """A login that failed with that code, whose message holds all of `says`."""
+        """Checks that the login failed with this code, and that its message contains all of `says`."""
         self.assertEqual((result.code, result.status), (code, status), result)
         for part in says:
             self.assertIn(part, result.message)
@@ -220,7 +220,7 @@ class Test(unittest.TestCase):
 
 
 def start_tinyproxy(world, name, directives, bind="Bind 127.0.0.9"):
-    """An HTTP proxy; gives its port. The address that it connects from tells what came through it."""
+    """An HTTP proxy; returns its port. Its source address identifies connections through it."""
     port = peer.reserve_port()
     user = "User nobody" if world.is_root else ""
     lines = [user, f"Port {port}", "Listen 127.0.0.1", bind, "Timeout 30", "LogLevel Connect", directives]
@@ -230,7 +230,7 @@ def start_tinyproxy(world, name, directives, bind="Bind 127.0.0.9"):
 
 
 def start_microsocks(world, name, *arguments):
-    """A SOCKS5 proxy with a table of names of its own; gives its port. It connects from 127.0.0.8."""
+    """A SOCKS5 proxy with its own table of names; returns its port. It connects from 127.0.0.8."""
     port = peer.reserve_port()
     command = ["microsocks", "-i", "127.0.0.1", "-p", str(port), "-b", "127.0.0.8", *arguments]
     if world.is_isolated:

@@ -1,9 +1,9 @@
-//! For tests that replace the C library's resolver in their program: what a lookup gives. The `getaddrinfo` that
-//! decides is each test's own.
+//! The result of a lookup, for tests that replace the C library's resolver in their program. Each test defines its own
+//! `getaddrinfo`.
 
 use std::net::Ipv4Addr;
 
-/// A list of addresses as `getaddrinfo` gives it. It lives on: how often tests look a name up is bounded.
+/// A list of addresses as `getaddrinfo` returns it. It is never freed: tests make a bounded number of lookups.
 pub fn list(addresses: &[Ipv4Addr]) -> *mut libc::addrinfo {
     addresses.iter().rev().fold(std::ptr::null_mut(), |next, address| {
         let socket = Box::leak(Box::new(libc::sockaddr_in {
@@ -25,7 +25,7 @@ pub fn list(addresses: &[Ipv4Addr]) -> *mut libc::addrinfo {
     })
 }
 
-/// Replaces the C library's: what [`list`] gave lives on.
+/// Replaces the C library's freeaddrinfo. Does not free a [`list`].
 ///
 /// # Safety
 /// Any pointer.

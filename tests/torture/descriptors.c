@@ -1,12 +1,12 @@
 /*
- * A process with no descriptors left: at every number that remains, a login succeeds or says so
- * (9003), by its deadline, and leaves none of them behind.
+ * A process that runs out of descriptors. For every number of remaining descriptors, a login
+ * succeeds or returns 9003 before its deadline, and leaks no descriptor.
  */
 #include "resolver.h"
 
 #include <sys/resource.h>
 
-/* Lets the process have that many descriptors more than are open. */
+/* Limits the process to this many descriptors in addition to the open ones. */
 static void leave(int count) {
     struct rlimit limit;
     need(getrlimit(RLIMIT_NOFILE, &limit) == 0, "getrlimit");
@@ -14,7 +14,10 @@ static void leave(int count) {
     need(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
 }
 
-/* Takes the free numbers below the highest that is open, so that a limit leaves what it says. */
+/*
+ * Fills the free numbers below the highest open descriptor, so that a limit leaves exactly as many
+ * as it says.
+ */
 static void fill_gaps(void) {
     int number;
     for (number = 1023; fcntl(number, F_GETFD) < 0; number--)
@@ -24,8 +27,10 @@ static void fill_gaps(void) {
             need(dup2(STDERR_FILENO, number) == number, "dup2");
 }
 
-/* What a login ends with, by what is left; none is lost, and once there are enough again all is
- * well. */
+/*
+ * Checks the result of a login by the number of remaining descriptors. None is leaked, and once
+ * enough are available logins succeed again.
+ */
 static void exhausted(const char *what, cd_options *(*make)(void), int with_cancel, int warm) {
     int left, succeeded = 0, refused = 0;
     for (left = 0; left < 12; left++) {
@@ -43,8 +48,10 @@ static void exhausted(const char *what, cd_options *(*make)(void), int with_canc
         if (code != CD_OK && code != CD_ERR_RESOURCES)
             fprintf(stderr, "%s with %d left: ", what, left);
         CHECK_CODE(CD_OK, code == CD_ERR_RESOURCES ? CD_OK : code);
-        /* A cancel handle takes two if it can get them, which then lack for the lookup; without
-         * them its flag is looked at in slices. */
+        /*
+         * A cancel handle takes two if it can get them, and the lookup then lacks them. Without
+         * them its flag is polled at intervals.
+         */
         CHECK(!succeeded || code == CD_OK || (with_cancel && left < 5));
         succeeded += code == CD_OK;
         refused += code == CD_ERR_RESOURCES;
@@ -59,7 +66,7 @@ static void exhausted(const char *what, cd_options *(*make)(void), int with_canc
     CHECK(warm || refused > 0);
 }
 
-/* Many threads that share too few. */
+/* Many threads that share too few descriptors. */
 static cd_options *shared;
 static int results[2];
 

@@ -1,10 +1,10 @@
 /*
- * The ends of a process, each in a child: logins in atexit() handlers and destructors, exit() amid
- * other threads' logins and lookups, and the destructors of a thread's own data.
+ * The ways in which a process ends, each in a child: logins in atexit() handlers and destructors,
+ * exit() during other threads' logins and lookups, and the destructors of thread-specific data.
  */
 #include "resolver.h"
 
-/* Runs `end` in a child, which has to exit with 0, by itself. */
+/* Runs `end` in a child, which has to exit with 0 on its own. */
 static int children;
 static void in_child(const char *what, void (*end)(void)) {
     int status = 0;
@@ -25,7 +25,7 @@ static void in_child(const char *what, void (*end)(void)) {
 
 static cd_options *kept;
 
-/* exit() has its status by then; this one ends the process with another. */
+/* exit() already has its status; this handler ends the process with another one. */
 static void log_in_at_last(void) {
     cd_options *options = named_options();
     CHECK_CODE(CD_OK, log_in(options));
@@ -36,7 +36,7 @@ static void log_in_at_last(void) {
         _exit(checks_result());
 }
 
-/* Registered before the library was used, and so after what it may have registered itself. */
+/* Registered before the first use of the library, and so runs after any handler of the library. */
 static void handler_from_before(void) {
     need(atexit(log_in_at_last) == 0, "atexit");
     kept = named_options();
@@ -54,7 +54,7 @@ static void handler_alone(void) {
     need(atexit(log_in_at_last) == 0, "atexit");
 }
 
-/* The program's own destructor: the last that runs before the shared libraries'. */
+/* The program's destructor, the last that runs before those of the shared libraries. */
 static int wants_destructor;
 __attribute__((destructor)) static void log_in_in_destructor(void) {
     if (wants_destructor)
@@ -67,7 +67,7 @@ static void destructor(void) {
     CHECK_CODE(CD_OK, log_in(kept));
 }
 
-/* Before main(): the program's constructor. */
+/* Runs before main(): the program's constructor. */
 static int constructed;
 __attribute__((constructor)) static void log_in_in_constructor(void) {
     cd_options *options = named_options();
@@ -76,7 +76,7 @@ __attribute__((constructor)) static void log_in_in_constructor(void) {
     cd_options_free(options);
 }
 
-/* ---- exit() while others are amid something */
+/* ---- exit() during other threads' calls */
 
 static void *log_in_for_ever(void *unused) {
     (void)unused;
@@ -118,7 +118,7 @@ static void amid_a_lookup(void) {
     sem_wait(&resolver_asked);
 }
 
-/* main() has ended by pthread_exit(), and the last thread's end is the process's. */
+/* main() has ended by pthread_exit(), and the process ends with its last thread. */
 static void by_the_last_thread(void) {
     kept = named_options();
     start_thread(log_in_once, NULL);
@@ -127,7 +127,7 @@ static void by_the_last_thread(void) {
 
 /* ---- the end of a thread */
 
-/* The library's own data of this thread may be gone by now: it comes in the last of four rounds. */
+/* The library's data of this thread may already be freed: this runs in the last of four rounds. */
 static pthread_key_t key;
 static int rounds;
 static void log_in_as_thread_ends(void *value) {
@@ -166,12 +166,12 @@ int main(void) {
     in_child("an atexit() handler with the only login", handler_alone);
     in_child("a destructor", destructor);
     in_child("the end of a thread", threads_end);
-    in_child("amid a lookup", amid_a_lookup);
+    in_child("during a lookup", amid_a_lookup);
     in_child("by the last thread", by_the_last_thread);
     for (i = 0; i < 50 * times(); i++) {
         logins_before = (int)(chance() % 20);
-        in_child("amid logins", amid_logins);
+        in_child("during logins", amid_logins);
     }
-    printf("%d processes ended amid something\n", children);
+    printf("%d processes ended during logins or lookups\n", children);
     return checks_result();
 }

@@ -1,14 +1,14 @@
-// Logins in the constructors and destructors of static and thread-local objects of C++.
+// Logins in the constructors and destructors of static and thread-local C++ objects.
 #include "../cpp/check.hpp"
 
 #include <thread>
 
-// Logs in where it is made and where it ends; options that are older than itself outlive it.
+// Logs in when it is constructed and destroyed. Options older than the object outlive it.
 struct Session {
     explicit Session(const char *named) : what(named) { log_in("made"); }
     ~Session() {
         log_in("ends");
-        // main() has returned: only so can the status still tell.
+        // main() has returned, so only this changes the exit status.
         if (checks_failed != 0)
             std::_Exit(checks_result());
     }

@@ -1,10 +1,10 @@
 /*
- * Each call that the library makes of the C library fails, with each error that it may have: the
- * first one, the second one, and so on until a login no longer gets that far. Where an error lasts
- * (no descriptors, no threads), all calls from there on fail, too.
+ * Each call that the library makes to the C library fails, with each error that the call may
+ * return. The first call fails, then the second, and so on until a login no longer makes that many.
+ * If an error is lasting (no descriptors, no threads), all later calls fail, too.
  *
- * Whatever fails, the login ends by its deadline with OK or a code that fits, nothing is lost, and
- * the next login, without a fault, is as good as ever. Each fault has a process of its own.
+ * Whatever call fails, the login ends by its deadline with OK or a fitting code, nothing is leaked,
+ * and the next login without a fault succeeds. Each fault has its own process.
  */
 #include "torture.h"
 
@@ -65,14 +65,14 @@ static int fails(enum call call) {
     return 1;
 }
 
-/* The C library's own, which the definitions below hide. */
+/* The C library's own function, which the definitions below hide. */
 static void *real(const char *name) {
     void *found = dlsym(RTLD_NEXT, name);
     if (found == NULL)
         abort();
     return found;
 }
-/* C has no cast from an object's pointer to a function's; POSIX has. */
+/* C has no cast from an object pointer to a function pointer; POSIX has. */
 #define REAL(variable, name)                                                                       \
     do {                                                                                           \
         void *found_ = real(name);                                                                 \
@@ -92,7 +92,7 @@ static void *real(const char *name) {
 REPLACED(POLL, poll, (struct pollfd * polls, nfds_t count, int ms), (polls, count, ms), int, -1)
 REPLACED(RECV, recv, (int socket, void *buffer, size_t size, int flags),
          (socket, buffer, size, flags), ssize_t, -1)
-/* A connection that breaks is broken for those who read from it, too. */
+/* A broken connection is broken for its readers, too. */
 static int broken(int socket) {
     int error = errno;
     shutdown(socket, SHUT_RDWR);
@@ -149,7 +149,7 @@ int fcntl(int descriptor, int command, ...) {
     return function(descriptor, command, argument);
 }
 
-/* The descriptor is closed all the same, as Linux does. */
+/* The descriptor is closed even on failure, as on Linux. */
 int close(int descriptor) {
     int (*function)(int);
     int failed = fails(CLOSE), error = errno, done;
@@ -185,7 +185,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return function(thread, attributes, run, argument);
 }
 
-/* Knows NAME alone. */
+/* Resolves only NAME. */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                 struct addrinfo **result) {
     int (*function)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
@@ -292,7 +292,7 @@ static int fits(enum kind kind, cd_code code) {
 enum trust { CA_FILE, CERT_FILE, CERT_DIR, TRUSTS };
 static const char *const trust_names[TRUSTS] = {"a CA file", "SSL_CERT_FILE", "SSL_CERT_DIR"};
 
-/* Options, a login over a new connection, one over the same, and all given back. */
+/* Sets options, logs in over a new connection and over the same one, and frees everything. */
 static cd_code log_in_twice(enum trust trust) {
     const char *port = strrchr(environment("COUCHDROP_BASE_URL"), ':');
     cd_options *options = cd_options_new();
@@ -340,14 +340,13 @@ static int with_fault(size_t index, enum trust trust, int nth, int lasting) {
             checks_failed++;
         }
         code = log_in_twice(trust);
-        /* A file of a directory that can't be read is not there, until the directory changes. */
+        /* A file in an unreadable directory counts as missing, until the directory changes. */
         if (code != CD_OK &&
             !(faults[index].kind == FILES && trust == CERT_DIR && code == CD_ERR_TLS)) {
             fprintf(stderr, "the next login ends as %s: ", cd_code_name(code));
             checks_failed++;
         }
-        /* Without getrandom() there is /dev/urandom, which stays open for the crates that read it.
-         */
+        /* Without getrandom() /dev/urandom is used. It stays open for the crates that read it. */
         if (settled_descriptors() != before + (faults[index].kind == FOR_EVER ? 2 : 0)) {
             fprintf(stderr, "%d descriptors in place of %d: ", open_descriptors(), before);
             checks_failed++;
@@ -368,7 +367,7 @@ static int with_fault(size_t index, enum trust trust, int nth, int lasting) {
     return NOT_SO;
 }
 
-/* A CA that nobody uses, for a directory with more certificates than one. */
+/* A CA that is not used, so that a directory contains more than one certificate. */
 static const char nobody[] = "-----BEGIN CERTIFICATE-----\n"
                              "MIIBejCCAR+gAwIBAgIUUO3qH/oOqo1vMLDQO0KgQKXqXZYwCgYIKoZIzj0EAwIw\n"
                              "ETEPMA0GA1UEAwwGbm9ib2R5MCAXDTI2MTEyNTAzMzIzNVoYDzIxMjYxMTAxMDMz\n"

@@ -1,6 +1,6 @@
 /*
- * Tokens, errors, options and cancel handles that one thread makes, others read at once, and yet
- * another frees, when the first has long ended.
+ * One thread makes tokens, errors, options and cancel handles, others read them in parallel, and
+ * another one frees them long after the first has ended.
  */
 #include "torture.h"
 
@@ -16,7 +16,7 @@ static cd_options *options;
 static cd_cancel *cancel;
 static outcome outcomes[MAKERS * OBJECTS];
 
-/* Good and bad logins by turns. */
+/* Alternates good and bad logins. */
 static void *make(void *argument) {
     outcome *o = (outcome *)argument;
     int i;

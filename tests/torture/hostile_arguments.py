@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Calls every exported function with hostile arguments: hostile_arguments.py
 
-Every value below of every parameter meets every value of the others, or many of them: NULL, text that is no UTF-8, text that is too
-long, numbers at and beyond each edge and by chance. A call is refused with the code of one of its bad arguments, or
-succeeds where there is none. Functions and parameters are those of the header; one of which this file doesn't know
-what is hostile to it is an error, and so is one that abi/exports.txt lacks or has besides.
+Combines every value below of every parameter with every value of the others, or with many of them: NULL, text that is
+not valid UTF-8, text that is too long, numbers at and beyond each edge, and random numbers. A call must return the code
+of one of its bad arguments, or succeed if it has none. The functions and parameters come from the header. A parameter
+without hostile values in this file is an error, and so is a difference between the header and abi/exports.txt.
 
-Runs inside the stand-in; COUCHDROP_LIBRARY is the library, TORTURE_TIMES how often, TORTURE_SEED what was drawn.
+Runs inside the stand-in. COUCHDROP_LIBRARY is the library, TORTURE_TIMES the number of repetitions, and TORTURE_SEED
+the seed of an earlier run.
 """
 
 import ctypes
@@ -61,7 +62,7 @@ def functions():
     return found
 
 
-# ---- what is hostile: values, each with the codes that it may be refused with
+# ---- hostile values, each with its permitted codes
 
 
 class Value:
@@ -75,9 +76,9 @@ def text(content, *refused):
 
 
 NO_UTF8 = [
-    *(bytes([byte]) for byte in (0x80, 0xBF, 0xC0, 0xC1, 0xF5, 0xFE, 0xFF)),  # never there, or never alone
-    *(b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98"),  # cut off
-    *(b"\xc0\xaf", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf"),  # longer than it need be
+    *(bytes([byte]) for byte in (0x80, 0xBF, 0xC0, 0xC1, 0xF5, 0xFE, 0xFF)),  # never valid, or never valid alone
+    *(b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98"),  # truncated
+    *(b"\xc0\xaf", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf"),  # overlong
     *(b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xed\xa0\x80\xed\xb0\x80"),  # surrogates
     b"\xf4\x90\x80\x80",  # beyond Unicode
     b"\xe4\xf6\xfc",  # Latin 1
@@ -90,7 +91,7 @@ def no_utf8():
 
 
 def texts(good, *bad, null=NULL_ARGUMENT, empty=EMPTY_ARGUMENT):
-    """Good texts, bad ones of this parameter's own with their code, and those that are bad everywhere."""
+    """Good texts, bad ones of this parameter with their code, and those that are bad for every parameter."""
     yield Value(None, *([null] if null else []))
     yield text(b"", *([empty] if empty else []))
     for content in good:
@@ -103,7 +104,7 @@ def texts(good, *bad, null=NULL_ARGUMENT, empty=EMPTY_ARGUMENT):
 
 
 def numbers(least, most, lowest, highest):
-    """Numbers around a range, and by chance from all that the type holds."""
+    """Numbers around a range, and random ones from the whole range of the type."""
     drawn = {least, most, least - 1, most + 1, lowest, highest, 0, 1}
     drawn |= {chance.randint(least, most), chance.randint(lowest, highest)}
     for number in drawn:
@@ -123,12 +124,12 @@ def address(function):
 
 
 class Objects:
-    """One of each kind, made by the library."""
+    """One object of each kind, made by the library."""
 
     def __init__(self):
         self.triggered, self.waiting = library.cd_cancel_new(), library.cd_cancel_new()
         library.cd_cancel_trigger(self.triggered)
-        # Nobody listens there.
+        # Nothing listens there.
         self.options = self.options_to(b"http://127.0.0.1:1")
         token, error = ctypes.c_void_p(), ctypes.c_void_p()
         service = self.options_to(os.environ["COUCHDROP_BASE_URL"].encode())
@@ -151,7 +152,7 @@ class Objects:
 token_place, error_place = ctypes.c_void_p(), ctypes.c_void_p()
 
 
-# By name, and by type where the name tells nothing.
+# By name, or by type if the name does not determine the values.
 BY_NAME = {
     "username": lambda objects: texts(LONG_TEXTS),
     "password": lambda objects: texts(LONG_TEXTS),
@@ -181,7 +182,7 @@ BY_NAME = {
     "first": lambda objects: numbers(0, 3600000, *ALL_32),
     "max": lambda objects: numbers(0, 3600000, *ALL_32),
     "bytes": lambda objects: numbers(1024, 16777216, 0, 2**64 - 1),
-    "user_data": lambda objects: [Value(None), Value(chance.randrange(2**64))],  # passed on, and else left alone
+    "user_data": lambda objects: [Value(None), Value(chance.randrange(2**64))],  # only passed on
 }
 BY_TYPE = {
     "const cd_options *": lambda objects: [Value(None), Value(objects.options)],
@@ -203,7 +204,7 @@ PROXIES = [(b"https://p", INVALID_URL), (b"p:99999", INVALID_URL), (b"socks4://p
 
 
 def values(objects, function, kind, name):
-    """What that parameter of that function gets."""
+    """The values for this parameter of this function."""
     if (function, name) == ("cd_options_set_proxy", "url"):
         return texts([b"p", b"socks5h://u:p@[::1]:1"], *PROXIES, null=None)
     made = BY_TYPE.get(kind) or BY_NAME.get(name)
@@ -214,8 +215,8 @@ def values(objects, function, kind, name):
 
 # ---- the calls
 
-# What a call without a bad argument ends with: nothing listens, or the handle is triggered. To the real service, which
-# NULL options mean, nothing goes.
+# A call without a bad argument either finds no listener, or has a triggered handle. NULL options mean the real service,
+# and nothing is sent to it.
 MOST_COMBINATIONS = 20000
 LOGS_IN = {"cd_authenticate", "cd_authenticate_with", "cd_connect"}
 NEVER_NULL = {"cd_error_message", "cd_code_name", "cd_code_message", "cd_version", "cd_options_new", "cd_cancel_new"}
@@ -245,7 +246,7 @@ def call_secure_zero(name, objects):
 
 
 def call(name, result, parameters, objects):
-    """Every combination of the arguments, or as many by chance where there are more; how many calls that made."""
+    """Calls every combination of the arguments, or a random sample of them. Returns the number of calls."""
     function, calls = getattr(library, name), 0
     names = [called for _, called in parameters]
     choices = [list(values(objects, name, *parameter)) for parameter in parameters]

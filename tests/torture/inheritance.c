@@ -1,6 +1,6 @@
 /*
- * Programs that are started while threads log in, look names up and wait on cancel handles inherit
- * no descriptor of the library, however the moment falls.
+ * Programs that are started while threads log in, look up names and wait on cancel handles inherit
+ * no descriptor of the library, at whatever moment they start.
  */
 #include "resolver.h"
 
@@ -24,7 +24,7 @@ static void *log_in_again_and_again(void *unused) {
     return NULL;
 }
 
-/* What this program is when it was started by itself: says what it has beyond the three streams. */
+/* The started program: prints the number of its descriptors other than the three streams. */
 static int count_inherited(void) {
     int descriptor, inherited = 0;
     for (descriptor = 3; descriptor < 1024; descriptor++) {
@@ -40,7 +40,7 @@ static int count_inherited(void) {
     return inherited > 100 ? 100 : inherited;
 }
 
-/* By posix_spawn() or by fork() and execv(), by turns. */
+/* Alternates posix_spawn() with fork() and execv(). */
 static pid_t start(int round) {
     static char program[] = "/proc/self/exe", inherited[] = "inherited";
     char *arguments[] = {program, inherited, NULL};
@@ -65,7 +65,7 @@ int main(int count, char **arguments) {
         return count_inherited();
     resolver_start();
     give_up_after(60);
-    /* What whoever started this program left open is none of the library's. */
+    /* Descriptors that this program inherited do not belong to the library. */
     for (descriptor = 3; descriptor < 1024; descriptor++)
         close(descriptor);
     for (i = 0; i < 4; i++)
@@ -80,7 +80,7 @@ int main(int count, char **arguments) {
     over = 1;
     for (i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    printf("%d programs started amid %d logins\n", 200 * times(), logins);
+    printf("%d programs started during %d logins\n", 200 * times(), logins);
     CHECK(logins > 50);
     return checks_result();
 }

@@ -6,17 +6,17 @@
 
 #include <poll.h>
 
-/** BREAK closes first and resets then: what Linux calls a broken pipe. */
+/** BREAK closes first and then resets, which Linux reports as a broken pipe. */
 enum cut { RESET, CLOSE, BREAK };
 enum direction { TO_SERVER, TO_CLIENT };
 
 typedef struct {
     server listening;
-    /* The connection is cut once so many bytes went in that direction; -1 = never. */
+    /* The connection is cut after this many bytes in that direction; -1 = never. */
     enum direction direction;
     long after;
     enum cut how;
-    /* How many bytes went by in each direction, of the last connection. */
+    /* The bytes passed in each direction on the last connection. */
     long passed[2];
     volatile int over;
     pthread_t thread;
@@ -35,9 +35,9 @@ static inline int relay_connect(void) {
     return connection;
 }
 
-/* Carries bytes to and fro until one side ends, or the cut. */
+/* Passes bytes in both directions until one side ends, or the cut. */
 static inline void relay_serve(relay *r, int client) {
-    int ends[2] = {client, relay_connect()}; /* what is read from [TO_SERVER] goes to the other */
+    int ends[2] = {client, relay_connect()}; /* bytes from [TO_SERVER] go to the other */
     char bytes[16384];
     r->passed[TO_SERVER] = r->passed[TO_CLIENT] = 0;
     for (;;) {
@@ -86,7 +86,7 @@ static inline void *relay_run(void *argument) {
     }
 }
 
-/** Starts to cut nothing. */
+/** Starts without a cut. */
 static inline void relay_start(relay *r) {
     memset(r, 0, sizeof *r);
     r->listening = server_start();
@@ -94,7 +94,7 @@ static inline void relay_start(relay *r) {
     need(pthread_create(&r->thread, NULL, relay_run, r) == 0, "pthread_create");
 }
 
-/** Ends it, when no connection is left. */
+/** Stops the relay once no connection is left. */
 static inline void relay_stop(relay *r) {
     struct sockaddr_in address;
     socklen_t size = sizeof address;
@@ -108,7 +108,7 @@ static inline void relay_stop(relay *r) {
     close(r->listening.listener);
 }
 
-/** Options that lead through it, and don't try again. */
+/** Options that lead through the relay, without retries. */
 static inline cd_options *relay_options(const relay *r) {
     cd_options *options = stand_in_options();
     char url[60];

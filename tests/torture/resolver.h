@@ -1,6 +1,6 @@
 /*
- * The C library's resolver, replaced: NAME is 127.0.0.1, whatever the machine knows, and nothing
- * else is known. Opens a descriptor as the C library does, and fails as that does without one.
+ * Replaces the C library's resolver: NAME resolves to 127.0.0.1 on any machine, and no other name
+ * resolves. It opens a descriptor as the C library does, and fails like it without one.
  */
 #ifndef RESOLVER_H
 #define RESOLVER_H

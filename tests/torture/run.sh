@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Tries what a caller may do to the library, and what its process may do to both: run.sh [PROGRAM...]
+# Tests what a caller may do to the library, and what its process may do to both: run.sh [PROGRAM...]
 #
-# Builds the programs of this folder and runs them against the staged library (STAGE, target/stage where it is not
-# set). The stand-in must run around it: scripts/with-stand-in tests/torture/run.sh
+# Builds the programs of this folder and runs them against the staged library (STAGE, by default
+# target/stage). The stand-in must already run: scripts/with-stand-in tests/torture/run.sh
 #
-# TORTURE_TIMES says how many times as much is tried (1). TORTURE_OUTPUT is a folder that what they print goes to, by
-# name. One line a program, and a count at the end.
+# TORTURE_TIMES multiplies the number of repetitions (1). TORTURE_OUTPUT is a folder for the programs' output,
+# one file for each. Prints one line per program, and a count at the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -24,7 +24,7 @@ strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wundef -Werror'
 build="-O1 -g1 $strict -pthread -Itests/c $(pkg-config --cflags couchdrop)"
 libs="$(pkg-config --libs couchdrop) -Wl,-rpath,$STAGE/lib -ldl"
 
-# run_program NAME COMMAND: a line for it, and what it printed where it failed
+# run_program NAME COMMAND: prints a line for the program, and its output if it failed
 run_program() {
     local name=${1%%$'\t'*} command=${1#*$'\t'} begun=$SECONDS
     if timeout $((300 * ${TORTURE_TIMES:-1})) bash -c "$command" > "$work/$name.log" 2>&1 < /dev/null; then
@@ -45,13 +45,13 @@ for name in "$@"; do
     case $name in
         arguments) command="'${PYTHON:-python3}' tests/torture/hostile_arguments.py" ;;
         exit++) command="g++ -std=c++17 $build -o $program.out tests/torture/exit.cpp $libs && $program.out" ;;
-        # Not linked: it is the library that comes and goes.
+        # Not linked, because it loads and unloads the library.
         unload) command="gcc -std=gnu11 $build -o $program.out tests/torture/$name.c -ldl && $program.out $COUCHDROP_LIBRARY" ;;
         *) command="gcc -std=gnu11 $build -o $program.out tests/torture/$name.c $libs && $program.out" ;;
     esac
     programs+=("$name"$'\t'"$command")
 done
-# They mostly wait.
+# The programs mostly wait.
 printf '%s\0' "${programs[@]}" | xargs -0 -n 1 -P 4 bash -c 'run_program "$1"' run_program
 
 if [ -n "${TORTURE_OUTPUT:-}" ]; then

@@ -1,12 +1,12 @@
 /*
- * What is left in the memory of a host after logins with the library that ships: an image of the
- * process, with the stacks of the threads that logged in and of the library's own, and what a call
- * leaves in the processor's registers, which the loader puts on the stack, holds not even
- * 16 bytes in a row of a password or a token, as it is, as a form or as JSON, after a success, a
- * refusal, retries, a timeout, a cancel and what else ends a login. One copy is found where one is
- * kept on purpose.
+ * Secrets left in a host's memory after logins with the released library. The test searches an
+ * image of the process. It includes the stacks of the threads that logged in and of the library's
+ * own. It also includes the processor's registers after a call, which the loader puts on the stack.
+ * The image must not contain even 16 consecutive bytes of a password or a token, raw or encoded as
+ * a form or as JSON. This holds after a success, a refusal, retries, a timeout, a cancel and every
+ * other result. One copy that is kept on purpose is found.
  *
- * What is looked for stands nowhere in clear: each byte is another one, by MASK.
+ * No needle is stored in clear: each byte is masked with MASK.
  */
 #include "resolver.h"
 
@@ -35,8 +35,10 @@ static void add(needle *n, unsigned char byte) {
     n->bytes[n->size++] = byte ^ MASK;
 }
 
-/* Passwords of the stand-in's accounts, each byte one higher: of ada and most others, and of one
- * whose every character is encoded, in a form or in JSON. */
+/*
+ * Passwords of the stand-in's accounts, each byte one higher: that of ada and most others, and one
+ * whose every character is encoded in a form or in JSON.
+ */
 static const char plain_hidden[] = "dpssfdu!ipstf!cbuufsz!tubqmf";
 static const char odd_hidden[] =
     "\xd1\xc0\xd1\xb1\xd2\x81\xd1\xbf\xd1\xbc\xd2\x8d!'!211&!,!#r#]!\xc4\xaa";
@@ -65,10 +67,10 @@ static void add_encodings(const char *hidden) {
     }
 }
 
-/* So many bytes in a row are a copy. */
+/* This many consecutive bytes count as a copy. */
 #define FRAGMENT 16
 
-/* How many bytes at `at`, of the `most` that may be read, are some part of the needle. */
+/* The length of the needle's longest part at `at`; at most `most` bytes may be read. */
 static size_t longest_part(const needle *n, const unsigned char *at, size_t most) {
     size_t longest = 0, from, size;
     for (from = 0; from + FRAGMENT <= n->size; from++) {
@@ -81,7 +83,10 @@ static size_t longest_part(const needle *n, const unsigned char *at, size_t most
     return longest;
 }
 
-/* Tells how often a part of one of the needles stands in this process's memory, and where. */
+/*
+ * Counts the copies of parts of the needles in this process's memory, and prints their places if
+ * `tell`.
+ */
 static int copies(int tell) {
     FILE *maps = fopen("/proc/self/maps", "r");
     char line[500], begins[256] = {0};
@@ -118,7 +123,7 @@ static int copies(int tell) {
     return found;
 }
 
-/* The secret in clear; the caller's to wipe and free. */
+/* The secret in clear. The caller wipes and frees it. */
 static char *reveal(const char *hidden) {
     size_t size = strlen(hidden) + 1, i;
     char *text = malloc(size);
@@ -135,9 +140,9 @@ static void wipe(char *text) {
 }
 
 /*
- * What the library left in the vector registers when it returned to the host, or called it: where a
- * search of the memory finds it. The loader, too, writes them to the stack, when it looks up what
- * the host calls next.
+ * The vector registers after the library returned to the host or called it, stored so that a search
+ * of the memory finds them. The loader also writes them to the stack when it resolves the next
+ * function that the host calls.
  */
 typedef struct {
     _Alignas(64) unsigned char bytes[4096];
@@ -175,7 +180,7 @@ typedef struct {
     int32_t format;
     uint32_t timeout_ms;
     int lookup_hangs;
-    int cancelled; /* by another thread, while the answer is waited for */
+    int cancelled; /* by another thread, during the wait for the response */
     /* set as it runs */
     cd_options *options;
     cd_cancel *cancel;
@@ -208,7 +213,7 @@ static void see_handshake(void *user_data, int32_t level, const char *message) {
         ((login *)user_data)->handshaken = 1;
 }
 
-/* Asked while a login waits; after the handshake that is for its answer. */
+/* Called while a login waits; after the handshake it waits for its response. */
 static int32_t see_wait(void *user_data) {
     login *l = (login *)user_data;
     keep_registers(&in_check);
@@ -244,8 +249,7 @@ static void look_at(login *l) {
     if (l->lookup_hangs)
         CHECK(running_threads() > 2); /* the library's is still there, with its stack */
     if (l->token != NULL) {
-        /* The caller's own copy, which goes with the token: once is as often as it may stand there.
-         */
+        /* The caller's own copy, which is freed with the token: it may occur once. */
         const char *text = cd_token_str(l->token);
         needle *n = new_needle("a token");
         while (*text != '\0')

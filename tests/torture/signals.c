@@ -1,6 +1,6 @@
 /*
- * Signals, which are the host's: a storm of them amid whole logins changes nothing but the time
- * that they take, and a thread of the library never takes one.
+ * Signals belong to the host. A storm of them during whole logins changes only the duration of a
+ * login, and a thread of the library never handles one.
  */
 #include "resolver.h"
 
@@ -9,7 +9,7 @@
 static pthread_t target;
 static _Atomic int over;
 static _Atomic int handled;
-/* How many waits a signal ended. */
+/* The number of waits that a signal ended. */
 static int interrupted;
 
 static void count_signal(int number) {
@@ -17,7 +17,7 @@ static void count_signal(int number) {
     handled++;
 }
 
-/* The C library's, but for the count. */
+/* The C library's poll(), with a counter. */
 int poll(struct pollfd *polls, nfds_t count, int ms) {
     static int (*real)(struct pollfd *, nfds_t, int);
     int ready;
@@ -31,8 +31,7 @@ int poll(struct pollfd *polls, nfds_t count, int ms) {
     return ready;
 }
 
-/* One signal after the other, each as soon as the one before was taken: no call goes undisturbed.
- */
+/* Sends each signal as soon as the one before was handled, so that every call is interrupted. */
 static void *storm(void *unused) {
     (void)unused;
     while (!over) {
@@ -44,7 +43,7 @@ static void *storm(void *unused) {
     return NULL;
 }
 
-/* Each kind of login, amid the storm. */
+/* Each kind of login, during the storm. */
 static void logins_in_a_storm(void) {
     static const struct {
         const char *username;
@@ -75,7 +74,7 @@ static void logins_in_a_storm(void) {
         cd_cancel_free(cancel);
         cd_options_free(options);
     }
-    /* A deadline and a back-off take as long as without. */
+    /* A timeout and a back-off take as long as without signals. */
     {
         cd_options *options = named_options();
         int64_t begun = now_ms(), took;
@@ -102,7 +101,7 @@ static void *look_up(void *argument) {
     return NULL;
 }
 
-/* The signals that the thread of that name blocks, from /proc; 0 = there is no such thread. */
+/* The signals that the thread with this name blocks, from /proc; 0 = this thread does not exist. */
 static uint64_t blocked_by(const char *name) {
     DIR *folder = opendir("/proc/self/task");
     struct dirent *entry;
@@ -129,8 +128,8 @@ static uint64_t blocked_by(const char *name) {
 }
 
 /*
- * With all other threads blocking it, a signal for the process waits until one of these takes it: a
- * thread of the library that is amid a lookup doesn't.
+ * All other threads block the signal, so that it stays pending until one of these handles it. A
+ * thread of the library that is in a lookup must not.
  */
 static void the_librarys_thread_takes_none(void) {
     cd_options *options = named_options();
@@ -148,7 +147,7 @@ static void the_librarys_thread_takes_none(void) {
         ;
     mask = blocked_by("couchdrop-dns");
     for (number = 1; number < NSIG; number++) {
-        /* These can't be blocked, or are the C library's own. */
+        /* These can't be blocked, or belong to the C library. */
         if (number == SIGKILL || number == SIGSTOP || number == 32 || number == 33)
             continue;
         if ((mask >> (number - 1) & 1) == 0)
@@ -167,11 +166,11 @@ static void the_librarys_thread_takes_none(void) {
     need(sigpending(&pending) == 0, "sigpending");
     CHECK(sigismember(&pending, SIGUSR1) == 1 && handled == taken);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    CHECK(handled == taken + 1); /* now it is this thread's */
+    CHECK(handled == taken + 1); /* now this thread has handled it */
     cd_options_free(options);
 }
 
-/* The library leaves mask and handlers as they were. */
+/* The library leaves the signal mask and the handlers unchanged. */
 static void nothing_is_changed(void) {
     sigset_t set, before, after;
     struct sigaction actions[NSIG], action;

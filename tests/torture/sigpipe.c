@@ -1,7 +1,7 @@
 /*
- * SIGPIPE keeps its default, which kills, while TLS connections are reset or closed after every
- * byte that goes to the server or comes from it. A login that was cut says so, and sends nothing
- * twice.
+ * SIGPIPE keeps its default action, which kills the process, while TLS connections are reset or
+ * closed after every byte to or from the server. A login that was cut returns an error, and sends
+ * nothing twice.
  */
 #include "relay.h"
 
@@ -13,12 +13,12 @@ static cd_code log_in_through(const relay *r) {
     return code;
 }
 
-/* More than the connection takes in at once, so that it is cut while the login still sends. */
+/* More bytes than the connection's buffers take, so that it is cut while the login still sends. */
 static int cut_amid_sending(void) {
     static char longest[65537];
     long after;
     int how, little = 4096, cuts = 0;
-    memset(longest, '%', sizeof longest - 1); /* three bytes each in a form */
+    memset(longest, '%', sizeof longest - 1); /* each is three bytes in a form */
     for (how = RESET; how <= BREAK; how++) {
         for (after = 2000; after < 500000; after += 50000 / times() + 1) {
             relay r;
@@ -69,14 +69,16 @@ int main(void) {
                 succeeded += code == CD_OK;
                 if (code == CD_ERR_CONNECTION_LOST || (code == CD_OK && direction == TO_CLIENT))
                     continue;
-                /* A reset that comes before the login has looked whether it is connected. */
+                /* A reset that arrives before the login has checked that it is connected. */
                 if (code == CD_ERR_CONNECT && after == 0)
                     continue;
                 fprintf(stderr, "%s after %ld of %ld bytes %s the server: %s\n", hows[how], after,
                         whole[direction], directions[direction], cd_code_name(code));
                 checks_failed++;
             }
-            /* The last bytes of an answer may be a session ticket or close_notify, not the token.
+            /*
+             * The last bytes of a response may be a session ticket or close_notify instead of the
+             * token.
              */
             CHECK(succeeded * step < whole[direction] / 2);
         }

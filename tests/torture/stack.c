@@ -1,6 +1,6 @@
 /*
- * Threads with stacks of 64 KiB, which end at a page that nobody may touch: every kind of login and
- * of failure. Says how much of the stack it took.
+ * Threads with stacks of 64 KiB, followed by a guard page: every kind of login and of failure.
+ * Prints the stack usage.
  */
 #include "resolver.h"
 
@@ -22,7 +22,9 @@ static void *run_job(void *argument) {
     return NULL;
 }
 
-/* Runs `run` on a stack of that size; how much of that was touched, the C library's part included.
+/*
+ * Runs `run` on a stack of this size. Returns the number of bytes used, including the C library's
+ * part.
  */
 static size_t on_small_stack(const char *what, void (*run)(void *), void *argument) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), untouched = 0;
@@ -69,7 +71,7 @@ static void log_in_in_full(void *argument) {
     cd_options_free(options);
 }
 
-/* With the trust store of the system, which doesn't know the stand-in. */
+/* With the system's trust store, which does not contain the stand-in's CA. */
 static void log_in_with_the_systems_roots(void *unused) {
     cd_options *options = cd_options_new();
     (void)unused;
@@ -78,7 +80,7 @@ static void log_in_with_the_systems_roots(void *unused) {
     cd_options_free(options);
 }
 
-/* Long strings, which are encoded as a form and as JSON. */
+/* Long strings, encoded as a form and as JSON. */
 static void log_in_at_length(void *unused) {
     static char longest[65537];
     cd_options *options = named_options();
@@ -98,7 +100,7 @@ static void log_in_at_length(void *unused) {
     cd_options_free(options);
 }
 
-/* An answer that only the generous reader takes: chunks with an extension, and trailers. */
+/* A response that only the lenient reader accepts: chunks with an extension, and trailers. */
 static const char untidy[] =
     "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n"
     "4;a=b\r\n{\"to\r\nd\r\nken\":\"0123456\r\n2\r\n\"}\r\n0\r\nA: b\r\n\r\n";
@@ -124,7 +126,7 @@ static void log_in_untidily(void *unused) {
     close(s.listener);
 }
 
-/* Nobody listens; and what is refused before that, with the messages that tell why. */
+/* Refused settings and a failed connection, each with its message. */
 static void fail(void *unused) {
     cd_options *options = cd_options_new();
     (void)unused;

@@ -1,7 +1,7 @@
 /*
- * pthread_cancel() of a thread that logs in (of the deferred type: the other one allows no call of
- * a library), amid each phase: it takes effect after the login, whose
- * result the thread still sees; nothing is lost, and the next login is as good as ever.
+ * pthread_cancel() of a thread that logs in, during each phase. Its type is deferred: the other
+ * type allows no library call. The cancellation takes effect after the login, so the thread still
+ * gets the result. Nothing is leaked, and the next login succeeds.
  */
 #include "resolver.h"
 
@@ -9,7 +9,7 @@ enum phase { LOOKUP, CONNECT, HANDSHAKE, ANSWER, BACK_OFF, PHASES };
 static const char *const phase_names[PHASES] = {"the lookup", "connecting", "the handshake",
                                                 "waiting for the response", "the back-off"};
 
-/* What the logger is told when a phase has begun. */
+/* The log message at the beginning of each phase. */
 static const char *const begins[PHASES] = {"looking up", "connecting to", "connected to",
                                            "TLS handshake with", "retrying in"};
 
@@ -23,7 +23,9 @@ typedef struct {
     int was_cancellable, went_on;
 } login;
 
-/* Waits in each phase's beginning until the thread was cancelled; sem_wait() is a point of it, too.
+/*
+ * Waits at the beginning of each phase until the thread was cancelled. sem_wait() is a cancellation
+ * point, too.
  */
 static void at_phase(void *user_data, int32_t level, const char *message) {
     login *l = (login *)user_data;
@@ -40,7 +42,7 @@ static void *run_login(void *argument) {
     login *l = (login *)argument;
     int state;
     l->code = log_in_as(l->options, l->cancel, 10000, l->username);
-    /* The library put the thread's own state back. */
+    /* The library has restored the thread's cancel state. */
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
     l->was_cancellable = state == PTHREAD_CANCEL_ENABLE;
     pthread_testcancel();
@@ -48,7 +50,7 @@ static void *run_login(void *argument) {
     return NULL;
 }
 
-/* Cancelled in `phase`, the login goes on to `expected`; `trigger` stops it there. */
+/* Cancelled in `phase`, the login continues to `expected`; `trigger` stops it there. */
 static void in_phase(enum phase phase, int trigger, cd_options *(*make)(void), const char *username,
                      cd_code expected) {
     cd_cancel *cancel = cd_cancel_new();
@@ -88,7 +90,7 @@ static void in_phase(enum phase phase, int trigger, cd_options *(*make)(void), c
                 trigger ? ", and triggered" : "");
 }
 
-/* A lookup that takes its time is waited for, and not left behind half done. */
+/* A slow lookup is waited for, and not abandoned. */
 static void amid_a_lookup(void) {
     login l;
     pthread_t thread;

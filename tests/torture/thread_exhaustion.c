@@ -1,19 +1,22 @@
 /*
- * A process that may not start a thread: a login that needs one says so (9003) and none is lost.
- * Once by a pthread_create() that fails at every call in turn, once by the system's own limit.
+ * A process that cannot start a thread. A login that needs one returns 9003, and no thread is
+ * leaked. First each call to pthread_create() in turn fails, then the system's own limit applies.
  */
 #include "resolver.h"
 
 #include <sys/resource.h>
 
-/** The calls of pthread_create() until one fails, -1 = none does; and how many failed. */
+/**
+ * The number of calls to pthread_create() before one fails, -1 = none fails; and the number of
+ * failures.
+ */
 static int fails_after = -1, failed;
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                    void *argument) {
     static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     if (real == NULL) {
-        /* A sanitizer's, where there is one: it has to know of each thread. */
+        /* A sanitizer's, if it is loaded, because it has to know of each thread. */
         void *found = dlsym(RTLD_DEFAULT, "___interceptor_pthread_create");
         if (found == NULL)
             found = dlsym(RTLD_NEXT, "pthread_create");
@@ -41,7 +44,7 @@ static void a_call_that_fails(void) {
     CHECK(settled_descriptors() == before);
 }
 
-/* In a child, as a user whom the limit binds. */
+/* In a child, as a user to which the limit applies. */
 static void the_systems_limit(void) {
     int status = 0;
     pid_t child = fork();

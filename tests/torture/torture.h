@@ -1,9 +1,9 @@
 /*
- * What the programs of this folder share, beside the checks and the scripted server of tests/c: a
- * resolver and descriptors that a test controls, chance that can be repeated, and how long to go
- * on.
+ * Shared code of the programs in this folder, in addition to the checks and the scripted server of
+ * tests/c: a resolver and descriptors that a test controls, reproducible random numbers, and the
+ * number of repetitions.
  *
- * The functions that stand in for the C library's are found before it, by the shared library too.
+ * The shared library, too, uses the functions here that replace those of the C library.
  */
 #ifndef TORTURE_H
 #define TORTURE_H
@@ -23,13 +23,13 @@
 
 #define need(done, what) server_need((done), (what))
 
-/** How often the longer variant does what the short one does once: TORTURE_TIMES, 1 by default. */
+/** The number of repetitions for each one of the short variant: TORTURE_TIMES, 1 by default. */
 static inline int times(void) {
     const char *times = getenv("TORTURE_TIMES");
     return times != NULL && atoi(times) > 0 ? atoi(times) : 1;
 }
 
-/** What hangs ends the program by SIGALRM, after that many seconds for each of times(). */
+/** Ends a hanging program with SIGALRM, after this many seconds for each of times(). */
 static inline void give_up_after(unsigned seconds) {
     alarm(seconds * (unsigned)times() * (unsigned)(1 + slack_ms() / 5000));
 }
@@ -38,7 +38,10 @@ static inline void give_up_after(unsigned seconds) {
 
 static uint64_t chance_state;
 
-/** Starts where TORTURE_SEED says, or anew; says where, so that a failure can be had again. */
+/**
+ * Seeds the generator with TORTURE_SEED or a new seed, and prints it so that a failure can be
+ * reproduced.
+ */
 static inline void chance_start(void) {
     const char *seed = getenv("TORTURE_SEED");
     chance_state = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
@@ -56,7 +59,7 @@ static inline uint64_t chance(void) {
 
 /* ---- descriptors */
 
-/** How many descriptors are open. */
+/** The number of open descriptors. */
 static inline int open_descriptors(void) {
     DIR *folder = opendir("/proc/self/fd");
     int count = -1; /* opendir's own */
@@ -67,7 +70,7 @@ static inline int open_descriptors(void) {
     return count - 2; /* . and .. */
 }
 
-/** How many threads this process has. */
+/** The number of threads of this process. */
 static inline int running_threads(void) {
     DIR *folder = opendir("/proc/self/task");
     int count = -2;
@@ -78,7 +81,7 @@ static inline int running_threads(void) {
     return count;
 }
 
-/** How many of this process's threads are the library's. */
+/** The number of the library's threads in this process. */
 static inline int library_threads(void) {
     DIR *folder = opendir("/proc/self/task");
     struct dirent *entry;
@@ -99,8 +102,8 @@ static inline int library_threads(void) {
 }
 
 /**
- * How many descriptors are open once no thread of the library is left: one that looks a name up
- * holds one for a moment longer than the login that waited for it.
+ * The number of open descriptors once no thread of the library is left. A thread that looks up a
+ * name keeps one slightly longer than the login that waited for it.
  */
 static inline int settled_descriptors(void) {
     int64_t until = now_ms() + 10000 + slack_ms();
@@ -111,10 +114,10 @@ static inline int settled_descriptors(void) {
 
 /* ---- options and logins */
 
-/** A name that only resolver.h knows, and the stand-in's certificate. */
+/** A name that only resolver.h resolves, and that the stand-in's certificate is valid for. */
 #define NAME "api.couchdrop.test"
 
-/** As stand_in_options(), but for a name that has to be looked up. */
+/** Like stand_in_options(), but for a name that needs a lookup. */
 static inline cd_options *named_options(void) {
     cd_options *options = stand_in_options();
     const char *port = strrchr(environment("COUCHDROP_BASE_URL"), ':');
@@ -125,7 +128,7 @@ static inline cd_options *named_options(void) {
     return options;
 }
 
-/** Logs in; what came must fit the code. */
+/** Logs in, and checks that the results fit the code. */
 static inline cd_code log_in_as(const cd_options *options, const cd_cancel *cancel,
                                 uint32_t timeout_ms, const char *username) {
     cd_token *token = NULL;

@@ -1,8 +1,10 @@
-/* dlopen() and dlclose(), a thousand times, while other threads log in: the library stays in place.
+/*
+ * Repeats dlopen() and dlclose() a thousand times while other threads log in: the library must stay
+ * loaded.
  */
 #include "torture.h"
 
-/* What a login needs, looked up in the library in place of linked. */
+/* The functions for a login, looked up at run time instead of linked. */
 typedef struct {
     cd_options *(*new_options)(void);
     void (*free_options)(cd_options *);
@@ -18,7 +20,7 @@ static const char *path;
 static volatile int over;
 static int logins;
 
-/* POSIX says that a function's address fits into an object pointer; C alone doesn't. */
+/* POSIX guarantees that a function's address fits into an object pointer; C does not. */
 static void look_up(void *handle, const char *name, void *function) {
     void *address = dlsym(handle, name);
     need(address != NULL, name);
@@ -38,7 +40,7 @@ static void *open_library(library *found) {
     return handle;
 }
 
-/* Each login in a library that is opened for it, and closed before its objects are given back. */
+/* Each login uses a library that is opened for it, and closed before its objects are freed. */
 static void *log_in_again_and_again(void *unused) {
     (void)unused;
     do {
@@ -83,6 +85,6 @@ int main(int count, char **arguments) {
     over = 1;
     for (i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    printf("opened and closed %d times amid %d logins\n", opened, logins);
+    printf("opened and closed %d times during %d logins\n", opened, logins);
     return checks_result();
 }

@@ -1,5 +1,5 @@
-//! A server over TLS that fails as if at random, and knows whom it answers: each user name has its own password, its
-//! own token, its own words of refusal, and a fate that both sides read from the name.
+//! A TLS server that fails pseudo-randomly. Each user name has its own password, token, refusal text and fate. Both
+//! sides derive all of these from the name.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
-/// Who logs in: the number of a login, which no other has.
+/// The unique number of a login, from which its account derives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account(pub u64);
 
@@ -28,12 +28,12 @@ impl Account {
         format!("token-of-{}", self.0)
     }
 
-    /// What a refusal says.
+    /// The text of a refusal.
     pub fn words(self) -> String {
         format!("not you, {}", self.0)
     }
 
-    /// The same each time, and spread as if at random.
+    /// The same each time, but pseudo-randomly distributed.
     pub fn fate(self) -> Fate {
         let mut draw = mixed(self.0) % 10_000;
         for (fate, often) in FATES {
@@ -46,7 +46,7 @@ impl Account {
     }
 }
 
-/// SplitMix64's way to spread numbers.
+/// The mixing function of SplitMix64.
 fn mixed(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -57,9 +57,9 @@ fn mixed(number: u64) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
     Token,
-    /// 403.
+    /// Always 403.
     Denied,
-    /// 500, always.
+    /// Always 500.
     Broken,
     /// 500, then a token.
     BrokenOnce,
@@ -69,27 +69,27 @@ pub enum Fate {
     Busy,
     /// 429 with `Retry-After: 1`, then a token.
     BusyForASecond,
-    /// 429 with [`LONG_WAIT`], always.
+    /// Always 429 with [`LONG_WAIT`].
     Limited,
-    /// A reset in place of an answer; a token for who asks once more.
+    /// A reset instead of a response; a token on the retry.
     Reset,
-    /// The end of the connection in place of an answer; a token for who asks once more.
+    /// A close instead of a response; a token on the retry.
     Closed,
-    /// A part of an answer, and a reset; a token for who asks once more.
+    /// Part of a response, then a reset; a token on the retry.
     Torn,
-    /// A part of an answer, and its end without a close_notify.
+    /// Part of a response, then a close without close_notify.
     Cut,
-    /// A token, and the end of the connection.
+    /// A token, then a close.
     Last,
-    /// A token, and a reset.
+    /// A token, then a reset.
     LastTorn,
-    /// A token, and within the same record a good answer to nobody.
+    /// A token, and in the same TLS record a second good response that belongs to no request.
     More,
-    /// A token, [`LATE`].
+    /// A token after [`LATE`].
     Late,
 }
 
-/// How many of ten thousand meet it. All others get a token.
+/// The frequency of each fate per ten thousand logins. All others get a token.
 const FATES: &[(Fate, u64)] = &[
     (Fate::Denied, 300),
     (Fate::Broken, 50),
@@ -110,11 +110,11 @@ const FATES: &[(Fate, u64)] = &[
 
 /// In seconds.
 pub const LONG_WAIT: i64 = 3600;
-/// How long a late answer takes, and the deadline of a login that does not wait for it.
+/// The delay of a late response, and the timeout of a login that does not wait for it.
 pub const LATE: Duration = Duration::from_secs(2);
 pub const IMPATIENT_MS: u32 = 30;
 
-/// Of so many connections one is reset before its handshake, and one is cut amid it.
+/// One in this many connections is reset before its handshake, and one is cut during it.
 const SPOILED_HANDSHAKES: u64 = 20;
 
 /// Serves until the process ends.
@@ -123,7 +123,7 @@ pub fn serve(listener: &TcpListener, tls: &Arc<ServerConfig>) -> ! {
     for number in 0.. {
         let Ok((socket, _)) = listener.accept() else { continue };
         let (tls, seen) = (Arc::clone(tls), Arc::clone(&seen));
-        // An error is how every connection ends.
+        // Every connection ends in an error.
         thread::spawn(move || attend(socket, tls, number, &seen));
     }
     unreachable!("there are more numbers than connections");
@@ -186,7 +186,7 @@ fn attend(
             }
             (Fate::More, _) => [token, answer("200 OK", "", r#"{"token":"token-of-nobody"}"#)].concat(),
             (Fate::Late, _) => {
-                thread::sleep(LATE); // it is the fault
+                thread::sleep(LATE); // this delay is the fault
                 token
             }
             _ => token,
@@ -196,7 +196,7 @@ fn attend(
     Ok(())
 }
 
-/// At least a byte of an answer, and never all of it.
+/// The length of an incomplete part of a response: at least one byte.
 fn part(account: Account, answer: &[u8]) -> usize {
     1 + mixed(!account.0) as usize % (answer.len() - 1)
 }
@@ -205,7 +205,7 @@ fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// The body of the next request; None where the client has ended the connection.
+/// The body of the next request, or None if the client has closed the connection.
 fn next_request(stream: &mut Stream, unread: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     let mut part = [0; 4096];
     loop {
@@ -224,7 +224,7 @@ fn next_request(stream: &mut Stream, unread: &mut Vec<u8>) -> io::Result<Option<
     }
 }
 
-/// Whose login a body is: its user name and its password are those of one account.
+/// The account of a login's body: its user name and its password must be those of one account.
 fn who(body: &[u8]) -> Option<Account> {
     let body = std::str::from_utf8(body).ok()?;
     let (username, password) = body.strip_prefix("username=")?.split_once("&password=")?;

@@ -1,4 +1,4 @@
-// Command cases runs the cases that come on standard input through the Go package: see ../README.md.
+// Command cases runs the cases from standard input through the Go package: see ../README.md.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"libcouchdrop.invalid/couchdrop"
 )
 
-// testCase is one case while its lines come in.
+// testCase is a case while its lines are read.
 type testCase struct {
 	options     []couchdrop.Option
 	credentials couchdrop.Credentials
@@ -25,7 +25,7 @@ type testCase struct {
 	cancel      string
 }
 
-// outcome is how a case ended.
+// outcome is the result of a case.
 type outcome struct {
 	Code          string  `json:"code"`
 	Token         *string `json:"token"`
@@ -37,7 +37,7 @@ type outcome struct {
 	Retryable     bool    `json:"retryable"`
 }
 
-// decoded has the byte that each %XX stands for in its place.
+// decoded replaces each %XX with its byte.
 func decoded(text string) string {
 	var bytes strings.Builder
 	for at := 0; at < len(text); at++ {
@@ -68,7 +68,7 @@ func fail(what any) {
 	os.Exit(2)
 }
 
-// set takes one line of a case, such as `max_retries 2`.
+// set applies one line of a case, such as `max_retries 2`.
 func (c *testCase) set(name, value string, there bool) {
 	add := func(option couchdrop.Option) { c.options = append(c.options, option) }
 	switch name {

@@ -1,4 +1,4 @@
-// Files built as C++17, 20 and 23 in one program exchange what the header defines.
+// Files built as C++17, 20 and 23 in one program exchange the types of the header.
 #include "mixed.hpp"
 
 #include <chrono>
@@ -8,7 +8,7 @@ using couchdrop::CancelSource;
 using couchdrop::Options;
 using couchdrop::Token;
 
-// `maker` makes what `user` uses.
+// `user` uses the objects that `maker` makes.
 static void exchange(const Standard &maker, const Standard &user) {
     const Options options = maker.make_options();
     CHECK(maker.layout == user.layout);

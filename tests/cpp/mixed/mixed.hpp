@@ -1,4 +1,5 @@
-// What each file of the program gives to the others. One is built for each standard.
+// The functions that each file of the program gives to the others. One file is built for each
+// standard.
 #ifndef MIXED_HPP
 #define MIXED_HPP
 
@@ -6,7 +7,7 @@
 
 #include <array>
 
-// How the types of the header lie in memory.
+// The memory layout of the header's types.
 using Layout = std::array<std::size_t, 11>;
 
 struct Standard {
@@ -18,7 +19,7 @@ struct Standard {
     void (*log_in_or_throw)(const couchdrop::Options &, const char *username,
                             couchdrop::Token *token);
     couchdrop::Result<void> (*connect)(const couchdrop::Options &, couchdrop::Limits);
-    // Takes over what another file has made; whether it was as expected.
+    // Takes a result that another file has made. Returns true if it is as expected.
     bool (*takes)(couchdrop::Result<couchdrop::Token>, cd_code expected);
     bool (*catches)(void (*throwing)(const couchdrop::Options &, const char *, couchdrop::Token *),
                     const couchdrop::Options &);
@@ -28,7 +29,7 @@ Standard standard_17();
 Standard standard_20();
 Standard standard_23();
 
-// Of a file built with -fno-exceptions, which exchanges no type of the header.
+// From a file built with -fno-exceptions, which exchanges no type of the header.
 bool logs_in_without_exceptions();
 
 #endif

@@ -1,4 +1,4 @@
-// Built with -fno-exceptions and linked with files that have them.
+// Built with -fno-exceptions and linked with files that use exceptions.
 #include "mixed.hpp"
 
 #include <utility>

@@ -1,4 +1,4 @@
-// One and the same file, built three times: STANDARD is the function that it defines.
+// The same file, built three times. STANDARD is the function that it defines.
 #include "mixed.hpp"
 
 #include <utility>

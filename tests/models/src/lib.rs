@@ -1,5 +1,5 @@
-//! The library's own sources, run by a model checker: compiled against a standard library whose locks, atomics and
-//! threads are shuttle's, and a C library whose `poll` is.
+//! The library's own sources, run by a model checker. They are compiled against a standard library with shuttle's
+//! locks, atomics and threads, and a C library with shuttle's `poll`.
 
 extern crate modelled_std as std;
 

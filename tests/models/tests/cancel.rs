@@ -1,4 +1,4 @@
-//! The hand-over between those who wait, those who cancel, and those who come later: no wake-up is ever lost.
+//! Synchronisation between waiting threads, cancelling threads and later ones: no wake-up is lost.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use couchdrop_models::process;
 use couchdrop_models::wire::wait;
 use shuttle::thread;
 
-/// Orders that are tried of each model: `MODEL_RUNS`.
+/// The number of schedules that are tried for each model: `MODEL_RUNS`.
 fn runs() -> usize {
     std::env::var("MODEL_RUNS").map_or(2_000, |runs| runs.parse().unwrap())
 }
 
-/// Waits for nothing but the cancel handle. Nobody but a trigger ends it: a lost one is a deadlock.
+/// Waits only for the cancel handle. Only a trigger ends the wait, so a lost one is a deadlock.
 fn wait_until_cancelled(cancel: &Arc<Cancel>) {
     let call = Call::new(Duration::from_secs(3600), Some(Arc::clone(cancel)), None);
     let until = call.until();
@@ -45,7 +45,7 @@ fn model(waiters: usize, triggers: usize) {
         }
         assert!(cancel.is_triggered());
     }
-    // Of two that make a descriptor at once, the slower one's is given back.
+    // If two threads make a descriptor at once, the slower one closes its own.
     assert_eq!(open_descriptors(), before);
 }
 
@@ -74,10 +74,11 @@ fn parent_and_child_wait_on_descriptors_of_their_own() {
             assert_eq!(seen[0], seen[1]);
             let child_s = cancel.descriptor(own + 1).unwrap();
             assert_ne!(child_s, seen[0]);
-            // Neither is the handle's to close here: it belongs to a process that this one is not, or was left alone.
+            // The handle must not close either descriptor here: one belongs to another process, and the other was left
+            // alone.
             drop(cancel);
             for descriptor in [seen[0], child_s] {
-                // SAFETY: nobody has it any more.
+                // SAFETY: no other owner remains.
                 drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
             }
         },

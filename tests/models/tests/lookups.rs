@@ -1,5 +1,5 @@
-//! Lookups by name, shared by all who wait for the same one, on threads that come and go: everybody gets an answer,
-//! whoever leaves early, and no more threads run than may.
+//! Name lookups, shared by all callers that wait for the same name, on threads that start and end. Every caller gets a
+//! result, even if others leave early, and the number of threads stays within its limit.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,10 +18,10 @@ const MOST_HELPERS: usize = 8;
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Replaces the C library's: `name-7` is 192.0.2.7, after a while.
+/// Replaces the C library's getaddrinfo: `name-7` is 192.0.2.7, after a while.
 ///
 /// # Safety
-/// As getaddrinfo.
+/// Same contract as getaddrinfo.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getaddrinfo(
     node: *const c_char,
@@ -60,7 +60,7 @@ unsafe extern "C" fn getaddrinfo(
 }
 
 /// # Safety
-/// What `getaddrinfo` gave.
+/// The list is a result of `getaddrinfo`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn freeaddrinfo(list: *mut libc::addrinfo) {
     // SAFETY: as there.
@@ -77,7 +77,7 @@ fn resolve(lookups: &Lookups, number: u8, cancel: Option<Arc<Cancel>>) -> Result
     Ok(())
 }
 
-/// `callers` threads look `names` names up, each by turns; every third one may be cancelled before it has an answer.
+/// `callers` threads look up `names` names in rotation. Every third caller may be cancelled before it has a result.
 fn model(callers: usize, names: usize) {
     INSIDE.store(0, Ordering::Relaxed);
     ASKED.store(0, Ordering::Relaxed);
@@ -103,7 +103,7 @@ fn model(callers: usize, names: usize) {
     for thread in threads {
         thread.join().unwrap();
     }
-    // Whatever was left behind, the next one is served.
+    // Whatever state is left behind, the next lookup is served.
     resolve(&lookups, 200, None).unwrap();
     assert!(ASKED.load(Ordering::Relaxed) <= callers + 1);
 }

@@ -1,4 +1,5 @@
-//! Idle connections that threads take and put back: none is ever in two hands, and no more stay than may.
+//! Threads take idle connections from a pool and return them. No connection is taken twice, and the pool stays within
+//! its limit.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 
 const MOST_IDLE: usize = 64;
 
-/// A connection, known by its address's port, and its other end, which keeps it alive.
+/// A connection, identified by its address's port, and its other end, which keeps it alive.
 fn connection(number: u16) -> (Box<Connection>, Socket) {
     let (near, far) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
     assert!(near.as_raw_fd() >= 0);

@@ -1,4 +1,5 @@
-//! What each process makes for itself, without a lock: one value for all its threads, and the parent's left alone.
+//! Lazily created values per process, without a lock: all threads share one value, and a child does not touch its
+//! parent's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use couchdrop_models::process::PerProcess;
 use shuttle::thread;
 
-/// How many there are.
+/// The number of values that exist.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 struct Value(u64);
@@ -47,7 +48,7 @@ fn model() {
     let owner = Arc::new(PerProcess::<Value>::new());
     let parents = at_once(&owner, 1, 2);
     assert_eq!(ALIVE.load(Ordering::Relaxed), 1, "who came second has dropped his");
-    // In the child: the parent's stays where it is, since its threads may have been amid it.
+    // In the child: the parent's value is not freed, since the parent's threads may have been using it.
     let childs = at_once(&owner, 2, 2);
     assert_ne!(parents, childs);
     assert_eq!(ALIVE.load(Ordering::Relaxed), 2);

@@ -1,6 +1,6 @@
 //! The accounts, one for each way in which a login can end.
 
-/// The password of every account but the last of [`ACCOUNTS`].
+/// The password of every account except the last of [`ACCOUNTS`].
 pub const PASSWORD: &str = "correct horse battery staple";
 
 /// An account that the stand-in knows.
@@ -9,14 +9,14 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub struct Account {
     /// The user name, an address.
     pub username: &'static str,
-    /// The right password: not a secret, for it opens nothing but the stand-in.
+    /// The right password. It is not a secret, because only the stand-in accepts it.
     pub password: &'static str,
-    /// What a login gets, for a reader.
+    /// The result of a login, in words.
     pub answer: &'static str,
     pub(crate) outcome: Outcome,
 }
 
-/// How a login with the right password ends.
+/// The result of a login with the right password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Token,

@@ -1,4 +1,4 @@
-//! The API itself: what is answered to a request, without a socket in sight.
+//! The API itself, without I/O: the response to a request.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -15,28 +15,28 @@ use uuid::Uuid;
 use crate::accounts::{self, Outcome};
 use crate::login::{Encoding, Login};
 
-/// The largest request body that is taken: 1 MiB, more than two fields of 64 KiB need, each byte of them encoded.
+/// The largest request body that is accepted: 1 MiB. Two fields of 64 KiB with every byte encoded fit into it.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-/// What the API remembers from one request to the next.
+/// The API's state, which lasts from one request to the next.
 #[derive(Default)]
 pub(crate) struct Api {
     issued: Mutex<HashSet<String>>,
     busy_logins: AtomicU64,
 }
 
-/// What the API has to say to one request.
+/// The API's reaction to a request.
 pub(crate) struct Reply {
-    /// `None`: it never answers.
+    /// `None`: the server never responds.
     pub answer: Option<Answer>,
-    /// The fields of the request, as far as they could be read. For the record.
+    /// The fields of the request, as far as they could be parsed, for the record.
     pub login: Login,
 }
 
 impl Api {
-    /// `body` is `None` when it was larger than [`MAX_BODY_BYTES`].
+    /// `body` is `None` if it was larger than [`MAX_BODY_BYTES`].
     pub fn reply(&self, head: &Parts, body: Option<&[u8]>) -> Reply {
         let mut login = Login::default();
         let answer = self.route(head, body, &mut login);
@@ -78,7 +78,7 @@ impl Api {
         let Some(account) = accounts::find(username) else {
             return denied();
         };
-        // A server that takes JSON alone never gets to read the password of a form.
+        // A server that accepts only JSON never reads the password of a form.
         if account.outcome == Outcome::JsonOnly && encoding == Encoding::Form {
             return Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON"));
         }
@@ -143,7 +143,7 @@ fn too_many_requests(retry_after_seconds: &'static str) -> Answer {
     with(error(StatusCode::TOO_MANY_REQUESTS, "Too many requests"), RETRY_AFTER, retry_after_seconds)
 }
 
-/// The shape that all routes but the login give their errors.
+/// The error format of all routes except the login.
 fn error(status: StatusCode, text: &str) -> Answer {
     json(status, &json!({"error": text}))
 }

@@ -49,7 +49,7 @@ pub(crate) enum Mode {
     Run { command: OsString, arguments: Vec<OsString>, account: Option<Credentials> },
 }
 
-/// The user name and the password that the command gets.
+/// The user name and the password for the command.
 pub(crate) struct Credentials {
     pub username: String,
     pub password: &'static str,
@@ -94,8 +94,8 @@ impl Arguments {
     }
 }
 
-/// The credentials for a user name, or for the part of it before `@example.com`. A name that is not in [`ACCOUNTS`] gets
-/// the usual password: the server refuses it.
+/// The credentials for a user name, or for the part of it before `@example.com`. A name that is not in [`ACCOUNTS`]
+/// gets the usual password, and the server refuses the login.
 fn credentials(parser: &mut lexopt::Parser) -> Result<Credentials, lexopt::Error> {
     let name = parser.value()?.string()?;
     if name.is_empty() {

@@ -1,4 +1,4 @@
-//! A certificate authority made at start, and the server certificate that it signs. ECDSA on P-256.
+//! A certificate authority made at start, and the server certificate that it signs. Both use ECDSA on P-256.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use crate::key_exchange::crypto_provider;
 use crate::proxy::SERVICE;
 
-/// The names that the server certificate is valid for, beside the service's own.
+/// The names that the server certificate is valid for, in addition to the service's own.
 const NAMES: [&str; 4] = ["localhost", "127.0.0.1", "::1", "api.couchdrop.test"];
 
 fn names() -> impl Iterator<Item = &'static str> {
@@ -21,9 +21,9 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 pub(crate) struct Certificate {
-    /// What clients must trust, as PEM.
+    /// The CA certificate that clients must trust, as PEM.
     pub ca_pem: String,
-    /// What the HTTPS server speaks TLS with: 1.2 and 1.3.
+    /// The TLS configuration of the HTTPS server: TLS 1.2 and 1.3.
     pub tls: Arc<ServerConfig>,
 }
 
@@ -37,7 +37,7 @@ impl Certificate {
         let mut server = params("Couchdrop stand-in", names())?;
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        // Clients that are strict about RFC 5280 (Python 3.13) refuse a certificate without it.
+        // Clients that follow RFC 5280 strictly (Python 3.13) refuse a certificate without this extension.
         server.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
         let server = server.signed_by(&key, &ca)?;

@@ -1,11 +1,11 @@
-//! What can be chosen before the start.
+//! Settings that are chosen before the start.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::StandIn;
 
-/// Choices for a [`StandIn`]: free ports and a directory of its own unless said otherwise.
+/// Settings for a [`StandIn`]. The default is free ports and a new private directory.
 ///
 /// ```no_run
 /// let stand_in = stand_in::Config::new().https_port(8443).directory("/tmp/stand-in").start()?;
@@ -25,36 +25,36 @@ impl Config {
         Self::default()
     }
 
-    /// The port of the HTTP server; 0 takes a free one.
+    /// The port of the HTTP server; 0 chooses a free one.
     pub fn http_port(mut self, port: u16) -> Self {
         self.http_port = port;
         self
     }
 
-    /// The port of the HTTPS server; 0 takes a free one.
+    /// The port of the HTTPS server; 0 chooses a free one.
     pub fn https_port(mut self, port: u16) -> Self {
         self.https_port = port;
         self
     }
 
-    /// Where `ca.pem` goes. The directory is made if it is missing, and the file stays there after the end.
-    /// Without this it is a new private directory, removed at the end.
+    /// The directory for `ca.pem`. It is created if it is missing, and the file is kept after the end. The default is a
+    /// new private directory, which is removed at the end.
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
     }
 
-    /// Starts a third server, a proxy that leads to the HTTPS server by the names of the service,
-    /// `api.couchdrop.io` and `fileio.couchdrop.io`, and refuses all others: see [`StandIn::proxy_url`].
+    /// Starts a third server, a proxy that connects the names of the service, `api.couchdrop.io` and
+    /// `fileio.couchdrop.io`, to the HTTPS server and refuses all others: see [`StandIn::proxy_url`].
     pub fn as_service(mut self) -> Self {
         self.as_service = true;
         self
     }
 
-    /// Starts the servers. They take connections when this returns.
+    /// Starts the servers. They accept connections when this returns.
     ///
     /// # Errors
-    /// A port that is in use, a directory that can't be written; the error names it.
+    /// A port is in use, or a directory is not writable. The error names it.
     pub fn start(self) -> io::Result<StandIn> {
         StandIn::with(&self)
     }

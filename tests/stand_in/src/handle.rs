@@ -1,4 +1,4 @@
-//! The handle that a test holds: starts the servers, tells what they saw, stops them.
+//! The handle of a test. It starts the servers, reports the requests and connections, and stops the servers.
 
 use std::fmt;
 use std::fs;
@@ -20,8 +20,8 @@ use crate::proxy::Proxy;
 use crate::record::{Connections, Record, Recorded};
 use crate::server::{Listeners, Server};
 
-/// The servers, running. Dropping it stops them, closes all connections and frees the ports, and returns when
-/// that is done. May be shared between threads.
+/// The running servers. Dropping it stops them, closes all connections and frees the ports, and returns when that is
+/// done. Threads may share it.
 pub struct StandIn {
     http_url: String,
     https_url: String,
@@ -32,15 +32,16 @@ pub struct StandIn {
     close: watch::Sender<()>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    /// Holds `ca_file`, unless a directory was chosen. Removed when dropped.
+    /// The directory of `ca_file`, unless [`Config::directory`] set another one. Removed when dropped.
     _directory: Option<TempDir>,
 }
 
 impl StandIn {
-    /// Starts both servers on free ports. They take connections when this returns.
+    /// Starts both servers on free ports. They accept connections when this returns.
     ///
     /// # Panics
-    /// When the machine refuses a socket, a thread or a temporary file. [`Config::start`] returns an error then.
+    /// Panics if the machine refuses a socket, a thread or a temporary file. [`Config::start`] returns an error
+    /// instead.
     pub fn start() -> Self {
         Config::new().start().expect("the stand-in starts")
     }
@@ -72,7 +73,7 @@ impl StandIn {
             secure.spawn(https)?;
         }
         let thread = thread::Builder::new().name("stand-in".into()).spawn(move || {
-            // An error is a handle that was dropped: to stop, too.
+            // An error means that the handle was dropped, so stop as well.
             let _ = runtime.block_on(stopped);
         })?;
         Ok(Self {
@@ -89,40 +90,41 @@ impl StandIn {
         })
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at its end.
+    /// `http://127.0.0.1:PORT`, without a trailing slash.
     pub fn http_url(&self) -> &str {
         &self.http_url
     }
 
-    /// `https://localhost:PORT`, without a slash at its end. The certificate is valid for `127.0.0.1`, `::1`,
-    /// `api.couchdrop.test` and the names of the service too.
+    /// `https://localhost:PORT`, without a trailing slash. The certificate is also valid for `127.0.0.1`, `::1`,
+    /// `api.couchdrop.test` and the names of the service.
     pub fn https_url(&self) -> &str {
         &self.https_url
     }
 
-    /// `http://127.0.0.1:PORT` of the proxy, for `HTTPS_PROXY`; `None` without [`Config::as_service`]. It takes
-    /// `CONNECT` to `api.couchdrop.io:443` and `fileio.couchdrop.io:443` alone. Both end here: nothing is ever sent on.
+    /// The proxy's URL `http://127.0.0.1:PORT`, for `HTTPS_PROXY`; `None` without [`Config::as_service`]. It accepts
+    /// `CONNECT` only to `api.couchdrop.io:443` and `fileio.couchdrop.io:443`. Both tunnels end in this process:
+    /// nothing is forwarded to another machine.
     pub fn proxy_url(&self) -> Option<&str> {
         self.proxy_url.as_deref()
     }
 
-    /// The file with the certificate of the authority that signed the server's, as PEM.
+    /// The PEM file with the certificate of the CA that signed the server's certificate.
     pub fn ca_file(&self) -> &Path {
         &self.ca_file
     }
 
-    /// What is in [`ca_file`](Self::ca_file).
+    /// The content of [`ca_file`](Self::ca_file).
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
-    /// All requests so far, of both servers, in the order in which they had arrived in full. A request is here
-    /// before its answer leaves. What is no HTTP gets 400 and is not here.
+    /// All requests so far, of both servers, in the order in which they had arrived in full. A request is recorded
+    /// before its response is sent. Bytes that are not HTTP get 400 and are not recorded.
     pub fn requests(&self) -> Vec<Recorded> {
         self.record.seen().requests.clone()
     }
 
-    /// Waits until at least `count` requests have arrived. Whether they did within `timeout`.
+    /// Waits until at least `count` requests have arrived. Returns true if they did within `timeout`.
     #[must_use]
     pub fn wait_for_requests(&self, count: usize, timeout: Duration) -> bool {
         self.record.wait(timeout, |seen| seen.requests.len() >= count)
@@ -133,14 +135,14 @@ impl StandIn {
         self.record.seen().connections
     }
 
-    /// Waits until `condition` holds for the connections. Whether it did within `timeout`.
+    /// Waits until `condition` holds for the connections. Returns true if it did within `timeout`.
     #[must_use]
     pub fn wait_for_connections(&self, timeout: Duration, condition: impl Fn(&Connections) -> bool) -> bool {
         self.record.wait(timeout, |seen| condition(&seen.connections))
     }
 
-    /// Closes all connections that are open, whatever they are doing, and waits until they are closed: a client
-    /// that had pooled one finds it ended. New connections are taken as before.
+    /// Closes all open connections, even those in use, and waits until they are closed: a client that had pooled one
+    /// finds it closed. New connections are accepted as before.
     pub fn close_connections(&self) {
         let open = self.record.open();
         self.close.send_replace(());

@@ -1,4 +1,4 @@
-//! The server's side of X25519MLKEM768 (draft-ietf-tls-ecdhe-mlkem), which rustls has with another provider only.
+//! The server's side of X25519MLKEM768 (draft-ietf-tls-ecdhe-mlkem), which rustls offers only with another provider.
 
 use libcrux_ml_kem::mlkem768::{self, MlKem768PublicKey};
 use tokio_rustls::rustls::crypto::ring::{default_provider, kx_group::X25519};
@@ -7,10 +7,10 @@ use tokio_rustls::rustls::crypto::{
 };
 use tokio_rustls::rustls::{Error, NamedGroup, PeerMisbehaved, ProtocolVersion};
 
-/// The length of a client's share of ML-KEM-768 (FIPS 203, table 3); its share of X25519 follows.
+/// The length of a client's share of ML-KEM-768 (FIPS 203, table 3). Its share of X25519 follows.
 const ENCAPSULATION_KEY_BYTES: usize = 1184;
 
-/// The cryptography of the server: ring's, and X25519MLKEM768 before its groups.
+/// The server's crypto provider: ring's, with X25519MLKEM768 before its groups.
 pub fn crypto_provider() -> CryptoProvider {
     let mut provider = default_provider();
     provider.kx_groups.insert(0, &X25519MlKem768);

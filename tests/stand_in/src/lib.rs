@@ -1,7 +1,7 @@
-//! A stand-in of the Couchdrop API: a real HTTP and a real HTTPS server on loopback that answer as the service
-//! does, with [accounts](ACCOUNTS) for each way in which a login can end.
+//! A stand-in for the Couchdrop API: real HTTP and HTTPS servers on loopback that respond as the service does, with
+//! [accounts](ACCOUNTS) for each way in which a login can end.
 //!
-//! A test starts one, points the program under test to it, and looks at what arrived:
+//! A test starts one, points the program under test to it, and checks the recorded requests:
 //!
 //! ```
 //! use stand_in::StandIn;
@@ -11,20 +11,20 @@
 //! assert!(stand_in.requests().is_empty());
 //! ```
 //!
-//! The servers run on a thread of their own and stop when the [`StandIn`] is dropped. All functions here block,
-//! may be called from any thread, and are meant for tests: what cannot work panics.
+//! The servers run on their own thread and stop when the [`StandIn`] is dropped. All functions here block and may be
+//! called from any thread. They are meant for tests: they panic on failure.
 //!
 //! # Routes
 //!
-//! | request | answer |
+//! | request | response |
 //! | --- | --- |
-//! | `POST …/authenticate` (any prefix) | what the account says: see [`ACCOUNTS`] |
+//! | `POST …/authenticate` (any prefix) | depends on the account: see [`ACCOUNTS`] |
 //! | `POST /file/ls?path=/` | 200 with a listing, for a `token` header that holds a token issued here; else 403 |
 //! | another method | 405 with `Allow` |
 //! | another path | 404 |
 //!
-//! `/authenticate` takes `username`, `password` and `system` as a form or as JSON. Another content type gets 415,
-//! broken JSON 400, a body over [`MAX_BODY_BYTES`] 413, and a login without user name or password 403.
+//! `/authenticate` accepts `username`, `password` and `system` as a form or as JSON. Another content type gets 415,
+//! malformed JSON 400, a body over [`MAX_BODY_BYTES`] 413, and a login without user name or password 403.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -49,7 +49,7 @@ pub use key_exchange::crypto_provider;
 pub use login::Encoding;
 pub use record::{Connections, Count, Recorded};
 
-/// Has the code in the README compiled.
+/// Compiles the code in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -1,10 +1,10 @@
-//! The fields of a login, read from a form or from JSON.
+//! The fields of a login, parsed from a form or from JSON.
 
 use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
 use serde_json::Value;
 
-/// How the fields of a login were encoded, as its `Content-Type` says.
+/// The encoding of a login's fields, taken from its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// `application/x-www-form-urlencoded`
@@ -14,7 +14,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// `None` for another media type, or none.
+    /// `None` for another media type or a missing one.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let media_type = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
         if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -27,7 +27,7 @@ impl Encoding {
     }
 }
 
-/// What a body says. A field that is missing, or no string in JSON, is `None`.
+/// The fields of a body. A field that is missing, or that is not a string in JSON, is `None`.
 #[derive(Default)]
 pub(crate) struct Login {
     pub username: Option<String>,
@@ -35,7 +35,7 @@ pub(crate) struct Login {
     pub system: Option<String>,
 }
 
-/// The body is no JSON.
+/// The body is not valid JSON.
 pub(crate) struct Malformed;
 
 impl Login {

@@ -1,4 +1,4 @@
-//! The stand-in as a program: serves until it is stopped, or for as long as a command runs.
+//! The stand-in as a program: serves until it is stopped, or as long as a command runs.
 
 #![forbid(unsafe_code)]
 
@@ -52,9 +52,9 @@ fn perform(arguments: Arguments) -> io::Result<u8> {
     }
 }
 
-/// Says where to log in, and serves until it is told to stop.
+/// Prints the addresses and accounts, and serves until it is stopped.
 async fn serve(config: Config, until_eof: bool) -> io::Result<u8> {
-    // Before the start: a signal then never leaves a temporary directory behind.
+    // Before the start, so that a signal never leaves a temporary directory behind.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -73,7 +73,7 @@ fn announce(stand_in: &StandIn) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "https {}", stand_in.https_url())?;
     writeln!(out, "http {}", stand_in.http_url())?;
-    // A path need not be UTF-8.
+    // A path need not be valid UTF-8.
     out.write_all(&[b"ca ", stand_in.ca_file().as_os_str().as_bytes(), b"\n"].concat())?;
     if let Some(url) = stand_in.proxy_url() {
         writeln!(out, "proxy {url}")?;
@@ -87,7 +87,7 @@ fn announce(stand_in: &StandIn) -> io::Result<()> {
     out.flush()
 }
 
-/// On a thread of its own: a read from standard input can't be broken off, and must not hold up the end.
+/// On its own thread, because a read from standard input can't be interrupted and must not delay the exit.
 async fn end_of_input() {
     let (ended, end) = oneshot::channel::<()>();
     std::thread::spawn(move || {
@@ -97,9 +97,9 @@ async fn end_of_input() {
     let _ = end.await;
 }
 
-/// Runs the command with the stand-in in its environment; its exit status, as a shell gives it.
+/// Runs the command with the stand-in's addresses in its environment. Returns its exit status as a shell does.
 async fn run(config: Config, mut command: Command, account: Option<Credentials>) -> io::Result<u8> {
-    // A terminal sends these two to the command as well: what they mean is the command's to decide.
+    // A terminal sends these two signals to the command as well, and the command decides how to react.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -131,16 +131,16 @@ async fn run(config: Config, mut command: Command, account: Option<Credentials>)
             _ = terminate.recv() => Signal::TERM,
             _ = hang_up.recv() => Signal::HUP,
         };
-        // `id` is there until the child has been waited for, so that no stranger gets the signal.
+        // `id` is set until the child has been waited for, so that the signal can't reach another process.
         if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
             kill_process(pid, passed_on)?;
         }
     }
 }
 
-/// Sets the variables that make the command connect through the proxy and trust the certificate behind it.
+/// Sets the variables that make the command connect through the proxy and trust the stand-in's certificate.
 fn lead_here(command: &mut Command, proxy_url: &str, ca_file: &Path) {
-    // `http_proxy`, `ALL_PROXY`, `ftp_proxy` and others: they would let a request leave this machine.
+    // `http_proxy`, `ALL_PROXY`, `ftp_proxy` and others could let a request leave this machine.
     for (name, _) in env::vars_os() {
         if name.as_bytes().to_ascii_lowercase().ends_with(b"_proxy") {
             command.env_remove(name);
@@ -150,11 +150,11 @@ fn lead_here(command: &mut Command, proxy_url: &str, ca_file: &Path) {
     for name in ["HTTPS_PROXY", "https_proxy"] {
         command.env(name, proxy_url);
     }
-    // Most programs would otherwise reach the addresses on this machine through the proxy.
+    // Without these, most programs would use the proxy even for addresses on this machine.
     for name in ["NO_PROXY", "no_proxy"] {
         command.env(name, "localhost,127.0.0.1,::1");
     }
-    // The program curl reads the first two (libcurl neither), requests the last two.
+    // The curl program reads the first two (libcurl reads neither), and requests reads the last two.
     for name in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"] {
         command.env(name, ca_file);
     }

@@ -1,5 +1,5 @@
-//! The proxy that puts the stand-in in the service's place: programs that go by `HTTPS_PROXY` reach it by the names of
-//! the service, and nothing else by any name.
+//! The proxy that puts the stand-in in the service's place: programs that use `HTTPS_PROXY` reach the stand-in by the
+//! names of the service. All other names are refused.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,13 +16,13 @@ use tokio::net::TcpStream;
 
 use crate::server::{Listeners, Server};
 
-/// The hosts that the service has, each on port 443.
+/// The hosts of the service, each on port 443.
 pub(crate) const SERVICE: [&str; 2] = ["api.couchdrop.io", "fileio.couchdrop.io"];
 
-/// Takes HTTP CONNECT (RFC 9110, 9.3.6). A tunnel ends in the server itself: no connection is ever made from here.
+/// Accepts HTTP CONNECT (RFC 9110, 9.3.6). A tunnel ends in the server itself: the proxy never opens a connection.
 #[derive(Clone)]
 pub(crate) struct Proxy {
-    /// The one that speaks TLS.
+    /// The HTTPS server.
     pub service: Server,
 }
 
@@ -34,7 +34,7 @@ impl Proxy {
 
     async fn connection(self, socket: TcpStream) {
         let answer = service_fn(|request| self.answer(request));
-        // A client may break off.
+        // A client may close early.
         let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), answer).with_upgrades().await;
     }
 

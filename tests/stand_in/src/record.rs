@@ -1,4 +1,4 @@
-//! What the servers have seen: requests and connections. Tests read it, and wait for it to change.
+//! The record of requests and connections. Tests read it, and wait for it to change.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,34 +9,34 @@ use hyper::HeaderMap;
 
 use crate::login::Encoding;
 
-/// A request that arrived in full, and what was answered. The `Debug` form leaves out the body and the token.
+/// A request that arrived in full, and its response. The `Debug` form leaves out the body and the token.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Recorded {
-    /// Whether it came over TLS.
+    /// True if it arrived over TLS.
     pub secure: bool,
-    /// Which connection it came over: 1 for the first that was accepted, both servers counted together.
+    /// The number of its connection: 1 for the first that was accepted, with both servers counted together.
     pub connection: u64,
     /// The method, such as `POST`.
     pub method: String,
-    /// Path and query, as they were sent.
+    /// Path and query, as sent.
     pub path: String,
-    /// The header fields. Their names are in lower case.
+    /// The header fields, with lower-case names.
     pub headers: HeaderMap,
-    /// `None`: a body that is neither a form nor JSON by its `Content-Type`, or none at all.
+    /// `None` if the body is missing, or if its `Content-Type` is neither a form nor JSON.
     pub encoding: Option<Encoding>,
-    /// The field `username`, of a login alone.
+    /// The field `username`, only for a login.
     pub username: Option<String>,
-    /// The field `system`, of a login alone.
+    /// The field `system`, only for a login.
     pub system: Option<String>,
-    /// The body, byte by byte: empty when it was larger than [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES).
+    /// The raw body; empty if it was larger than [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES).
     pub body: Vec<u8>,
-    /// The status answered. `None`: it gets no answer.
+    /// The status of the response. `None`: the server sends no response.
     pub status: Option<u16>,
 }
 
 impl Recorded {
-    /// The value of a header field, if there is exactly one by that name and it is plain text.
+    /// The value of a header field, if there is exactly one of this name and it is plain text.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {
@@ -63,15 +63,16 @@ impl fmt::Debug for Recorded {
     }
 }
 
-/// The connections of both servers. Plain `http` may be connected a moment before the server has accepted it.
+/// The connections of both servers. A client's plain `http` connection may be established just before the server
+/// accepts it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connections {
-    /// Of the HTTP server.
+    /// The HTTP server.
     pub http: Count,
-    /// Of the HTTPS server, from the moment TCP connected.
+    /// The HTTPS server, counted from the TCP connection on.
     pub https: Count,
-    /// TLS handshakes that were finished: the client's last message has arrived.
+    /// Completed TLS handshakes: the client's last message has arrived.
     pub handshakes: usize,
 }
 
@@ -96,7 +97,7 @@ pub(crate) struct Record {
 pub(crate) struct Seen {
     pub requests: Vec<Recorded>,
     pub connections: Connections,
-    /// The open connections by their numbers, and whether they are secure.
+    /// The open connections by number; true if the connection is secure.
     open: BTreeMap<u64, bool>,
 }
 
@@ -115,7 +116,7 @@ impl Record {
         self.changed.notify_all();
     }
 
-    /// A connection was accepted; it is open until what this returns is dropped.
+    /// Records an accepted connection, which counts as open until the returned value is dropped.
     pub fn accepted(self: &Arc<Self>, secure: bool) -> OpenConnection {
         let mut seen = self.seen();
         let number = (seen.connections.http.accepted + seen.connections.https.accepted) as u64 + 1;
@@ -132,13 +133,13 @@ impl Record {
         self.seen().open.keys().copied().collect()
     }
 
-    /// Waits until all the connections by these numbers are closed.
+    /// Waits until all connections with these numbers are closed.
     pub fn wait_until_closed(&self, numbers: &[u64]) {
         let closed = |seen: &Seen| !numbers.iter().any(|number| seen.open.contains_key(number));
         drop(self.changed.wait_while(self.seen(), |seen| !closed(seen)).unwrap());
     }
 
-    /// Waits until `condition` holds. Whether it did in time.
+    /// Waits until `condition` holds. Returns true if it did within `timeout`.
     pub fn wait(&self, timeout: Duration, mut condition: impl FnMut(&Seen) -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         let mut seen = self.seen();
@@ -159,7 +160,7 @@ impl Connections {
     }
 }
 
-/// Keeps a connection in the record as open. To be dropped after the socket.
+/// Keeps a connection recorded as open. Drop it after the socket.
 pub(crate) struct OpenConnection {
     record: Arc<Record>,
     pub number: u64,

@@ -1,4 +1,4 @@
-//! The servers: sockets, TLS and HTTP, each by a library.
+//! The servers: sockets, TLS and HTTP, each from a library.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener as StdListener};
@@ -21,14 +21,14 @@ use crate::api::{Answer, Api, MAX_BODY_BYTES};
 use crate::login::Encoding;
 use crate::record::{OpenConnection, Record, Recorded};
 
-/// The listening sockets of one server: one port, on 127.0.0.1 and, where the machine has it, on ::1.
+/// The listening sockets of one server: one port, on 127.0.0.1 and, if the machine has it, on ::1.
 pub(crate) struct Listeners {
     pub port: u16,
     sockets: Vec<StdListener>,
 }
 
 impl Listeners {
-    /// Port 0 takes a free one.
+    /// Port 0 chooses a free one.
     pub fn bind(port: u16) -> io::Result<Self> {
         let failed = |error: io::Error| {
             io::Error::new(error.kind(), format!("cannot listen on port {port} of loopback: {error}"))
@@ -42,7 +42,7 @@ impl Listeners {
                     v6.set_nonblocking(true)?;
                     return Ok(Self { port: chosen, sockets: vec![v4, v6] });
                 }
-                // Free on one address only: draw another.
+                // Free on only one address: choose another port.
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && port == 0 => {}
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(failed(error)),
                 Err(_no_ipv6) => return Ok(Self { port: chosen, sockets: vec![v4] }),
@@ -50,7 +50,7 @@ impl Listeners {
         }
     }
 
-    /// Hands every connection to `serve`, until the runtime ends.
+    /// Passes every connection to `serve`, until the runtime ends.
     pub fn spawn<F, S>(self, serve: F) -> io::Result<()>
     where
         F: Fn(TcpStream) -> S + Clone + Send + 'static,
@@ -73,18 +73,18 @@ where
                 let _ = socket.set_nodelay(true);
                 tokio::spawn(serve(socket));
             }
-            // Out of descriptors, most likely: it stays so until a connection ends.
+            // Most likely the process is out of descriptors, which lasts until a connection ends.
             Err(_) => sleep(Duration::from_millis(20)).await,
         }
     }
 }
 
-/// One server, for all its sockets.
+/// One server with all its sockets.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub api: Arc<Api>,
     pub record: Arc<Record>,
-    /// Changes when all connections of the moment are to be closed.
+    /// Changes when all current connections must close.
     pub close: watch::Sender<()>,
     /// `None`: plain HTTP.
     pub tls: Option<TlsAcceptor>,
@@ -96,9 +96,9 @@ impl Server {
         listeners.spawn(move |socket| self.clone().connection(socket))
     }
 
-    /// One connection, which may also come through a tunnel.
+    /// Serves one connection, which may also come through a tunnel.
     pub async fn connection(self, socket: impl AsyncRead + AsyncWrite + Unpin) {
-        // In this order: a connection in the record then never misses the call to close.
+        // Subscribe before recording: a recorded connection then never misses the request to close.
         let mut closing = self.close.subscribe();
         let open = self.record.accepted(self.tls.is_some());
         match &self.tls {
@@ -122,17 +122,17 @@ impl Server {
         let service = service_fn(|request| self.answer(request, open));
         let mut http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::select! {
-            // A client may break off; what arrived in full is on record.
+            // A client may close early; complete requests are already recorded.
             _ = &mut http => {}
             _ = closing.changed() => {
-                // An orderly end: TLS says goodbye, TCP sends FIN. A client that takes nothing can't hold it up.
+                // A clean close: TLS sends close_notify, TCP sends FIN. A client that does not read can't delay it.
                 let mut stream = http.into_parts().io.into_inner();
                 let _ = timeout(Duration::from_secs(1), stream.shutdown()).await;
             }
         }
     }
 
-    /// Puts a request on record, and answers it or never returns.
+    /// Records a request, and responds or never returns.
     async fn answer(
         &self,
         request: Request<Incoming>,
@@ -160,7 +160,7 @@ impl Server {
     }
 }
 
-/// `None`: larger than [`MAX_BODY_BYTES`].
+/// `None` if it is larger than [`MAX_BODY_BYTES`].
 async fn read(body: Incoming) -> Result<Option<Vec<u8>>, hyper::Error> {
     if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
         return Ok(None);
@@ -171,7 +171,7 @@ async fn read(body: Incoming) -> Result<Option<Vec<u8>>, hyper::Error> {
     }
 }
 
-/// A test that fails prints what was recorded: the token is left out of that.
+/// A failing test prints the record, so the token is left out.
 fn with_hidden_token(mut headers: HeaderMap) -> HeaderMap {
     for (name, value) in &mut headers {
         if name == "token" {

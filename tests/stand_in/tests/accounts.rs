@@ -1,4 +1,4 @@
-//! Each account answers as it says, to a form and to JSON, over HTTPS.
+//! Each account responds as documented, to a form and to JSON, over HTTPS.
 
 mod common;
 

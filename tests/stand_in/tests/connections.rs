@@ -1,4 +1,4 @@
-//! Connections: kept alive, counted, closed; and what is left when a stand-in ends.
+//! Connections are kept alive, counted and closed, and a stopped stand-in leaves none behind.
 
 mod common;
 
@@ -51,7 +51,7 @@ fn close_connections_ends_them_all_and_new_ones_are_taken() {
     let stand_in = StandIn::start();
     let client = client(&stand_in);
     log_in_by_form(&client, stand_in.https_url(), "ada@example.com", PASSWORD).token();
-    // Connected, amid a request, and without a word.
+    // Idle, in the middle of a request, and without any request.
     let mut amid = TcpStream::connect(authority(stand_in.http_url())).unwrap();
     amid.write_all(b"POST /authenticate HTTP/1.1\r\nHost: localhost\r\nContent-Le").unwrap();
     let mut silent = TcpStream::connect(("127.0.0.1", port(stand_in.https_url()))).unwrap();
@@ -62,7 +62,7 @@ fn close_connections_ends_them_all_and_new_ones_are_taken() {
         assert_eq!((stand_in.connections().http.open, stand_in.connections().https.open), (0, 0));
     }
     assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0, "an orderly end, not a reset");
-    // What was sent last may have been unread yet, and then TCP resets.
+    // The server may not have read the last bytes yet, and then TCP sends a reset.
     assert!(amid.read(&mut [0; 64]).is_err() || amid.read(&mut [0; 64]).unwrap() == 0);
 
     log_in_by_form(&client, stand_in.https_url(), "ada@example.com", PASSWORD).token();

@@ -20,7 +20,7 @@ fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-/// Reads the three first lines: https, http, ca.
+/// Reads the first three lines: https, http, ca.
 fn addresses(child: &mut Child) -> [String; 3] {
     let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
     ["https ", "http ", "ca "].map(|key| {
@@ -85,7 +85,7 @@ fn run_gives_the_command_its_environment_and_takes_its_status() {
 
 #[test]
 fn run_serves_while_the_command_runs() {
-    // The command is this very test program, with the one test that logs in as its environment says.
+    // The command is this test program itself. It runs only the test that logs in with the values of its environment.
     let this = std::env::current_exe().unwrap();
     let test = ["run", this.to_str().unwrap(), "--exact", "a_login_as_the_environment_says", "--ignored"];
     let (status, out, err) = output(&test);
@@ -215,12 +215,12 @@ fn run_tells_a_signal_as_a_shell_does_and_passes_one_on() {
 
     let mut command = program(&["run", "sh", "-c", "trap 'exit 3' TERM; echo ready; read -r _"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    // Held: `wait` would close it, and the command's `read` end.
+    // Keep it open: `wait` would close it, and the command's `read` would end.
     let _input = child.stdin.take();
     let mut ready = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
     assert_eq!(ready, "ready\n");
-    // What a terminal sends to both is the command's to answer.
+    // The command decides how to react to signals that a terminal sends to both.
     signal(&child, "INT");
     signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(3));

@@ -1,4 +1,4 @@
-//! The routes, what they refuse, and what is recorded of a request.
+//! The routes, their refusals, and the record of a request.
 
 mod common;
 
@@ -56,7 +56,7 @@ fn a_login_without_its_fields_is_refused_like_a_wrong_password() {
         (FORM, ""),
         (FORM, "password=x"),
         (FORM, "username=ada%40example.com"),
-        // What a server that reads forms alone makes of JSON.
+        // JSON as a server reads it that accepts only forms.
         (FORM, r#"{"username": "ada@example.com", "password": "correct horse battery staple"}"#),
         ("application/json", "[]"),
         ("application/json", r#"{"username": 7, "password": "x"}"#),
@@ -101,7 +101,7 @@ fn a_body_beyond_the_limit_is_refused_and_the_largest_login_fits() {
 
     let full = "x".repeat(MAX_BODY_BYTES);
     assert_eq!(answer(client.post(&url).content_type(FORM).send(&full)).status, 403);
-    // By chunks: what is too large shows on the way, not in the head.
+    // Chunked: the head does not reveal that the body is too large.
     let mut chunks = std::io::repeat(b'x');
     let mut one_more = std::io::Read::take(&mut chunks, MAX_BODY_BYTES as u64 + 1);
     let request = client.post(&url).content_type(FORM).header("connection", "close");

@@ -1,4 +1,4 @@
-//! In the service's place: a proxy that leads to the stand-in by the names of the service, and nowhere else.
+//! The proxy connects the names of the service to the stand-in, and no other name.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn proxy(stand_in: &StandIn) -> &str {
     stand_in.proxy_url().unwrap()
 }
 
-/// What the proxy says to a request, up to the end of the head.
+/// Sends a request to the proxy. Returns the connection and the response up to the end of its head.
 fn ask(stand_in: &StandIn, request: &str) -> (TcpStream, String) {
     let mut socket = TcpStream::connect(proxy(stand_in).strip_prefix("http://").unwrap()).unwrap();
     socket.set_read_timeout(Some(SOON)).unwrap();

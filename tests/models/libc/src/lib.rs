@@ -1,14 +1,14 @@
-//! The C library, with a `poll` that waits in the model checker: who is woken, and when, is for that to choose.
+//! The C library, with a `poll` that waits in the model checker. The checker chooses which thread wakes, and when.
 //!
-//! Descriptors are the real ones. A wait without an end that comes from within is one that nobody wakes, which the
-//! checker calls a deadlock; so no time passes in it.
+//! Descriptors are real. An endless wait that is never woken is reported as a deadlock by the checker, so no time
+//! passes in it.
 
 pub use real::*;
 
 use shuttle::sync::{Condvar, Mutex};
 
 shuttle::lazy_static! {
-    /// Something was written.
+    /// Notified after each write.
     static ref WRITTEN: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 }
 
@@ -25,10 +25,10 @@ pub unsafe fn poll(polls: *mut pollfd, count: nfds_t, _ms: c_int) -> c_int {
     }
 }
 
-/// A thread of the model checker's.
+/// A thread of the model checker.
 ///
 /// # Safety
-/// `argument` is what `run` takes.
+/// `argument` is valid for `run`.
 pub unsafe fn pthread_create(
     _thread: *mut pthread_t,
     _attributes: *const pthread_attr_t,
@@ -42,7 +42,7 @@ pub unsafe fn pthread_create(
     0
 }
 
-/// What `Wake` writes with.
+/// The system call with which `Wake` writes.
 ///
 /// # Safety
 /// As the real one.

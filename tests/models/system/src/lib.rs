@@ -1,4 +1,4 @@
-//! The standard library, with locks, atomics and threads that a model checker runs in every order that it chooses.
+//! The standard library, with locks, atomics and threads that a model checker runs in any order it chooses.
 
 pub use ::std::*;
 

@@ -1,4 +1,4 @@
-//! A client that knows nothing of this project: ureq.
+//! An independent client: ureq.
 #![allow(dead_code, reason = "each suite uses its own part")]
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use ureq::{Agent, Body, Proxy, http::Response};
 
 pub const SOON: Duration = Duration::from_secs(10);
 
-/// Trusts the stand-in alone, keeps connections, follows no redirect, and takes every status for an answer.
+/// Trusts only the stand-in, keeps connections, follows no redirect, and returns every status as a response.
 pub fn client(stand_in: &StandIn) -> Agent {
     client_trusting(stand_in.ca_pem())
 }
@@ -34,7 +34,7 @@ fn agent(ca_pem: &str, proxy: Option<Proxy>) -> Agent {
         .new_agent()
 }
 
-/// What was answered.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -58,7 +58,7 @@ impl Answer {
     }
 }
 
-/// Takes the body in full, so that the connection goes back to the pool.
+/// Reads the whole body, so that the connection returns to the pool.
 pub fn answer(response: Result<Response<Body>, ureq::Error>) -> Answer {
     let (head, mut body) = response.unwrap().into_parts();
     let body = body.read_to_string().unwrap();
