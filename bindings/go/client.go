@@ -83,9 +83,9 @@ func NewClient(options ...Option) (*Client, error) {
 	return client, nil
 }
 
-// Authenticate logs in and returns the token, which the caller wipes, or an [*Error]. It blocks until the login succeeds
-// or fails, or ctx is done. Without a deadline of ctx it takes at most the timeout of [WithTimeout]. It never takes more
-// than an hour. A nil ctx fails with [ErrNullArgument]. Any number of goroutines may call it.
+// Authenticate logs in and returns the token, which the caller wipes, or an [*Error]. It blocks until the login
+// succeeds or fails, or ctx is done. Without a deadline of ctx it takes at most the timeout of [WithTimeout]. It never
+// takes more than an hour. A nil ctx fails with [ErrNullArgument]. Any number of goroutines may call it.
 func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*Token, error) {
 	turn, err := c.begin(ctx, c.timeout)
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Option is a setting of a client, for [NewClient] and [Authenticate]. If an option is invalid, these return an [*Error]
-// with the reason. Any number of clients may use the same option. A later option overrides an earlier one of the same
-// kind.
+// Option is a setting of a client, for [NewClient] and [Authenticate]. If an option is invalid, these return an
+// [*Error] with the reason. Any number of clients may use the same option. A later option overrides an earlier one of
+// the same kind.
 type Option func(*settings) error
 
 // settings holds the options of a client while NewClient applies them, and afterwards.
@@ -65,9 +65,9 @@ func WithCAFile(path string) Option {
 	})
 }
 
-// WithProxy sets the proxy: [USER:PASSWORD@]HOST[:PORT] for HTTP CONNECT, optionally after http://. After socks5:// this
-// machine looks up names; after socks5h:// the proxy does. By default the environment selects the proxy at the first
-// call: HTTPS_PROXY, ALL_PROXY and NO_PROXY. Other URLs fail with [ErrInvalidURL] or [ErrInsecureURL].
+// WithProxy sets the proxy: [USER:PASSWORD@]HOST[:PORT] for HTTP CONNECT, optionally after http://. After socks5://
+// this machine looks up names; after socks5h:// the proxy does. By default the environment selects the proxy at the
+// first call: HTTPS_PROXY, ALL_PROXY and NO_PROXY. Other URLs fail with [ErrInvalidURL] or [ErrInsecureURL].
 func WithProxy(url string) Option {
 	return withString("The proxy's URL", url, func(s *settings, url *C.char, failure **C.cd_error) C.cd_code {
 		return C.cd_options_set_proxy(s.options, url, failure)
@@ -92,8 +92,8 @@ func WithTimeout(timeout time.Duration) Option {
 }
 
 // WithConnectTimeout sets the time limit for one attempt to look up the name, connect and finish the TLS handshake. The
-// range is 1 ms to 1 h, the default 10 s; other values fail with [ErrOutOfRange]. Fractions of a millisecond are rounded
-// up.
+// range is 1 ms to 1 h, the default 10 s; other values fail with [ErrOutOfRange]. Fractions of a millisecond are
+// rounded up.
 func WithConnectTimeout(timeout time.Duration) Option {
 	return withDuration("The connect timeout", timeout, func(s *settings, ms C.uint32_t, failure **C.cd_error) C.cd_code {
 		s.connectTimeout = timeout
@@ -114,10 +114,10 @@ func WithMaxRetries(count int) Option {
 	}
 }
 
-// WithBackoff sets the waits between attempts. Each is random, uniform between 0 and a window that doubles from first to
-// max. Both are 0 to 1 h, and first is not above max; other values fail with [ErrOutOfRange]. The defaults are 1 s and
-// 8 s. After a Retry-After the wait is that time plus a random time up to the larger of it and the window. Fractions of
-// a millisecond are rounded up.
+// WithBackoff sets the waits between attempts. Each is random, uniform between 0 and a window that doubles from first
+// to max. Both are 0 to 1 h, and first is not above max; other values fail with [ErrOutOfRange]. The defaults are 1 s
+// and 8 s. After a Retry-After the wait is that time plus a random time up to the larger of it and the window.
+// Fractions of a millisecond are rounded up.
 func WithBackoff(first, max time.Duration) Option {
 	return withDuration("The first back-off", first, func(s *settings, firstMS C.uint32_t, failure **C.cd_error) C.cd_code {
 		// The library rejects a value that is too large.
@@ -145,8 +145,8 @@ func WithUserAgent(product string) Option {
 	})
 }
 
-// WithMaxResponseBytes sets the maximum size of a response body. The range is 1 KiB to 16 MiB, the default 64 KiB; other
-// values fail with [ErrOutOfRange].
+// WithMaxResponseBytes sets the maximum size of a response body. The range is 1 KiB to 16 MiB, the default 64 KiB;
+// other values fail with [ErrOutOfRange].
 func WithMaxResponseBytes(count int) Option {
 	return with(func(s *settings, failure **C.cd_error) C.cd_code {
 		if count < 0 {
@@ -199,8 +199,8 @@ func withDuration(what string, length time.Duration, set func(s *settings, ms C.
 	}
 }
 
-// milliseconds rounds up, so that a positive duration does not become 0. It returns false if the duration is negative or
-// too large.
+// milliseconds rounds up, so that a positive duration does not become 0. It returns false if the duration is negative
+// or too large.
 func milliseconds(length time.Duration) (C.uint32_t, bool) {
 	ms := length / time.Millisecond
 	if length%time.Millisecond > 0 {

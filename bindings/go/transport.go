@@ -18,9 +18,9 @@ import (
 // defaultOrigins are the origins that accept a token: management and files.
 var defaultOrigins = []string{"https://api.couchdrop.io", "https://fileio.couchdrop.io"}
 
-// settled is the age from which a refused token may have expired. If a younger token is refused, a permission is missing,
-// and a new token would be refused too. After refused credentials the transport waits as long before the next login, so
-// that the service does not lock the account.
+// settled is the age from which a refused token may have expired. If a younger token is refused, a permission is
+// missing, and a new token would be refused too. After refused credentials the transport waits as long before the next
+// login, so that the service does not lock the account.
 const settled = time.Minute
 
 // Transport is an [http.RoundTripper] that adds a token to requests to Couchdrop, and only to these.
@@ -32,11 +32,11 @@ const settled = time.Minute
 //	files := &http.Client{Transport: transport}
 //	response, err := files.Post("https://fileio.couchdrop.io/file/ls?path=/", "", nil)
 //
-// It logs in before the first request that needs a token. It logs in again after a response of 401 or 403 if the token is
-// older than a minute, because the token may have expired. A younger token does not cause a login, because a 403 mostly
-// means a missing permission. All waiting requests share one login. The refused request is sent again if it has no body
-// or [http.Request.GetBody] is set. [http.NewRequest] sets it for bytes and strings in memory. Otherwise the transport
-// returns the response unchanged, and the next request logs in.
+// It logs in before the first request that needs a token. It logs in again after a response of 401 or 403 if the token
+// is older than a minute, because the token may have expired. A younger token does not cause a login, because a 403
+// mostly means a missing permission. All waiting requests share one login. The refused request is sent again if it has
+// no body or [http.Request.GetBody] is set. [http.NewRequest] sets it for bytes and strings in memory. Otherwise the
+// transport returns the response unchanged, and the next request logs in.
 //
 // The token is sent only to the listed origins. A redirect to another origin carries no token, not even one that the
 // caller set on the request. A redirect back from there carries none either, because the other host would choose the
@@ -46,9 +46,9 @@ const settled = time.Minute
 // [ErrTwoFactorRequired]) is not retried for a minute: requests fail with its error, so that the service does not lock
 // the account. After a login that failed with a Retry-After the pause is that time, at most a minute.
 //
-// A login takes at most the client's timeout; a request waits for it until its own context is done. A login for which no
-// request waits any more is cancelled. A panic of the client's logger reaches each request that waits for the login; if
-// none waits, it is dropped. Any number of goroutines may use a Transport.
+// A login takes at most the client's timeout; a request waits for it until its own context is done. A login for which
+// no request waits any more is cancelled. A panic of the client's logger reaches each request that waits for the login;
+// if none waits, it is dropped. Any number of goroutines may use a Transport.
 type Transport struct {
 	client      *Client
 	credentials Credentials
@@ -158,8 +158,8 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// drop discards a refused token, unless it is too young to have expired. It returns true if the request may be sent with
-// another token: after a login, or because a login has finished since the request was sent.
+// drop discards a refused token, unless it is too young to have expired. It returns true if the request may be sent
+// with another token: after a login, or because a login has finished since the request was sent.
 func (t *Transport) drop(refused *Token) bool {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -217,8 +217,8 @@ func (t *Transport) logIn() *flight {
 			t.land(flight)
 			close(flight.done)
 		}()
-		// The logger runs on this goroutine, and its panic would end the process. Instead the waiting requests panic, as
-		// they do in singleflight.
+		// The logger runs on this goroutine, and its panic would end the process. Instead the waiting requests panic,
+		// as they do in singleflight.
 		flight.panicked = catchPanic(func() {
 			flight.token, flight.err = t.client.Authenticate(ctx, t.credentials)
 		})
