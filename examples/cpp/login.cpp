@@ -1,4 +1,4 @@
-// Logs in to Couchdrop, and uses the token to list the root folder.
+// Logs in to Couchdrop, and lists the root folder with the token.
 //
 //     c++ -std=c++17 -o login login.cpp $(pkg-config --cflags --libs couchdrop libcurl)
 //     COUCHDROP_USERNAME=ada@example.com COUCHDROP_PASSWORD=... ./login
@@ -23,7 +23,7 @@ namespace {
 
 couchdrop::CancelSource interrupted;
 
-// trigger() is async-signal-safe.
+// CancelSource::trigger() is async-signal-safe.
 extern "C" void on_interrupt(int) {
     interrupted.trigger();
 }
