@@ -42,7 +42,7 @@ def _function(name: str) -> Any:
 
 def _finalizer(free: Any) -> Any:
     # This destructor runs no Python code: an exception of a signal handler would be lost in it, and the
-    # object would leak. `free` itself can't be the method, because ctypes functions do not bind to an instance.
+    # object would leak. `free` itself can't be the method, because ctypes functions do not bind to instances.
     return property(partial(partial, free))
 
 

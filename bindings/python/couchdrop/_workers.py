@@ -115,8 +115,8 @@ class _Job:
             self.login.abandon()
             return
         try:
-            # At least 1 ms, because 0 would mean the options' timeout. A job that is still queued at its deadline
-            # fails in `expire`.
+            # At least 1 ms, because 0 would mean the options' timeout. A job that is still queued at its
+            # deadline fails in `expire`.
             token = self.login.run(max(self._deadline - time.monotonic(), 0.001))
         except BaseException as error:
             self._hand_over(self.future.set_exception, error)
