@@ -7,8 +7,7 @@ import (
 	"errors"
 )
 
-// withCause returns err, and with it the cause that the context's owner gave, where err is what ended the context and
-// the cause is another.
+// withCause returns err combined with the cause of the context, if the context has a cause other than err.
 func withCause(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	if cause == nil || errors.Is(err, cause) || !errors.Is(ctx.Err(), err) {
@@ -17,5 +16,5 @@ func withCause(ctx context.Context, err error) error {
 	return &contextEnd{err, cause}
 }
 
-// Unwrap returns both.
+// Unwrap returns both errors.
 func (e *contextEnd) Unwrap() []error { return []error{e.err, e.cause} }

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// shutdown is the cause that a program gives its context.
+// shutdown is the cause of a context.
 type shutdown struct{ who string }
 
 func (s *shutdown) Error() string { return s.who + " shuts down" }
 
-// mustShow checks that an error is what ended its context, and the cause, and shows the cause last.
+// mustShow checks that an error is both the end and the cause of its context, and that its text ends with the cause.
 func mustShow(t *testing.T, err, end error, code Code, cause *shutdown) {
 	t.Helper()
 	var failure *Error
@@ -55,7 +55,7 @@ func TestTheCauseOfADeadlineIsKept(t *testing.T) {
 	cause := &shutdown{"grace"}
 	url, requests := silentServer(t)
 	client := newClient(t, WithBaseURL(url), WithMaxConcurrent(1))
-	// Each of them is its own race between the library's clock, the turn's and the context's.
+	// Each iteration is a race between the timers of the library, the slot and the context.
 	for i := 0; i < 20; i++ {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), 20*time.Millisecond, cause)
 		mustShow(t, mustEndSoon(t, logIn(ctx, client, "ada")), context.DeadlineExceeded, CodeTimeout, cause)
@@ -84,7 +84,7 @@ func TestACauseChangesNoCode(t *testing.T) {
 	if !errors.As(err, &failure) || failure.Code != CodeCancelled || !errors.Is(err, context.Canceled) {
 		t.Errorf("%#v", err)
 	}
-	// Without a cause of its own it is what it was.
+	// Without a separate cause the error is context.Canceled.
 	ctx, cancel = context.WithCancelCause(context.Background())
 	cancel(nil)
 	if err := newClient(t).Connect(ctx); errors.Unwrap(err) != context.Canceled || strings.Contains(err.Error(), ": context") {

@@ -17,18 +17,18 @@ import (
 // TokenHeader is the name of the request header that carries a token.
 const TokenHeader = C.COUCHDROP_TOKEN_HEADER
 
-// Credentials are what a login needs. All texts are UTF-8 of at most 64 KiB without a NUL: others are
-// [ErrInvalidUTF8] or [ErrOutOfRange], and nothing is sent. No call keeps them.
+// Credentials are the arguments of a login. Each string is UTF-8 of at most 64 KiB without a NUL. Any other string
+// fails with [ErrInvalidUTF8] or [ErrOutOfRange], and nothing is sent. No call keeps them.
 type Credentials struct {
 	// Username must not be empty ([ErrEmptyArgument]).
 	Username string
-	// Password must not be empty or wiped ([ErrEmptyArgument]). [NewSecret] makes it; it is the caller's to wipe.
+	// Password must not be empty or wiped ([ErrEmptyArgument]). [NewSecret] creates it. The caller wipes it.
 	Password Secret
-	// System names the program or system that logs in; "" = none.
+	// System is the name of the program or system that logs in; "" = none.
 	System string
 }
 
-// mustBeThere refuses what a login would refuse as empty.
+// mustBeThere returns the error of a login with an empty user name or password.
 func (c Credentials) mustBeThere() error {
 	if c.Username == "" {
 		return invalid(CodeEmptyArgument, "The user name must not be empty")
@@ -42,11 +42,11 @@ func (c Credentials) mustBeThere() error {
 	return err
 }
 
-// Client logs in, and keeps connections for the next login. [NewClient] makes it. Any number of goroutines may use it.
-// Close it when it is not needed any more; one that was forgotten is closed when it is garbage.
+// Client logs in, and keeps connections for the next login. [NewClient] creates it. Any number of goroutines may use
+// it. Close it when it is not needed any more. A finalizer closes a client that was not closed.
 type Client struct {
 	settings
-	// One element for each call that runs.
+	// One element for each call in progress.
 	turns  chan struct{}
 	closed chan struct{}
 	close  sync.Once
@@ -54,12 +54,12 @@ type Client struct {
 	environment environment
 
 	mutex sync.Mutex
-	// Handles that were not triggered, for the next calls: each holds a descriptor.
+	// Handles that were not triggered, for reuse by the next calls. Each holds a file descriptor.
 	cancels []*C.cd_cancel
 }
 
-// NewClient returns a client with these settings; of two that contradict each other the later one counts. No
-// connection is made yet. A setting that is bad gives an [*Error] with a code of 2xxx.
+// NewClient returns a client with these options. A later option overrides an earlier one of the same kind. It does not
+// connect. If an option is invalid, it returns an [*Error] with a code of 2xxx.
 func NewClient(options ...Option) (*Client, error) {
 	client := &Client{
 		settings: settings{
@@ -70,7 +70,7 @@ func NewClient(options ...Option) (*Client, error) {
 		},
 		closed: make(chan struct{}),
 	}
-	// Also frees a client that is not finished, since an option may panic: a handler of log/slog.
+	// Set before the options are applied: an option may panic (a log/slog handler), and the client must still be freed.
 	runtime.SetFinalizer(client, (*Client).free)
 	for _, option := range options {
 		if err := option(&client.settings); err != nil {
@@ -83,10 +83,9 @@ func NewClient(options ...Option) (*Client, error) {
 	return client, nil
 }
 
-// Authenticate logs in, and returns the token, which is the caller's to wipe, or an [*Error]. It blocks until the login
-// has succeeded or failed, or ctx has ended: until the deadline of ctx at the latest, or without one for as long as
-// [WithTimeout] says, and never for more than an hour. A nil ctx is [ErrNullArgument]. Any number of goroutines may call
-// it.
+// Authenticate logs in and returns the token, which the caller wipes, or an [*Error]. It blocks until the login
+// succeeds or fails, or ctx is done. Without a deadline of ctx it takes at most the timeout of [WithTimeout]. It never
+// takes more than an hour. A nil ctx fails with [ErrNullArgument]. Any number of goroutines may call it.
 func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*Token, error) {
 	turn, err := c.begin(ctx, c.timeout)
 	if err != nil {
@@ -122,9 +121,9 @@ func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*To
 	return &Token{masked{hide(C.GoBytes(unsafe.Pointer(C.cd_token_str(token)), C.int(C.cd_token_len(token))))}}, nil
 }
 
-// Connect makes the connection now, so that the next login needs one round trip, and sends nothing. Where that fails,
-// its [*Error] tells why this machine can't reach the service: name, proxy, TLS. Without a deadline of ctx it takes at
-// most the connect timeout ([WithConnectTimeout]). It does not retry. A nil ctx is [ErrNullArgument]. Any number of
+// Connect connects now, so that the next login needs one round trip, and sends no request. If it fails, its [*Error]
+// says why this machine cannot reach the service: name, proxy, TLS. Without a deadline of ctx it takes at most the
+// connect timeout ([WithConnectTimeout]). It does not retry. A nil ctx fails with [ErrNullArgument]. Any number of
 // goroutines may call it.
 func (c *Client) Connect(ctx context.Context) error {
 	turn, err := c.begin(ctx, c.connectTimeout)
@@ -137,16 +136,16 @@ func (c *Client) Connect(ctx context.Context) error {
 	})
 }
 
-// Close stops the calls that are under way, waits for them to return and closes the connections. Those calls, and later
-// ones, end with an error that is [ErrClosed] and [ErrCancelled]. It returns nil; closing again does nothing. Any
-// goroutine may call it, but no logger of the client.
+// Close stops the calls in progress, waits until they return, and closes the connections. These calls and later ones
+// return an error that is [ErrClosed] and [ErrCancelled]. Close returns nil. Closing again does nothing. Any goroutine
+// may call it, but a logger of the client must not.
 func (c *Client) Close() error {
 	if c.turns == nil {
-		return nil // Not made by NewClient: there is nothing to close.
+		return nil // NewClient did not create it: there is nothing to close.
 	}
 	c.close.Do(func() {
 		close(c.closed)
-		// Whoever has all the turns is alone.
+		// Taking all slots waits until no call is in progress.
 		for i := 0; i < cap(c.turns); i++ {
 			c.turns <- struct{}{}
 		}
@@ -156,7 +155,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// free releases what C holds; no call may use it any more.
+// free releases the C objects. No call may be in progress or follow.
 func (c *Client) free() {
 	for _, cancel := range c.cancels {
 		C.cd_cancel_free(cancel)
@@ -169,21 +168,21 @@ var (
 	makeShared sync.Once
 )
 
-// sharedClient is the client with the defaults, which is never closed.
+// sharedClient returns the client with the defaults. It is never closed.
 func sharedClient() *Client {
 	makeShared.Do(func() {
 		client, err := NewClient()
 		if err != nil {
-			panic(err) // The defaults are good.
+			panic(err) // The defaults are valid.
 		}
 		shared = client
 	})
 	return shared
 }
 
-// Authenticate logs in as [Client.Authenticate] does. Without options all calls share one client with the
-// defaults, and so its connections and its limit of 64 calls at once. With options each call makes a client of its own
-// and closes it: a program that logs in more than once makes one with [NewClient].
+// Authenticate logs in as [Client.Authenticate] does. Without options all calls share one client with the defaults, its
+// connections and its limit of 64 calls at once. With options each call creates its own client and closes it. A program
+// that logs in more than once should use [NewClient] instead.
 func Authenticate(ctx context.Context, credentials Credentials, options ...Option) (*Token, error) {
 	if len(options) == 0 {
 		return sharedClient().Authenticate(ctx, credentials)
@@ -196,5 +195,5 @@ func Authenticate(ctx context.Context, credentials Credentials, options ...Optio
 	return client.Authenticate(ctx, credentials)
 }
 
-// Version returns the version of the library that this program runs with, for instance "1.0.0".
+// Version returns the version of the library in use, for instance "1.0.0".
 func Version() string { return C.GoString(C.cd_version()) }

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// soon is far more than what should take milliseconds, and far less than the timeouts that would end it else.
+// soon is much longer than the expected milliseconds, and much shorter than the timeouts of the calls.
 const soon = 5 * time.Second
 
-// mustEndSoon returns what comes.
+// mustEndSoon waits for a result and returns it.
 func mustEndSoon(t *testing.T, results <-chan error) error {
 	t.Helper()
 	select {
@@ -68,7 +68,7 @@ func TestCancellingStopsALoginThatWaitsForItsAnswer(t *testing.T) {
 }
 
 func TestTheContextsDeadlineIsTheLogins(t *testing.T) {
-	// Shorter, and longer, than the client's own timeout.
+	// The deadline of the context is first shorter, then longer than the client's timeout.
 	for _, timeout := range []time.Duration{time.Minute, time.Millisecond} {
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		_, err := newClient(t, WithBaseURL(service.http), WithTimeout(timeout)).Authenticate(ctx, account("slow"))
@@ -137,7 +137,7 @@ func TestACallWhoseContextHasEndedSendsNothing(t *testing.T) {
 	}
 }
 
-// untold is a context that ends by a deadline of which it does not tell.
+// untold is a context that ends by a deadline that its Deadline method does not return.
 type untold struct {
 	context.Context
 	done chan struct{}
@@ -167,7 +167,7 @@ func TestAContextOfAnotherKindStopsALogin(t *testing.T) {
 	}
 }
 
-// defective is a context that panics when it is asked why it ended.
+// defective is a context whose Err method panics.
 type defective struct {
 	context.Context
 	done chan struct{}
@@ -231,7 +231,7 @@ func TestAThousandLoginsHoldABoundedNumberOfThreads(t *testing.T) {
 	for i := 0; i < defaultMaxConcurrent; i++ {
 		mustCome(t, requests)
 	}
-	// Beside the logins there are the threads of Go itself.
+	// The Go runtime has its own threads.
 	during, most := status(t, "Threads"), before+defaultMaxConcurrent+runtime.GOMAXPROCS(0)+10
 	if during > most {
 		t.Errorf("%d threads, want at most %d", during, most)
@@ -281,7 +281,7 @@ func TestWaitingForATurnCountsAgainstTheTime(t *testing.T) {
 	if len(requests) != 0 {
 		t.Error("a call ran out of its turn")
 	}
-	// The turn is free again.
+	// The slot is free again.
 	ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
 	result = logIn(ctx, client, "ada")
 	mustCome(t, requests)
@@ -407,7 +407,7 @@ func TestANilContextIsRefused(t *testing.T) {
 	refuse("Authenticate", err)
 	_, err = Authenticate(none, account("ada"), WithBaseURL(service.http))
 	refuse("Authenticate with options", err)
-	// No turn is lost by it.
+	// The panic must not leak a slot.
 	if len(client.turns) != 0 {
 		t.Error("a turn was taken")
 	}
@@ -421,7 +421,7 @@ func TestCancelledLoginsLeaveNothingBehind(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		result := logIn(ctx, client, "ada")
 		mustCome(t, requests)
-		// A handle that was triggered, and its descriptor, must be gone with its call.
+		// A triggered handle and its descriptor must be freed with the call.
 		cancel()
 		mustEndSoon(t, result)
 	}
@@ -431,7 +431,7 @@ func TestCancelledLoginsLeaveNothingBehind(t *testing.T) {
 	client.Close()
 	waitFor(t, "descriptors are left", func() bool { return descriptors(t) <= before })
 
-	// Handles that were not triggered are used again.
+	// Untriggered handles are reused.
 	client = newClient(t, WithBaseURL(service.http))
 	for i := 0; i < 300; i++ {
 		if _, err := client.Authenticate(context.Background(), account("ada")); err != nil {
@@ -444,7 +444,7 @@ func TestCancelledLoginsLeaveNothingBehind(t *testing.T) {
 	client.Close()
 }
 
-// waitFor looks until something is so.
+// waitFor polls until a condition is true.
 func waitFor(t *testing.T, problem string, so func() bool) {
 	t.Helper()
 	for end := time.Now().Add(soon); !so(); runtime.GC() {
@@ -471,7 +471,7 @@ func TestAForgottenClientIsReleased(t *testing.T) {
 	waitFor(t, "its descriptors are left", func() bool { return descriptors(t) <= before })
 }
 
-// status returns a number that the system tells of this process: its Threads, or kB of memory.
+// status returns a number from /proc/self/status: Threads, or an amount of memory in kB.
 func status(t *testing.T, name string) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/status")

@@ -13,14 +13,14 @@ import (
 	"unsafe"
 )
 
-// cString is a copy of a text in C's memory, wiped when it is freed. The zero cString is NULL.
+// cString is a copy of a text in C memory. free wipes it. The zero cString is NULL.
 type cString struct {
 	text *C.char
 	size C.size_t
 }
 
-// newCString copies the text, which is called what in an error. A text with a NUL is refused: C would cut it off
-// there, and a password cut off is another password.
+// newCString copies the text, which an error message calls what. It rejects a text with a NUL, because C would truncate
+// it there: a truncated password is a different password.
 func newCString(what string, text []byte) (cString, error) {
 	if bytes.IndexByte(text, 0) >= 0 {
 		return cString{}, invalid(CodeInvalidUTF8, what+" holds a NUL character")

@@ -1,7 +1,7 @@
 //go:build cgo
 
-// Package couchdrop logs in to Couchdrop, the managed file-transfer service: it turns a user name and a password
-// into a token.
+// Package couchdrop logs in to Couchdrop, the managed file-transfer service: it exchanges a user name and a password
+// for a token.
 //
 //	token, err := couchdrop.Authenticate(ctx, couchdrop.Credentials{
 //		Username: "ada@example.com",
@@ -16,17 +16,17 @@
 //	defer token.Wipe()
 //	request.Header.Set(couchdrop.TokenHeader, token.Value())
 //
-// [Authenticate] is all that a program needs that logs in now and then. A [Client] has settings of its own and keeps
-// connections. A [Transport] puts the token into the requests of an [net/http.Client], and logs in again when it has
-// run out.
+// [Authenticate] is enough for a program that logs in occasionally. A [Client] has its own settings and keeps
+// connections. A [Transport] adds the token to the requests of an [net/http.Client], and logs in again when the token
+// has expired.
 //
 // # Time
 //
-// The deadline of a context becomes the deadline of the call, retries included; without one a call takes at most
-// 30 s, or what [WithTimeout] says. The end of a context stops its call at once, wherever it waits. The error then is
-// context.Canceled or context.DeadlineExceeded for [errors.Is], and the cause that the context was given
-// (context.WithCancelCause). Where the service asks for more patience than the deadline leaves, the call does not wait
-// for nothing: it returns [ErrRateLimited] or [ErrUnavailable] at once, with the time to wait in [Error.RetryAfter].
+// The deadline of a context is the deadline of the call with its retries. Without a deadline a call takes at most 30 s,
+// or the timeout of [WithTimeout]. When a context is done, its call stops immediately. The error then is
+// context.Canceled or context.DeadlineExceeded for [errors.Is], and also the cause of the context
+// (context.WithCancelCause). If the service requests a longer wait than the deadline allows, the call does not wait. It
+// returns [ErrRateLimited] or [ErrUnavailable] immediately, with the requested wait in [Error.RetryAfter].
 //
 // # Errors
 //
@@ -35,15 +35,15 @@
 //
 // # Secrets
 //
-// A [Secret] and a [Token] show themselves in no format, log, JSON or debug output, also as a field of another struct.
-// No error holds them. Both are wiped from memory by their method Wipe, at the latest when they are garbage; what
-// [Token.Value] returns is a string, which Go can't wipe.
+// Formatting, logging, JSON encoding and debug output do not show a [Secret] or a [Token], also as a field of another
+// struct. No error contains them. Their method Wipe wipes them from memory; a finalizer does so at the latest. The
+// string that [Token.Value] returns can't be wiped.
 //
 // # Threads
 //
-// A login holds a thread of the operating system while it lasts. A client therefore runs 64 calls at once
-// ([WithMaxConcurrent]); further ones wait for their turn, which counts against their deadline.
+// A login holds an operating system thread while it runs. A client therefore runs at most 64 calls at once
+// ([WithMaxConcurrent]). Further calls wait for a slot, and the wait counts against their deadline.
 //
-// The package contains the library libcouchdrop, compiled, and so needs cgo and a C compiler. With the build tag
-// couchdrop_dynamic it uses the installed library instead, found by pkg-config.
+// The package contains the compiled library libcouchdrop, so it needs cgo and a C compiler. With the build tag
+// couchdrop_dynamic it uses the installed library instead, which pkg-config finds.
 package couchdrop

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestEveryExportedNameIsExplained: fields and methods too.
+// TestEveryExportedNameIsExplained also checks fields and methods.
 func TestEveryExportedNameIsExplained(t *testing.T) {
 	explained := 0
 	explain := func(name *ast.Ident, comments ...*ast.CommentGroup) {
@@ -29,7 +29,7 @@ func TestEveryExportedNameIsExplained(t *testing.T) {
 				explain(node.Name, node.Doc)
 				return false
 			case *ast.GenDecl:
-				// The only one of its group may have the group's.
+				// The only name of a group may use the comment of the group.
 				if len(node.Specs) == 1 {
 					switch spec := node.Specs[0].(type) {
 					case *ast.TypeSpec:

@@ -19,15 +19,15 @@ var environmentNames = []string{
 	"HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
 }
 
-// environment gives the library Go's view of the environment, until a call has frozen the client's options. The library
-// would call getenv, which crashes while another goroutine calls os.Setenv.
+// environment passes Go's copy of the environment to the library, until a call has frozen the client's options.
+// Otherwise the library would call getenv, which can crash while another goroutine calls os.Setenv.
 type environment struct {
 	frozen atomic.Bool
-	// Held until they are frozen: no variable of another goroutine's snapshot may get among these.
+	// Held until the options are frozen, so that they receive the variables of one goroutine only.
 	mutex sync.Mutex
 }
 
-// pass gives the library the variables as they are now.
+// pass passes the present values of the variables to the library.
 func (e *environment) pass(options *C.cd_options) error {
 	if e.frozen.Load() {
 		return nil
@@ -44,7 +44,7 @@ func (e *environment) pass(options *C.cd_options) error {
 			return err
 		}
 	}
-	// A call with a triggered handle freezes the options and does nothing else.
+	// A call with a triggered handle freezes the options and has no other effect.
 	stopped := C.cd_cancel_new()
 	defer C.cd_cancel_free(stopped)
 	C.cd_cancel_trigger(stopped)
@@ -56,7 +56,7 @@ func (e *environment) pass(options *C.cd_options) error {
 	return nil
 }
 
-// setVariable gives the library the value of one variable, or that it is not set.
+// setVariable passes the value of one variable to the library, or NULL if it is not set.
 func setVariable(options *C.cd_options, name string) error {
 	nameInC, err := newCString("The name of an environment variable", []byte(name))
 	if err != nil {
@@ -68,7 +68,7 @@ func setVariable(options *C.cd_options, name string) error {
 		if value, err = newCString("The environment variable "+name, []byte(text)); err != nil {
 			return err
 		}
-		// It may hold the password of a proxy.
+		// The value may contain the password of a proxy.
 		defer value.free()
 	}
 	return run(func(failure **C.cd_error) C.cd_code {

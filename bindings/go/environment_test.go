@@ -26,7 +26,7 @@ func TestEnvironmentIsReadUntilTheFirstLogin(t *testing.T) {
 	}
 	t.Setenv("SSL_CERT_FILE", service.caFile)
 	must(t, client.Connect(context.Background()))
-	// It froze the client.
+	// The first call has frozen the client's options.
 	t.Setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
 	if _, err := client.Authenticate(context.Background(), account("ada")); err != nil {
 		t.Error(err)
@@ -41,10 +41,10 @@ func TestLongEnvironmentVariableIsTaken(t *testing.T) {
 	}
 }
 
-// isChild marks a process that a test has started of itself.
+// isChild marks a child process that a test has started from its own executable.
 const isChild = "COUCHDROP_TEST_IS_CHILD"
 
-// runAsChild runs this test alone in a process of its own, with these variables too.
+// runAsChild runs only this test in a child process, with additional environment variables.
 func runAsChild(t *testing.T, variables ...string) {
 	t.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
@@ -57,10 +57,10 @@ func runAsChild(t *testing.T, variables ...string) {
 	}
 }
 
-// The library's getenv crashed the process here.
+// Before the package passed the environment, the library's getenv crashed this test.
 func TestSetenvDuringFirstLoginsIsSafe(t *testing.T) {
 	if os.Getenv(isChild) == "" {
-		// So many that C keeps its array in a mapping of its own, which a new name may move.
+		// So many that C allocates its array as a separate mapping, which a new name may move.
 		variables := make([]string, 20000)
 		for i := range variables {
 			variables[i] = fmt.Sprintf("COUCHDROP_TEST_%d=", i)
@@ -95,7 +95,7 @@ func TestSetenvDuringFirstLoginsIsSafe(t *testing.T) {
 	}
 	for i := 0; i < 20; i++ {
 		logIn(service.https, nil)
-		// These read the environment, and then end.
+		// These calls read the environment and then fail.
 		for j := 0; j < 50; j++ {
 			logIn(notLoopback, ErrProxy)
 		}
@@ -104,7 +104,7 @@ func TestSetenvDuringFirstLoginsIsSafe(t *testing.T) {
 	group.Wait()
 }
 
-// otherEnvironment gives C variables that Go does not know of: Go reads those that the process began with.
+// otherEnvironment sets variables in C that Go does not have, because Go reads the environment at startup.
 const otherEnvironment = `
 #include <stdlib.h>
 __attribute__((constructor)) static void set(void) {

@@ -15,34 +15,35 @@ import (
 	"time"
 )
 
-// ErrClosed is why a call on a client that is closed, or that is being closed, was cancelled: for [errors.Is].
+// ErrClosed is the cause of a call that was cancelled because its client was closed, for [errors.Is].
 var ErrClosed = errors.New("couchdrop: the client is closed")
 
-// Error says what went wrong in one call. It holds no password and no token, unless the cause of a context does
-// ([Error.Unwrap]), a user name only where the server itself says it, and does not change: any number of goroutines may read it.
+// Error is the failure of one call. It contains neither a password nor a token, unless the cause of a context does
+// ([Error.Unwrap]). It contains the user name only if the server's message does. It is immutable: any number of
+// goroutines may read it.
 type Error struct {
-	// Code says which failure it was; [errors.Is] compares it with [ErrAccessDenied] and the like.
+	// Code is the reason for the failure; [errors.Is] compares it with [ErrAccessDenied] and the others.
 	Code Code
-	// HTTPStatus is the status of the last attempt's answer, 0 where it got none. With [CodeProxy] it is the proxy's.
+	// HTTPStatus is the status of the last response, 0 if there was none. For [CodeProxy] it is the proxy's.
 	HTTPStatus int
-	// ServerMessage is what the service said in the body of its refusal, "" where it said nothing: at most 1 KiB
-	// without control characters. Foreign text: show it, but don't parse it.
+	// ServerMessage is the message in the body of the service's refusal, or "": at most 1 KiB without control
+	// characters. Display it, but do not parse it.
 	ServerMessage string
-	// RetryAfter is how long the last answer asked to wait, in whole seconds. It counts where HasRetryAfter is true.
+	// RetryAfter is the delay that the last response requested, in whole seconds. Valid if HasRetryAfter is true.
 	RetryAfter time.Duration
-	// HasRetryAfter tells an answer that asked for no wait at all from one that did not ask.
+	// HasRetryAfter is true if the last response requested a delay, which may be 0.
 	HasRetryAfter bool
-	// Attempts is how many requests were sent.
+	// Attempts is the number of requests that were sent.
 	Attempts int
 
 	message string
 	cause   error
-	// The library's own answer; nil = what the code says.
+	// The result of cd_error_is_retryable(); nil = Code.Retryable.
 	retryable *bool
 }
 
-// Error returns what went wrong in one or two English sentences, and after a colon the cause that the owner of the
-// call's context gave. It does not quote the service: see ServerMessage.
+// Error returns a message of one or two English sentences, followed by a colon and the cause of the call's context, if
+// any. It does not quote the service: see ServerMessage.
 func (e *Error) Error() string {
 	message := e.message
 	if message == "" {
@@ -54,23 +55,23 @@ func (e *Error) Error() string {
 	return "couchdrop: " + message
 }
 
-// Is reports whether target stands for this error's code: [ErrAccessDenied] and the like.
+// Is returns true if target is the value for this error's code: [ErrAccessDenied] or another.
 func (e *Error) Is(target error) bool {
 	code, ok := target.(codeError)
 	return ok && Code(code) == e.Code
 }
 
-// Unwrap returns context.Canceled or context.DeadlineExceeded where the call's context ended it, [ErrClosed] where
-// [Client.Close] did, and nil otherwise. Where the context has a cause of its own (context.WithCancelCause), the error
-// that it returns wraps both, for [errors.Is] and [errors.As].
+// Unwrap returns context.Canceled or context.DeadlineExceeded if the context ended the call, [ErrClosed] if
+// [Client.Close] did, and nil otherwise. If the context has its own cause (context.WithCancelCause), the returned error
+// wraps both, for [errors.Is] and [errors.As].
 func (e *Error) Unwrap() error { return e.cause }
 
-// Timeout reports whether time ran out; it makes an Error what package net calls a timeout.
+// Timeout returns true if the call timed out, as the interface net.Error defines it.
 func (e *Error) Timeout() bool { return e.Code == CodeTimeout }
 
-// Retryable reports whether the same call may succeed later without any change. It differs from [Code.Retryable] for
-// [CodeProxy]: true if the proxy could not reach the service at that moment, false if it refused by policy or for its
-// credentials. The library has made its own retries already, so wait before you call again.
+// Retryable returns true if the same call may succeed later without any change. It differs from [Code.Retryable] for
+// [CodeProxy]: true if the proxy could not reach the service at that moment, false if it refused by policy or for the
+// credentials. The library has already made its own retries, so wait before you call again.
 func (e *Error) Retryable() bool {
 	if e.retryable != nil {
 		return *e.retryable
@@ -78,13 +79,13 @@ func (e *Error) Retryable() bool {
 	return e.Code.Retryable()
 }
 
-// Temporary is Retryable, under the name that package net has for it.
+// Temporary is the same as Retryable, as the interface net.Error names it.
 func (e *Error) Temporary() bool { return e.Retryable() }
 
-// invalid is an argument that this package refuses itself.
+// invalid returns the error of an argument that this package itself rejects.
 func invalid(code Code, message string) *Error { return &Error{Code: code, message: message} }
 
-// ended is a call that ended before the library was asked, or while it waited for its turn.
+// ended returns the error of a call that ended before it called the library.
 func ended(cause error, message string) *Error {
 	code := CodeCancelled
 	if errors.Is(cause, context.DeadlineExceeded) {
@@ -93,20 +94,21 @@ func ended(cause error, message string) *Error {
 	return &Error{Code: code, message: message, cause: cause}
 }
 
-// endedBy is a call that its context ended. The code follows from the context's Err alone: its owner may give any cause.
+// endedBy returns the error of a call that its context ended. The code depends only on the context's Err, because the
+// cause may be any error.
 func endedBy(ctx context.Context, message string) *Error {
 	failure := ended(ctx.Err(), message)
 	failure.cause = withCause(ctx, failure.cause)
 	return failure
 }
 
-// contextEnd is why a context ended: its Err, and the cause that its owner gave.
+// contextEnd combines the Err and the cause of a context.
 type contextEnd struct{ err, cause error }
 
-// Error returns both.
+// Error returns both messages.
 func (e *contextEnd) Error() string { return e.err.Error() + ": " + e.cause.Error() }
 
-// run calls a function of the library that can fail, and returns its failure as an [*Error].
+// run calls a function of the library and returns a failure as an [*Error].
 func run(call func(failure **C.cd_error) C.cd_code) error {
 	var failure *C.cd_error
 	code := call(&failure)

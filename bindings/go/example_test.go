@@ -48,7 +48,7 @@ func ExampleNewClient() {
 		log.Fatal(err)
 	}
 	defer client.Close()
-	// Tells at the start whether the service can be reached at all.
+	// Check at startup that the service can be reached.
 	if err := client.Connect(context.Background()); err != nil {
 		log.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// unused are the names of the header that this package has no need of. cgo holds the types of all others.
+// unused lists the names of the header that this package does not need. cgo checks the types of all others.
 var unused = map[string]string{
 	"cd_authenticate":          "cd_authenticate_with does more",
 	"cd_cancel_is_triggered":   "a turn knows",
@@ -33,7 +33,7 @@ var unused = map[string]string{
 func header(t *testing.T) string {
 	t.Helper()
 	path := "couchdrop.h"
-	// Another one shows that these tests notice what changes.
+	// A different header shows that these tests detect changes.
 	if other := os.Getenv("COUCHDROP_HEADER"); other != "" {
 		path = other
 	}
@@ -60,7 +60,7 @@ func sources(t *testing.T) []*ast.File {
 	return files
 }
 
-// A module must hold what it needs: it has copies.
+// A module must contain all its files, so it contains copies.
 func TestHeaderAndLicencesAreTheProjects(t *testing.T) {
 	for copied, original := range map[string]string{
 		"couchdrop.h": "../../include/couchdrop.h", "LICENSE-APACHE": "../../LICENSE-APACHE", "LICENSE-MIT": "../../LICENSE-MIT",
@@ -140,7 +140,7 @@ func TestEveryNameOfTheHeaderIsUsed(t *testing.T) {
 			return true
 		})
 	}
-	// C's part calls these.
+	// The C preamble calls these functions.
 	used["cd_options_set_logger"] = used["couchdrop_go_set_logger"]
 	used["cd_authenticate_with"] = used["couchdrop_go_authenticate"]
 	used["cd_connect"] = used["couchdrop_go_connect"]
@@ -171,7 +171,7 @@ func TestTheDefaultsAreTheHeaders(t *testing.T) {
 		"cd_options_set_timeout_ms":         defaultTimeout,
 		"cd_options_set_connect_timeout_ms": defaultConnectTimeout,
 	} {
-		// The comment before the function, with its lines joined.
+		// The doc comment of the function as one line.
 		text := header(t)
 		text = text[:strings.Index(text, function+"(cd_options")]
 		text = regexp.MustCompile(`\s+\* ?`).ReplaceAllString(text[strings.LastIndex(text, "/**"):], " ")

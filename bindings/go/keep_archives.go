@@ -2,7 +2,7 @@
 
 package couchdrop
 
-// `go mod vendor` keeps the folders of packages that some build imports, and no others. This build never takes place.
+// `go mod vendor` keeps only the folders of packages that some build imports. No build uses this build tag.
 import (
 	_ "libcouchdrop.invalid/couchdrop/lib/linux_amd64"
 	_ "libcouchdrop.invalid/couchdrop/lib/linux_amd64_musl"

@@ -14,9 +14,9 @@ import (
 	"testing"
 )
 
-// TestKeyExchangeSucceeds logs in to servers of crypto/tls, each with one key exchange alone.
+// TestKeyExchangeSucceeds logs in to crypto/tls servers that each support only one key exchange.
 func TestKeyExchangeSucceeds(t *testing.T) {
-	// Off for modules of older versions of Go, as this one is.
+	// Disabled by default, because the module declares an older Go version.
 	t.Setenv("GODEBUG", "tlsmlkem=1")
 	for _, test := range []struct {
 		group   tls.CurveID

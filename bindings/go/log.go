@@ -9,8 +9,8 @@ package couchdrop
 // Exported by log_callback.go.
 extern void couchdrop_go_log(uintptr_t call, int32_t level, char *message);
 
-// The call that this thread is inside, a cgo.Handle; 0 = one without a logger. The library logs on the thread of the
-// call, so a panic of the logger can be returned to the call that it belongs to.
+// The cgo.Handle of the call on this thread; 0 = a call without a logger. The library logs on the thread of the call,
+// so a panic of the logger can be returned to its call.
 static __thread uintptr_t couchdrop_go_call;
 
 static void couchdrop_go_pass_on(void *unused, int32_t level, const char *message) {
@@ -26,7 +26,7 @@ static cd_code couchdrop_go_set_logger(cd_options *options, int32_t max_level, c
 static cd_code couchdrop_go_authenticate(uintptr_t call, const cd_options *options, const cd_cancel *cancel,
                                          uint32_t timeout_ms, const char *username, const char *password,
                                          const char *system, cd_token **token, cd_error **error) {
-	// A logger may log in itself.
+	// A logger may itself log in.
 	uintptr_t outer = couchdrop_go_call;
 	couchdrop_go_call = call;
 	cd_code code = cd_authenticate_with(options, cancel, timeout_ms, username, password, system, token, error);
@@ -47,28 +47,28 @@ import "C"
 
 import "runtime/cgo"
 
-// LogLevel says how much a message matters.
+// LogLevel is the level of a log message.
 type LogLevel int32
 
 const (
-	// LogError: a login failed, and nobody cancelled it.
+	// LogError: a login failed and was not cancelled.
 	LogError LogLevel = C.CD_LOG_ERROR
-	// LogWarn: something that an administrator should see to; a retry and its reason.
+	// LogWarn: a problem for the administrator; a retry and its reason.
 	LogWarn LogLevel = C.CD_LOG_WARN
-	// LogInfo: a login that succeeded, or was cancelled; a request that was sent again on a new connection.
+	// LogInfo: a login succeeded or was cancelled; a request was sent again on a new connection.
 	LogInfo LogLevel = C.CD_LOG_INFO
-	// LogDebug: each phase with its duration, addresses, and what became of connections.
+	// LogDebug: each phase with its duration, addresses, and connections.
 	LogDebug LogLevel = C.CD_LOG_DEBUG
 )
 
-// WithLogger has log told what happens, one line without secrets at a time; what is above maxLevel is not even made.
-// A level that is none of the four is [ErrOutOfRange], a function that is nil [ErrNullArgument]. Of several loggers the
-// last one counts.
+// WithLogger sets the function that receives log messages. Each message is one line without secrets. Messages above
+// maxLevel are not created. Another level than the four fails with [ErrOutOfRange], and a nil function with
+// [ErrNullArgument]. The last of several loggers is used.
 //
-// log runs in the goroutines whose calls it is told of, perhaps in several at once, and never after their calls have
-// returned. It must not close the client, and must not end its goroutine (runtime.Goexit, testing.T.FailNow). If it
-// panics, the call that it was told of panics with the same value, once the library has done its part. Under a
-// [Transport] the requests that wait for the login panic.
+// log runs on the goroutine of the call that it reports, perhaps on several goroutines at once, and never after the
+// call has returned. It must not close the client, and must not end its goroutine (runtime.Goexit, testing.T.FailNow).
+// If it panics, the call panics with the same value after the library has returned. With a [Transport], the requests
+// that wait for the login panic.
 func WithLogger(maxLevel LogLevel, log func(level LogLevel, message string)) Option {
 	return func(s *settings) error {
 		if log == nil {
@@ -85,7 +85,7 @@ func WithLogger(maxLevel LogLevel, log func(level LogLevel, message string)) Opt
 	}
 }
 
-// callLog passes the messages of one call to the client's logger, and keeps what the logger panicked with.
+// callLog passes the messages of one call to the client's logger, and stores the logger's panic.
 type callLog struct {
 	log      func(level LogLevel, message string)
 	handle   cgo.Handle
@@ -102,7 +102,7 @@ func newCallLog(log func(level LogLevel, message string)) *callLog {
 	return l
 }
 
-// number is what the library's thread keeps of the call.
+// number returns the handle for couchdrop_go_call.
 func (l *callLog) number() C.uintptr_t {
 	if l == nil {
 		return 0
@@ -110,35 +110,35 @@ func (l *callLog) number() C.uintptr_t {
 	return C.uintptr_t(l.handle)
 }
 
-// write runs on the goroutine of the call, above the library's frames: a panic must not unwind these.
+// write runs on the goroutine of the call, above the library's frames. A panic must not unwind them.
 func (l *callLog) write(level LogLevel, message string) {
 	if caught := catchPanic(func() { l.log(level, message) }); l.panicked == nil {
 		l.panicked = caught
 	}
 }
 
-// delete is called when the library has returned.
+// delete releases the handle after the library has returned.
 func (l *callLog) delete() {
 	if l != nil {
 		l.handle.Delete()
 	}
 }
 
-// panicAgain panics if the logger has.
+// panicAgain repeats the logger's panic, if any.
 func (l *callLog) panicAgain() {
 	if l != nil && l.panicked != nil {
 		panic(l.panicked.value)
 	}
 }
 
-// authenticate is cd_authenticate_with(), whose messages go to this call.
+// authenticate calls cd_authenticate_with(), whose messages l receives.
 func (l *callLog) authenticate(options *C.cd_options, cancel *C.cd_cancel, timeoutMS C.uint32_t,
 	username, password, system *C.char, token **C.cd_token, failure **C.cd_error,
 ) C.cd_code {
 	return C.couchdrop_go_authenticate(l.number(), options, cancel, timeoutMS, username, password, system, token, failure)
 }
 
-// connect is cd_connect(), whose messages go to this call.
+// connect calls cd_connect(), whose messages l receives.
 func (l *callLog) connect(options *C.cd_options, cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code {
 	return C.couchdrop_go_connect(l.number(), options, cancel, timeoutMS, failure)
 }

@@ -9,7 +9,8 @@ import "C"
 
 import "runtime/cgo"
 
-// couchdrop_go_log is what the library calls. It stands alone since a file with an export can't define anything in C.
+// couchdrop_go_log receives the library's log messages. It has its own file because the C preamble of a file with an
+// export must not contain definitions.
 //
 //export couchdrop_go_log
 func couchdrop_go_log(call C.uintptr_t, level C.int32_t, message *C.char) {

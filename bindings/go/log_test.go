@@ -58,7 +58,7 @@ func TestALoggersPanicReachesItsCaller(t *testing.T) {
 			t.Errorf("returns, with %v", err)
 		}()
 	}
-	// Nothing of the calls is left: Close would wait for them.
+	// Close would block if a call were still in progress.
 	client.Close()
 }
 
@@ -74,7 +74,7 @@ func TestALoggersPanicStaysWithItsCall(t *testing.T) {
 			_, _ = io.WriteString(w, `{"token":"token-1"}`)
 		}
 	})
-	// It panics once, at the start of the slow login.
+	// The logger panics once, at the start of the slow login.
 	var told int64
 	client := newClient(t, WithBaseURL(service.URL), WithLogger(LogDebug, func(LogLevel, string) {
 		if atomic.AddInt64(&told, 1) == 1 {

@@ -96,7 +96,7 @@ func TestAuthenticateTakesOptions(t *testing.T) {
 	if _, err := Authenticate(context.Background(), account("ada"), WithBaseURL("ftp://x")); !errors.Is(err, ErrInvalidURL) {
 		t.Error(err)
 	}
-	// The shared client is there, and refuses before anything is sent.
+	// The shared client rejects empty credentials before it sends anything.
 	if _, err := Authenticate(context.Background(), Credentials{}); !errors.Is(err, ErrEmptyArgument) {
 		t.Error(err)
 	}

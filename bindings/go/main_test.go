@@ -18,13 +18,13 @@ import (
 
 const password = "correct horse battery staple"
 
-// notLoopback is a host for tests of proxies, which loopback does not use. It is never looked up here.
+// notLoopback is a base URL for proxy tests, because loopback bypasses proxies. No test looks up its host.
 const notLoopback = "https://couchdrop.invalid"
 
-// service is where the stand-in of the service listens.
+// service holds the addresses of the fake server.
 var service struct{ https, http, caFile string }
 
-// lacking skips a test for want of something; where CI is set nothing may be skipped.
+// lacking skips a test because something is missing. If CI is set, the test fails instead.
 func lacking(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -45,7 +45,7 @@ func testAll(m *testing.M) int {
 	return m.Run()
 }
 
-// findStandIn takes the stand-in that runs already (scripts/with-stand-in), or starts one, which stop ends.
+// findStandIn uses the fake server that already runs (scripts/with-stand-in), or starts one. stop ends the started one.
 func findStandIn() (stop func(), err error) {
 	service.https, service.http = os.Getenv("COUCHDROP_BASE_URL"), os.Getenv("COUCHDROP_HTTP_URL")
 	service.caFile = os.Getenv("COUCHDROP_CA_FILE")
@@ -89,7 +89,7 @@ func findStandIn() (stop func(), err error) {
 	}, nil
 }
 
-// newClient is a client of the stand-in, over TLS, whose retries don't take long.
+// newClient returns a client of the fake server over TLS with a back-off of 1 ms.
 func newClient(t testing.TB, options ...Option) *Client {
 	t.Helper()
 	first := []Option{WithBaseURL(service.https), WithCAFile(service.caFile), WithBackoff(time.Millisecond, time.Millisecond)}
@@ -112,7 +112,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// silentServer accepts connections and never answers. It tells of each that has sent the head of a request.
+// silentServer accepts connections and never responds. It reports each request whose header it received.
 func silentServer(t testing.TB) (url string, requests <-chan struct{}) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -122,7 +122,7 @@ func silentServer(t testing.TB) (url string, requests <-chan struct{}) {
 	asked := make(chan struct{}, 10000)
 	var open sync.WaitGroup
 	open.Add(1)
-	// The client is closed by then, and its connections with it.
+	// Cleanups run in reverse order: the client, which is created later, is closed before this waits.
 	t.Cleanup(func() { listener.Close(); open.Wait() })
 	go func() {
 		defer open.Done()

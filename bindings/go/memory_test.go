@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// complement returns a text with all bits turned, which is none of its copies in memory.
+// complement returns the bitwise complement of a text, which copies does not count.
 func complement(text []byte) []byte {
 	turned := make([]byte, len(text))
 	for i, b := range text {
@@ -23,8 +23,8 @@ func complement(text []byte) []byte {
 	return turned
 }
 
-// copies counts where in this process's memory the second half of a text lies that is given by its complement: where
-// memory was released, what manages it may have overwritten the first.
+// copies counts the occurrences of a text in this process's memory. The caller passes the complement of the text. Only
+// the second half is searched for, because the allocator may overwrite the first half of released memory.
 func copies(t *testing.T, turned []byte) int {
 	t.Helper()
 	turned = turned[len(turned)/2:]
@@ -35,7 +35,7 @@ func copies(t *testing.T, turned []byte) int {
 	memory, err := os.Open("/proc/self/mem")
 	must(t, err)
 	defer memory.Close()
-	// What is read is a copy too. It lies in shared memory, which is not looked at.
+	// The buffer contains copies too. It is in shared memory, which the loop skips.
 	buffer, err := syscall.Mmap(-1, 0, 1<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_SHARED)
 	must(t, err)
 	defer func() { must(t, syscall.Munmap(buffer)) }()
@@ -47,7 +47,7 @@ func copies(t *testing.T, turned []byte) int {
 		if _, err := fmt.Sscanf(line, "%x-%x %s", &start, &end, &access); err != nil || access != "rw-p" {
 			continue
 		}
-		// The pieces overlap, so that none cuts the text.
+		// The pieces overlap, so that the text is whole in one of them.
 		for at := start; at < end; at += int64(len(buffer) - len(turned) + 1) {
 			piece := buffer
 			if end-at < int64(len(piece)) {

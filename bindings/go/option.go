@@ -13,11 +13,12 @@ import (
 	"time"
 )
 
-// Option is a setting of a client, for [NewClient] and [Authenticate]. Where one is bad these return an [*Error] that
-// says why. It may be used for any number of clients; of two that set the same the later one counts.
+// Option is a setting of a client, for [NewClient] and [Authenticate]. If an option is invalid, these return an
+// [*Error] with the reason. Any number of clients may use the same option. A later option overrides an earlier one of
+// the same kind.
 type Option func(*settings) error
 
-// settings is a client in the making.
+// settings holds the options of a client while NewClient applies them, and afterwards.
 type settings struct {
 	options        *C.cd_options
 	timeout        time.Duration
@@ -26,29 +27,28 @@ type settings struct {
 	log            func(level LogLevel, message string)
 }
 
-// What holds where nothing is set. The library has the same timeouts; here they also limit how long a call waits for
-// its turn.
+// The defaults. The library has the same timeouts; here they also limit the time that a call waits for a slot.
 const (
 	defaultTimeout        = 30 * time.Second
 	defaultConnectTimeout = 10 * time.Second
 	defaultMaxConcurrent  = 64
 )
 
-// BodyFormat says how a login is encoded.
+// BodyFormat is the encoding of a login.
 type BodyFormat int32
 
 const (
-	// BodyAuto sends a form; where that is answered with 400, 415 or 422 it sends the same login once more as JSON, and
-	// remembers JSON for the client after a success with it. The default.
+	// BodyAuto sends a form. If the response is 400, 415 or 422, it sends the same login once more as JSON. After a
+	// success with JSON the client keeps using JSON. The default.
 	BodyAuto BodyFormat = C.CD_BODY_AUTO
-	// BodyForm sends application/x-www-form-urlencoded alone.
+	// BodyForm sends only application/x-www-form-urlencoded.
 	BodyForm BodyFormat = C.CD_BODY_FORM
-	// BodyJSON sends application/json alone.
+	// BodyJSON sends only application/json.
 	BodyJSON BodyFormat = C.CD_BODY_JSON
 )
 
-// WithBaseURL sets where the service is: https://HOST[:PORT][/PREFIX], to which /authenticate is added;
-// https://api.couchdrop.io where nothing is set. Plain http is taken for loopback addresses alone. Bad ones are
+// WithBaseURL sets the URL of the service: https://HOST[:PORT][/PREFIX], to which the client adds /authenticate. The
+// default is https://api.couchdrop.io. Plain http is allowed only for loopback addresses. Other URLs fail with
 // [ErrInvalidURL] or [ErrInsecureURL].
 func WithBaseURL(url string) Option {
 	return withString("The base URL", url, func(s *settings, url *C.char, failure **C.cd_error) C.cd_code {
@@ -56,33 +56,34 @@ func WithBaseURL(url string) Option {
 	})
 }
 
-// WithCAFile sets a file of CA certificates (PEM) that are trusted in place of the system's. It is read at once; a
-// file that is missing, unreadable, empty or broken is [ErrCAFile]. A server's own self-signed certificate may stand
-// in it.
+// WithCAFile sets a file of CA certificates (PEM) to trust in place of the system's. The file is read immediately. A
+// missing, unreadable, empty or malformed file fails with [ErrCAFile]. The file may contain a server's own self-signed
+// certificate.
 func WithCAFile(path string) Option {
 	return withString("The path of the CA file", path, func(s *settings, path *C.char, failure **C.cd_error) C.cd_code {
 		return C.cd_options_set_ca_file(s.options, path, failure)
 	})
 }
 
-// WithProxy sets the proxy: [USER:PASSWORD@]HOST[:PORT] (HTTP CONNECT, and http:// may stand before it), or the same after
-// socks5:// (names looked up here) or socks5h:// (by the proxy). Where nothing is set the environment decides, when the
-// first call is made: HTTPS_PROXY, ALL_PROXY and NO_PROXY. Bad ones are [ErrInvalidURL] or [ErrInsecureURL].
+// WithProxy sets the proxy: [USER:PASSWORD@]HOST[:PORT] for HTTP CONNECT, optionally after http://. After socks5://
+// this machine looks up names; after socks5h:// the proxy does. By default the environment selects the proxy at the
+// first call: HTTPS_PROXY, ALL_PROXY and NO_PROXY. Other URLs fail with [ErrInvalidURL] or [ErrInsecureURL].
 func WithProxy(url string) Option {
 	return withString("The proxy's URL", url, func(s *settings, url *C.char, failure **C.cd_error) C.cd_code {
 		return C.cd_options_set_proxy(s.options, url, failure)
 	})
 }
 
-// WithNoProxy uses no proxy, whatever the environment says.
+// WithNoProxy disables the proxy and ignores the environment's.
 func WithNoProxy() Option {
 	return with(func(s *settings, failure **C.cd_error) C.cd_code {
 		return C.cd_options_set_proxy(s.options, nil, failure)
 	})
 }
 
-// WithTimeout sets how long a call may take whose context has no deadline, retries and the wait for its turn included:
-// 1 ms to 1 h, 30 s where nothing is set; else [ErrOutOfRange]. A part of a millisecond counts as a whole one.
+// WithTimeout sets the time limit of a call whose context has no deadline. It includes retries and the wait for a slot.
+// The range is 1 ms to 1 h, the default 30 s; other values fail with [ErrOutOfRange]. Fractions of a millisecond are
+// rounded up.
 func WithTimeout(timeout time.Duration) Option {
 	return withDuration("The timeout", timeout, func(s *settings, ms C.uint32_t, failure **C.cd_error) C.cd_code {
 		s.timeout = timeout
@@ -90,8 +91,9 @@ func WithTimeout(timeout time.Duration) Option {
 	})
 }
 
-// WithConnectTimeout sets how long one attempt may take to resolve, connect and finish the TLS handshake: 1 ms to 1 h,
-// 10 s where nothing is set; else [ErrOutOfRange]. A part of a millisecond counts as a whole one.
+// WithConnectTimeout sets the time limit for one attempt to look up the name, connect and finish the TLS handshake. The
+// range is 1 ms to 1 h, the default 10 s; other values fail with [ErrOutOfRange]. Fractions of a millisecond are
+// rounded up.
 func WithConnectTimeout(timeout time.Duration) Option {
 	return withDuration("The connect timeout", timeout, func(s *settings, ms C.uint32_t, failure **C.cd_error) C.cd_code {
 		s.connectTimeout = timeout
@@ -99,8 +101,8 @@ func WithConnectTimeout(timeout time.Duration) Option {
 	})
 }
 
-// WithMaxRetries sets how often a login is tried again after an answer of 429, 500, 502, 503 or 504, or a connection
-// that could not be made: 0 to 10, 4 where nothing is set; else [ErrOutOfRange].
+// WithMaxRetries sets the maximum number of retries after a response of 429, 500, 502, 503 or 504, or a connection that
+// could not be made. The range is 0 to 10, the default 4; other values fail with [ErrOutOfRange].
 func WithMaxRetries(count int) Option {
 	return func(s *settings) error {
 		if count < 0 || count > math.MaxInt32 {
@@ -112,12 +114,13 @@ func WithMaxRetries(count int) Option {
 	}
 }
 
-// WithBackoff sets the waits between attempts: each is drawn evenly from nought to a window, which doubles from first
-// to max. Both are 0 to 1 h, first not above max, 1 s and 8 s where nothing is set; else [ErrOutOfRange]. With a
-// Retry-After the wait is that time and a draw from nought to the larger of it and the window. A part of a millisecond counts as a whole one.
+// WithBackoff sets the waits between attempts. Each is random, uniform between 0 and a window that doubles from first
+// to max. Both are 0 to 1 h, and first is not above max; other values fail with [ErrOutOfRange]. The defaults are 1 s
+// and 8 s. After a Retry-After the wait is that time plus a random time up to the larger of it and the window.
+// Fractions of a millisecond are rounded up.
 func WithBackoff(first, max time.Duration) Option {
 	return withDuration("The first back-off", first, func(s *settings, firstMS C.uint32_t, failure **C.cd_error) C.cd_code {
-		// The library itself refuses what is too large.
+		// The library rejects a value that is too large.
 		maxMS, ok := milliseconds(max)
 		if !ok {
 			maxMS = math.MaxUint32
@@ -126,24 +129,24 @@ func WithBackoff(first, max time.Duration) Option {
 	})
 }
 
-// WithBodyFormat sets how a login is encoded; [BodyAuto] where nothing is set. Others than the three are
-// [ErrOutOfRange].
+// WithBodyFormat sets the encoding of a login. The default is [BodyAuto]. A value other than the three constants fails
+// with [ErrOutOfRange].
 func WithBodyFormat(format BodyFormat) Option {
 	return with(func(s *settings, failure **C.cd_error) C.cd_code {
 		return C.cd_options_set_body_format(s.options, C.int32_t(format), failure)
 	})
 }
 
-// WithUserAgent sets what stands before the library's own name in the User-Agent header, for instance "acme/2.1".
-// Control characters and texts that are too long are [ErrOutOfRange].
+// WithUserAgent sets the product before the library's name in the User-Agent header, for instance "acme/2.1". Control
+// characters, or a string that is too long, fail with [ErrOutOfRange].
 func WithUserAgent(product string) Option {
 	return withString("The user agent", product, func(s *settings, product *C.char, failure **C.cd_error) C.cd_code {
 		return C.cd_options_set_user_agent(s.options, product, failure)
 	})
 }
 
-// WithMaxResponseBytes sets how large the body of an answer may be: 1 KiB to 16 MiB, 64 KiB where nothing is set; else
-// [ErrOutOfRange].
+// WithMaxResponseBytes sets the maximum size of a response body. The range is 1 KiB to 16 MiB, the default 64 KiB;
+// other values fail with [ErrOutOfRange].
 func WithMaxResponseBytes(count int) Option {
 	return with(func(s *settings, failure **C.cd_error) C.cd_code {
 		if count < 0 {
@@ -153,9 +156,9 @@ func WithMaxResponseBytes(count int) Option {
 	})
 }
 
-// WithMaxConcurrent sets how many calls of the client run at once: 1 to 1,000, 64 where nothing is set; else
-// [ErrOutOfRange]. Each holds a thread of the operating system while it runs, of which Go allows a program 10,000 in
-// all. Further ones wait for their turn.
+// WithMaxConcurrent sets the number of calls of the client that run at once. The range is 1 to 1,000, the default 64;
+// other values fail with [ErrOutOfRange]. A running call holds an operating system thread, and Go limits a program to
+// 10,000 threads. Further calls wait for a slot.
 func WithMaxConcurrent(count int) Option {
 	return func(s *settings) error {
 		if count < 1 || count > 1000 {
@@ -166,14 +169,14 @@ func WithMaxConcurrent(count int) Option {
 	}
 }
 
-// with is an option of the library.
+// with returns an option that calls a setter of the library.
 func with(set func(s *settings, failure **C.cd_error) C.cd_code) Option {
 	return func(s *settings) error {
 		return run(func(failure **C.cd_error) C.cd_code { return set(s, failure) })
 	}
 }
 
-// withString is an option that is a text.
+// withString returns an option with a string value. what names it in error messages.
 func withString(what, text string, set func(s *settings, text *C.char, failure **C.cd_error) C.cd_code) Option {
 	return func(s *settings) error {
 		copied, err := newCString(what, []byte(text))
@@ -185,7 +188,7 @@ func withString(what, text string, set func(s *settings, text *C.char, failure *
 	}
 }
 
-// withDuration is an option that is a time in milliseconds.
+// withDuration returns an option with a value in milliseconds. what names it in error messages.
 func withDuration(what string, length time.Duration, set func(s *settings, ms C.uint32_t, failure **C.cd_error) C.cd_code) Option {
 	return func(s *settings) error {
 		ms, ok := milliseconds(length)
@@ -196,7 +199,8 @@ func withDuration(what string, length time.Duration, set func(s *settings, ms C.
 	}
 }
 
-// milliseconds rounds up, so that no time that is given becomes none.
+// milliseconds rounds up, so that a positive duration does not become 0. It returns false if the duration is negative
+// or too large.
 func milliseconds(length time.Duration) (C.uint32_t, bool) {
 	ms := length / time.Millisecond
 	if length%time.Millisecond > 0 {

@@ -10,26 +10,26 @@ import (
 	"sync"
 )
 
-// redacted is what every secret shows of itself.
+// redacted is the printed form of every secret.
 const redacted = "[redacted]"
 
-// Secret is a password. It shows itself as "[redacted]" under every verb of package fmt, in JSON, text and log/slog;
-// nothing of it is shown either where it is a field of another struct, exported or not, nor by printers that find
-// their way by reflection. It can be read from JSON, YAML and the like (UnmarshalText).
+// Secret is a password. It prints as "[redacted]" with every verb of package fmt, in JSON, text and log/slog. As a
+// field of another struct, exported or not, it does not appear either, nor in the output of printers that use
+// reflection. It can be read from JSON, YAML and other formats (UnmarshalText).
 //
-// The zero Secret is empty. A copy stands for the same secret, and is equal to it; two that were made apart are not
-// equal, whatever they hold. Any number of goroutines may use it.
+// The zero Secret is empty. A copy refers to the same secret and is equal to it. Two secrets that were created
+// separately are not equal, even if their texts are. Any number of goroutines may use it.
 type Secret struct{ masked }
 
-// NewSecret returns a secret with a copy of the text. The text itself, which Go can't wipe, is still the caller's: where
-// that matters use [NewSecretBytes].
+// NewSecret returns a secret with a copy of the text. The caller still has the text, which Go can't wipe. If that
+// matters, use [NewSecretBytes].
 func NewSecret(text string) Secret { return Secret{masked{hide([]byte(text))}} }
 
 // NewSecretBytes returns a secret with a copy of the bytes, which the caller may then wipe.
 func NewSecretBytes(text []byte) Secret { return Secret{masked{hide(append([]byte(nil), text...))}} }
 
-// UnmarshalText makes s a secret with a copy of the text, so that a configuration may hold it. It refuses
-// "[redacted]", which is what a secret was written as and no password.
+// UnmarshalText sets s to a secret with a copy of the text, so that a configuration can contain a password. It rejects
+// "[redacted]", which is the output of a masked secret and not a password.
 func (s *Secret) UnmarshalText(text []byte) error {
 	if string(text) == redacted {
 		return errors.New("couchdrop: a secret was written as " + redacted + " and can't be read back")
@@ -38,40 +38,39 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Wipe overwrites the secret, also for its copies. It is empty then: a login with it gives [ErrEmptyArgument]. A login
-// that has begun goes on.
+// Wipe overwrites the secret and thereby all its copies. A later login with it fails with [ErrEmptyArgument]. A login
+// in progress continues.
 func (s Secret) Wipe() { s.wipe() }
 
-// Token is what a login returns: a secret that the service takes in the request header [TokenHeader], over https. It
-// shows itself as [Secret] does.
+// Token is the result of a login: a secret for the request header [TokenHeader], over https. It prints like [Secret].
 //
-// It is short-lived (the service says not how long), and has the permissions of the user who logged in. Any number of
-// goroutines may use it. It is wiped by Wipe, or when it is garbage.
+// It is short-lived (the service does not document its lifetime), and has the permissions of the user who logged in.
+// Any number of goroutines may use it. Wipe or a finalizer wipes it.
 type Token struct{ masked }
 
-// Value returns the token in clear: 1 to 65,536 printable ASCII characters without a space; "" for a token that was
-// wiped. Send it to Couchdrop alone, and don't log it. What it returns is a copy, which Go can't wipe.
+// Value returns the token in clear text: 1 to 65,536 printable ASCII characters without a space, or "" for a wiped
+// token. Send it only to Couchdrop, and do not log it. The returned string is a copy, which Go can't wipe.
 func (t *Token) Value() string {
 	value := ""
 	t.read(func(text []byte) { value = string(text) })
 	return value
 }
 
-// Wipe overwrites the token, also for its copies. Its Value is "" then.
+// Wipe overwrites the token and thereby all its copies. Value then returns "".
 func (t *Token) Wipe() { t.wipe() }
 
-// masked is a secret that shows itself nowhere. Package fmt can't call methods of a field that is not exported, and
-// shows what is in it instead.
+// masked is a secret that does not appear in output. Package fmt can't call methods of an unexported field, and prints
+// the contents of the field instead.
 type masked struct{ hidden *hidden }
 
-// hidden is where the secret lies: in a closure, since that is what no printer looks into. There are some that
-// follow every pointer and call no method, as testify's do for two values that differ.
+// hidden contains the secret in a closure, because printers do not print the variables of a closure. Some printers
+// follow every pointer and call no method, for instance testify's for two values that differ.
 type hidden struct {
 	mutex sync.RWMutex
 	text  func() []byte
 }
 
-// hide takes over the text: nobody else may keep it.
+// hide takes ownership of the text: the caller must not keep it.
 func hide(text []byte) *hidden {
 	h := &hidden{text: func() []byte { return text }}
 	runtime.SetFinalizer(h, (*hidden).wipe)
@@ -94,7 +93,7 @@ func (m masked) wipe() {
 	}
 }
 
-// read calls f with the secret, which stays as it is until f returns, and which f does not keep.
+// read calls f with the secret, which does not change until f returns. f must not keep it.
 func (m masked) read(f func(text []byte)) {
 	if m.hidden == nil {
 		f(nil)
@@ -108,7 +107,7 @@ func (m masked) read(f func(text []byte)) {
 // String returns "[redacted]".
 func (masked) String() string { return redacted }
 
-// Format writes "[redacted]", whatever the verb.
+// Format writes "[redacted]" for every verb.
 func (masked) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, redacted) }
 
 // MarshalJSON returns "[redacted]".

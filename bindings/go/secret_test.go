@@ -18,7 +18,7 @@ import (
 
 const hush = "hunter2 Zhuk-7431!"
 
-// config is what a user may have.
+// config holds secrets in every kind of field that a caller may have.
 type config struct {
 	Exported   Secret
 	unexported Secret
@@ -33,7 +33,7 @@ type config struct {
 	any        interface{}
 }
 
-// holders are all ways in which a secret may lie about.
+// holders returns a value for each way in which a program can hold a secret.
 func holders() map[string]interface{} {
 	secret, token := NewSecret(hush), &Token{masked{hide([]byte(hush))}}
 	login := Credentials{Username: "ada", Password: secret}
@@ -50,7 +50,7 @@ func holders() map[string]interface{} {
 	}
 }
 
-// shows reports whether a text holds the secret in any form that package fmt knows.
+// shows returns true if a text contains the secret in any form that package fmt can print.
 func shows(text string) bool {
 	decimal, hexadecimal := "", ""
 	for _, b := range []byte(hush[:4]) {
@@ -131,7 +131,7 @@ func TestNoEncodingShowsASecret(t *testing.T) {
 	}
 }
 
-// reach calls f with all texts that reflection leads to, fields that are not exported included.
+// reach calls f with all strings that reflection finds, including those in unexported fields.
 func reach(value reflect.Value, f func(text string)) {
 	switch value.Kind() {
 	case reflect.String:
@@ -181,7 +181,7 @@ func TestASecretIsReadFromAConfiguration(t *testing.T) {
 			t.Error("the secret is another")
 		}
 	})
-	// What was masked must not become a password.
+	// A masked secret must not be read as a password.
 	masked, err := json.Marshal(login)
 	must(t, err)
 	if err := json.Unmarshal(masked, &login); err == nil {
@@ -226,7 +226,8 @@ func TestAWipedSecretIsOverwritten(t *testing.T) {
 func TestAForgottenTokenIsOverwritten(t *testing.T) {
 	left := make(chan string, 1)
 	token := &Token{masked{hide([]byte(hush))}}
-	// What a finalizer's object refers to is finalized after it.
+	// The runtime finalizes an object before the objects that it refers to: the token is wiped before the bytes are
+	// finalized.
 	runtime.SetFinalizer(&token.hidden.text()[0], func(first *byte) { left <- string([]byte{*first}) })
 	runtime.KeepAlive(token)
 	token = nil

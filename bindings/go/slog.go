@@ -10,7 +10,7 @@ import (
 // LogValue returns "[redacted]".
 func (masked) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// LogValue returns "[redacted]", and nil for the Token that a login returned with an error.
+// LogValue returns "[redacted]", or nil for the nil Token that a failed login returned.
 func (t *Token) LogValue() slog.Value {
 	if t == nil {
 		return slog.AnyValue(nil)
@@ -18,8 +18,8 @@ func (t *Token) LogValue() slog.Value {
 	return t.masked.LogValue()
 }
 
-// WithSlog passes what happens on to a logger of log/slog, as [WithLogger] does. Which levels are wanted is asked once,
-// when the client is made. A logger that is nil is [ErrNullArgument].
+// WithSlog passes log messages to a logger of log/slog, as [WithLogger] does. [NewClient] reads the logger's level
+// once. A nil logger fails with [ErrNullArgument].
 func WithSlog(logger *slog.Logger) Option {
 	levels := map[LogLevel]slog.Level{
 		LogError: slog.LevelError,

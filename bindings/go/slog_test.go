@@ -51,7 +51,7 @@ func TestSlogIsToldWhatHappens(t *testing.T) {
 	if _, err := NewClient(WithSlog(nil)); !errors.Is(err, ErrNullArgument) {
 		t.Error(err)
 	}
-	// Nothing is made that the logger does not want.
+	// Messages below the logger's level are not created.
 	client := newClient(t, WithSlog(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))))
 	if client.log != nil {
 		t.Error("a logger that wants nothing is asked")

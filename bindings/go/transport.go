@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// defaultOrigins is where the service takes a token: management and files.
+// defaultOrigins are the origins that accept a token: management and files.
 var defaultOrigins = []string{"https://api.couchdrop.io", "https://fileio.couchdrop.io"}
 
-// settled is the age from which on a token that is refused may have run out. A younger one has not: what is refused
-// then is a permission, and a new token would be refused too. Credentials that were refused are left alone for the same
-// time, so that no account is locked.
+// settled is the age from which a refused token may have expired. If a younger token is refused, a permission is
+// missing, and a new token would be refused too. After refused credentials the transport waits as long before the next
+// login, so that the service does not lock the account.
 const settled = time.Minute
 
-// Transport is an [http.RoundTripper] that puts a token into the requests to Couchdrop, and into no other.
+// Transport is an [http.RoundTripper] that adds a token to requests to Couchdrop, and only to these.
 //
 //	transport, err := couchdrop.NewTransport(client, credentials, nil)
 //	if err != nil {
@@ -32,23 +32,23 @@ const settled = time.Minute
 //	files := &http.Client{Transport: transport}
 //	response, err := files.Post("https://fileio.couchdrop.io/file/ls?path=/", "", nil)
 //
-// It logs in before the first request that needs a token. It logs in again when a request is answered with 401 or 403
-// and the token is older than a minute, since it may have run out; a 403 is mostly a missing permission, though, and so
-// no other brings a login. One login serves all requests that wait for it. The refused request is sent again where its
-// body can be had again: where it has none or [http.Request.GetBody] is set, as [http.NewRequest] sets it for bytes and
-// strings in memory. Else the answer is returned as it is, and the next request logs in.
+// It logs in before the first request that needs a token. It logs in again after a response of 401 or 403 if the token
+// is older than a minute, because the token may have expired. A younger token does not cause a login, because a 403
+// mostly means a missing permission. All waiting requests share one login. The refused request is sent again if it has
+// no body or [http.Request.GetBody] is set. [http.NewRequest] sets it for bytes and strings in memory. Otherwise the
+// transport returns the response unchanged, and the next request logs in.
 //
-// The token goes to the listed origins alone. A redirect to another one takes no token along, not even one that the
-// request had before; neither does a redirect that leads back from there, since another host would then choose what is
-// done with the token. [http.Response.Request] is the request as it was given, without the token.
+// The token is sent only to the listed origins. A redirect to another origin carries no token, not even one that the
+// caller set on the request. A redirect back from there carries none either, because the other host would choose the
+// request. [http.Response.Request] is the request as the caller passed it, without the token.
 //
-// A request whose login fails gives that [*Error], for [errors.As]. A login that was refused ([ErrAccessDenied],
-// [ErrTwoFactorRequired]) is not tried again for a minute: requests fail with its error, so that no account is locked.
-// After a login that the service answered with a Retry-After this holds for as long as that says, at most a minute.
+// A request whose login fails returns that [*Error], for [errors.As]. A refused login ([ErrAccessDenied],
+// [ErrTwoFactorRequired]) is not retried for a minute: requests fail with its error, so that the service does not lock
+// the account. After a login that failed with a Retry-After the pause is that time, at most a minute.
 //
-// A login takes at most the client's timeout; a request waits for it until its own context ends. When nobody waits for
-// a login any more, it is stopped. A panic of the client's logger reaches each
-// request that waits for the login; if none waits, it is dropped. Any number of goroutines may use a Transport.
+// A login takes at most the client's timeout; a request waits for it until its own context is done. A login for which
+// no request waits any more is cancelled. A panic of the client's logger reaches each request that waits for the login;
+// if none waits, it is dropped. Any number of goroutines may use a Transport.
 type Transport struct {
 	client      *Client
 	credentials Credentials
@@ -60,16 +60,16 @@ type Transport struct {
 	token  *Token
 	since  time.Time
 	flight *flight
-	// Why the last login failed, and until when no other is tried.
+	// The error of the last login, and the time before which no other login starts.
 	refusal      error
 	refusedUntil time.Time
 }
 
-// flight is a login under way, for all who wait for it.
+// flight is a login in progress, shared by all requests that wait for it.
 type flight struct {
 	done   chan struct{}
 	cancel context.CancelFunc
-	// Guarded by the transport's mutex.
+	// The number of requests that wait. Guarded by the transport's mutex.
 	waiting int
 	// Set before done is closed.
 	token *Token
@@ -78,16 +78,16 @@ type flight struct {
 	panicked *panicked
 }
 
-// NewTransport returns a transport that logs in with the client and the credentials; a nil client is the one that
-// [Authenticate] uses. Requests go through base; nil is [http.DefaultTransport]. It does not log in yet, but an empty user
-// name or password is [ErrEmptyArgument] at once.
+// NewTransport returns a transport that logs in with the client and the credentials. A nil client means the client that
+// [Authenticate] uses. It sends requests through base; nil means [http.DefaultTransport]. It does not log in, but an
+// empty user name or password fails with [ErrEmptyArgument].
 //
-// The token goes to the origins, https://HOST[:PORT] each; where none is given these are https://api.couchdrop.io and
-// https://fileio.couchdrop.io. Something that is no origin is [ErrInvalidURL]; plain http to a host that is not loopback
-// is [ErrInsecureURL].
+// The token is sent to the origins, each https://HOST[:PORT]. The defaults are https://api.couchdrop.io and
+// https://fileio.couchdrop.io. A string that is not an origin fails with [ErrInvalidURL]. Plain http to a host that is
+// not loopback fails with [ErrInsecureURL].
 //
-// Neither client, credentials nor base belong to the transport: close the client and wipe the password when the
-// transport is not used any more.
+// The transport owns neither client, credentials nor base. Close the client and wipe the password when the transport is
+// not used any more.
 func NewTransport(client *Client, credentials Credentials, base http.RoundTripper, origins ...string) (*Transport, error) {
 	if err := credentials.mustBeThere(); err != nil {
 		return nil, err
@@ -112,8 +112,8 @@ func NewTransport(client *Client, credentials Credentials, base http.RoundTrippe
 	return t, nil
 }
 
-// RoundTrip sends one request, with the token where its URL is of a listed origin. It blocks while a login is under
-// way. Its error is the base's, or the login's [*Error].
+// RoundTrip sends one request, with the token if the origin of its URL is listed. It blocks while a login is in
+// progress. Its error is that of base, or the [*Error] of the login.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if !t.mayHaveToken(request) {
 		return t.base.RoundTrip(withoutToken(request))
@@ -141,7 +141,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return t.send(request, token, body)
 }
 
-// currentOrClose returns the token, or closes the body, also when it panics.
+// currentOrClose returns the token. It closes the body if it fails or panics.
 func (t *Transport) currentOrClose(ctx context.Context, body io.Closer) (token *Token, err error) {
 	defer func() {
 		if token == nil && body != nil {
@@ -151,15 +151,15 @@ func (t *Transport) currentOrClose(ctx context.Context, body io.Closer) (token *
 	return t.current(ctx)
 }
 
-// CloseIdleConnections closes those of the base, for [http.Client.CloseIdleConnections].
+// CloseIdleConnections closes the idle connections of base, for [http.Client.CloseIdleConnections].
 func (t *Transport) CloseIdleConnections() {
 	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()
 	}
 }
 
-// drop forgets a token that was refused, unless it is too young to have run out, and reports whether another may be
-// had: by a login, or because one has taken place since the request was sent.
+// drop discards a refused token, unless it is too young to have expired. It returns true if the request may be sent
+// with another token: after a login, or because a login has finished since the request was sent.
 func (t *Transport) drop(refused *Token) bool {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -173,9 +173,9 @@ func (t *Transport) drop(refused *Token) bool {
 	return true
 }
 
-// current returns the token, after a login where there is none.
+// current returns the token, and logs in first if there is none.
 func (t *Transport) current(ctx context.Context) (*Token, error) {
-	// A context is the user's code, and may panic: it is called before the request counts as waiting, or after.
+	// A context is the caller's code and may panic. Call it only when the request is not counted as waiting.
 	done := ctx.Done()
 	t.mutex.Lock()
 	if token := t.token; token != nil {
@@ -205,20 +205,20 @@ func (t *Transport) current(ctx context.Context) (*Token, error) {
 	}
 }
 
-// logIn starts a login that does not depend on any one of those who wait for it. The mutex is held.
+// logIn starts a login whose context is independent of the waiting requests. The caller holds the mutex.
 func (t *Transport) logIn() *flight {
 	ctx, cancel := context.WithCancel(context.Background())
 	flight := &flight{done: make(chan struct{}), cancel: cancel}
 	go func() {
 		defer cancel()
-		// Stays if the logger ends this goroutine, against the rule.
+		// The error if the logger ends this goroutine, which it must not do.
 		flight.err = &Error{Code: CodeInternal, message: "The logger ended the goroutine of the login"}
 		defer func() {
 			t.land(flight)
 			close(flight.done)
 		}()
-		// The logger runs on this goroutine, and its panic would end the process: the requests that wait get it instead, as
-		// those of singleflight do.
+		// The logger runs on this goroutine, and its panic would end the process. Instead the waiting requests panic,
+		// as they do in singleflight.
 		flight.panicked = catchPanic(func() {
 			flight.token, flight.err = t.client.Authenticate(ctx, t.credentials)
 		})
@@ -226,12 +226,12 @@ func (t *Transport) logIn() *flight {
 	return flight
 }
 
-// land keeps what a login has brought.
+// land stores the result of a login.
 func (t *Transport) land(landed *flight) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	if t.flight != landed {
-		return // Everybody has left, and perhaps another login is under way.
+		return // All requests have left, and perhaps another login is in progress.
 	}
 	t.flight = nil
 	if landed.panicked != nil {
@@ -243,7 +243,7 @@ func (t *Transport) land(landed *flight) {
 	t.refusal, t.refusedUntil = landed.err, t.now().Add(pauseAfter(landed.err))
 }
 
-// pauseAfter is how long no other login is tried after one that failed with this error.
+// pauseAfter returns the minimum time between a login that failed with this error and the next one.
 func pauseAfter(err error) time.Duration {
 	var failure *Error
 	switch {
@@ -256,7 +256,7 @@ func pauseAfter(err error) time.Duration {
 	}
 }
 
-// leave stops a login for which nobody waits any more.
+// leave removes a request from a login, and cancels the login if no other request waits for it.
 func (t *Transport) leave(left *flight) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -267,7 +267,7 @@ func (t *Transport) leave(left *flight) {
 	}
 }
 
-// mayHaveToken reports whether the request's origin is listed, and that of each request from which redirects led here.
+// mayHaveToken returns true if the origins of the request and of all requests that redirected to it are listed.
 func (t *Transport) mayHaveToken(request *http.Request) bool {
 	for request != nil && request.URL != nil && t.origins[originOf(request.URL)] {
 		if request.Response == nil {
@@ -278,8 +278,8 @@ func (t *Transport) mayHaveToken(request *http.Request) bool {
 	return false
 }
 
-// send sends the request with token and body. The request itself must stay as it is. It is also what the answer names,
-// so that whoever shows an answer's request shows no token.
+// send sends a copy of the request with token and body, and does not change the request. The response refers to the
+// original request, so that code that prints the response's request does not print the token.
 func (t *Transport) send(request *http.Request, token *Token, body io.ReadCloser) (*http.Response, error) {
 	sent := request.Clone(request.Context())
 	if sent.Header == nil {
@@ -295,8 +295,7 @@ func (t *Transport) send(request *http.Request, token *Token, body io.ReadCloser
 	return response, err
 }
 
-// withoutToken returns the request without a token that a redirect has brought along: http.Client passes on to any host
-// a header that its user has set.
+// withoutToken removes the token from a redirected request: http.Client copies headers that its caller set to any host.
 func withoutToken(request *http.Request) *http.Request {
 	if request.Response == nil {
 		return request
@@ -306,7 +305,7 @@ func withoutToken(request *http.Request) *http.Request {
 	return sent
 }
 
-// deleteToken also finds a token in a spelling that the methods of http.Header don't know.
+// deleteToken compares names case-insensitively: http.Header.Del finds only the canonical spelling.
 func deleteToken(header http.Header) {
 	for name := range header {
 		if strings.EqualFold(name, TokenHeader) {
@@ -315,7 +314,7 @@ func deleteToken(header http.Header) {
 	}
 }
 
-// bodyAgain returns the request's body from its start, and whether it can be had.
+// bodyAgain returns the request's body from its start. It returns false if the body cannot be read again.
 func bodyAgain(request *http.Request) (io.ReadCloser, bool) {
 	if request.Body == nil || request.Body == http.NoBody {
 		return request.Body, true
@@ -327,7 +326,7 @@ func bodyAgain(request *http.Request) (io.ReadCloser, bool) {
 	return body, err == nil
 }
 
-// discard gives up an answer. A short one is read to its end, so that its connection can be used again.
+// discard closes a response. It reads a short body to its end, so that the connection can be reused.
 func discard(response *http.Response) {
 	const short = 2 << 10
 	if response.ContentLength <= short {
@@ -336,11 +335,11 @@ func discard(response *http.Response) {
 	response.Body.Close()
 }
 
-// parseOrigin checks what a user has given as an origin.
+// parseOrigin checks an origin and returns it in the form of originOf.
 func parseOrigin(text string) (string, error) {
 	parsed, err := url.Parse(text)
 	if err != nil {
-		// Its error quotes the text, and with it whatever stands before an @.
+		// The error of url.Parse quotes the text, which may contain a password before an @.
 		return "", invalid(CodeInvalidURL, "An origin is no URL: https://HOST[:PORT] is one")
 	}
 	rest := *parsed
@@ -363,7 +362,7 @@ func parseOrigin(text string) (string, error) {
 	return originOf(parsed), nil
 }
 
-// originOf is the origin of a URL in one spelling (RFC 6454, section 4).
+// originOf returns the normalized origin of a URL (RFC 6454, section 4).
 func originOf(u *url.URL) string {
 	port := u.Port()
 	if port == "" {

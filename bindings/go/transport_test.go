@@ -18,18 +18,18 @@ import (
 	"time"
 )
 
-// fakeService logs in, and takes the newest token alone.
+// fakeService accepts logins, and only the newest token.
 type fakeService struct {
 	*httptest.Server
 	mutex  sync.Mutex
 	logins int
-	// The tokens and bodies of other requests, in their order.
+	// The tokens and bodies of requests other than logins, in order.
 	tokens, bodies []string
-	// What an answer to a request with a good token is, and to a login; nil = 200.
+	// The handlers of requests with a valid token, and of logins; nil = 200.
 	answer, login func(http.ResponseWriter, *http.Request)
-	// No token is good.
+	// No token is valid.
 	forbidden bool
-	// Where all requests are redirected to; "" = nowhere.
+	// The target of a redirect of all requests other than logins; "" = no redirect.
 	forward string
 }
 
@@ -70,10 +70,10 @@ func (s *fakeService) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// current is the token of the last login.
+// current returns the token of the last login.
 func (s *fakeService) current() string { return fmt.Sprintf("token-%d", s.logins) }
 
-// expire makes the token run out that was given out last.
+// expire invalidates the token of the last login.
 func (s *fakeService) expire() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -92,7 +92,7 @@ func (s *fakeService) seen() (tokens, bodies string, logins int) {
 	return strings.Join(s.tokens, " "), strings.Join(s.bodies, " "), s.logins
 }
 
-// user is what uses the service: an HTTP client through a transport whose clock it sets.
+// user is an HTTP client with a transport whose clock a test can advance.
 type user struct {
 	http.Client
 	*Transport
@@ -113,10 +113,10 @@ func newUser(t *testing.T, service *fakeService, options ...Option) *user {
 	return u
 }
 
-// skip lets time pass.
+// skip advances the clock of the transport.
 func (u *user) skip(length time.Duration) { atomic.AddInt64(&u.skipped, int64(length)) }
 
-// post returns the status of the answer.
+// post sends a request and returns the status of the response.
 func (u *user) post(t *testing.T, url, body string) int {
 	t.Helper()
 	response, err := u.Client.Post(url, "text/plain", strings.NewReader(body))
@@ -136,7 +136,7 @@ func TestTheTokenGoesToListedOriginsAlone(t *testing.T) {
 		t.Error(status)
 	}
 	u.post(t, stranger.URL+"/file/ls", "b")
-	// Another name of the same host is another origin.
+	// A different name for the same host is a different origin.
 	u.post(t, strings.Replace(service.URL, "127.0.0.1", "localhost", 1)+"/file/ls", "c")
 	if tokens, bodies, logins := service.seen(); tokens != "token-1 " || bodies != "a c" || logins != 1 {
 		t.Errorf("%q %q %d", tokens, bodies, logins)
@@ -149,7 +149,7 @@ func TestTheTokenGoesToListedOriginsAlone(t *testing.T) {
 func TestARedirectTakesNoTokenToAnotherHost(t *testing.T) {
 	service, stranger := newFakeService(t), newFakeService(t)
 	u := newUser(t, service)
-	// By way of a second redirect, which must not bring it back either.
+	// The second redirect must not restore the token either.
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/there" {
 			http.Redirect(w, r, stranger.URL+"/here", http.StatusTemporaryRedirect)
@@ -242,7 +242,7 @@ func TestAnAnswersRequestShowsNoToken(t *testing.T) {
 		if response.StatusCode != 200 || response.Request != request || len(request.Header) != 0 {
 			t.Errorf("%d, %v", response.StatusCode, response.Request.Header)
 		}
-		// Also where it was sent again.
+		// The second request is refused and sent again with a new token.
 		service.expire()
 		u.skip(settled)
 	}
@@ -347,7 +347,7 @@ func TestAllRequestsShareOneLogin(t *testing.T) {
 	if _, _, logins := service.seen(); logins != 1 {
 		t.Errorf("%d logins", logins)
 	}
-	// The token has run out, for all of them.
+	// The token of all requests has expired.
 	service.expire()
 	u.skip(settled)
 	atOnce(requests, func() {
@@ -385,7 +385,7 @@ func TestAYoungTokenThatIsRefusedBringsNoLogin(t *testing.T) {
 	if tokens, _, logins := service.seen(); logins != 1 || tokens != "token-1 token-1 token-1" {
 		t.Errorf("%d logins, %s", logins, tokens)
 	}
-	// Then it may have run out. One attempt, and what comes of it is the answer.
+	// Now it may have expired. The transport retries once and returns the response.
 	u.skip(settled)
 	if status := u.post(t, service.URL, "b"); status != 403 {
 		t.Error(status)
@@ -413,7 +413,7 @@ func TestAnAnswerOf401MeansTheSame(t *testing.T) {
 	}
 }
 
-// once is a body that can't be had again.
+// once is a body that can be read only once.
 type once struct {
 	io.Reader
 	closed int64
@@ -440,7 +440,7 @@ func TestARequestWhoseBodyIsGoneIsNotSentAgain(t *testing.T) {
 	if _, bodies, logins := service.seen(); bodies != "a b" || logins != 101 {
 		t.Errorf("%s, %d logins", bodies, logins)
 	}
-	// The next one has a new token.
+	// The next request has a new token.
 	if status := u.post(t, service.URL, "c"); status != 200 {
 		t.Error(status)
 	}
@@ -453,7 +453,7 @@ func TestARequestWithAnOldTokenIsSentAgainWithoutALogin(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
 	u.post(t, service.URL, "a")
-	// While the answer is under way, another request logs in.
+	// Another request logs in before this one receives its response.
 	newest := &Token{masked{hide([]byte("token-101"))}}
 	service.expire()
 	u.Transport.base = roundTripper(func(request *http.Request) (*http.Response, error) {
@@ -527,7 +527,7 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 	if _, _, logins := service.seen(); logins != 2 {
 		t.Errorf("%d logins", logins)
 	}
-	// Credentials that were refused are left alone for a while, lest the account be locked.
+	// After refused credentials there is no login for a while, so that the service does not lock the account.
 	service.set(func() { service.login = denied })
 	fail(ErrAccessDenied)
 	fail(ErrAccessDenied)
@@ -535,7 +535,7 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 		t.Errorf("%d logins", logins)
 	}
 	u.skip(settled)
-	// So is a service that asks for patience, but not for longer than this.
+	// A Retry-After delays the next login too, but at most as long.
 	for patience, pause := range map[string]time.Duration{"3600": settled, "40": 40 * time.Second} {
 		header := patience
 		service.set(func() {
@@ -557,7 +557,7 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 	if status := u.post(t, service.URL, "b"); status != 200 {
 		t.Error(status)
 	}
-	// A token that has run out and can't be replaced.
+	// The token has expired, and the new login fails.
 	service.expire()
 	u.skip(settled)
 	service.set(func() { service.login = unavailable })
@@ -615,14 +615,14 @@ func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
 		t.Error(err)
 	}
 
-	// When nobody is left, the login stops.
+	// The login stops when no request waits for it.
 	u.Transport.mutex.Lock()
 	u.Transport.token = nil
 	u.Transport.mutex.Unlock()
 	stopped := make(chan struct{})
 	service.set(func() {
 		service.login = func(_ http.ResponseWriter, r *http.Request) {
-			// Only a body that was read lets the server see its client leave.
+			// net/http detects that the client closed the connection only after the body was read.
 			_, _ = io.Copy(io.Discard, r.Body)
 			asked <- struct{}{}
 			<-r.Context().Done()
@@ -647,14 +647,14 @@ func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
 	}
 }
 
-// waiting reports whether that many requests wait for a login.
+// waiting returns true if count requests wait for a login.
 func (u *user) waiting(count int) bool {
 	u.Transport.mutex.Lock()
 	defer u.Transport.mutex.Unlock()
 	return u.flight != nil && u.flight.waiting == count
 }
 
-// panicOf returns what call panics with, nil if it returns.
+// panicOf returns the value that call panics with, or nil if it returns.
 func panicOf(call func()) (value interface{}) {
 	defer func() { value = recover() }()
 	call()
@@ -737,7 +737,7 @@ func TestTransportLoggerPanicForNobodyIsDropped(t *testing.T) {
 		<-asked
 		cancel()
 	}()
-	// The request leaves, which stops the login, of which the logger is told.
+	// Cancelling the request stops the login, and the library logs that.
 	response, err := u.RoundTrip(request)
 	if !errors.Is(err, context.Canceled) {
 		t.Error(response, err)

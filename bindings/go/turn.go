@@ -13,23 +13,23 @@ import (
 	"time"
 )
 
-// maxTimeout is the longest time that the library gives a call.
+// maxTimeout is the maximum timeout of the library.
 const maxTimeout = time.Hour
 
-// turn is one call's right to run, from begin to end.
+// turn is the slot of one call, from begin to end.
 type turn struct {
 	client *Client
 	ctx    context.Context
-	// The context's Done. A context is the user's code, and may panic: it is called on the goroutine of the call only, and
-	// never between taking a turn and giving it back.
+	// The context's Done. A context is the caller's code and may panic: call it only on the goroutine of the call, and
+	// never between taking a slot and releasing it.
 	done <-chan struct{}
 	log  *callLog
-	// When the call has to end, and whether that is the context's word.
+	// The deadline of the call. ctxDeadline is true if it is the deadline of the context.
 	deadline    time.Time
 	ctxDeadline bool
 }
 
-// begin waits for a turn, for at most the timeout where the context has no deadline.
+// begin waits for a slot, for at most the timeout if the context has no deadline.
 func (c *Client) begin(ctx context.Context, timeout time.Duration) (*turn, error) {
 	if c.turns == nil {
 		return nil, invalid(CodeNullArgument, "The client was not made by NewClient")
@@ -47,7 +47,7 @@ func (c *Client) begin(ctx context.Context, timeout time.Duration) (*turn, error
 	if err := t.wait(); err != nil {
 		return nil, err
 	}
-	// Of a turn and an end that come together the end counts.
+	// If a slot and an end are ready at the same time, the end takes precedence.
 	select {
 	case <-c.closed:
 		<-c.turns
@@ -88,13 +88,13 @@ func (t *turn) waited() string {
 	return fmt.Sprintf("The call ended before its turn came: %d others of its client were under way", cap(t.client.turns))
 }
 
-// end lets the next call run.
+// end releases the slot.
 func (t *turn) end() {
 	<-t.client.turns
 	t.log.panicAgain()
 }
 
-// run calls the library with what is left of the time, and stops it when the context ends or the client is closed.
+// run calls the library with the remaining time, and stops it when the context is done or the client is closed.
 func (t *turn) run(call func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code) error {
 	if err := t.client.environment.pass(t.client.options); err != nil {
 		return err
@@ -110,15 +110,15 @@ func (t *turn) run(call func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure 
 	return err
 }
 
-// watched calls the library with a cancel handle, which another goroutine triggers when the call must stop.
+// watched calls the library with a cancel handle. Another goroutine triggers it when the call must stop.
 func (t *turn) watched(call func(cancel *C.cd_cancel) error) error {
 	cancel := t.client.takeCancel()
 	returned, triggered := make(chan struct{}), make(chan bool)
 	go func() { triggered <- t.watch(cancel, returned) }()
-	// Deferred for a logger that ends its goroutine, against the rule: the other goroutine must not wait for ever.
+	// Deferred because a logger may end this goroutine, which it must not do: the other goroutine must still end.
 	defer func() {
 		close(returned)
-		// A handle that is used again or freed must not be triggered.
+		// Wait, because a handle must not be triggered after it was freed or kept for another call.
 		if <-triggered {
 			C.cd_cancel_free(cancel)
 		} else {
@@ -128,14 +128,14 @@ func (t *turn) watched(call func(cancel *C.cd_cancel) error) error {
 	return call(cancel)
 }
 
-// watch triggers the handle when the call must stop before it has returned, and reports whether it has.
+// watch triggers the handle if the call must stop before it has returned. It returns true if it triggered the handle.
 func (t *turn) watch(cancel *C.cd_cancel, returned <-chan struct{}) bool {
 	select {
 	case <-returned:
 		return false
 	case <-t.client.closed:
 	case <-t.done:
-		// The library ends at the deadline by itself, and can then say what it waited for.
+		// The library itself stops at the deadline, and its error says in which phase.
 		if t.isLate() {
 			return false
 		}
@@ -144,7 +144,7 @@ func (t *turn) watch(cancel *C.cd_cancel, returned <-chan struct{}) bool {
 	return true
 }
 
-// explain says in Go's terms why the library stopped.
+// explain sets the cause of the failure, so that errors.Is works for the context and ErrClosed.
 func (t *turn) explain(failure *Error) {
 	switch {
 	case failure.Code == CodeTimeout && t.ctxDeadline && t.isLate():
@@ -153,14 +153,14 @@ func (t *turn) explain(failure *Error) {
 	case t.ctx.Err() == nil:
 		failure.cause = ErrClosed
 	default:
-		// A context may end by a deadline of which it has not told: the code is then that of a timeout.
+		// A context may end by a deadline that its Deadline method did not return: the code is then that of a timeout.
 		ended := endedBy(t.ctx, failure.message)
 		failure.Code, failure.cause, failure.retryable = ended.Code, ended.cause, nil
 	}
 }
 
-// lateCause is why a context ended whose deadline has passed. Its own timer may be a moment behind, and only then does
-// it tell what its owner gave as the cause.
+// lateCause returns the cause of a context whose deadline has passed. It waits briefly, because the context's timer may
+// be late, and the context has its cause only after that.
 func (t *turn) lateCause() error {
 	const moment = 100 * time.Millisecond
 	timer := time.NewTimer(moment)
@@ -174,8 +174,8 @@ func (t *turn) lateCause() error {
 
 func (t *turn) isLate() bool { return !time.Now().Before(t.deadline) }
 
-// timeoutMS is what is left, from 1 ms to what the library takes. It is rounded up, so that the deadline has passed
-// when the library says so.
+// timeoutMS returns the remaining time, from 1 ms to the maximum of the library. It is rounded up, so that the deadline
+// has passed when the library times out.
 func (t *turn) timeoutMS() C.uint32_t {
 	left := time.Until(t.deadline)
 	switch {
@@ -188,7 +188,7 @@ func (t *turn) timeoutMS() C.uint32_t {
 	return ms
 }
 
-// takeCancel returns a cancel handle that is not triggered and that nobody else uses.
+// takeCancel returns a cancel handle that is not triggered and that no other call uses.
 func (c *Client) takeCancel() *C.cd_cancel {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -200,7 +200,7 @@ func (c *Client) takeCancel() *C.cd_cancel {
 	return C.cd_cancel_new()
 }
 
-// keepCancel keeps a handle that was not triggered for a later call.
+// keepCancel keeps an untriggered handle for a later call.
 func (c *Client) keepCancel(cancel *C.cd_cancel) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()

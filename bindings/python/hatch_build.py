@@ -1,8 +1,8 @@
-"""What hatchling can't know: the library that a wheel carries, and the platform that this makes it for.
+"""Adds the library to a wheel and sets the wheel's platform tag.
 
-COUCHDROP_WHEEL_LIBRARY names a folder; what is in it becomes couchdrop/_lib. The wheel is tagged for this
-machine, or as COUCHDROP_WHEEL_PLATFORM says (``manylinux_2_17_x86_64``). Without a folder the wheel is for
-any platform, and takes the system's library.
+COUCHDROP_WHEEL_LIBRARY names a folder, whose files become couchdrop/_lib. COUCHDROP_WHEEL_PLATFORM sets the
+platform tag (``manylinux_2_17_x86_64``); the default is this machine's. Without a folder the wheel is for any
+platform and uses the system's library.
 """
 
 import os
@@ -19,5 +19,5 @@ class CarryLibrary(BuildHookInterface):
         build_data["force_include"][folder] = "couchdrop/_lib"
         platform = os.environ.get("COUCHDROP_WHEEL_PLATFORM") or sysconfig.get_platform()
         build_data["pure_python"] = False
-        # Any Python 3: ctypes needs no ABI of it.
+        # Any Python 3: ctypes does not depend on the Python ABI.
         build_data["tag"] = f"py3-none-{platform.replace('-', '_').replace('.', '_')}"

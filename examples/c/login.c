@@ -1,5 +1,5 @@
 /*
- * Logs in to Couchdrop, and uses the token to list the root folder.
+ * Logs in to Couchdrop, and lists the root folder with the token.
  *
  *     cc -o login login.c $(pkg-config --cflags --libs couchdrop libcurl)
  *     COUCHDROP_USERNAME=ada@example.com COUCHDROP_PASSWORD=... ./login
@@ -19,19 +19,19 @@
 
 static cd_cancel *interrupted;
 
-/* Triggering a cancel handle is one of the few things that a signal handler may do. */
+/* cd_cancel_trigger() is async-signal-safe. */
 static void on_interrupt(int signal_number) {
     (void)signal_number;
     cd_cancel_trigger(interrupted);
 }
 
-/* An optional setting: NULL where it is unset or empty. */
+/* Returns an optional setting, or NULL if it is unset or empty. */
 static const char *setting(const char *name) {
     const char *value = getenv(name);
     return value != NULL && *value != '\0' ? value : NULL;
 }
 
-/* Prints all that is known about a failed call, and releases the error. */
+/* Prints all details of a failed call, and releases the error. */
 static void report(cd_error *error) {
     fprintf(stderr, "login failed: %s: %s\n", cd_code_name(cd_error_code(error)),
             cd_error_message(error));
@@ -44,9 +44,9 @@ static void report(cd_error *error) {
     cd_error_free(error);
 }
 
-/* Logs in. Returns NULL, with the reason printed, when that failed. */
+/* Logs in. If that fails, prints the reason and returns NULL. */
 static cd_token *login(const cd_cancel *cancel) {
-    /* Never from the command line: other users of the machine can read that. */
+    /* Do not pass a password on the command line: other users of the machine can read it. */
     const char *username = getenv("COUCHDROP_USERNAME");
     const char *password = getenv("COUCHDROP_PASSWORD");
     const char *base_url = setting("COUCHDROP_BASE_URL");
@@ -55,7 +55,7 @@ static cd_token *login(const cd_cancel *cancel) {
     cd_token *token = NULL;
     cd_error *error = NULL;
 
-    /* Each call ends in CD_OK or fills in `error`; the login is not tried after a bad setting. */
+    /* Each call returns CD_OK or stores an error. After an invalid setting there is no login. */
     if ((base_url != NULL && cd_options_set_base_url(options, base_url, &error) != CD_OK) ||
         (ca_file != NULL && cd_options_set_ca_file(options, ca_file, &error) != CD_OK) ||
         cd_authenticate_with(options, cancel, 0, username, password, "login-example", &token,
@@ -66,15 +66,14 @@ static cd_token *login(const cd_cancel *cancel) {
     return token;
 }
 
-/* Sends the token in the header that the service reads it from; prints the answer, which is JSON.
- */
+/* Sends the token in the request header and prints the response, which is JSON. */
 static int list_root_folder(const cd_token *token) {
     const char *files_url = setting("COUCHDROP_FILES_URL");
     const char *ca_file = setting("COUCHDROP_CA_FILE");
     char url[1024];
     char *answer = NULL;
     size_t answer_size = 0;
-    FILE *body = open_memstream(&answer, &answer_size); /* which curl writes to */
+    FILE *body = open_memstream(&answer, &answer_size); /* curl writes to it */
     size_t size = sizeof COUCHDROP_TOKEN_HEADER ": " + cd_token_len(token);
     char *header = malloc(size);
     struct curl_slist *headers = NULL;
@@ -84,7 +83,7 @@ static int list_root_folder(const cd_token *token) {
     if (header != NULL) {
         snprintf(header, size, "%s: %s", COUCHDROP_TOKEN_HEADER, cd_token_str(token));
         headers = curl_slist_append(NULL, header);
-        cd_secure_zero(header, size); /* a copy of a token is the caller's to wipe */
+        cd_secure_zero(header, size); /* callers wipe their copies of a token */
     }
     if (files_url == NULL)
         files_url = "https://fileio.couchdrop.io";
@@ -92,7 +91,7 @@ static int list_root_folder(const cd_token *token) {
     if ((size_t)snprintf(url, sizeof url, "%s/file/ls?path=/", files_url) >= sizeof url) {
         status = CURLE_URL_MALFORMAT;
     } else if (curl != NULL && headers != NULL && body != NULL) {
-        /* Redirects stay off, which is the default: they would carry the token elsewhere. */
+        /* By default libcurl follows no redirect. It would send the token to another host. */
         curl_easy_setopt(curl, CURLOPT_URL, url);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
         curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
@@ -130,12 +129,12 @@ int main(void) {
 
     token = login(interrupted);
 
-    signal(SIGINT, SIG_DFL); /* no handler may use the handle any more */
+    signal(SIGINT, SIG_DFL); /* from here on no handler uses the handle */
     cd_cancel_free(interrupted);
     if (token == NULL)
         return EXIT_FAILURE;
 
-    /* A token is a secret: show no more of it than tells two apart. */
+    /* A token is a secret: print only enough to tell two tokens apart. */
     printf("logged in: token %.4s... (%zu characters)\n", cd_token_str(token), cd_token_len(token));
     curl_global_init(CURL_GLOBAL_DEFAULT);
     listed = list_root_folder(token);

@@ -1,4 +1,4 @@
-// Logs in to Couchdrop, and uses the token to list the root folder.
+// Logs in to Couchdrop, and lists the root folder with the token.
 //
 //     c++ -std=c++17 -o login login.cpp $(pkg-config --cflags --libs couchdrop libcurl)
 //     COUCHDROP_USERNAME=ada@example.com COUCHDROP_PASSWORD=... ./login
@@ -23,19 +23,19 @@ namespace {
 
 couchdrop::CancelSource interrupted;
 
-// Triggering a cancel source is one of the few things that a signal handler may do.
+// CancelSource::trigger() is async-signal-safe.
 extern "C" void on_interrupt(int) {
     interrupted.trigger();
 }
 
-// An optional setting: null where it is unset or empty.
+// Returns an optional setting, or null if it is unset or empty.
 const char *setting(const char *name) {
     const char *value = std::getenv(name);
     return value != nullptr && *value != '\0' ? value : nullptr;
 }
 
 couchdrop::Token login() {
-    // Each setter throws when its argument is bad. Keep the options for further logins: they keep
+    // A setter throws if its argument is invalid. Keep the options for further logins: they keep
     // the connection.
     couchdrop::Options options;
     if (const char *base_url = setting("COUCHDROP_BASE_URL"))
@@ -43,14 +43,14 @@ couchdrop::Token login() {
     if (const char *ca_file = setting("COUCHDROP_CA_FILE"))
         options.ca_file(ca_file);
 
-    // Never from the command line: other users of the machine can read that. And not copied, so
-    // that there is nothing to wipe; a variable that is not set is refused.
+    // Do not pass a password on the command line: other users of the machine can read it. This
+    // program makes no copy that it would have to wipe. A variable that is not set is an error.
     return couchdrop::authenticate(
         {std::getenv("COUCHDROP_USERNAME"), std::getenv("COUCHDROP_PASSWORD"), "login-example"},
         options, interrupted);
 }
 
-// Prints all that is known about a failed call.
+// Prints all details of a failed call.
 void report(const couchdrop::Error &error) {
     std::cerr << "login failed: " << error.name() << ": " << error.what() << '\n';
     if (error.http_status() != 0)
@@ -61,7 +61,7 @@ void report(const couchdrop::Error &error) {
         std::cerr << "  try again in: " << wait->count() << " s\n";
 }
 
-// What libcurl needs as long as it is used.
+// Initializes libcurl, and cleans it up when it is no longer used.
 struct Curl {
     Curl() { curl_global_init(CURL_GLOBAL_DEFAULT); }
     ~Curl() { curl_global_cleanup(); }
@@ -69,7 +69,7 @@ struct Curl {
     Curl &operator=(const Curl &) = delete;
 };
 
-// Called by libcurl, through which no exception may pass: 0 makes the request fail.
+// A callback of libcurl, through which no exception may unwind: 0 makes the request fail.
 extern "C" std::size_t append(char *data, std::size_t, std::size_t size, void *text) {
     try {
         static_cast<std::string *>(text)->append(data, size);
@@ -79,7 +79,7 @@ extern "C" std::size_t append(char *data, std::size_t, std::size_t size, void *t
     }
 }
 
-// Sends the token in the header that the service reads it from; prints the answer, which is JSON.
+// Sends the token in the request header and prints the response, which is JSON.
 void list_root_folder(const couchdrop::Token &token) {
     const Curl libcurl;
     const char *files_url = setting("COUCHDROP_FILES_URL");
@@ -89,7 +89,7 @@ void list_root_folder(const couchdrop::Token &token) {
     std::string answer;
 
     std::string header = COUCHDROP_TOKEN_HEADER ": ";
-    header.reserve(header.size() + token.size()); // so that it stays in one place, to be wiped
+    header.reserve(header.size() + token.size()); // no reallocation: its old copy would stay
     header += token.view();
     const auto wipe_and_free = [](curl_slist *list) {
         cd_secure_zero(list->data, std::char_traits<char>::length(list->data));
@@ -103,7 +103,7 @@ void list_root_folder(const couchdrop::Token &token) {
                                                                    &curl_easy_cleanup);
     if (!curl || !headers)
         throw std::bad_alloc();
-    // Redirects stay off, which is the default: they would carry the token elsewhere.
+    // By default libcurl does not follow redirects. They would send the token to another host.
     curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
     curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, "");
     curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
@@ -125,9 +125,9 @@ int main() {
     try {
         std::signal(SIGINT, on_interrupt);
         const couchdrop::Token token = login();
-        std::signal(SIGINT, SIG_DFL); // from here on Ctrl-C ends the program as usual
+        std::signal(SIGINT, SIG_DFL); // from here on Ctrl-C ends the program
 
-        // A token is a secret: show no more of it than tells two apart.
+        // A token is a secret: print only enough to tell two tokens apart.
         std::cout << "logged in: token " << token.view().substr(0, 4) << "... (" << token.size()
                   << " characters)\n";
         list_root_folder(token);

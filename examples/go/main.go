@@ -2,7 +2,8 @@
 //
 //	COUCHDROP_USERNAME=ada@example.com COUCHDROP_PASSWORD=… go run .
 //
-// COUCHDROP_BASE_URL, COUCHDROP_FILES_URL and COUCHDROP_CA_FILE name another service than the real one.
+// To use another server, set COUCHDROP_BASE_URL and COUCHDROP_FILES_URL to its URLs, and COUCHDROP_CA_FILE to the
+// certificates to trust.
 package main
 
 import (
@@ -29,7 +30,7 @@ func main() {
 }
 
 func run() error {
-	// Ctrl-C stops a login that waits, and a request.
+	// Ctrl-C stops a waiting login or request.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
@@ -38,7 +39,7 @@ func run() error {
 		return errors.New(describe(err))
 	}
 	defer token.Wipe()
-	// A token is a secret: show no more of it than tells two apart.
+	// A token is a secret: print only enough to tell two tokens apart.
 	value := token.Value()
 	fmt.Printf("logged in: token %.4s... (%d characters)\n", value, len(value))
 
@@ -51,7 +52,7 @@ func run() error {
 }
 
 func login(ctx context.Context) (*couchdrop.Token, error) {
-	// Never from the command line: other users of the machine can read that.
+	// Do not pass a password on the command line: other users of the machine can read it.
 	credentials := couchdrop.Credentials{
 		Username: os.Getenv("COUCHDROP_USERNAME"),
 		Password: couchdrop.NewSecret(os.Getenv("COUCHDROP_PASSWORD")),
@@ -68,7 +69,7 @@ func login(ctx context.Context) (*couchdrop.Token, error) {
 	return couchdrop.Authenticate(ctx, credentials, options...)
 }
 
-// list sends the token in the header that the service reads it from, and returns the answer, which is JSON.
+// list sends the token in the request header and returns the response, which is JSON.
 func list(ctx context.Context, token *couchdrop.Token) ([]byte, error) {
 	files := os.Getenv("COUCHDROP_FILES_URL")
 	if files == "" {
@@ -94,8 +95,8 @@ func list(ctx context.Context, token *couchdrop.Token) ([]byte, error) {
 	return io.ReadAll(response.Body)
 }
 
-// httpClient trusts a file of CA certificates in place of the system's, where one is named. It follows no redirect:
-// net/http would hand the token to wherever that leads.
+// httpClient returns a client that trusts the CA certificates in caFile, or the system's if caFile is "". It follows no
+// redirect, because net/http would send the token to the new host.
 func httpClient(caFile string) (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if caFile != "" {
@@ -113,7 +114,7 @@ func httpClient(caFile string) (*http.Client, error) {
 	return &http.Client{Transport: transport, CheckRedirect: noRedirect, Timeout: 30 * time.Second}, nil
 }
 
-// describe says all that is known about a failed login.
+// describe returns all details of a failed login.
 func describe(err error) string {
 	var failure *couchdrop.Error
 	if !errors.As(err, &failure) {

@@ -1,9 +1,9 @@
-"""Logs in to Couchdrop, then uses the token: lists the root folder.
+"""Logs in to Couchdrop, then lists the root folder with the token.
 
     COUCHDROP_USERNAME=ada@example.com COUCHDROP_PASSWORD=... python3 login.py
 
-COUCHDROP_BASE_URL, COUCHDROP_FILES_URL and COUCHDROP_CA_FILE say where the service is and which certificates
-to trust, if it is not the real one.
+To use another server, set COUCHDROP_BASE_URL and COUCHDROP_FILES_URL to its URLs, and COUCHDROP_CA_FILE to
+the certificates to trust.
 """
 
 import http.client
@@ -14,14 +14,14 @@ import urllib.request
 
 import couchdrop
 
-# What is unset or empty means the real service, and the system's certificates.
+# Unset or empty variables mean the real service and the system's certificates.
 BASE_URL = os.environ.get("COUCHDROP_BASE_URL") or None
 FILES_URL = os.environ.get("COUCHDROP_FILES_URL") or "https://fileio.couchdrop.io"
 CA_FILE = os.environ.get("COUCHDROP_CA_FILE") or None
 
 
 def main() -> int:
-    # Never from the command line: other users of the machine can read that.
+    # Do not pass a password on the command line: other users of the machine can read it.
     username, password = os.environ.get("COUCHDROP_USERNAME", ""), os.environ.get("COUCHDROP_PASSWORD", "")
     try:
         with couchdrop.Client(base_url=BASE_URL, ca_file=CA_FILE) as client:
@@ -31,7 +31,7 @@ def main() -> int:
         return 1
 
     with token:
-        # A token is a secret: show no more of it than tells two apart.
+        # A token is a secret: print only enough to tell two tokens apart.
         print(f"logged in: token {token.value[:4]}... ({len(token.value)} characters)")
         try:
             print(f"files in /: {list_folder(token)}")
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def report(error: couchdrop.CouchdropError) -> None:
-    """Prints all that is known about a failed login."""
+    """Prints all details of a failed login."""
     lines = [f"login failed: {error.code_name}: {error}"]
     if error.http_status is not None:
         lines.append(f"  HTTP status: {error.http_status}")
@@ -54,7 +54,7 @@ def report(error: couchdrop.CouchdropError) -> None:
 
 
 def list_folder(token: couchdrop.Token) -> str:
-    """Sends the token in the header that the service reads it from; returns the answer, which is JSON."""
+    """Sends the token in the request header and returns the response, which is JSON."""
     request = urllib.request.Request(f"{FILES_URL}/file/ls?path=/", method="POST", headers=token.headers())
     https = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=CA_FILE))
     with urllib.request.build_opener(https, NoRedirects).open(request, timeout=30) as response:
@@ -63,7 +63,7 @@ def list_folder(token: couchdrop.Token) -> str:
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would send the token on to another host."""
+    """Follows no redirect, which would send the token to another host."""
 
     def redirect_request(self, *args: object, **keywords: object) -> None:
         return None
@@ -73,4 +73,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit(130)  # as a shell says that Ctrl-C ended a program
+        sys.exit(130)  # the exit status that a shell reports for SIGINT

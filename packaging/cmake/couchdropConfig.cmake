@@ -1,7 +1,7 @@
-# find_package(couchdrop 1.0 REQUIRED) gives two targets for C and C++ (couchdrop.hpp needs C++17):
+# find_package(couchdrop 1.0 REQUIRED) defines two targets for C and C++ (couchdrop.hpp needs C++17):
 #
 #   couchdrop::couchdrop  the shared library
-#   couchdrop::static     the archive, with the system's libraries that it needs; for -static too
+#   couchdrop::static     the static library and the system libraries that it needs; for -static too
 
 include("${CMAKE_CURRENT_LIST_DIR}/couchdropLocation.cmake")
 
@@ -24,7 +24,7 @@ if(NOT TARGET couchdrop::couchdrop)
     IMPORTED_LOCATION "${_couchdrop_shared}"
     INTERFACE_INCLUDE_DIRECTORIES "${_couchdrop_includedir}")
 
-  # What the compiler adds by itself is left out: libgcc_s has no static form.
+  # Leave out the libraries that the compiler adds itself: libgcc_s has no static form.
   string(REPLACE " " ";" _couchdrop_libs "${_couchdrop_libs_private}")
   list(REMOVE_ITEM _couchdrop_libs "" -lgcc_s -lc)
   add_library(couchdrop::static STATIC IMPORTED)

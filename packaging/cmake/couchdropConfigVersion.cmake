@@ -1,5 +1,5 @@
-# Which versions of libcouchdrop do for find_package(couchdrop VERSION): those of the same major version, which is
-# that of the ABI, from the wanted one on.
+# Decides if this version satisfies find_package(couchdrop VERSION): it must have the same major version, which is
+# the version of the ABI, and be at least as new.
 
 include("${CMAKE_CURRENT_LIST_DIR}/couchdropLocation.cmake")
 if(NOT DEFINED _couchdrop_version)
@@ -17,7 +17,7 @@ if(PACKAGE_VERSION MATCHES "^${PACKAGE_FIND_VERSION_MAJOR}\\." AND NOT PACKAGE_V
     set(PACKAGE_VERSION_EXACT TRUE)
   endif()
 endif()
-# Of find_package(couchdrop 1.0...1.4) or (couchdrop 1.0...<2) the other end.
+# The upper end of find_package(couchdrop 1.0...1.4) or (couchdrop 1.0...<2).
 if(PACKAGE_FIND_VERSION_RANGE)
   if(PACKAGE_VERSION VERSION_GREATER PACKAGE_FIND_VERSION_MAX
       OR (PACKAGE_FIND_VERSION_RANGE_MAX STREQUAL "EXCLUDE" AND PACKAGE_VERSION VERSION_EQUAL PACKAGE_FIND_VERSION_MAX))

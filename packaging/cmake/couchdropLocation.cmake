@@ -1,11 +1,11 @@
-# Where an installed libcouchdrop lies, by its couchdrop.pc, which was written when it was installed.
+# Finds the directories of an installed libcouchdrop. Reads couchdrop.pc, which the installation wrote.
 #
-# Sets _couchdrop_libdir and, where couchdrop.pc is there, _couchdrop_includedir, _couchdrop_version and
+# Sets _couchdrop_libdir. If couchdrop.pc exists, also sets _couchdrop_includedir, _couchdrop_version and
 # _couchdrop_libs_private.
 
 function(_couchdrop_locate)
-  # This file lies in LIBDIR/cmake/couchdrop, or in PREFIX/share/cmake/couchdrop where cargo-c put it. Links are
-  # followed: seen from /lib -> usr/lib, nothing would be where it should.
+  # This file is in LIBDIR/cmake/couchdrop, or in PREFIX/share/cmake/couchdrop if cargo-c installed it. Resolve
+  # symbolic links: through /lib -> usr/lib the relative paths would be wrong.
   get_filename_component(here "${CMAKE_CURRENT_LIST_DIR}" REALPATH)
   set(libdir "${here}/../..")
   if(here MATCHES "/share/cmake/couchdrop$")
@@ -23,8 +23,8 @@ function(_couchdrop_locate)
     return()
   endif()
 
-  # Lines of `variable=value` and `Field: value`. A backslash stands before a space; a value may use the
-  # variables above it.
+  # Lines are `variable=value` or `Field: value`. A backslash escapes a space. A value may use the variables
+  # above it.
   file(STRINGS "${libdir}/pkgconfig/couchdrop.pc" lines)
   foreach(line IN LISTS lines)
     if(line MATCHES "^([A-Za-z_.]+)(=|: *)(.*)$")
@@ -37,7 +37,7 @@ function(_couchdrop_locate)
   set(_couchdrop_version "${pc_Version}" PARENT_SCOPE)
   set(_couchdrop_libs_private "${pc_Libs.private}" PARENT_SCOPE)
 
-  # All that was installed together may have been moved together since: what counts is the way from one to the
+  # The whole installation may have been moved since. Use only the relative path from one directory to the
   # other.
   file(RELATIVE_PATH includedir "${pc_libdir}" "${pc_includedir}")
   get_filename_component(includedir "${libdir}/${includedir}" ABSOLUTE)

@@ -6,12 +6,12 @@
     url = "https://fileio.couchdrop.io/file/ls?path=/"
     requests.post(url, headers=token.headers(), allow_redirects=False)
 
-`Client` keeps connections for the next login and takes options; `authenticate_async` is for asyncio. What
-goes wrong raises a `CouchdropError` of a class that says what.
+`Client` keeps connections for the next login and takes options. `authenticate_async` is for asyncio. Each
+kind of failure raises its own subclass of `CouchdropError`.
 
 Attributes:
-    ENVIRONMENT: for the option `proxy`: as the variables of the environment say, which is the default.
-    TOKEN_HEADER: the name of the header in which a request to the service carries a token.
+    ENVIRONMENT: for the option `proxy`: use the proxy variables of the environment, which is the default.
+    TOKEN_HEADER: the name of the request header for a token.
 """
 
 from ._abi import TOKEN_HEADER
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name):
-        """What is seldom needed and takes long to import."""
+        """Imports names on first use that are rarely needed and slow to import."""
         if name == "Code":
             from ._code import Code as value
         elif name == "ClientOptions":
@@ -100,7 +100,7 @@ else:
         return sorted({*globals(), *__all__})
 
 
-# So that a traceback says couchdrop.AccessDenied.
+# So that a traceback shows couchdrop.AccessDenied.
 for _name in __all__:
     _value = globals().get(_name)
     if isinstance(_value, type):

@@ -1,7 +1,8 @@
 """``python -m couchdrop login USERNAME`` logs in and prints the token.
 
-The password comes from a prompt, from standard input (``--password-stdin``), or from the keyring of the
-desktop (``--keyring``), never from the command line, which other users of the machine can read.
+The program reads the password from a prompt, from standard input (``--password-stdin``) or from the
+desktop's keyring (``--keyring``). It never reads it from the command line, which other users of the machine
+can see.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ import couchdrop
 from . import _library
 from ._abi import library_path
 
-# The service under which a keyring keeps the password: `keyring set couchdrop USERNAME`.
+# The service name of the password in a keyring: `keyring set couchdrop USERNAME`.
 KEYRING_SERVICE = "couchdrop"
 
 
-# The status of a usage error, as argparse has it.
+# The exit status of a usage error, the same as argparse's.
 USAGE = 2
 
 
 class Failed(Exception):
-    """Ends the program with a sentence and a status."""
+    """Ends the program with a message and an exit status."""
 
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
@@ -38,13 +39,13 @@ class Failed(Exception):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Ends the program, without a word that may be a password: `--password-stdin=...`."""
+        """Ends the program. Removes an argument that may be a password: `--password-stdin=...`."""
         super().error(re.sub(r"ignored explicit argument.*", "takes no value", message, flags=re.DOTALL))
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
-    # Not `parse_args`: that would print what it does not know, which may be a password.
+    # Not `parse_args`, which prints unknown arguments: one of them may be a password.
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.error("too many arguments, or an unknown option (a password is never taken from here)")
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Failed as error:
         return _fail(str(error), error.status)
     except KeyboardInterrupt:
-        # As a shell reports it.
+        # The exit status that a shell reports for SIGINT.
         return 130
     return 0
 
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m couchdrop",
         description="Log in to Couchdrop.",
         allow_abbrev=False,
-        # Else the version is wrapped.
+        # The default formatter wraps the version.
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -127,7 +128,7 @@ def _password(options: argparse.Namespace) -> str:
         return _password_from_keyring(options.username)
     try:
         with warnings.catch_warnings():
-            # Without a terminal it would show what is typed.
+            # Without a terminal, getpass would echo the input.
             warnings.simplefilter("error", getpass.GetPassWarning)
             return getpass.getpass(f"Password of {options.username}: ")
     except getpass.GetPassWarning:
@@ -137,7 +138,7 @@ def _password(options: argparse.Namespace) -> str:
 
 
 def _password_from_stdin() -> str:
-    """All of standard input, but for the end of its last line."""
+    """Returns standard input without its final line end."""
     if sys.stdin is None:
         raise Failed("standard input is closed: --password-stdin has nothing to read", USAGE)
     try:
@@ -170,12 +171,12 @@ def _password_from_keyring(username: str) -> str:
 
 
 def _write(text: str) -> None:
-    """Writes to standard output, and nothing stays in a buffer that Python would write out as it ends."""
+    """Writes to standard output without a buffer, which Python would flush at exit."""
     content = text.encode()
     try:
         descriptor = sys.stdout.fileno()
     except OSError:
-        # What contextlib.redirect_stdout() has put there.
+        # contextlib.redirect_stdout() replaced it.
         sys.stdout.write(text)
         return
     try:
@@ -195,7 +196,7 @@ def _explain(error: couchdrop.CouchdropError) -> str:
 
 
 def _fail(message: str, status: int = 1) -> int:
-    # Without it `print` would take standard output.
+    # If sys.stderr is None, `print` writes to standard output.
     if sys.stderr is not None:
         print(f"couchdrop: {message}", file=sys.stderr)
     return status

@@ -1,8 +1,8 @@
-"""The C functions of libcouchdrop, as ``couchdrop.h`` declares them; the tests hold this file against it.
+"""The C functions of libcouchdrop, as ``couchdrop.h`` declares them. The tests compare this file with it.
 
-Objects that the library makes are `Handle`s. Their users free them by `Handle.release`; a finalizer frees the
-ones that an exception left behind. Of a cycle of garbage CPython finalizes everything before it clears
-anything, in no order: code that a finalizer may reach must ask `is_released` before it uses a handle.
+Objects that the library creates are `Handle`s. Their users free them with `Handle.release`; a finalizer frees
+those that an exception left behind. CPython finalizes all objects of a garbage cycle in any order before it
+clears them. So code that a finalizer may call must check `is_released` before it uses a handle.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ctypes import POINTER, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_vo
 
 from . import _library
 
-# As `typing` has it, which takes longer to import than all of this package.
+# The same as in `typing`, which takes longer to import than this package.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from functools import partial as partial
     from typing import Any, Callable, ClassVar, NoReturn
 else:
-    # The type alone: what else is in functools takes as long to import as ctypes.
+    # Only this type: importing all of functools takes as long as importing ctypes.
     try:
         from _functools import partial as partial
     except ImportError:
@@ -29,7 +29,7 @@ else:
 library, library_path = _library.load()
 
 
-# False where there is no such function: CPython's collector alone has no order.
+# Always False without gc.is_finalized: only CPython's collector finalizes in any order.
 is_released: Callable[[object], bool] = getattr(gc, "is_finalized", lambda _: False)
 
 
@@ -41,18 +41,18 @@ def _function(name: str) -> Any:
 
 
 def _finalizer(free: Any) -> Any:
-    # No Python code runs in this destructor: an exception of a signal handler would be lost in it, and the
-    # object with it. `free` itself can't be the method, as functions of ctypes are not bound to an instance.
+    # This destructor runs no Python code: an exception of a signal handler would be lost in it, and the
+    # object would leak. `free` itself can't be the method, because ctypes functions do not bind to instances.
     return property(partial(partial, free))
 
 
 class Handle(c_void_p):
-    """A pointer to an object of the library, NULL until a call has stored one and after `release`."""
+    """A pointer to an object of the library. NULL before a call stores one, and after `release`."""
 
     _free: ClassVar[Any]
 
     def release(self) -> None:
-        """Frees the object now. The caller must be its only user."""
+        """Frees the object. The caller must be its only user."""
         if is_released(self):
             return
         address, self.value = self.value, None
@@ -90,8 +90,8 @@ class Error(Handle):
 LogFunction = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
 CheckFunction = ctypes.CFUNCTYPE(c_int32, c_void_p)
 
-# name: (result, arguments...). A function that frees takes the bare address: of a number PyPy's ctypes would
-# make a handle, which frees the object again.
+# name: (result, arguments...). A function that frees takes the address: PyPy's ctypes would convert a number
+# to a new handle, which would free the object again.
 PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cd_authenticate": (c_int32, c_char_p, c_char_p, c_char_p, POINTER(Token), POINTER(Error)),
     "cd_authenticate_with": (
@@ -151,8 +151,8 @@ for _name, (_result, *_arguments) in PROTOTYPES.items():
 
 
 if sys.implementation.name == "pypy":
-    # A callback of PyPy's ctypes runs Python code around the function, and prints and drops the exception
-    # that a signal handler raises there. PyPy's own cffi hands it to `on_error`.
+    # A callback of PyPy's ctypes runs Python code around the function. It prints and drops an exception that
+    # a signal handler raises there. PyPy's cffi passes that exception to `on_error`.
     _ffi: Any = __import__("_cffi_backend").FFI()
     _C_TYPES = {
         LogFunction: "void(*)(void *, int32_t, const char *)",
@@ -176,17 +176,17 @@ if sys.implementation.name == "pypy":
 else:
 
     def callback(kind: Any, function: Callable[..., Any], on_error: Callable[..., None]) -> Any:
-        """A function for C, which must not raise. On PyPy `on_error` gets type, value and traceback."""
+        """Returns a function for C. It must not raise. On PyPy `on_error` gets type, value and traceback."""
         return kind(function)
 
     def copied(message: Any) -> bytes:
-        """The string that a callback got."""
-        # ctypes has copied it.
+        """Returns the bytes of a string argument of a callback."""
+        # ctypes has already copied it.
         text: bytes = message
         return text
 
 
-# The codes; users have them as `couchdrop.Code`.
+# The codes. Their public form is `couchdrop.Code`.
 CD_OK = 0
 CD_ERR_HTTP_STATUS = 1400
 CD_ERR_TWO_FACTOR_REQUIRED = 1401

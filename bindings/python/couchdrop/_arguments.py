@@ -1,7 +1,7 @@
-"""Checks what a caller hands over and turns it into what C takes.
+"""Checks a caller's arguments and converts them for C.
 
-The library checks values itself; here is what ctypes would change without a word: a string with a NUL, a
-number that does not fit.
+The library checks values itself. This module rejects values that ctypes would silently change: a string with
+a NUL, or a number that is too large.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def _not_for_c(message: str) -> ArgumentError:
 
 
 class Text:
-    """A string for the library. Shows nothing of it, and can be wiped.
+    """A string for the library. Its repr does not show it, and it can be wiped.
 
-    Never raises before `check`: the frame that has the string in a variable would be part of the traceback.
+    Does not raise before `check`: the traceback would contain a frame with the string in a variable.
     """
 
     __slots__ = ("_buffer", "_problem")
@@ -36,7 +36,7 @@ class Text:
         self._problem: Exception | None = None
         if not isinstance(value, str):
             self._problem = TypeError(f"{name} must be str, not {type(value).__name__}")
-        elif str.find(value, "\0") >= 0:  # not `in`, which asks a subclass
+        elif str.find(value, "\0") >= 0:  # not `in`, which a subclass may override
             self._problem = _not_for_c(f"{name} holds a NUL character")
         else:
             try:
@@ -50,7 +50,7 @@ class Text:
             if problem is not None:
                 raise problem
         finally:
-            # Its traceback leads back to here.
+            # Its traceback refers to this frame.
             del problem
 
     @property
@@ -64,7 +64,7 @@ class Text:
 
 
 class Credentials:
-    """What a login sends, kept where no traceback shows it. A ``with`` block that fails wipes it."""
+    """The arguments of a login, which no traceback shows. A ``with`` block that fails wipes them."""
 
     __slots__ = ("_password", "_system", "_username")
 
@@ -81,7 +81,7 @@ class Credentials:
 
     @property
     def pointers(self) -> tuple[Any, Any, Any]:
-        """Username, password and system, as the library takes them."""
+        """Username, password and system as arguments for the library."""
         return (
             self._username.pointer,
             self._password.pointer,
@@ -101,10 +101,10 @@ class Credentials:
 
 
 def seconds(name: str, value: object, *, zero: bool = False) -> float:
-    """A time in seconds: above 0 (or 0 where `zero` allows it), up to an hour."""
+    """Checks a time in seconds: above 0 (or 0 if `zero` is True), up to an hour."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    # This way round NaN is refused too.
+    # Written so that NaN is rejected too.
     if not (0 < value <= LONGEST_TIMEOUT or (zero and value == 0)):
         raise ArgumentError(
             f"{name} must be {'0' if zero else 'above 0'} to {LONGEST_TIMEOUT:.0f} seconds",
@@ -114,12 +114,12 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
 
 
 def milliseconds(value: float) -> int:
-    """Checked seconds in milliseconds; never rounded to 0, which would mean something else."""
+    """Converts checked seconds. A positive value is not rounded to 0, which has a special meaning."""
     return max(1, round(value * 1000)) if value else 0
 
 
 def waits(name: str, value: object) -> tuple[float, float]:
-    """The first and the longest wait, in seconds."""
+    """Checks the first and the longest wait, in seconds."""
     takes = f"{name} must be two numbers of seconds, the first and the longest wait"
     if not isinstance(value, (tuple, list)):
         raise TypeError(f"{takes}, not {type(value).__name__}")
@@ -131,7 +131,7 @@ def waits(name: str, value: object) -> tuple[float, float]:
 
 
 def integer(name: str, value: object, lowest: int, highest: int) -> int:
-    """A number of the library's range; ctypes would cut off what does not fit."""
+    """Checks an integer; ctypes would truncate one that is too large."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be int, not {type(value).__name__}")
     if not lowest <= value <= highest:

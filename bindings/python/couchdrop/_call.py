@@ -1,11 +1,11 @@
-"""One call into the library: what may stop it, and what Python code runs meanwhile.
+"""One call into the library: how it is stopped, and the Python code that runs during it.
 
-Python code runs in two places: signal handlers, when the library asks the main thread whether to go on, and
-a logger. What they raise (Ctrl-C: KeyboardInterrupt) can't pass through the library. So it is kept, stops the
-call, and is raised after it.
+During a call the library runs Python code in two places: in the check callback on the main thread, which runs
+signal handlers, and in a logger. Their exceptions (Ctrl-C: KeyboardInterrupt) must not unwind through the
+library. So an exception is stored, stops the call, and is raised after it.
 
-Both are generators. A function may be interrupted by a signal before its `try`, and ctypes swallows what a
-callback raises; a generator waits inside of its `try`.
+Both callbacks are generators. A signal can interrupt a function before its `try`, and ctypes drops
+exceptions of callbacks. A generator is already inside its `try` when it is resumed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ._token import Token
 
 
-# The variables that the library reads where it is not given them.
+# The variables that the library reads itself unless it receives their values.
 VARIABLES = (
     "HTTPS_PROXY",
     "https_proxy",
@@ -45,7 +45,7 @@ VARIABLES = (
 
 
 class SharedOptions(Shared):
-    """The options of a client, whose users are its calls."""
+    """The options of a client, shared by its calls."""
 
     __slots__ = ("_frozen",)
 
@@ -57,13 +57,13 @@ class SharedOptions(Shared):
         raise TypeError("an object of libcouchdrop can't be pickled or copied")
 
     def pass_environment(self) -> None:
-        """Gives the library the variables that it would read by getenv, which is a data race with os.environ.
+        """Passes the variables to the library, whose getenv would be a data race with os.environ.
 
-        Until the options are frozen: they read the environment of the first login.
+        Has no effect once the options are frozen: they use the environment of the first login.
         """
         if self._frozen:
             return
-        # Until they are frozen: no variable of another thread's snapshot may get among these.
+        # Held until the options are frozen, so that they receive the variables of one thread only.
         with _process.environment_lock:
             for name in VARIABLES:
                 error = Error()
@@ -78,7 +78,7 @@ class SharedOptions(Shared):
             self._freeze()
 
     def _freeze(self) -> None:
-        # A call with a triggered handle freezes the options and does nothing else.
+        # A call with a triggered handle freezes the options and has no other effect.
         error, stopped = Error(), library.cd_cancel_new()
         library.cd_cancel_trigger(stopped)
         code: int = library.cd_connect(self.handle, stopped, 0, ctypes.byref(error))
@@ -101,7 +101,7 @@ def _variable(name: str) -> bytes | None:
 
 
 class Call:
-    """May be stopped from any thread, before and while it runs. For one use; `end` must follow."""
+    """A call that any thread may stop, before and while it runs. For one use; `end` must follow."""
 
     __slots__ = ("_cancel", "_idle_cancel", "_logger", "_options", "_over", "_raised")
 
@@ -113,16 +113,16 @@ class Call:
         if not options.enter(self):
             raise closed()
         self._cancel: Cancel = library.cd_cancel_new()
-        # Empty while a thread triggers the handle, and once it is freed. Its last user frees it.
+        # Empty while a thread triggers the handle, and after it was freed. The last user frees it.
         self._idle_cancel = [self._cancel]
 
     def stop(self) -> None:
         try:
             cancel = self._idle_cancel.pop()
         except IndexError:
-            # It is over, or another thread stops it.
+            # The call is over, or another thread stops it now.
             return
-        # Of a coroutine that is garbage, the handle may have been finalized first.
+        # If the garbage collector closes a coroutine, it may have finalized the handle before.
         if not is_released(cancel):
             library.cd_cancel_trigger(cancel)
         self._idle_cancel.append(cancel)
@@ -130,7 +130,7 @@ class Call:
             self._free_cancel()
 
     def end(self) -> None:
-        """Frees what the call has used. May be called again."""
+        """Frees the resources of the call. May be called again."""
         self._over = True
         self._free_cancel()
         self._options.leave(self)
@@ -176,7 +176,7 @@ class Call:
             failed: int = function(*arguments)
             return failed
         finally:
-            # The garbage collection would end it too, but what signal handlers raise is lost there.
+            # End it here: exceptions of signal handlers are lost when the garbage collector ends it.
             self._over = True
             next(asked, None)
 
@@ -202,7 +202,7 @@ class Call:
                 _log.take_lines(*before)
         lines = self._guarded(self._log_lines(logger))
         next(lines)
-        # Sends the generator one argument after the other, and runs no Python code on the way.
+        # `max` sends the arguments to the generator one by one, without running other Python code.
         before = _log.take_lines(partial(max, key=lines.send), self._keep)
         try:
             return run(function, arguments)
@@ -212,7 +212,7 @@ class Call:
             _log.take_lines(*before)
 
     def _guarded(self, work: Generator[int, Any, None]) -> Generator[int, Any, None]:
-        """Does some work; what it raises stops the call, and is kept."""
+        """Runs `work`. Stores its exception and stops the call."""
         try:
             try:
                 yield from work
@@ -221,8 +221,8 @@ class Call:
             except BaseException as raised:
                 self._keep(raised)
         except BaseException as raised:
-            # Of a second signal: its handler runs in the middle of the lines above, perhaps before the call
-            # was stopped. Then it ends when the library asks next.
+            # From the handler of a second signal, which interrupted the lines above. If they had not yet
+            # stopped the call, it ends at the next check by the library.
             self._raised = raised
         while not self._over:
             yield 1
@@ -235,12 +235,12 @@ class Call:
         self._keep(raised)
 
     def _answers(self) -> Generator[int, None, None]:
-        """Whether to stop, 0 or 1. To be resumed runs the signal handlers that are due."""
+        """Yields 1 to stop the call, or else 0. Resuming it runs pending signal handlers."""
         while not self._over:
             yield 0 if self._raised is None else 1
 
     def _log_lines(self, logger: Logger) -> Generator[int, Any, None]:
-        """Takes the arguments of a `LogFunction` one by one."""
+        """Receives the arguments of a `LogFunction` one by one."""
         from ._log import write
 
         while True:
@@ -256,7 +256,7 @@ class Call:
         self._raised = None
         assert raised is not None
         try:
-            # Without the frames above: they hold this call, which would live as long as the traceback.
+            # Remove the frames of this file: they refer to this call and would keep it alive.
             traceback = raised.__traceback__
             while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
                 traceback = traceback.tb_next
@@ -281,7 +281,7 @@ class Login:
             self.abandon()
 
     def stop(self) -> None:
-        """From any thread, before and while it runs."""
+        """Stops the login. Any thread may call it, before and while the login runs."""
         self._call.stop()
 
     def abandon(self) -> None:

@@ -1,4 +1,4 @@
-"""Logging in: `Client`, and functions for a login now and then."""
+"""Logging in: `Client`, and functions for occasional logins."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from ._workers import Workers
 
 DEFAULT_TIMEOUT = 30.0
-# What the library takes.
+# The limits of the library.
 MOST_RETRIES = 10
 RESPONSE_BYTES = (1024, 16 * 1024 * 1024)
 
 
 class Environment:
-    """The type of `ENVIRONMENT` alone."""
+    """The type of `ENVIRONMENT`, its only instance."""
 
     def __repr__(self) -> str:
         return "couchdrop.ENVIRONMENT"
 
     def __reduce__(self) -> str:
-        # There is one, also after a copy.
+        # Copying and unpickling return the same object.
         return "ENVIRONMENT"
 
 
-#: For a client's proxy: what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
+#: For the option `proxy`: use HTTPS_PROXY, ALL_PROXY and NO_PROXY.
 ENVIRONMENT: Final = Environment()
 
 _BODY_FORMATS = {"auto": _abi.CD_BODY_AUTO, "form": _abi.CD_BODY_FORM, "json": _abi.CD_BODY_JSON}
@@ -51,21 +51,22 @@ class Client:
         with couchdrop.Client() as client:
             token = client.authenticate("ada@example.com", password)
 
-    None takes the default. Raises ArgumentError for what can't be used. A child of fork may use it as well.
+    None means the default, except for `proxy`. Raises ArgumentError for an invalid option. A child of fork
+    may use the client too.
 
     Args:
-        timeout: how many seconds a login may take, retries included, where it does not say itself.
-        base_url: where the service is; https, but for loopback.
-        ca_file: a PEM file of certificates to trust in place of the system's. Read here.
-        proxy: ``http://``, ``socks5://`` or ``socks5h://``; None for none; else what the environment says.
-        body_format: how a login is encoded; "auto" takes JSON where the service refuses a form.
-        connect_timeout: how many seconds one attempt to connect may take (10).
-        max_retries: how often a login is tried again after 429, 500, 502 to 504 or a failed connection (4).
+        timeout: the time limit of a login in seconds, with its retries, unless the login has its own.
+        base_url: the URL of the service: https, or http for loopback addresses.
+        ca_file: a PEM file of certificates to trust in place of the system's. It is read immediately.
+        proxy: ``http://``, ``socks5://`` or ``socks5h://``; None = no proxy. Default: the environment's.
+        body_format: the encoding of a login; "auto" sends JSON if the service rejects a form.
+        connect_timeout: the time limit of one attempt to connect, in seconds (10).
+        max_retries: the maximum number of retries after 429, 500, 502 to 504 or a failed connection (4).
         backoff: the first and the longest wait between attempts, in seconds (1 and 8).
-        user_agent: what stands before the library's own name in ``User-Agent``.
-        max_response_bytes: how large an answer may be (64 KiB).
-        logger: told what happens, without secrets. Each call asks its level, which may change later. It is
-            called on the thread that logs in. An exception of its handlers ends the login.
+        user_agent: the product before the library's name in ``User-Agent``.
+        max_response_bytes: the maximum size of a response body (64 KiB).
+        logger: receives messages without secrets, on the thread that logs in. Each call reads its level,
+            which may change later. An exception of its handlers ends the login.
     """
 
     def __init__(
@@ -83,11 +84,11 @@ class Client:
         max_response_bytes: int | None = None,
         logger: Logger | None = None,
     ) -> None:
-        # It may hold a password: see `Text`.
+        # The URL may contain a password: see `Text`.
         proxy_url = proxy if proxy is None or isinstance(proxy, Environment) else Text("proxy", proxy)
         del proxy
         self._options = SharedOptions()
-        # By process: threads don't follow into a child of fork.
+        # By process id: a child of fork does not have the parent's threads.
         self._workers: dict[int, Workers] = {}
         self._logger: Logger | None = None
         if proxy_url is None:
@@ -123,8 +124,8 @@ class Client:
         """Logs in and returns the token. Blocks; in the main thread Ctrl-C stops it.
 
         Args:
-            system: names the program or system that logs in.
-            timeout: how many seconds this login may take, retries included; None takes the client's.
+            system: the name of the program or system that logs in.
+            timeout: the time limit of this login in seconds, with its retries; None = the client's.
 
         Raises:
             AccessDenied, TwoFactorRequired, RateLimited, ...: all are a CouchdropError.
@@ -139,7 +140,7 @@ class Client:
     ) -> Token:
         """Logs in as `authenticate` does, without blocking the event loop. Cancelling the task stops it.
 
-        At most 64 logins of a client run at once; the others wait in line, which counts against their time.
+        At most 64 logins of a client run at once. Others are queued; the wait counts against their timeout.
         """
         with Credentials(username, password, system) as credentials:
             del password
@@ -148,9 +149,9 @@ class Client:
         return await workers.run(login, limit)
 
     def connect(self, *, timeout: float | None = None) -> None:
-        """Connects now, so that the next login needs one round trip; sends no credentials and does not retry.
+        """Connects now, so that the next login needs one round trip. Sends no credentials and does not retry.
 
-        Also tells why this machine can't reach the service. None takes the connect timeout.
+        It also shows why this machine can't reach the service. None means the connect timeout.
         """
         limit = 0 if timeout is None else seconds("timeout", timeout)
         call = Call(self._options, self._logger)
@@ -160,7 +161,7 @@ class Client:
             call.end()
 
     def close(self) -> None:
-        """Closes the connections, once the logins that are under way have ended. May be called again."""
+        """Closes the connections when the logins in progress have ended. May be called again."""
         self._options.close()
 
     def __reduce_ex__(self, _: object) -> NoReturn:
@@ -182,7 +183,7 @@ class Client:
         from ._workers import Workers
 
         process = os.getpid()
-        # Threads that ask at the same moment all get the one that came first.
+        # setdefault is atomic: threads that call this at the same time get the same object.
         return self._workers.get(process) or self._workers.setdefault(process, Workers())
 
     def _seconds(self, timeout: float | None) -> float:
@@ -204,7 +205,7 @@ class Client:
         from ._log import check, log_function
 
         check(logger)
-        # The level is asked for in each call; options can't change after the first.
+        # Each call reads the logger's level, because options can't change after the first call.
         self._set(library.cd_options_set_logger, log_function, None, _abi.CD_LOG_DEBUG)
         self._logger = logger
 
@@ -217,7 +218,7 @@ def _body_format(name: str) -> int:
     return _BODY_FORMATS[name]
 
 
-# For logins without options of their own.
+# The client of logins without options.
 _shared = Client()
 
 
@@ -234,11 +235,11 @@ def authenticate(
         token = couchdrop.authenticate("ada@example.com", password)
         requests.post(url, headers=token.headers(), allow_redirects=False)
 
-    With options (those of `Client`) the connection is not kept: for more than one login make a client.
+    With options (those of `Client`) the connection is not kept. For more than one login create a client.
 
     Args:
-        system: names the program or system that logs in.
-        timeout: how many seconds the login may take, retries included.
+        system: the name of the program or system that logs in.
+        timeout: the time limit of the login in seconds, with its retries.
 
     Raises:
         AccessDenied, TwoFactorRequired, RateLimited, ...: all are a CouchdropError.
@@ -264,7 +265,7 @@ async def authenticate_async(
 ) -> Token:
     """Logs in as `authenticate` does, without blocking the event loop. Cancelling the task stops the login.
 
-    At most 64 of these logins run at once; the others wait in line, which counts against their time.
+    At most 64 of these logins run at once. Others are queued, and the wait counts against their timeout.
     """
     with Credentials(username, password, system) as credentials:
         del password
@@ -273,7 +274,7 @@ async def authenticate_async(
             limit, workers = client._seconds(timeout), _shared._own_workers()
             login = client._login(credentials)
         finally:
-            # The login keeps what it uses.
+            # The login keeps the options alive until it ends.
             if client is not _shared:
                 client.close()
     return await workers.run(login, limit)

@@ -1,6 +1,7 @@
 """The codes as an enumeration, for users.
 
-Apart from the rest, which takes the plain numbers: to import `enum` takes longer than all of this package.
+A separate module, because importing `enum` takes longer than importing this package. The rest of the package
+uses integers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from . import _abi
 
 
 class Code(enum.IntEnum):
-    """What a call ended with. `CouchdropError.code` may also be a number that is not here: codes grow."""
+    """The result of a call. `CouchdropError.code` may be another number: later versions may add codes."""
 
     CD_OK = _abi.CD_OK
     CD_ERR_HTTP_STATUS = _abi.CD_ERR_HTTP_STATUS

@@ -1,4 +1,4 @@
-"""The exceptions: one class for what a program may want to treat apart, one code for each cause."""
+"""The exceptions: a class for each failure that programs handle differently, a code for each cause."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 class CouchdropError(Exception):
-    """A login failed. ``str()`` gives a sentence of the library's own, without secrets.
+    """A login failed. ``str()`` returns the library's message, without secrets.
 
     Attributes:
-        code: the number of the cause, stable for ever; see `Code`.
-        http_status: the status of the last answer, a proxy's with ProxyError; None where there was none.
-        server_message: what the server said in it, foreign text; None where it said nothing.
-        retry_after: how many seconds the service asked to wait; None where it asked nothing.
-        attempts: how many requests were sent.
-        retryable: if the same call may succeed later. What may be retried at once has been already.
+        code: the number of the cause, which never changes; see `Code`.
+        http_status: the status of the last response, for ProxyError the proxy's; None = no response.
+        server_message: the server's message in that response, or None. Display it, but do not parse it.
+        retry_after: the delay in seconds that the service requested, or None.
+        attempts: the number of requests that were sent.
+        retryable: True if the same call may succeed later. The library has already made its own retries.
     """
 
-    # The code of an exception of this class that somebody makes without one.
+    # The code of an exception of this class that is created without one.
     _default_code: ClassVar[int] = _abi.CD_ERR_INTERNAL
 
     code: int
@@ -59,7 +59,7 @@ class CouchdropError(Exception):
 
 
 class AuthenticationError(CouchdropError):
-    """The service refused the account or its password: trying again does not help."""
+    """The service refused the account or its password. A retry does not help."""
 
     _default_code = _abi.CD_ERR_ACCESS_DENIED
 
@@ -71,13 +71,13 @@ class AccessDenied(AuthenticationError):
 
 
 class TwoFactorRequired(AuthenticationError):
-    """The account needs two-factor authentication, which the API has no way for."""
+    """The account needs two-factor authentication, which the API does not support."""
 
     _default_code = _abi.CD_ERR_TWO_FACTOR_REQUIRED
 
 
 class RateLimited(CouchdropError):
-    """Too many requests, also after retries; `CouchdropError.retry_after` has the wait, where known."""
+    """Too many requests, also after retries. `CouchdropError.retry_after` is the requested delay, if any."""
 
     _default_code = _abi.CD_ERR_RATE_LIMITED
 
@@ -95,13 +95,13 @@ class Unavailable(CouchdropError):
 
 
 class UnexpectedStatus(CouchdropError):
-    """The service answered with a status that has no class of its own, a redirect for instance."""
+    """The service returned a status without its own class, for instance a redirect."""
 
     _default_code = _abi.CD_ERR_HTTP_STATUS
 
 
 class TransportError(CouchdropError):
-    """The network, or what it was told to do: no whole answer came."""
+    """The network or its configuration failed, and no complete response was received."""
 
     _default_code = _abi.CD_ERR_CONNECT
 
@@ -125,31 +125,31 @@ class ProxyError(TransportError):
 
 
 class TLSError(TransportError):
-    """TLS refused: the message says what was wrong, for instance with the server's certificate."""
+    """TLS failed. The message has the reason, for instance a problem with the server's certificate."""
 
     _default_code = _abi.CD_ERR_TLS
 
 
 class Timeout(TransportError, TimeoutError):
-    """The time was over, or a connection took longer than the connect timeout."""
+    """The call timed out, or a connection took longer than the connect timeout."""
 
     _default_code = _abi.CD_ERR_TIMEOUT
 
 
 class ConnectionLost(TransportError):
-    """The connection ended before the response was complete."""
+    """The connection closed before the response was complete."""
 
     _default_code = _abi.CD_ERR_CONNECTION_LOST
 
 
 class ResponseError(CouchdropError):
-    """An answer that makes no sense."""
+    """The response is invalid."""
 
     _default_code = _abi.CD_ERR_MALFORMED_RESPONSE
 
 
 class MalformedResponse(ResponseError):
-    """The answer is not one of this API, or holds no usable token; behind a captive portal for instance."""
+    """The response is not one of this API (a captive portal's for instance), or has no usable token."""
 
     _default_code = _abi.CD_ERR_MALFORMED_RESPONSE
 
@@ -161,13 +161,13 @@ class ResponseTooLarge(ResponseError):
 
 
 class ArgumentError(CouchdropError, ValueError):
-    """An argument can't be used; nothing was sent. One of a wrong type is a TypeError."""
+    """An argument is invalid, and nothing was sent. An argument of a wrong type raises TypeError."""
 
     _default_code = _abi.CD_ERR_OUT_OF_RANGE
 
 
 class Cancelled(CouchdropError):
-    """The call was stopped: the interpreter ends."""
+    """The call was stopped because the interpreter is exiting."""
 
     _default_code = _abi.CD_ERR_CANCELLED
 
@@ -213,7 +213,7 @@ CLASSES: dict[int, type[CouchdropError]] = {
     _abi.CD_ERR_RESOURCES: ResourcesError,
 }
 
-# For codes of a later library, by category: a status that gets one of its own was CD_ERR_HTTP_STATUS before.
+# For codes of a later library, by category. A status with a new code was CD_ERR_HTTP_STATUS before.
 CATEGORIES: dict[int, type[CouchdropError]] = {
     1: UnexpectedStatus,
     2: ArgumentError,
@@ -229,7 +229,7 @@ def exception_class(code: int) -> type[CouchdropError]:
 
 
 def exception_from(error: _abi.Error) -> CouchdropError:
-    """The exception that says what an error object of the library says. Frees the object."""
+    """Converts an error object of the library to an exception. Frees the object."""
     try:
         code: int = library.cd_error_code(error)
         status: int = library.cd_error_http_status(error)

@@ -1,12 +1,12 @@
 """Finds and loads the shared library.
 
-Looked for, in this order:
+Search order:
 
-1. beside this package, in ``couchdrop/_lib``: a wheel carries it there;
-2. the file that the environment variable ``COUCHDROP_LIBRARY`` names (not in a set-user-id process);
-3. where the system looks for libraries.
+1. ``couchdrop/_lib`` beside this package, which a wheel contains;
+2. the file in the environment variable ``COUCHDROP_LIBRARY`` (ignored in a set-user-id process);
+3. the system's search path for libraries.
 
-The first of them that there is must load; nothing is tried after it.
+The first one that exists must load. There is no fallback to the next one.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ VARIABLE = "COUCHDROP_LIBRARY"
 
 
 def load() -> tuple[ctypes.CDLL, str]:
-    """Returns the library and the path or name that it was loaded by; raises ImportError."""
+    """Returns the library and the path or name that was loaded. Raises ImportError."""
     path, looked = _find()
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
-        reason = str(error).removeprefix(f"Cannot load library {path}: ")  # PyPy's
-        # Most name the file themselves, but not where it is another one that is missing.
+        reason = str(error).removeprefix(f"Cannot load library {path}: ")  # PyPy adds this
+        # Most messages name the file, but not if a dependency of it is missing.
         looked.append(reason if path in reason else f"{path}: {reason}")
         raise ImportError(
             "couchdrop needs the shared library libcouchdrop. Looked for it here:\n  "
@@ -47,7 +47,7 @@ def load() -> tuple[ctypes.CDLL, str]:
 
 
 def _find() -> tuple[str, list[str]]:
-    """Returns what to load, and in words where there was nothing."""
+    """Returns the path or name to load, and a description of each place without a library."""
     bundled = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_lib", FILE_NAME)
     if os.path.exists(bundled):
         return bundled, []
@@ -58,18 +58,18 @@ def _find() -> tuple[str, list[str]]:
     elif _has_raised_privileges():
         looked.append(f"{VARIABLE}: ignored, since this process has another user's privileges")
     else:
-        # Absolute, since the loader takes a name without a slash for one to search for.
+        # Absolute, because dlopen searches for a name without a slash.
         return os.path.abspath(named), looked
     return FILE_NAME, looked
 
 
 def _has_raised_privileges() -> bool:
-    """Whether whoever set the environment may have less rights than this process."""
+    """Returns True if the user who set the environment may have fewer privileges than this process."""
     if sys.platform == "win32":
         return False
     if os.getuid() != os.geteuid() or os.getgid() != os.getegid():
         return True
-    # Linux tells of capabilities too.
+    # On Linux, AT_SECURE also covers file capabilities.
     getauxval = getattr(ctypes.CDLL(None), "getauxval", None)
     if getauxval is None:
         return False

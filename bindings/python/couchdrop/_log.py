@@ -1,4 +1,4 @@
-"""The way from the library's log to a `logging` logger. Imported when a first logger is handed over."""
+"""Passes the library's log messages to a `logging` logger. Imported when a client first has a logger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEVELS: dict[int, int] = {
 
 
 def check(logger: Logger) -> None:
-    # What else has these methods will do.
+    # Duck typing: any object with these methods is accepted.
     if not all(callable(getattr(logger, name, None)) for name in ("isEnabledFor", "log")):
         raise TypeError(
             f"logger must be logging.Logger or logging.LoggerAdapter, not {type(logger).__name__}"
@@ -29,7 +29,7 @@ def check(logger: Logger) -> None:
 
 
 def is_enabled(logger: Logger) -> bool:
-    """If the logger takes any line of the library now."""
+    """Returns True if the logger accepts any message of the library now."""
     return logger.isEnabledFor(logging.ERROR)
 
 
@@ -37,7 +37,7 @@ def write(logger: Logger, level: int, message: bytes) -> None:
     logger.log(LEVELS.get(level, logging.DEBUG), "%s", message.decode("utf-8", "replace"))
 
 
-# The takers of all threads that are inside a call, by thread.
+# The log function of each thread that is inside a call, by thread identifier.
 _takers: dict[int, Callable[..., object]] = {}
 
 
@@ -50,9 +50,9 @@ def _fail(_: BaseException) -> None:
 
 
 class _ThisThread(threading.local):
-    # `log` takes the lines of the call that runs on this thread, `fail` the exception that `log` raised.
-    # Up to Python 3.11 a callback runs in the main interpreter, even if a sub-interpreter has made the call.
-    # The thread has other values there: these.
+    # `log` receives the messages of the call on this thread, and `fail` the exception that `log` raised.
+    # Up to Python 3.11 a callback runs in the main interpreter, even if a sub-interpreter made the call.
+    # There, threading.local has no values of this thread, so these defaults apply.
     log: Callable[..., object] = staticmethod(_take_for_thread)
     fail: Callable[[BaseException], None] = staticmethod(_fail)
 
@@ -62,7 +62,7 @@ Taker = tuple[Callable[..., object], Callable[[BaseException], None]]
 
 
 def take_lines(log: Callable[..., object], fail: Callable[[BaseException], None]) -> Taker:
-    """Gives this thread's lines to `log` from now on. Returns the arguments that restore the state before."""
+    """Passes this thread's messages to `log` from now on. Returns the arguments that undo this."""
     before = this_thread.log, this_thread.fail
     this_thread.log, this_thread.fail = log, fail
     if log is _take_for_thread:
@@ -73,17 +73,17 @@ def take_lines(log: Callable[..., object], fail: Callable[[BaseException], None]
 
 
 def ignore_lines() -> Taker:
-    # A function that does nothing with three arguments and runs no Python code.
+    # `slice` accepts three arguments, has no effect and runs no Python code.
     return take_lines(slice, _fail)
 
 
 class _LogOnThisThread:
-    # A function that looks up what it calls, without Python code: `getattr(this_thread, "log", self)`.
+    # Looks up the function to call without Python code: `getattr(this_thread, "log", self)`.
     __call__ = property(partial(getattr, this_thread, "log"))
 
 
 _log_on_this_thread: Any = _LogOnThisThread()
-# The logger of all options: the library calls it on the thread that logs in.
+# The log function of all options. The library calls it on the thread that logs in.
 log_function = _abi.callback(
     _abi.LogFunction, _log_on_this_thread, lambda kind, error, traceback: this_thread.fail(error)
 )

@@ -1,4 +1,4 @@
-"""The keywords of `Client` as a type, for who hands them on: ``**options: Unpack[ClientOptions]``."""
+"""The keywords of `Client` as a type, to pass them on: ``**options: Unpack[ClientOptions]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Proxy = Union[str, None, Environment]
 
 
 class ClientOptions(TypedDict, total=False):
-    """The keywords of `Client`, but for the time that a login may take."""
+    """The keywords of `Client`, except `timeout`."""
 
     base_url: str | None
     ca_file: str | os.PathLike[str] | None

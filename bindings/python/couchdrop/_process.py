@@ -1,8 +1,8 @@
-"""The calls that are under way on other threads than the main one, so that the interpreter ends cleanly.
+"""The calls in progress on threads other than the main thread, for a clean exit of the interpreter.
 
-The way from the library back into Python, to a logger for instance, aborts the process once the interpreter
-is gone. So its end stops these calls, waits until they have left the library, and lets no new ones in. The
-main thread needs none of this: it is the one that ends the interpreter.
+A callback from the library into Python, for instance to a logger, aborts the process after the interpreter
+was finalized. So the exit handler stops these calls, waits until they have left the library, and rejects new
+ones. Calls on the main thread are not tracked: that thread runs the exit handler.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 
 class _Calls:
-    """No call takes a lock: the garbage collection may run another one amid any of these lines."""
+    """Calls take no lock here: the garbage collector may run another call between any two of these lines."""
 
     def __init__(self) -> None:
-        # Taken by the end while it waits, and given back by the last call that leaves.
+        # `end` holds it while it waits. The last call that leaves releases it.
         self._all_left = allocate_lock()
-        # By identity: a set would run Python code to compare them.
+        # Keyed by identity: a set would run Python code to compare calls.
         self._under_way: dict[int, Call] = {}
         self._ended = False
 
     def enter(self, call: Call) -> None:
-        """Raises Cancelled when the interpreter ends."""
+        """Raises Cancelled if the interpreter is exiting."""
         self._under_way[id(call)] = call
-        # In this order: the end looks at the calls once it has said that it has come.
+        # In this order: `end` sets `_ended` before it reads the calls.
         if self._ended:
             self.leave(call)
             raise Cancelled("The interpreter ends: no login may start any more.")
@@ -43,7 +43,7 @@ class _Calls:
             try:
                 self._all_left.release()
             except RuntimeError:
-                # Another one that left has done so.
+                # Another call has already released it.
                 pass
 
     def end(self) -> None:
@@ -56,12 +56,13 @@ class _Calls:
 
 
 calls = _Calls()
-# Held while the variables are handed to an options handle. Reentrant, since a signal handler may log in.
+# Held while an options handle receives the variables. Reentrant, because a signal handler may log in.
 environment_lock = RLock()
 
 
 def _find_main_thread() -> int:
-    # Without it nearly everybody has one thread; to import it here would take longer than the package.
+    # If threading is not imported, there is almost always one thread. Importing it here takes longer than
+    # importing this package.
     threading = sys.modules.get("threading")
     return get_ident() if threading is None else int(threading.main_thread().ident)
 
@@ -70,12 +71,12 @@ _main_thread = _find_main_thread()
 
 
 def on_main_thread() -> bool:
-    """Whether this is the thread that runs Python's signal handlers."""
+    """Returns True on the thread that runs Python's signal handlers."""
     return get_ident() == _main_thread
 
 
 def _start_anew() -> None:
-    # A call of the parent is not here, and the thread that forked is the main one.
+    # The parent's calls do not exist in the child, and the thread that forked is its main thread.
     global calls, _main_thread, environment_lock
     calls = _Calls()
     environment_lock = RLock()

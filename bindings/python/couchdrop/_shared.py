@@ -1,4 +1,4 @@
-"""Objects of the library that several threads use, one of which may end their use at any moment."""
+"""Objects of the library that several threads use, and that any thread may close at any time."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
 
 class Shared:
-    """A handle and its users. Once it is closed, the last user that leaves frees the handle.
+    """A handle and its users. After it is closed, the last user that leaves frees the handle.
 
-    No method takes a lock: the garbage collection may run another one within any line. If an exception of a
-    signal handler keeps a user from leaving, the handle's finalizer frees it.
+    No method takes a lock: the garbage collector may run another method within any line. If an exception of a
+    signal handler prevents a user from leaving, the handle's finalizer frees the handle.
     """
 
     __slots__ = ("_closed", "_owned", "_users", "handle")
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
-        # By identity.
+        # Keyed by identity.
         self._users: dict[int, bool] = {}
         self._closed = False
-        # Emptied by the one thread that frees the handle.
+        # The thread that empties this list frees the handle.
         self._owned = [True]
 
     @property
@@ -31,22 +31,22 @@ class Shared:
         return self._closed or is_released(self.handle)
 
     def enter(self, user: object) -> bool:
-        """Keeps the handle until the user leaves. False if it is closed."""
+        """Keeps the handle until the user leaves. Returns False if it is closed."""
         self._users[id(user)] = True
-        # In this order: `close` looks at the users after it has set the flag.
+        # In this order: `close` sets the flag before it reads the users.
         if self.is_closed:
             self.leave(user)
             return False
         return True
 
     def leave(self, user: object) -> None:
-        """May be called again."""
+        """Removes a user. May be called again."""
         self._users.pop(id(user), None)
         if self._closed:
             self._free_unless_used()
 
     def close(self) -> None:
-        """May be called again."""
+        """Frees the handle when it has no users. May be called again."""
         self._closed = True
         self._free_unless_used()
 

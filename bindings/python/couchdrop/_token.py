@@ -17,15 +17,15 @@ MAX_LENGTH = 65_536
 
 
 class Token:
-    """A secret that stands for a login. Short-lived; it has the rights of the user who logged in.
+    """The result of a login: a short-lived secret with the permissions of the user who logged in.
 
-    Only `value` and `headers` show it: it prints masked, and can be neither pickled nor copied. It is wiped
-    when it is garbage, at once by `wipe`, or at the end of a ``with`` block; the string that `value` returned
-    is a copy that Python keeps for as long as it likes.
+    Only `value` and `headers` return it: it prints masked, and can be neither pickled nor copied. `wipe`, the
+    end of a ``with`` block or its finalizer wipes it. The string that `value` returned is a copy, which can't
+    be wiped.
 
-    Tokens may be compared with each other, in a time that tells nothing of them. Any thread may use them.
+    Tokens can be compared, in constant time. Any thread may use them.
 
-    A login makes them. ``Token("abc")`` makes one for a test of code that takes a token.
+    A login creates tokens. ``Token("abc")`` creates one for a test of code that takes a token.
 
     Args:
         value: 1 to 65,536 characters from 0x21 to 0x7E, as in a token of the service.
@@ -39,23 +39,23 @@ class Token:
     def __init__(self, value: str | bytes) -> None:
         problem = _problem_of(value)
         if problem is not None:
-            # The traceback holds this frame.
+            # The traceback refers to this frame.
             del value
             raise problem
         self._shared = Shared(_Characters(value.encode("ascii") if isinstance(value, str) else value))
 
     @property
     def value(self) -> str:
-        """The token itself: printable ASCII. Raises ValueError when it was wiped."""
+        """The token in clear text: printable ASCII. Raises ValueError if it was wiped."""
         characters = _read(self)
         if characters is None:
             raise ValueError("the token was wiped")
         return characters.decode("ascii")
 
     def headers(self) -> dict[str, str]:
-        """The header that a request with this token needs. Send it over https, to the service alone.
+        """Returns the header for a request with this token. Send it over https, and only to the service.
 
-        Most HTTP clients send it on to another host after a redirect: let them follow none.
+        Disable redirects: most HTTP clients send the header to another host after a redirect.
         """
         return {TOKEN_HEADER: self.value}
 
@@ -89,9 +89,9 @@ class Token:
 
 
 class _Characters:
-    """The handle of a token that no login has made."""
+    """The handle of a token that was not created by a login."""
 
-    # Each has a finalizer of its own, a C function. No Python code runs in it: an exception of a signal
+    # Each instance has its own finalizer, a C function. It runs no Python code: an exception of a signal
     # handler would be lost there.
     __slots__ = ("__del__", "_buffer")
 
@@ -116,7 +116,7 @@ def token_from(handle: _abi.Token) -> Token:
 
 
 def _read(token: Token) -> bytes | None:
-    """A copy of the characters; None if the token was wiped."""
+    """Returns a copy of the characters, or None if the token was wiped."""
     shared, reader = token._shared, object()
     if not shared.enter(reader):
         return None
@@ -128,7 +128,7 @@ def _read(token: Token) -> bytes | None:
 
 
 def _problem_of(value: object) -> Exception | None:
-    """The reason why `value` can't be a token. Does not quote it."""
+    """Returns the reason why `value` can't be a token, without quoting it."""
     if not isinstance(value, (str, bytes)):
         return TypeError(f"a Token is made of str or bytes, not {type(value).__name__}")
     codes = value if isinstance(value, bytes) else map(ord, value)

@@ -4,6 +4,6 @@ __version__ = "1.0.0"
 
 
 def library_version() -> str:
-    """The version of the shared library that is loaded, for instance "1.0.0"."""
+    """Returns the version of the loaded shared library, for instance "1.0.0"."""
     version: bytes = library.cd_version()
     return version.decode()

@@ -1,6 +1,6 @@
-"""Logins for asyncio: each runs on a thread, of which there are never more than 64.
+"""Logins for asyncio: each runs on a thread, and there are at most 64 threads.
 
-What finds no thread waits in line, and its waiting counts against its time.
+A login without a free thread is queued, and the wait counts against its timeout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._errors import ResourcesError, Timeout
 from ._token import Token
 
 MOST_THREADS = 64
-# How long a thread without work is kept.
+# A thread exits after this time without work.
 IDLE_SECONDS = 5.0
 
 
@@ -25,14 +25,14 @@ class Workers:
     def __init__(self) -> None:
         self.process = os.getpid()
         self._changed = threading.Condition(threading.Lock())
-        # In the order of their arrival. Jobs are taken out without the lock, in one step each: a coroutine
-        # that is garbage withdraws its job on whatever thread, which may be one that has the lock.
+        # In order of arrival. Removing a job is atomic and needs no lock: the garbage collector may close a
+        # coroutine, which withdraws its job, on a thread that holds the lock.
         self._queue: OrderedDict[_Job, bool] = OrderedDict()
         self._threads = 0
         self._idle = 0
 
     async def run(self, login: Login, timeout: float) -> Token:
-        """Runs a login on one of the threads, in what is left of its time.
+        """Runs a login on one of the threads, within `timeout`, which includes the wait in the queue.
 
         Stops it when the task is cancelled.
         """
@@ -48,7 +48,7 @@ class Workers:
             raise
         finally:
             expiry.cancel()
-            # Its exception has a traceback that leads back to here.
+            # The traceback of its exception refers to this frame.
             del job
 
     def _submit(self, job: _Job) -> None:
@@ -62,7 +62,7 @@ class Workers:
     def _start_thread(self) -> None:
         self._threads += 1
         try:
-            # A daemon, since Python's end would wait for others before it lets anyone stop their calls.
+            # A daemon: at exit Python joins other threads before an exit handler could stop their calls.
             threading.Thread(target=self._serve, name="couchdrop-login", daemon=True).start()
         except BaseException as error:
             self._threads -= 1
@@ -72,7 +72,7 @@ class Workers:
                 raise ResourcesError(f"No thread could be started for a login: {error}.") from None
 
     def _withdraw(self, job: _Job) -> bool:
-        """Takes a job out of the line; False when a thread has it already."""
+        """Removes a job from the queue. Returns False if a thread has already taken it."""
         waiting = self._queue.pop(job, False)
         if waiting:
             job.login.abandon()
@@ -94,14 +94,14 @@ class Workers:
                 try:
                     job, _ = self._queue.popitem(last=False)
                 except KeyError:
-                    # Withdrawn since.
+                    # The job was withdrawn in the meantime.
                     continue
             job.run()
             del job
 
 
 class _Job:
-    """A login that waits for a thread, and then for its event loop."""
+    """A login that waits for a thread and then passes its result to the event loop."""
 
     def __init__(self, login: Login, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self.login = login
@@ -111,11 +111,12 @@ class _Job:
 
     def run(self) -> None:
         if self.future.done():
-            # Cancelled, but its task has not had its turn since.
+            # It was cancelled, but its task has not run since.
             self.login.abandon()
             return
         try:
-            # At the deadline itself `expire` has the word.
+            # At least 1 ms, because 0 would mean the options' timeout. A job that is still queued at its
+            # deadline fails in `expire`.
             token = self.login.run(max(self._deadline - time.monotonic(), 0.001))
         except BaseException as error:
             self._hand_over(self.future.set_exception, error)
@@ -134,5 +135,5 @@ class _Job:
         try:
             self._loop.call_soon_threadsafe(hand_over)
         except RuntimeError:
-            # The loop is closed: nobody waits any more.
+            # The loop is closed, so no task waits for the result.
             pass

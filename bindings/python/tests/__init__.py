@@ -1,4 +1,4 @@
-"""The tests find each other by plain name, from wherever unittest discovers them."""
+"""Lets the test modules import each other by plain name, from any directory of unittest discovery."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What the tests share: the package and its library, the stand-in of the service, and their own servers."""
+"""Shared by the tests: the package and its library, the fake server of the service, and other servers."""
 
 import atexit
 import gc
@@ -19,9 +19,9 @@ HEADER = os.path.join(ROOT, "include", "couchdrop.h")
 
 STAGED = os.path.join(ROOT, "target", "stage", "lib", "libcouchdrop.so.1")
 
-# With COUCHDROP_TEST_INSTALLED set, the package is the one that this Python has, with the library it finds.
+# With COUCHDROP_TEST_INSTALLED set, the tests use the installed package and the library that it finds.
 if "COUCHDROP_TEST_INSTALLED" not in os.environ:
-    # Absolute, since programs that a test starts may have another folder.
+    # Absolute, because a program that a test starts may have another working directory.
     os.environ["COUCHDROP_LIBRARY"] = os.path.abspath(os.environ.get("COUCHDROP_LIBRARY", STAGED))
     os.environ["PYTHONPATH"] = PACKAGE
     sys.path.insert(0, PACKAGE)
@@ -29,18 +29,18 @@ if "COUCHDROP_TEST_INSTALLED" not in os.environ:
 import couchdrop as couchdrop  # noqa: E402
 
 PASSWORD = "correct horse battery staple"
-# What no login on loopback takes.
+# An upper limit in seconds for a login on loopback.
 SOON = 10.0
 
 
 def collect_garbage():
-    # PyPy runs the finalizers after a collection, and frees in a later one the things that they used.
+    # PyPy runs finalizers after a collection, and a later collection frees the objects that they used.
     for _ in range(4 if PYPY else 1):
         gc.collect()
 
 
 class StandIn:
-    """The stand-in that runs around the tests; else one of their own, for as long as they run."""
+    """The fake server that runs around the tests, or else one that runs as long as the tests."""
 
     _environment = None
 
@@ -53,7 +53,7 @@ class StandIn:
     @staticmethod
     def _start():
         program = os.environ.get("COUCHDROP_STAND_IN", os.path.join(ROOT, "target", "debug", "stand_in"))
-        # It lives as long as what it runs: a program that tells its environment and reads until it is closed.
+        # The server exits with its child program, which prints its environment and reads stdin to its end.
         tell = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
         process = subprocess.Popen(
             [program, "run", sys.executable, "-c", tell],
@@ -77,7 +77,7 @@ def stand_in_options():
 
 
 class Silent:
-    """A server that takes connections and what comes, and never answers."""
+    """A server that accepts connections, reads, and never responds."""
 
     def __init__(self):
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -89,7 +89,7 @@ class Silent:
         self._selector.register(wait, selectors.EVENT_READ)
         self._changed = threading.Condition()
         self.accepted = self.closed = 0
-        # A request comes in one write, so that each first arrival is one.
+        # The first data on a connection counts as a request: the library sends a request in one write.
         self.requests = 0
         self.received = b""
         # Called for each request, on the server's thread.
@@ -140,7 +140,7 @@ class Silent:
                 raise AssertionError(f"only {self.requests} of {count} requests came")
 
     def wait_until_alone(self):
-        """Until all that came has gone again."""
+        """Waits until all accepted connections are closed."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.closed == self.accepted, SOON):
                 raise AssertionError(f"{self.accepted - self.closed} connections stay open")
@@ -163,7 +163,7 @@ class Silent:
 
 
 class Recorder:
-    """A server that answers each login with `status` and `body`, and keeps what arrived."""
+    """A server that responds to each login with `status` and `body`, and records the requests."""
 
     def __init__(self, body=b'{"token":"00000000-0000-4000-8000-000000000000"}', status=200):
         recorder = self
@@ -195,7 +195,7 @@ class Recorder:
             daemon_threads = True
 
             def handle_error(self, *_):
-                """A client that went away in the middle is no news."""
+                """Ignores the error of a client that closed its connection early."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.base_url = f"http://127.0.0.1:{self._server.server_port}"
@@ -239,7 +239,7 @@ class Refusing:
 
 
 def run_python(source, *arguments, flags=(), **options):
-    """Runs a program in a Python of its own."""
+    """Runs a program in a new Python process."""
     return subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", *flags, "-c", textwrap.dedent(source), *arguments],
         capture_output=True,

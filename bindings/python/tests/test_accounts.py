@@ -1,4 +1,4 @@
-"""Every account of the stand-in, over TLS: what a login returns or raises."""
+"""The result of a login to each account of the fake server, over TLS."""
 
 import json
 import pickle
@@ -100,7 +100,7 @@ class Accounts(unittest.TestCase):
         self.assertEqual(error.http_status, 307)
 
     def test_no_answer_in_time(self):
-        # A handshake may take longer than the time that this login has.
+        # Connect first: a handshake may take longer than the timeout of this login.
         self.client.connect()
         started = time.monotonic()
         with self.assertRaises(couchdrop.Timeout) as caught:

@@ -1,4 +1,4 @@
-"""What a login can't be made with is refused in Python or by the library, and nothing is sent."""
+"""Python or the library rejects invalid arguments of a login, and nothing is sent."""
 
 import unittest
 
@@ -84,7 +84,7 @@ class Arguments(unittest.TestCase):
         self.client.authenticate("ada", PASSWORD, timeout=3600)
 
     def test_a_tiny_timeout_is_not_rounded_to_none(self):
-        # 0 would mean the default to the library, and the login would succeed.
+        # In the library 0 means the default timeout, so the login would succeed.
         with couchdrop.Client(base_url="http://127.0.0.1:9", max_retries=10, backoff=(3600, 3600)) as client:
             with self.assertRaises(couchdrop.TransportError):
                 client.authenticate("ada", PASSWORD, timeout=1e-9)

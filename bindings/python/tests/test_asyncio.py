@@ -1,4 +1,4 @@
-"""Logins from asyncio: cancelling, the bound on threads, time in line."""
+"""Logins from asyncio: cancellation, the limit of threads, the wait in the queue."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
         self.addCleanup(self.silent.__exit__)
 
     async def asyncSetUp(self):
-        # The loop is in debug mode, which else tells of each delay of a busy machine.
+        # The loop is in debug mode, which otherwise logs each delay on a busy machine.
         asyncio.get_running_loop().slow_callback_duration = support.SOON
 
     async def arrived(self, count):
@@ -76,7 +76,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             task.cancel()
             with self.assertRaises(asyncio.CancelledError):
                 await task
-            # The connection ends too, long before the login's time is over.
+            # The connection closes too, long before the timeout of the login.
             await asyncio.get_running_loop().run_in_executor(None, self.silent.wait_until_alone)
 
     async def test_wait_for_stops_a_login(self):
@@ -117,7 +117,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
 
     async def test_200_logins_succeed_in_turn(self):
         with Recorder() as recorder, couchdrop.Client(base_url=recorder.base_url) as client:
-            # A connection is kept for the account that it has served.
+            # One account, because a connection is reused only for the account that used it.
             logins = [client.authenticate_async("ada", PASSWORD) for _ in range(200)]
             tokens = await asyncio.gather(*logins)
             self.assertEqual(len(tokens), 200)
@@ -133,7 +133,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             self.assertLess(time.monotonic() - started, 2.0)
             self.assertEqual(caught.exception.attempts, 0)
             self.assertIn("thread", str(caught.exception))
-            # Another client has threads of its own: a dead host starves nobody else.
+            # Another client has its own threads, so an unresponsive host does not block its logins.
             await couchdrop.authenticate_async("ada@example.com", PASSWORD, **support.stand_in_options())
             for task in tasks:
                 task.cancel()
@@ -196,7 +196,7 @@ class Loops(unittest.TestCase):
                 for thread in set(login_threads()) - before:
                     thread.join(support.SOON)
                     self.assertFalse(thread.is_alive())
-                # And the next login starts another.
+                # The next login starts another thread.
                 asyncio.run(client.authenticate_async("ada@example.com", PASSWORD))
         finally:
             _workers.IDLE_SECONDS = idle

@@ -1,5 +1,5 @@
-"""The garbage collection finalizes a cycle in any order, on any thread, at any moment: no object of the
-library is used after it is gone, and nobody waits for a lock that the same thread has."""
+"""The garbage collector finalizes a cycle in any order, on any thread, at any time. The package must not use
+an object of the library after it was freed, and must not wait for a lock that the same thread holds."""
 
 import asyncio
 import copy
@@ -15,7 +15,7 @@ from couchdrop._arguments import Text
 
 
 class InCycle:
-    """Garbage that its finalizer still uses."""
+    """An object whose finalizer uses another object in the same garbage cycle."""
 
     ends = []
 
@@ -40,7 +40,7 @@ class Cycles(unittest.TestCase):
             for use in (lambda token: token.value, lambda token: token == token, couchdrop.Token.headers):
                 InCycle(client.authenticate("ada@example.com", PASSWORD), use)
                 (end,) = self.collect()
-                # Before or after it was wiped.
+                # The result depends on the order: before or after the token was wiped.
                 self.assertIsInstance(end, (str, bool, dict, ValueError))
 
     def test_a_client_is_used_by_a_finalizer(self):
@@ -55,7 +55,7 @@ class Cycles(unittest.TestCase):
     def test_a_login_is_abandoned_with_its_loop(self):
         async def begin(client):
             task = asyncio.ensure_future(client.authenticate_async("ada", PASSWORD))
-            # What is young now is older than what the task makes.
+            # Moves the present objects to an older generation than those that the task creates.
             gc.collect(0)
             await asyncio.sleep(0)
             del task
@@ -139,7 +139,7 @@ class Wiped(unittest.TestCase):
             texts = [value, *(getattr(value, slot, None) for slot in slots)]
             texts += [getattr(text, "_password", None) for text in texts]
             for text in texts:
-                # Everything in PyPy's ctypes has a _buffer too.
+                # In PyPy every ctypes object has a _buffer too.
                 buffer = text._buffer if isinstance(text, Text) else None
                 if buffer is not None:
                     self.assertNotIn(PASSWORD.encode(), buffer.raw, name)
@@ -175,7 +175,7 @@ class Beginnings(unittest.TestCase):
             sys.stdin.readline()
         """
         with Silent() as silent:
-            # What is installed beside the package may import threading at the start.
+            # -S, because a .pth file of another package may import threading at startup.
             process = support.start_python(program, silent.base_url, flags=["-S"])
             silent.wait_for_requests(4)
             process.communicate("\n", timeout=support.SOON)

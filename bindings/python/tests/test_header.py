@@ -1,4 +1,4 @@
-"""One truth: what the package says of the C functions, codes and numbers is what the header says."""
+"""The C functions, codes and numbers of the package are those of the header."""
 
 import ctypes
 import glob
@@ -32,11 +32,11 @@ for name, handle in [
 ]:
     TYPES[f"{name}*"] = TYPES[f"const {name}*"] = handle
     TYPES[f"{name}**"] = ctypes.POINTER(handle)
-# The functions that take the address of their object alone.
+# The functions whose argument is the address of the object.
 BY_ADDRESS = {f"cd_{name}_free" for name in ("options", "cancel", "token", "error")}
 
 
-# The functions that this package has no need of.
+# The functions that this package does not need.
 UNUSED = {
     "cd_authenticate": "cd_authenticate_with does more",
     "cd_cancel_is_triggered": "a call knows",
@@ -52,7 +52,7 @@ UNUSED = {
 
 
 def read_header():
-    # Another one shows that these tests notice what changes.
+    # A different header shows that these tests detect changes.
     with open(os.environ.get("COUCHDROP_HEADER", support.HEADER), encoding="utf-8") as file:
         return re.sub(r"/\*.*?\*/", "", file.read(), flags=re.DOTALL)
 
@@ -61,7 +61,7 @@ HEADER = read_header()
 
 
 def type_of(declaration, named):
-    """`const char *username` as the type in ctypes."""
+    """Returns the ctypes type of a declaration such as `const char *username`."""
     declaration = declaration.strip()
     if named:
         declaration = re.sub(r"\w+$", "", declaration)
@@ -93,7 +93,7 @@ class Header(unittest.TestCase):
                 declared[name] = (None, ctypes.c_void_p)
         self.assertGreater(len(declared), 30)
         self.assertEqual(declared, _abi.PROTOTYPES)
-        # None is left out by the pattern.
+        # The pattern finds every function.
         self.assertEqual(set(re.findall(r"\b(cd_\w+)\((?!\))", HEADER)), set(declared))
 
     def test_the_library_got_them(self):
@@ -112,10 +112,10 @@ class Header(unittest.TestCase):
     def test_every_option_is_a_keyword(self):
         options = set(re.findall(r"\bcd_options_set_(\w+?)(?:_ms)?\(", HEADER))
         self.assertGreater(len(options), 10)
-        # Python's own environment is passed.
+        # The package passes os.environ itself.
         options.remove("environment")
         self.assertEqual(set(inspect.signature(couchdrop.Client).parameters), options)
-        # A login has the time that it may take as an argument of its own.
+        # The timeout is a separate argument of a login.
         self.assertEqual(set(couchdrop.ClientOptions.__annotations__), options - {"timeout"})
 
     def test_the_callbacks_have_the_header_s_types(self):
@@ -141,7 +141,7 @@ class Header(unittest.TestCase):
 
     def test_every_code_raises_a_class_of_its_own_choosing(self):
         self.assertEqual(set(_errors.CLASSES), set(couchdrop.Code) - {couchdrop.Code.CD_OK})
-        # The class that a code raises has that code itself where it is for one code alone.
+        # The default code of a class for a single code is that code.
         for code, raised in _errors.CLASSES.items():
             codes = [other for other, its in _errors.CLASSES.items() if its is raised]
             if len(codes) == 1:

@@ -1,4 +1,4 @@
-"""How the shared library is found, and what is said where it can't be used."""
+"""The search for the shared library, and the errors if it can't be used."""
 
 import copy
 import os
@@ -14,7 +14,7 @@ import support
 
 from couchdrop import _library
 
-# Each takes as long to import as ctypes, or longer.
+# Importing each of them takes at least as long as importing ctypes.
 HEAVY = {"asyncio", "collections", "enum", "functools", "hmac", "logging", "re", "threading", "typing"}
 
 
@@ -58,7 +58,7 @@ class Library(unittest.TestCase):
         return subprocess.run(
             [sys.executable, "-c", "import couchdrop; print(couchdrop._abi.library_path)"],
             env=environment,
-            # Python looks into the working folder first.
+            # Python searches the working directory first.
             cwd=package,
             capture_output=True,
             text=True,
@@ -96,12 +96,12 @@ class Library(unittest.TestCase):
 
     def test_an_error_tells_where_was_looked(self):
         self.refused("/no/such/file: ", "_lib", "COUCHDROP_LIBRARY", COUCHDROP_LIBRARY="/no/such/file")
-        # Where the system has none.
+        # If the system has no library, the import fails.
         if self.import_with().returncode:
             self.refused("_lib", "COUCHDROP_LIBRARY: not set", _library.FILE_NAME + ": ")
 
     def test_the_file_that_the_variable_names_must_load(self):
-        # Also where the system has the library.
+        # LD_LIBRARY_PATH makes the library available to the system's search.
         folder = os.path.dirname(os.environ["COUCHDROP_LIBRARY"])
         self.refused("/no/such/file", COUCHDROP_LIBRARY="/no/such/file", LD_LIBRARY_PATH=folder)
 
@@ -143,7 +143,7 @@ class Library(unittest.TestCase):
 
     @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "needs root")
     def test_the_variable_is_ignored_with_another_user_s_privileges(self):
-        # The package itself loads the library at once, so only this file of it.
+        # Importing the package would load the library, so import only this file.
         path = os.path.join(support.PACKAGE, "couchdrop", "_library.py")
         script = (
             "import importlib.util, os, sys; os.setresuid(65534, 0, 0)\n"

@@ -1,4 +1,4 @@
-"""Each option does what it says."""
+"""Each option has its documented effect."""
 
 import logging
 import os
@@ -88,7 +88,7 @@ class Options(unittest.TestCase):
                 client.authenticate("ada", PASSWORD)
 
     def through_proxy(self, proxy, **options):
-        """A login through a proxy that never answers."""
+        """Logs in through a proxy that never responds."""
         with couchdrop.Client(base_url="https://couchdrop.invalid", proxy=proxy, **options) as client:
             with self.assertRaises(couchdrop.Timeout):
                 client.authenticate("ada", PASSWORD, timeout=0.3)
@@ -145,7 +145,7 @@ class Options(unittest.TestCase):
         for options in [
             {"max_retries": 11},
             {"max_retries": -1},
-            # What ctypes would make 0 and 1024 of.
+            # ctypes would truncate these to 0 and 1024.
             {"max_retries": 2**32},
             {"max_response_bytes": 2**64 + 1024},
             {"max_response_bytes": 1},
@@ -239,7 +239,7 @@ class Environment(unittest.TestCase):
                 with self.assertRaises(couchdrop.Timeout):
                     client.connect(timeout=0.2)
             silent.wait_for_bytes(b"CONNECT couchdrop.invalid:443 ")
-            # Now they are frozen.
+            # The options are frozen now.
             with mock.patch.dict(os.environ, HTTPS_PROXY="ftp://127.0.0.1:1"):
                 with self.assertRaises(couchdrop.Timeout):
                     client.connect(timeout=0.2)
@@ -251,7 +251,7 @@ class Environment(unittest.TestCase):
                     client.connect()
 
     def test_process_environment_is_not_read(self):
-        """Neither for a client nor for the functions that use the default options."""
+        """Neither a client nor the functions with the default options read it."""
         program = """
             import ctypes, os, couchdrop
             libc = ctypes.CDLL(None)
@@ -335,7 +335,7 @@ class Logging(unittest.TestCase):
 
     def test_logger_enabled_after_the_client_was_made_is_told(self):
         kept = Kept()
-        # From `getLogger`: others don't notice a change of their level once they were asked.
+        # From `getLogger`: other loggers cache isEnabledFor and do not notice a change of their level.
         logger = logging.getLogger("couchdrop-test-enabled-later")
         logger.propagate = False
         logger.addHandler(kept)

@@ -1,4 +1,4 @@
-"""Threads, fork, and the end of the interpreter."""
+"""Threads, fork, and the exit of the interpreter."""
 
 import asyncio
 import gc
@@ -40,7 +40,7 @@ class Threads(unittest.TestCase):
                 asyncio.run(couchdrop.authenticate_async("ada", PASSWORD, base_url=recorder.base_url))
 
             def own_descriptors():
-                # The server may close its side of a connection later.
+                # The server may close its end of a connection later.
                 peer = int(recorder.base_url.rpartition(":")[2])
                 count = 0
                 for number in os.listdir("/proc/self/fd"):
@@ -58,7 +58,7 @@ class Threads(unittest.TestCase):
             self.assertEqual(own_descriptors(), 0)
 
     def test_client_closed_by_another_thread_frees_once(self):
-        """The handle is freed by the last of the calls and threads that have it, and by that one alone."""
+        """The last of the calls and threads that use the handle frees it, and frees it only once."""
         with Recorder() as recorder:
             for _ in range(30):
                 client = couchdrop.Client(base_url=recorder.base_url)
@@ -106,7 +106,7 @@ class Fork(unittest.TestCase):
     def in_child(self, work):
         child = os.fork()
         if child == 0:
-            # The parent's alarms don't come here: a child that hangs ends by its own.
+            # A child does not inherit alarms: its own alarm ends it if it hangs.
             signal.alarm(int(support.SOON))
             status = 1
             try:
@@ -123,7 +123,7 @@ class Fork(unittest.TestCase):
         with couchdrop.Client(**support.stand_in_options()) as client:
             client.authenticate("ada@example.com", PASSWORD)
             self.in_child(lambda: client.authenticate("ada@example.com", PASSWORD))
-            # The parent's connection is as it was.
+            # The parent's connection still works.
             client.authenticate("ada@example.com", PASSWORD)
 
     def test_a_child_of_a_parent_whose_threads_log_in(self):
@@ -139,7 +139,7 @@ class Fork(unittest.TestCase):
 
                 def log_in():
                     client.authenticate("ada", PASSWORD)
-                    # On another thread of the child too, whose calls are counted.
+                    # Another thread of the child can log in too. Calls on such threads are tracked.
                     thread = threading.Thread(target=client.authenticate, args=("ada", PASSWORD))
                     thread.start()
                     thread.join()

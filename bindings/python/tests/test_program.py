@@ -22,7 +22,7 @@ TOKEN = r"\A[0-9a-f-]{36}\n\Z"
 
 class Program(unittest.TestCase):
     def run_program(self, *arguments, redirection="", **options):
-        """With what a shell reads as `redirection`."""
+        """Runs the program in a shell with `redirection`."""
         return subprocess.run(
             ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "couchdrop", *arguments],
             timeout=60,
@@ -31,7 +31,7 @@ class Program(unittest.TestCase):
         )
 
     def log_in(self, username, *arguments, password=PASSWORD, **options):
-        """With the password, as text or in bytes, on standard input."""
+        """Logs in with the password, as str or bytes, on standard input."""
         if isinstance(password, str):
             password = password.encode()
         service = support.stand_in_options()
@@ -90,7 +90,7 @@ class Program(unittest.TestCase):
                     break
                 shown += received
         except OSError:
-            # The other side is closed.
+            # The other end is closed.
             pass
         _, status = os.waitpid(child, 0)
         os.close(terminal)
@@ -99,7 +99,7 @@ class Program(unittest.TestCase):
         self.assertRegex(shown.decode().replace("\r\n", "\n").splitlines(True)[-1], TOKEN)
 
     def test_without_a_terminal_no_password_is_asked_for(self):
-        # In a session of its own it has no terminal, whatever this test has.
+        # A new session has no terminal.
         done = self.run_program("login", "ada@example.com", input=b"", start_new_session=True)
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"no terminal to ask for the password on: see --password-stdin", done.stderr)
@@ -228,7 +228,7 @@ class Example(unittest.TestCase):
             COUCHDROP_USERNAME="ada@example.com", COUCHDROP_PASSWORD=PASSWORD
         )
         self.assertEqual((status, errors), (0, ""))
-        # Of the token no more than its first characters.
+        # The output contains only the first characters of the token.
         self.assertRegex(output, r"(?m)^logged in: token [^ ]{4}\.\.\. \(36 characters\)$")
         self.assertIn('"ls"', output)
 

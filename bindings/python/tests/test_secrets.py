@@ -1,4 +1,4 @@
-"""No way of printing, copying or failing shows a password or a token."""
+"""Printing, copying and failing never show a password or a token."""
 
 import copy
 import logging
@@ -14,7 +14,7 @@ TOKEN = "3f2b8c1e-0000-4000-8000-123456789abc"
 
 
 class Hidden:
-    """What the tests log in with, so that their own frames show nothing."""
+    """The password of the tests, kept out of the variables of their own frames."""
 
     password = "pass-that-shows-nowhere"
 
@@ -162,7 +162,7 @@ class Tokens(unittest.TestCase):
 
 
 def copies_in_memory(process, wanted):
-    """The number of copies in what a process of our own may write to."""
+    """Returns the number of copies in the writable memory of a child process."""
     found = 0
     with open(f"/proc/{process}/maps", encoding="utf-8") as maps:
         ranges = [line.split()[0].split("-") for line in maps if " rw" in line]
@@ -172,18 +172,18 @@ def copies_in_memory(process, wanted):
             try:
                 found += memory.read(end - start).count(wanted)
             except OSError:
-                # The kernel's own pages can't be read.
+                # The kernel's special mappings can't be read.
                 pass
     return found
 
 
 class Tracebacks(unittest.TestCase):
     def shows_nothing(self, error):
-        # As tools do that show the variables of each frame.
+        # The same as tools that show the variables of each frame.
         text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
         self.assertNotIn(HIDDEN.password, text)
         self.assertNotIn(HIDDEN.password, repr(error) + repr(vars(error)) + repr(error.args))
-        # Not behind a repr that hides it either.
+        # The objects must not contain it behind a repr that hides it either.
         step = error.__traceback__
         while step:
             if "couchdrop/_" in step.tb_frame.f_code.co_filename:

@@ -18,7 +18,7 @@ from couchdrop import _abi
 
 
 def interrupt(number=signal.SIGINT):
-    """As a terminal does it, on the thread that runs the handlers."""
+    """Sends a signal to the thread that runs the handlers, as a terminal does."""
     signal.pthread_kill(threading.main_thread().ident, number)
 
 
@@ -66,7 +66,7 @@ class Signals(unittest.TestCase):
         self.assertNotIn("secret'", errors.replace("couchdrop.authenticate('ada', 'secret'", ""))
 
     def test_ctrl_c_stops_connect(self):
-        # The handshake is never answered.
+        # The server never responds to the handshake.
         with couchdrop.Client(base_url="https://" + self.silent.address) as client:
             self.silent.on_request = interrupt
             with self.assertRaises(KeyboardInterrupt):
@@ -95,7 +95,7 @@ class Signals(unittest.TestCase):
             interrupt(signal.SIGUSR2)
             sent.append(True)
 
-        # What a callback raises would be lost there, and the login go on.
+        # Python reports lost exceptions of callbacks here. The login would continue after one.
         lost = []
         self.addCleanup(setattr, sys, "unraisablehook", sys.unraisablehook)
         sys.unraisablehook = lost.append
@@ -105,7 +105,7 @@ class Signals(unittest.TestCase):
                 with self.assertRaises(Unlucky):
                     self.client.authenticate("ada", PASSWORD)
             except Unlucky:
-                # The second may come a moment later.
+                # The second signal may arrive a moment later.
                 pass
             while len(sent) <= number:
                 try:
@@ -122,7 +122,7 @@ class Signals(unittest.TestCase):
         def on_request():
             interrupt(signal.SIGUSR1)
             after.append(handled.wait(support.SOON))
-            # Only now is there an end to the login's waiting.
+            # Until this signal nothing ends the wait of the login.
             interrupt(signal.SIGINT)
 
         self.silent.on_request = on_request
@@ -177,13 +177,13 @@ class Signals(unittest.TestCase):
             log_in()
         support.collect_garbage()
         self.assertEqual(handles(), objects)
-        # Sockets of the server's side may be on their way out.
+        # The server may not have closed its sockets yet.
         self.silent.wait_until_alone()
         self.assertLessEqual(open_descriptors(), descriptors + 1)
 
     def test_interrupts_at_any_moment_leak_nothing(self):
-        """Also between the making of an object and the call that uses it, as from a timer."""
-        # Raises once, and inside of `authenticate` alone: else it would end the test.
+        """Signals as from a timer arrive also between the creation of an object and the call that uses it."""
+        # The handler raises once, and only inside `authenticate`: elsewhere it would end the test.
         armed = False
 
         def handler(*_):
@@ -243,14 +243,14 @@ class Leaks(unittest.TestCase):
                     use()
                 support.collect_garbage()
                 growth = []
-                # PyPy's own memory grows and shrinks by large steps; a leak would show in each round.
+                # PyPy's own memory grows and shrinks in large steps. A leak would be visible in each round.
                 for _ in range(5 if support.PYPY else 1):
                     before = allocated()
                     for _ in range(times):
                         use()
                     support.collect_garbage()
                     growth.append(allocated() - before)
-                # The smallest block takes 32 bytes; threads of the server come and go.
+                # The smallest block has 32 bytes. Threads of the server start and end during the test.
                 self.assertLess(min(growth), times * 24, growth)
 
 
@@ -263,7 +263,7 @@ def open_descriptors():
 
 
 def allocated():
-    """Bytes that the C library has given out; Python's small objects are not among them."""
+    """Returns the bytes allocated by malloc, which excludes Python's small objects."""
 
     class Info(ctypes.Structure):
         _fields_ = [

@@ -1,7 +1,7 @@
-"""What type checkers see of the package; checked, never run.
+"""Uses of the package for type checkers. This file is checked, but never run.
 
-Each `type: ignore` is a mistake that they must find: where one finds none, it says that the comment is not
-needed.
+Each `type: ignore` marks an error that they must find. A type checker that does not find it reports that the
+comment is unnecessary.
 """
 
 from __future__ import annotations

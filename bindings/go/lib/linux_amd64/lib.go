@@ -1,3 +1,3 @@
-// Package lib holds the static library for Linux on amd64 with glibc: libcouchdrop.a, which `make lib` puts here. It
-// has no Go code; a folder without any would be dropped by `go mod vendor`.
+// Package lib holds the static library for Linux on amd64 with glibc: libcouchdrop.a, which `make lib` puts here. This
+// file is needed because `go mod vendor` drops folders without Go code.
 package lib

@@ -1,3 +1,3 @@
-// Package lib holds the static library for Linux on arm64 with musl: libcouchdrop.a. It has no Go code; a folder
-// without any would be dropped by `go mod vendor`.
+// Package lib holds the static library for Linux on arm64 with musl: libcouchdrop.a. This file is needed
+// because `go mod vendor` drops folders without Go code.
 package lib
