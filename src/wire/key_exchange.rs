@@ -100,7 +100,7 @@ mod tests {
     fn bytes(hex: &str) -> Vec<u8> {
         hex.as_bytes()
             .chunks(2)
-            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
             .collect()
     }
 

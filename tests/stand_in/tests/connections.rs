@@ -52,8 +52,8 @@ fn close_connections_ends_them_all_and_new_ones_are_taken() {
     let client = client(&stand_in);
     log_in_by_form(&client, stand_in.https_url(), "ada@example.com", PASSWORD).token();
     // Idle, in the middle of a request, and without any request.
-    let mut amid = TcpStream::connect(authority(stand_in.http_url())).unwrap();
-    amid.write_all(b"POST /authenticate HTTP/1.1\r\nHost: localhost\r\nContent-Le").unwrap();
+    let mut partial = TcpStream::connect(authority(stand_in.http_url())).unwrap();
+    partial.write_all(b"POST /authenticate HTTP/1.1\r\nHost: localhost\r\nContent-Le").unwrap();
     let mut silent = TcpStream::connect(("127.0.0.1", port(stand_in.https_url()))).unwrap();
     assert!(stand_in.wait_for_connections(SOON, |now| now.http.open == 1 && now.https.open == 2));
 
@@ -63,7 +63,7 @@ fn close_connections_ends_them_all_and_new_ones_are_taken() {
     }
     assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0, "an orderly end, not a reset");
     // The server may not have read the last bytes yet, and then TCP sends a reset.
-    assert!(amid.read(&mut [0; 64]).is_err() || amid.read(&mut [0; 64]).unwrap() == 0);
+    assert!(partial.read(&mut [0; 64]).is_err() || amid.read(&mut [0; 64]).unwrap() == 0);
 
     log_in_by_form(&client, stand_in.https_url(), "ada@example.com", PASSWORD).token();
     assert_eq!(stand_in.connections().https.accepted, 3);
