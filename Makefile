@@ -71,7 +71,7 @@ packages-%:
 sbom: packages-sbom ## List the crates in the library, as CycloneDX
 
 .PHONY: torture
-torture: setup ## Run stress tests for hours; figures go to docs/reliability.md; torture-STEP for one step of scripts/torture.d
+torture: setup ## Run stress tests for hours; figures go to docs/reliability.md; torture-STEP for one of scripts/torture.d
 	@scripts/setup torture
 	@scripts/torture
 

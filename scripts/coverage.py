@@ -1,8 +1,8 @@
 """Reports the lines that the tests do not reach: coverage.py LCOV REASONS FIGURES
 
 LCOV is the report of cargo llvm-cov. REASONS explains functions with lines that no test reaches, one a line: file,
-function and reason, separated by TABs. The figures go to FIGURES, and a table of the missing lines to the file beside it
-that ends in .md. Test modules within src/ do not count. Fails below 95 %, and if a line that no test reaches has no
+function and reason, separated by TABs. The figures go to FIGURES, and a table of the missing lines to the file beside
+it that ends in .md. Test modules within src/ do not count. Fails below 95 %, and if a line that no test reaches has no
 reason.
 """
 

@@ -155,8 +155,8 @@ def build():
 
 
 def _write_alike():
-    """Writes each file in one piece. The size of the writes affects the cost of starting a program as long as the system
-    caches its pages."""
+    """Writes each file in one piece. The size of the writes affects the cost of starting a program as long as the
+    system caches its pages."""
     programs = ("couchdrop", "couchdrop-archive", "floor", "control", "libcurl", "go-couchdrop", "go-nethttp")
     for path in [os.path.realpath(places.LIBRARY), *(os.path.join(places.BUILT, name) for name in programs)]:
         with open(path, "rb") as file:

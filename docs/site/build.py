@@ -1,8 +1,8 @@
 """Builds the documentation site: build.py OUT
 
-OUT has the output of other tools: c/ (Doxygen), rust/ (rustdoc), go.part and man.part (HTML without a frame). This script
-adds the pages in Markdown, the files that they link to, and the Python package. It exits with 1 if a link of the site is
-broken, or if a public name in Python has no docstring.
+OUT has the output of other tools: c/ (Doxygen), rust/ (rustdoc), go.part and man.part (HTML without a frame). This
+script adds the pages in Markdown, the files that they link to, and the Python package. It exits with 1 if a link of the
+site is broken, or if a public name in Python has no docstring.
 """
 
 import html

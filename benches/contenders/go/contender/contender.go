@@ -17,8 +17,8 @@ const (
 	Password = "correct horse battery staple"
 )
 
-// Main runs a contender. open takes the base URL and the CA file, "" for the system's certificates. It returns a function
-// that logs in, which any number of goroutines may call.
+// Main runs a contender. open takes the base URL and the CA file, "" for the system's certificates. It returns a
+// function that logs in, which any number of goroutines may call.
 func Main(open func(baseURL, caFile string) (func() (string, error), error)) {
 	caFile := os.Args[2]
 	if caFile == "-" {
