@@ -1,7 +1,7 @@
 # The commands of this project. `make` or `make help` lists them.
 #
-# What ships is built in target/lib and staged in target/stage, wherever CARGO_TARGET_DIR points: other
-# cargo commands, which build the crate beside an rlib and so without LTO, never touch it.
+# The shipped libraries are built in target/lib and staged in target/stage, independent of CARGO_TARGET_DIR. Other
+# cargo commands build the crate with an rlib and so without LTO; they never write to these folders.
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -13,7 +13,7 @@ MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# The shared library carries the version of its ABI, which the crate's major version is kept equal to.
+# The name of the shared library has the version of the ABI, which equals the crate's major version.
 ABI := $(firstword $(subst ., ,$(VERSION)))
 
 LIB := $(CURDIR)/target/lib
@@ -39,7 +39,7 @@ help: ## Show this list
 	@echo 'Settings for install: PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) MANDIR=$(MANDIR) DESTDIR=$(DESTDIR)'
 
 .PHONY: setup
-setup: ## Install what building and testing need and this machine lacks
+setup: ## Install the missing tools for building and testing
 	@scripts/setup test
 
 .PHONY: demo
@@ -49,7 +49,7 @@ demo: ## Log in from C, C++, Python and Go and show every refusal
 	@scripts/demo
 
 .PHONY: test
-test: setup ## Run everything that must hold
+test: setup ## Run all tests and checks
 	@scripts/test
 
 .PHONY: test-%
@@ -57,7 +57,7 @@ test-%: setup
 	@scripts/test $*
 
 .PHONY: packages
-packages: ## Make and check what is published, for all systems; takes half an hour and tools of its own
+packages: ## Make and check all packages, for all systems; takes half an hour and more tools
 	@scripts/setup packages
 	@scripts/setup cross
 	@scripts/packages
@@ -71,7 +71,7 @@ packages-%:
 sbom: packages-sbom ## List the crates in the library, as CycloneDX
 
 .PHONY: torture
-torture: setup ## Try what may break it, for hours: figures go to docs/reliability.md; torture-STEP for one of scripts/torture.d
+torture: setup ## Run stress tests for hours; figures go to docs/reliability.md; torture-STEP for one of scripts/torture.d
 	@scripts/setup torture
 	@scripts/torture
 
@@ -81,41 +81,41 @@ torture-%: setup
 
 .PHONY: coverage mutants reproducible soak
 coverage: torture-coverage ## Measure which lines of src/ the tests reach
-mutants: torture-mutants ## Break src/login and src/wire in small ways and see the tests notice, for hours: MUTANTS_FILES for some
+mutants: torture-mutants ## Put small faults into src/login and src/wire that the tests must notice, for hours: MUTANTS_FILES for some
 reproducible: torture-reproducible ## Build twice in two folders and compare the bytes
 soak: torture-soak ## Log in a million times while the server fails: SOAK_LOGINS for another number
 
 .PHONY: fuzz
-fuzz: setup ## Look for inputs that break it: FUZZ_SECONDS=60 for each target
+fuzz: setup ## Search for inputs that break the library: FUZZ_SECONDS=60 for each target
 	@scripts/fuzz
 
 .PHONY: corpus
-corpus: setup ## Make tests/corpus anew of all that fuzzing has found here
+corpus: setup ## Rebuild tests/corpus from all inputs that fuzzing has found here
 	@FUZZ_MERGE=1 scripts/fuzz
 
 .PHONY: bench
-bench: setup ## Measure a login beside what a user would write instead: BENCH=cold,warm or all, BENCH_LONG=1 for a million
+bench: setup ## Measure a login beside one written by hand: BENCH=cold,warm or all, BENCH_LONG=1 for a million
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory lib
 	@$(PYTHON) benches/run.py
 
 .PHONY: profile
-profile: setup lib ## Say by function and by line where a warm login spends its instructions
+profile: setup lib ## Show by function and by line where a warm login spends its instructions
 	@$(PYTHON) benches/profile.py
 
 .PHONY: counts
-counts: setup lib ## Write benches/counts.txt anew: what a warm login costs, which `make test` checks
+counts: setup lib ## Update benches/counts.txt, the cost of a warm login, which `make test` checks
 	@$(PYTHON) benches/counts.py --write
 
 .PHONY: lib
-lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build what ships and stage it in target/stage
+lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build the libraries and stage them in target/stage
 	@$(MAKE) --no-print-directory install \
 	  PREFIX='$(STAGE)' LIBDIR='$(STAGE)/lib' INCLUDEDIR='$(STAGE)/include' MANDIR='$(STAGE)/share/man' DESTDIR=
 	@scripts/go-archive '$(ARCHIVE)' > /dev/null
 
-# Cargo knows best whether there is anything to do. Shared and static library come from one build, without
-# the rlib: beside that, cargo drops LTO without a word. No path of this machine stays in it. The shared library keeps
-# its symbols here, so that valgrind can name functions (tests/c/run.sh); what ships has none.
+# Cargo decides if there is anything to do. Shared and static library come from one build without the rlib: with an
+# rlib, cargo silently drops LTO. The build contains no path of this machine. The shared library keeps its symbols
+# here, so that valgrind can name functions (tests/c/run.sh); the shipped library is stripped.
 .PHONY: FORCE
 FORCE:
 
@@ -128,8 +128,8 @@ $(SHARED): $(NAMED)
 
 $(LIB)/release/libcouchdrop.a: $(NAMED) ;
 
-# What a program that links the archive must link beside it: what std does, asked of an empty crate, since
-# the compiler's note would come with every build.
+# The libraries that a program with the archive must link too: those of std. They are read from an empty crate, since
+# the compiler would print its note at every build.
 $(LINKED): $(LIB)/release/libcouchdrop.a
 	@$${RUSTC:-rustc} --crate-type staticlib --print native-static-libs='$@' -o '$@.a' - \
 	  < /dev/null 2> '$@.log' || { cat '$@.log' >&2; exit 1; }
@@ -139,7 +139,7 @@ $(ARCHIVE): $(LIB)/release/libcouchdrop.a scripts/prune-archive $(wildcard abi/e
 	@scripts/prune-archive $< '$(SHARED)' $@
 
 .PHONY: go-release
-go-release: lib ## Fill the Go module with all static libraries there are, as a release holds it
+go-release: lib ## Copy all built static libraries into the Go module, as in a release
 	@scripts/go-release
 
 .PHONY: header
@@ -147,19 +147,19 @@ header: ## Generate include/couchdrop.h from the Rust sources
 	@scripts/header
 
 .PHONY: abi
-abi: lib ## Write abi/libcouchdrop.abi anew after an addition to the ABI
+abi: lib ## Update abi/libcouchdrop.abi after an addition to the ABI
 	@scripts/abi abi/libcouchdrop.abi
 
-# Not after `lib`: so that `sudo make install` runs no compiler as root.
+# Does not depend on `lib`, so that `sudo make install` does not run a compiler as root.
 .PHONY: install
-install: ## Install under PREFIX what `make lib` built
+install: ## Install the files of `make lib` under PREFIX
 	@test -e '$(ARCHIVE)' || { echo 'nothing to install yet: run `make lib` first' >&2; exit 1; }
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
 	  DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' ABI='$(ABI)' \
 	  scripts/install '$(SHARED)' '$(ARCHIVE)' '$(LINKED)'
 
 .PHONY: uninstall
-uninstall: ## Remove what `make install` put there
+uninstall: ## Remove the files of `make install`
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
 	  DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' ABI='$(ABI)' \
 	  scripts/uninstall
@@ -171,11 +171,11 @@ docs: ## Build reference and guides as one site, target/docs/index.html
 	@scripts/docs
 
 .PHONY: figures
-figures: lib ## Write the figures in the documentation anew, from where they were measured or are set
+figures: lib ## Update the figures in the documentation from their sources
 	@scripts/with-stand-in $(PYTHON) tests/docs/run.py --figures
 
 .PHONY: pictures
-pictures: ## Draw docs/flow.svg and docs/demo.svg anew
+pictures: ## Redraw docs/flow.svg and docs/demo.svg
 	@$(PYTHON) docs/flow.py
 	@$(MAKE) --no-print-directory demo | $(PYTHON) docs/demo.py
 
@@ -184,7 +184,7 @@ fmt: ## Format all sources
 	@scripts/fmt
 
 .PHONY: fresh-machine
-fresh-machine: ## Try demo and test in a new Debian: SUITE=bookworm or trixie; needs root and debootstrap
+fresh-machine: ## Run demo and test in a new Debian: SUITE=bookworm or trixie; needs root and debootstrap
 	@scripts/fresh-machine '$(SUITE)'
 
 .PHONY: clean

@@ -1,6 +1,6 @@
 """Checks instructions and heap allocations of a warm login against benches/counts.txt: `make test-counts`.
 
-With --write it writes that file anew: `make counts`. The library is the staged one, as it ships.
+With --write it updates that file: `make counts`. It measures the staged library.
 """
 
 import os
@@ -17,14 +17,14 @@ from harness.service import Service
 COMMITTED = os.path.join(places.BENCHES, "counts.txt")
 
 MARGIN = 0.10
-# Another compiler writes other instructions. It allocates alike.
+# Another compiler generates other instructions, but the same allocations.
 OTHER_COMPILER = 0.25
 
 HEADING = f"""\
-# What a warm login costs: instructions in user space and heap allocations, counted by callgrind and a
+# The cost of a warm login: instructions in user space and heap allocations, counted by callgrind and a
 # preloaded counter as the difference of {MANY} and {FEW} logins. `make test` allows {MARGIN:.0%} more, and for
 # the instructions of another rustc {OTHER_COMPILER:.0%}. Written by `make counts`: commit it with the change that
-# moved a figure, and say why it did.
+# affected a figure, and state the reason.
 """
 
 
@@ -39,7 +39,7 @@ def measure():
 
 
 def read():
-    """The committed figures, and what they were made with."""
+    """The committed figures, and the compiler that they were measured with."""
     with open(COMMITTED, encoding="utf-8") as file:
         lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
     made_with = lines[0]
@@ -51,7 +51,7 @@ def made_with():
 
 
 def compare(committed, measured, margins):
-    """Prints each figure; returns whether all are there and within their margins."""
+    """Prints each figure; returns True if all exist and are within their margins."""
     good = committed.keys() == measured.keys() and min(measured.values()) > 0
     if not good:
         print(f"figures of {', '.join(committed)} are committed; measured are {measured}")

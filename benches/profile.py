@@ -1,6 +1,6 @@
-"""Says where a warm login spends its instructions: by function, and by source line. `make profile`.
+"""Prints the instructions of a warm login by function and by source line: `make profile`.
 
-The library is built as it ships, but with symbols. Counts are the difference of many and few logins, for one.
+The library is the release build with symbols. Counts are the difference of many and few logins, for one login.
 """
 
 import signal

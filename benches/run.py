@@ -1,4 +1,4 @@
-"""Measures a login beside what a user would write instead of the library: `make bench`.
+"""Compares a login of the library with the same login written by hand: `make bench`.
 
 Writes docs/performance.md and its charts when all groups were measured; of some alone (BENCH=cold,warm) it
 writes target/bench/performance.md. BENCH_LONG=1 logs in a million times for the group "growth".
@@ -17,7 +17,7 @@ from harness.service import Service
 
 
 def main():
-    # So that the servers end, too.
+    # Exits normally, so that the servers end, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = [name for name in os.environ.get("BENCH", "").replace(",", " ").split() if name] or list(
         groups.ALL
@@ -34,7 +34,7 @@ def main():
                 start = time.monotonic()
                 results["groups"][name] = group.measure(service)
                 print(f"  {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-                # What was measured is not lost where a later group fails.
+                # Figures are not lost if a later group fails.
                 with open(os.path.join(places.BUILT, "results.json"), "w", encoding="utf-8") as file:
                     json.dump(results, file, indent=1)
     print(report.write(results, is_complete=len(wanted) == len(groups.ALL)))

@@ -1,7 +1,7 @@
-"""Draws docs/demo.svg, a picture of a terminal, of what `make demo` prints: make demo | demo.py [--check]
+"""Draws docs/demo.svg, a terminal with the output of `make demo`: make demo | demo.py [--check]
 
---check compares and writes nothing. Tokens differ from run to run, of which the examples show four characters: the
-picture has dots there.
+--check compares and writes nothing. The examples print four characters of each token, which differ from run to run:
+the picture has dots instead.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 PICTURE = Path(__file__).resolve().with_suffix(".svg")
 
-# A terminal with colours of its own: it looks the same on white and on black.
+# The terminal has its own colours, so it looks the same on white and on black.
 COLUMNS, LINE, CHARACTER = 100, 17, 7.23
 SCREEN, EDGE, PLAIN, DIM = "#1f2430", "#767676", "#d8dee9", "#9aa5b8"
 COLOURS = [
@@ -23,7 +23,7 @@ COLOURS = [
 
 
 def shown(output):
-    """The first language whole, of the others that they are there, and how it ended."""
+    """The whole output of the first language, the names of the others, and the summary."""
     output = re.sub(r"token [0-9a-f]{4}\.\.\.", "token ····...", output)
     start = output.index("\nC (examples/") + 1
     end = re.search(r"^\d+ of \d+ logins ended as expected$", output, re.M)
@@ -51,7 +51,7 @@ def draw(lines):
         colour = next((colour for pattern, colour in COLOURS if re.match(pattern, line)), DIM)
         indent = len(line) - len(line.lstrip())
         x, y = round(16 + indent * CHARACTER, 1), 12 + number * LINE + 12
-        # Any font's characters are as wide as these.
+        # Fixes the width of the characters, independent of the font.
         length = round((len(line) - indent) * CHARACTER, 1)
         out.append(
             f'<text x="{x}" y="{y}" fill="{colour}" textLength="{length}" lengthAdjust="spacingAndGlyphs">'

@@ -1,6 +1,6 @@
-"""Draws docs/flow.svg, the way of a login through the files of src/: flow.py [--check]
+"""Draws docs/flow.svg, the path of a login through the files of src/: flow.py [--check]
 
-Each file of src/ has a box, or it ends with 1. --check compares and writes nothing.
+Exits with 1 if a file of src/ has no box. --check compares and writes nothing.
 """
 
 import sys
@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 PICTURE = HERE / "flow.svg"
 SOURCES = HERE.parent / "src"
 
-# In rows of four: the number on the way, the file, what it does. Without a number a file serves those that have one.
+# In rows of four: the number of the step, the file, its purpose. A file without a number is a helper.
 BANDS = [
     (
         "ffi/",
@@ -87,7 +87,7 @@ BANDS = [
     ),
 ]
 
-# Both can be read on white and on black.
+# Both are legible on white and on black.
 GREY, BLUE = "#767676", "#0079c1"
 LEFT, WIDTH, HEIGHT, GAP = 60, 170, 40, 8
 WHOLE = 4 * WIDTH + 3 * GAP
@@ -163,7 +163,7 @@ def draw():
 def main():
     drawn = {folder + name for folder, _, files in BANDS for _, name, _ in files}
     there = {path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*.rs")}
-    # What only lists the files of a folder.
+    # This file only lists the modules of its folder.
     there -= {"ffi/mod.rs"}
     if drawn != there:
         sys.exit(f"docs/flow.py: of src/ it lacks {sorted(there - drawn)}, and has too much {sorted(drawn - there)}")

@@ -1,4 +1,4 @@
-"""Checks the files that git knows: text in UTF-8 with LF, scripts that parse. Links are for `make test-docs`."""
+"""Checks the files in git: text in UTF-8 with LF, scripts that parse. `make test-docs` checks links."""
 
 import os
 import re
@@ -9,7 +9,7 @@ problems = []
 
 
 def check_text(path, content):
-    """What .editorconfig asks for, which not every editor reads."""
+    """Checks the rules of .editorconfig, which not every editor applies."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
@@ -25,7 +25,7 @@ def check_text(path, content):
 
 
 def check_script(path, content):
-    """A file with a first line that names a shell can be run, and parses."""
+    """Checks that a file whose first line names a shell is executable and parses."""
     if not os.access(path, os.X_OK):
         problems.append(f"{path}: names its interpreter but is not executable")
     shell = re.match(rb"#!.*\b(bash|sh)\b", content)
@@ -36,7 +36,7 @@ def check_script(path, content):
 
 
 def main():
-    # What .gitattributes calls binary is none of its business.
+    # Skips files that .gitattributes marks as binary.
     command = ["git", "ls-files", "-z", ":(exclude,attr:binary)"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     paths = [path for path in listed.split("\0") if path and os.path.isfile(path)]

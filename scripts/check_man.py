@@ -1,4 +1,4 @@
-"""Holds packaging/libcouchdrop.3 against include/couchdrop.h: prototypes, codes, macros, and that its programs compile."""
+"""Compares packaging/libcouchdrop.3 with include/couchdrop.h: prototypes, codes, macros. Compiles its programs."""
 
 import os
 import re
@@ -9,19 +9,19 @@ problems = []
 
 
 def words(prototype):
-    """A prototype as it is compared: without differences in white space."""
+    """A prototype with normalised white space, for comparison."""
     return re.sub(r"\s*([*(),])\s*", r"\1", " ".join(prototype.split()))
 
 
 def header_functions(header):
-    """What the header declares: prototypes by name."""
+    """The prototypes in the header, by name."""
     code = re.sub(r"/\*.*?\*/|^\s*#.*?$", "", header, flags=re.S | re.M).replace("COUCHDROP_NODISCARD", "")
     declared = re.findall(r"^\s*((?:\w+ )+\**)(cd_\w+)\(([^)]*)\);", code, re.M)
     return {name: words(f"{result}{name}({arguments})") for result, name, arguments in declared}
 
 
 def page_functions(page):
-    """What the page's synopsis declares, which writes a function in one line (.Fn) or in several (.Fo to .Fc)."""
+    """The prototypes in the page's synopsis, which has a function in one line (.Fn) or in several (.Fo to .Fc)."""
     functions = {}
     result = arguments = name = ""
     for line in page.split(".Sh SYNOPSIS")[1].split(".Sh ")[0].split("\n"):
@@ -42,7 +42,7 @@ def page_functions(page):
 
 
 def compare(what, wanted, found):
-    """Names that one side lacks, and those that differ."""
+    """Reports names that one side lacks, and prototypes that differ."""
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             problems.append(f"{what} {name}: the header has {wanted.get(name)}, the page {found.get(name)}")
@@ -59,7 +59,7 @@ def main():
     functions = page_functions(page)
     compare("function", header_functions(header), {n: f for n, f in functions.items() if n.startswith("cd_")})
     compare("export", dict.fromkeys(exports, ""), dict.fromkeys((n for n in functions if n.startswith("cd_")), ""))
-    # The synopsis declares; the text says what it does.
+    # Each function is also described in the text.
     described = re.findall(r"^\.(?:It |Pq )?Fn (cd_\w+)", page.split(".Sh DESCRIPTION")[1], re.M)
     compare("description of", dict.fromkeys(exports, ""), dict.fromkeys(described, ""))
 

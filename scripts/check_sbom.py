@@ -24,7 +24,7 @@ def main():
     sbom = json.loads(text)
 
     main_schema = schema("bom-" + sbom["specVersion"])
-    # The schemas that it refers to by name stand beside it.
+    # The schemas that it refers to by name are in the same folder.
     store = {f"http://cyclonedx.org/schema/{name}.SNAPSHOT.schema.json": schema(name) for name in ("spdx", "jsf-0.82")}
     resolver = jsonschema.RefResolver.from_schema(main_schema, store=store)
     validator = jsonschema.Draft7Validator(main_schema, resolver=resolver)

@@ -1,9 +1,9 @@
-"""Reads what the tests reached and says what they did not: coverage.py LCOV REASONS FIGURES
+"""Reports the lines that the tests do not reach: coverage.py LCOV REASONS FIGURES
 
 LCOV is the report of cargo llvm-cov. REASONS explains functions with lines that no test reaches, one a line: file,
-function and reason, with TABs between them. The figures go to FIGURES, and what is missing, as a table, to the file
-beside it that ends in .md. Modules of tests within src/ do not count. Fails below 95 %, and where a line that no
-test reaches has no reason.
+function and reason, separated by TABs. The figures go to FIGURES, and a table of the missing lines to the file beside
+it that ends in .md. Test modules within src/ do not count. Fails below 95 %, and if a line that no test reaches has no
+reason.
 """
 
 import pathlib
@@ -15,7 +15,7 @@ FUNCTION = re.compile(r"""\s*(?:pub(?:\([a-z]+\))?\s+)?(?:(?:const|unsafe|extern
 
 
 def reached(lcov):
-    """For each file of src/ how often each line ran."""
+    """The execution count of each line, by file of src/."""
     root = str(pathlib.Path.cwd()) + "/"
     files, lines = {}, {}
     for line in lcov.read_text().splitlines():
@@ -29,7 +29,7 @@ def reached(lcov):
 
 
 def code(name, lines):
-    """The lines without the module of tests, which ends a file."""
+    """The lines without the test module, which is the last part of a file."""
     source = pathlib.Path(name).read_text().splitlines()
     end = next((at for at, text in enumerate(source, 1) if text == "#[cfg(test)]"), len(source) + 1)
     return source, {number: count for number, count in lines.items() if number < end}

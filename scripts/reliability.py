@@ -1,8 +1,8 @@
-"""Puts figures that steps measured into docs/reliability.md, and prints them: reliability.py FOLDER
+"""Writes the figures of steps into docs/reliability.md, and prints them: reliability.py FOLDER
 
-FOLDER has STEP.tsv for each step that measured something: lines of what, figure and command, with TABs between
-them. They take the place of that step's rows of the table. A step that also left STEP.md gets a section of that
-text, under a heading that starts with its name. Everything else in the document stays as it is.
+FOLDER has STEP.tsv for each step with figures: lines of name, figure and command, separated by TABs. They replace the
+rows of that step in the table. If a step also wrote STEP.md, its text becomes a section with a heading that starts with
+the name of the step. The rest of the document does not change.
 """
 
 import datetime
@@ -22,7 +22,7 @@ def row(cells):
 
 
 def machine():
-    """The kind of machine, on which figures depend."""
+    """The type of the machine, which affects figures."""
     memory = int(re.search(r"MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())[1]) / 2**20
     release = pathlib.Path("/etc/os-release").read_text()
     system = re.search(r'^PRETTY_NAME="?([^"\n(]*)', release, re.M)[1].strip()
@@ -62,7 +62,7 @@ def main():
     rows, after = re.match(r"((?:\|[^\n]*\n)*)(.*)", rest, re.S).groups()
     kept = [line for line in rows.splitlines() if line.split("|")[1].strip() not in steps]
     new = [row(cells) for rows in steps.values() for cells in rows]
-    # By step, in the order in which a step measured.
+    # Sorted by step; the rows of a step keep their order.
     table = sorted(kept + new, key=lambda line: line.split("|")[1].strip())
 
     tail, *sections = re.split(r"^(?=## )", after, flags=re.M)

@@ -1,13 +1,12 @@
 /*
- * What the contenders in C share: how they are called, and what they print.
+ * Shared code of the contenders in C: their arguments and their output.
  *
- *     PROGRAM BASE_URL CA_FILE LOGINS          logs in so often, one after another; prints the last
- * token PROGRAM BASE_URL CA_FILE LOGINS THREADS  times it: logs in once, lets each thread warm up,
- * then has each log in so often at the same time; prints what took how long
+ * PROGRAM BASE_URL CA_FILE LOGINS logs in that often, one after another, and prints the last token.
+ * PROGRAM BASE_URL CA_FILE LOGINS THREADS measures times: it logs in once, each thread warms up,
+ * then all threads log in that often at the same time. It prints the durations.
  *
- * CA_FILE is "-" where the system's certificates are to be trusted. A contender brings the four
- * functions below. Its handle is made once; a caller is what a thread logs in with, and may be the
- * handle itself.
+ * CA_FILE is "-" for the system's certificates. A contender defines the four functions below. Its
+ * handle is created once. A thread logs in with a caller, which may be the handle itself.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -22,7 +21,7 @@
 
 static void *open_handle(const char *base_url, const char *ca_file);
 static void *open_caller(void *handle);
-/* Returns a token to free, or ends the process. */
+/* Returns a token, which the caller frees, or exits the process. */
 static char *login(void *caller);
 static void close_all(void *handle);
 

@@ -1,5 +1,5 @@
-/* libcurl, with jansson to read the answer. Each thread has an easy handle of its own, as libcurl
- * wants it. */
+/* libcurl, with jansson to parse the response. Each thread has its own easy handle, as libcurl
+ * requires. */
 #include "contender.h"
 
 #include <curl/curl.h>

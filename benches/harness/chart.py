@@ -1,4 +1,4 @@
-"""Charts of bars as SVG: one colour for the library, grey for all else, legible on white and on black."""
+"""Bar charts as SVG: one colour for the library, grey for all others, legible on white and on black."""
 
 import collections
 import os
@@ -11,7 +11,7 @@ GREY, OURS = "#767676", "#0079c1"
 LABEL, BARS, VALUE, ROW, HEADING, GAP = 190, 400, 150, 20, 28, 12
 
 Panel = collections.namedtuple("Panel", "heading rows")
-# `low` and `high` are the ends of a line across the end of the bar, None for no line; `text` stands beside it.
+# `low` and `high` are the ends of a line across the end of the bar, None for no line; `text` is drawn beside it.
 Row = collections.namedtuple("Row", "label value low high text is_ours")
 
 
@@ -21,7 +21,7 @@ def _text(x, y, text, anchor="start", fill=GREY, weight="normal"):
 
 
 def _line(low, end, high, y, fill):
-    """From `low` to `high`, across the end of a bar."""
+    """A line from `low` to `high`, across the end of a bar."""
     inside, outside = f"M{low:.1f} {y - 3:.1f}v6v-3H{end:.1f}", f"M{end:.1f} {y:.1f}H{high:.1f}v-3v6"
     return f'<path d="{inside}" stroke="#fff" fill="none"/><path d="{outside}" stroke="{fill}" fill="none"/>'
 
@@ -48,7 +48,7 @@ def _panel(panel, y):
 
 
 def write(name, title, panels):
-    """Writes a chart; returns what shows it in Markdown."""
+    """Writes a chart; returns its image in Markdown."""
     parts, y = [], 0
     for panel in panels:
         more, y = _panel(panel, y)

@@ -4,7 +4,7 @@ import subprocess
 
 
 def run(*command, env=None, cwd=None, timeout=600):
-    """Runs a command that must succeed; returns what it printed on standard output and error."""
+    """Runs a command that must succeed; returns its standard output and error."""
     done = subprocess.run(
         command, capture_output=True, text=True, env=env, cwd=cwd, timeout=timeout, check=False
     )

@@ -1,4 +1,4 @@
-"""Who is measured: small programs that a user would write, and the library under each of its languages."""
+"""The measured programs: small programs that a user would write, and the library in each of its languages."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ from .commands import output, run
 
 OURS, OURS_ARCHIVE = "libcouchdrop", "libcouchdrop, archive"
 FLOOR = "floor"
-# A copy of the floor: how far its figures are from the floor's is what the machine makes of two that are alike.
+# A copy of the floor. The difference between its figures and the floor's is the noise of the machine.
 CONTROL = "control"
 LIBCURL = "libcurl"
 CURL = "curl"
@@ -20,7 +20,7 @@ OURS_PYTHON, REQUESTS, HTTPX, URLLIB = "libcouchdrop, Python", "requests", "http
 IMPORT_CTYPES = "import ctypes"
 OURS_ASYNCIO, HTTPX_ASYNCIO = "libcouchdrop, asyncio", "httpx, asyncio"
 
-# How each is named to readers.
+# Names in the report.
 TITLES = {
     OURS: "libcouchdrop, C",
     OURS_ARCHIVE: "libcouchdrop, C, archive",
@@ -54,8 +54,8 @@ def _c(source, target, *flags):
 
 
 def _shared_flags():
-    """For a program that finds the library at once, as it finds one that is installed: the loader would look through a
-    run path, in each of its folders for other processors, for the C library too."""
+    """Flags for a program that finds the library directly, as it finds an installed one. With a run path, the loader
+    would search for the C library too, in each of its subfolders for other processors."""
     by_path = os.path.join(places.BUILT, "by-path.so")
     exports = output("nm", "-D", "--defined-only", places.LIBRARY).split("\n")
     source = os.path.join(places.BUILT, "by-path.c")
@@ -66,7 +66,7 @@ def _shared_flags():
 
 
 def _archive_flags():
-    """For a program that carries the library."""
+    """Flags for a program that links the static library."""
     pkg_config = {**os.environ, "PKG_CONFIG_PATH": os.path.join(places.STAGE, "lib", "pkgconfig")}
     needed = output("pkg-config", "--static", "--libs-only-l", "couchdrop", env=pkg_config).split()
     needed.remove("-lcouchdrop")
@@ -74,14 +74,14 @@ def _archive_flags():
 
 
 def build_counted():
-    """What is needed to count the costs of a login of the library."""
+    """Builds the programs that count the costs of a login of the library."""
     os.makedirs(places.BUILT, exist_ok=True)
     _c("contenders/couchdrop.c", "couchdrop", *_shared_flags())
     _c("tools/allocations.c", "allocations.so", "-shared", "-fPIC")
 
 
 def _versions(lock):
-    """Of the TLS library and what it computes with."""
+    """The versions of the TLS library and its cryptography."""
     with open(lock, encoding="utf-8") as file:
         found = re.findall(r'^name = "(rustls|ring)"\nversion = "(.*)"$', file.read(), re.MULTILINE)
     return dict(found)
@@ -113,12 +113,12 @@ def _build_go():
 
 @functools.cache
 def python():
-    """The Python of the virtual environment with what is compared."""
+    """The Python of the virtual environment with the compared clients."""
     return os.path.join(output(os.path.join(places.ROOT, "scripts", "tools"), "bench"), "python")
 
 
 def _build_python():
-    """Has the package as if it were installed from its wheel: the library beside it, and compiled."""
+    """Installs the package as from its wheel: with the library in it, and compiled."""
     interpreter = python()
     packages = output(interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
     package = os.path.join(packages, "couchdrop")
@@ -135,7 +135,7 @@ def _build_python():
 
 
 def build():
-    """Builds all, from the library that is staged."""
+    """Builds all programs with the staged library."""
     build_counted()
     _c("contenders/couchdrop.c", "couchdrop-archive", *_archive_flags())
     for source, flags in (
@@ -155,8 +155,8 @@ def build():
 
 
 def _write_alike():
-    """How a file was written, in large pieces or small ones, is seen in what it costs to start from it for as long as the
-    system has its pages: so all are written in one piece."""
+    """Writes each file in one piece. The size of the writes affects the cost of starting a program as long as the
+    system caches its pages."""
     programs = ("couchdrop", "couchdrop-archive", "floor", "control", "libcurl", "go-couchdrop", "go-nethttp")
     for path in [os.path.realpath(places.LIBRARY), *(os.path.join(places.BUILT, name) for name in programs)]:
         with open(path, "rb") as file:
@@ -172,7 +172,7 @@ def _script(name):
 
 
 def command(name, base_url, ca_file):
-    """The command of a contender, but for the number of logins (and threads)."""
+    """The command of a contender, without the number of logins (and threads)."""
     if name == CURL:
         trust = [] if ca_file == "-" else ["--cacert", ca_file]
         form = ["--data-urlencode", "username=ada@example.com"]

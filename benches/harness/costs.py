@@ -1,6 +1,6 @@
-"""What a login costs: one way to measure each kind of cost.
+"""Measures the costs of a login, with one function for each kind of cost.
 
-The environment of what is measured is empty but for what is said here.
+The environment of the measured programs has only the variables that are set here.
 """
 
 import os
@@ -10,7 +10,7 @@ import tempfile
 from . import places, service
 from .commands import run
 
-# Counts of a single login are the difference of these many, divided: what happens once drops out.
+# Counts of one login are the difference of these numbers of logins, divided: one-time costs cancel out.
 FEW, MANY = 50, 550
 
 
@@ -28,7 +28,7 @@ def launch(command, env=None):
 
 
 def launch_without_login(command, env=None):
-    """As `launch`, for a process that logs nobody in."""
+    """Like `launch`, for a process that does not log in."""
     return _launch("/dev/null", command, env)
 
 
@@ -38,12 +38,12 @@ def _launch(output, command, env):
 
 
 def percentile(ordered, part):
-    """Of values in order: the one that this part of them does not exceed."""
+    """The quantile of sorted values."""
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
 def timed(command, env=None):
-    """Many logins in one process, on as many threads as its last argument says.
+    """Many logins in one process. The last argument is the number of threads.
 
     Microseconds; logins a second.
     """
@@ -60,7 +60,7 @@ def timed(command, env=None):
 
 
 def instructions(command, logins, env=None):
-    """What callgrind counts in a process that logs in so often."""
+    """Instructions of a process with this many logins, counted by callgrind."""
     _, said = run(
         *["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command, str(logins)],
         env={"PATH": os.environ["PATH"], **(env or {})},
@@ -79,7 +79,7 @@ def _allocations(command, logins):
 
 
 def allocations_of_a_login(command):
-    """How many, and of how many bytes in sum. Rust's allocations go through the C library's too."""
+    """The number of allocations and their total bytes. Rust allocates with the C library's functions too."""
     few, many = _allocations(command, FEW), _allocations(command, MANY)
     return tuple((after - before) / (MANY - FEW) for before, after in zip(few, many))
 
@@ -102,5 +102,5 @@ def system_calls_of_a_login(command):
     """By name."""
     few, many = _system_calls(command, FEW), _system_calls(command, MANY)
     each = {name: (count - few.get(name, 0)) / (MANY - FEW) for name, count in many.items()}
-    # What a process does now and then, as a timer of its runtime, is not a login's.
+    # Occasional calls of the process, such as a timer of its runtime, do not belong to a login.
     return {name: count for name, count in each.items() if count >= 0.01}

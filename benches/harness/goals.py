@@ -1,4 +1,4 @@
-"""What the library must reach, beside what it has reached."""
+"""The performance goals of the library, and if they are reached."""
 
 from .contenders import CONTROL, FLOOR, IMPORT_CTYPES, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS
 from .rounds import median, ratio
@@ -7,13 +7,13 @@ SENDS = ("send", "sendto", "sendmsg", "sendmmsg", "write", "writev", "pwrite64",
 
 
 class Goals:
-    """Collects (goal, figures, whether they reach it); None: not measured."""
+    """Collects (goal, figures, reached); None: not measured."""
 
     def __init__(self):
         self.rows = []
 
     def at_most(self, goal, limit, figures, form="{:.2f}"):
-        """`figures` by what they are of; each must not exceed the limit."""
+        """`figures` maps names to values; each must not exceed the limit."""
         said = ", ".join(f"{what} {form.format(value)}".strip() for what, value in figures.items())
         self.rows.append((goal, said, all(value <= limit for value in figures.values())))
 
@@ -29,7 +29,7 @@ class Goals:
 
 
 def _ratios(figures, ours, theirs, metric):
-    """By the group's cases."""
+    """By case of the group."""
     return {case: ratio(by_name[ours][metric], by_name[theirs][metric]) for case, by_name in figures.items()}
 
 
@@ -119,7 +119,7 @@ def _network(goals, figures):
         ("a warm login takes 1", 1, looked_up["p50"]),
     ):
         found = round_trips(figures, values)
-        # What is above the whole number is work.
+        # The fraction above the whole number is computation.
         goals.holds(goal, f"{found:.2f}", trips <= found + 0.05 and found < trips + 0.15)
     black_hole = figures["black-hole.peers.test"][OURS]["first"]
     added = median([(held - plain) / 1e3 for held, plain in zip(black_hole, looked_up["first"])])
@@ -130,7 +130,7 @@ def _network(goals, figures):
 def _nagle(goals, figures):
     for other in (LIBCURL, NETHTTP, REQUESTS):
         first, later = (_ratios(figures, OURS, other, metric) for metric in ("first", "p50"))
-        # Without the first login over HTTP, in which no client delays an ACK.
+        # Without the first login over HTTP: no client delays an ACK in it.
         delayed = {"HTTP, next": later["HTTP"], "HTTPS, first": first["HTTPS"], "HTTPS, next": later["HTTPS"]}
         goals.at_most(f"a server with Nagle on: at most 0.2 of {other}", 0.2, delayed, "{:.3f}")
 
@@ -166,7 +166,7 @@ def _growth(goals, figures):
     goals.holds(
         f"no memory grown from login {first['logins']:,} to {last['logins']:,}",
         f"heap {grown[0]:+.0f} KiB, resident {grown[1]:+.0f} KiB",
-        # A page or two of the allocator is no growth in a million.
+        # One or two pages of the allocator are not growth in a million logins.
         max(grown) <= 16,
     )
 
@@ -184,40 +184,39 @@ GROUPS = {
 }
 
 
-# Why a goal is missed where it is, by how its row begins.
+# Reasons for goals that are not reached, by the start of their row.
 REASONS = {
     "cold over TLS": (
-        "the library is a shared object beside the program, which the loader opens, maps, relocates and binds (*The "
-        "library* says what `dlopen` takes), and it is larger by what the floor leaves out: more pages are touched "
-        "(*page faults* in the table). Instructions differ little: both spend them in ring and rustls. Which pages of "
-        "a file the system has where counts for a few percent, too: the row *archive* is the same code without a "
-        "shared object."
+        "the library is a shared object, which the loader opens, maps, relocates and binds (*The library* has the "
+        "cost of `dlopen`). It is larger than the floor because it does more, so it touches more pages (*page faults*"
+        " in the table). Instructions differ little: both spend them in ring and rustls. The placement of a file's "
+        "pages in memory counts for a few percent, too. The row *archive* is the same code without a shared object."
     ),
     "warm HTTPS, CPU": (
-        "two system calls more than the floor makes (*Counts*): a look at the kept connection before a password is "
-        "written to it, and a wait that a deadline, a cancel handle and a signal can end, where the floor blocks in a "
-        "read; and a third more instructions: a strict reader of any answer (*Where a warm login spends its "
-        "instructions*), where the floor looks for one. None of it is given up for a ratio."
+        "the library makes two system calls more than the floor (*Counts*). One checks the kept connection before a "
+        "password is written to it. The other is a wait that a deadline, a cancel handle and a signal can end; the "
+        "floor blocks in a read. The library also needs a third more instructions (*Instructions of a warm login by "
+        "function*): its parser accepts every strict response, the floor's only the expected one. All of this stays."
     ),
     "throughput over HTTPS: at least 0.95 of the floor": "as with the CPU of a warm login over HTTPS.",
     "Python, import and a login, wall": (
-        "the package's ten modules and 38 prototypes are imported after ctypes (*The library* has the part of that), "
-        "and a handshake is waited for, which `import ctypes` alone has not. What is seldom needed, such as asyncio, "
-        "enum and logging, is imported when it is asked for already."
+        "the package imports ten modules and 38 prototypes after ctypes (*The library* has their cost), and waits for"
+        " a handshake; `import ctypes` alone does not. The package already imports rarely used modules, such as "
+        "asyncio, enum and logging, on demand."
     ),
     "Python, import and a login, CPU": (
-        "the package's ten modules and 38 prototypes are imported after ctypes (*The library* has the part of that), "
-        "and a handshake is computed, which `import ctypes` alone has not."
+        "the package imports ten modules and 38 prototypes after ctypes (*The library* has their cost), and computes "
+        "a handshake; `import ctypes` alone does not."
     ),
 }
 
 
 def reason(goal):
-    return next((why for start, why in REASONS.items() if goal.startswith(start)), "not looked into yet.")
+    return next((why for start, why in REASONS.items() if goal.startswith(start)), "not investigated yet.")
 
 
 def control(groups):
-    """What becomes of the ratios to the floor where a copy of the floor is measured, by goal."""
+    """The ratios of a copy of the floor to the floor, by goal."""
     found = {}
     for kind, by_name in groups.get("cold", {}).items():
         for metric in ("wall", "cpu"):
@@ -233,7 +232,7 @@ def control(groups):
 
 
 def judge(groups):
-    """The rows (goal, figures, reached) of all groups that were measured."""
+    """The rows (goal, figures, reached) of all measured groups."""
     goals = Goals()
     for name, add in GROUPS.items():
         if name in groups:

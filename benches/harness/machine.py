@@ -1,4 +1,4 @@
-"""Which kind of machine measured: nothing that tells one machine from others of its kind."""
+"""The type of the measuring machine, without data that identifies it."""
 
 import os
 import platform
@@ -28,7 +28,7 @@ def rustc_version():
 
 
 def describe():
-    # Imported here: what is counted needs no virtual environment.
+    # Imported here, because `make counts` does not need the virtual environment.
     from .contenders import python
 
     curl = output("curl", "--version").split("\n")[0]

@@ -1,6 +1,6 @@
 """A server with Nagle's algorithm on that writes the head and the body of a response separately.
 
-The kernel holds the body back until the client acknowledges the head. Linux delays that ACK by 40 ms or more, unless
+The kernel delays the body until the client acknowledges the head. Linux delays that ACK by 40 ms or more, unless
 the client sets TCP_QUICKACK.
 """
 
@@ -72,7 +72,7 @@ def _exchange(connection, quickack):
 
 
 def _check(port, chain):
-    """Fails unless the body is a segment of its own, and waits for the ACK of the head."""
+    """Fails unless the body is a separate segment and waits for the ACK of the head."""
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(socket.create_connection((HOST, port)))
         if chain:

@@ -1,4 +1,4 @@
-"""Where things are."""
+"""Paths."""
 
 import os
 
@@ -6,7 +6,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BENCHES = os.path.join(ROOT, "benches")
 STAGE = os.environ.get("STAGE") or os.path.join(ROOT, "target", "stage")
 LIBRARY = os.path.join(STAGE, "lib", "libcouchdrop.so.1")
-# All that is built and measured, and nothing else.
+# Contains only built programs and figures.
 BUILT = os.path.join(ROOT, "target", "bench")
 DOCUMENT = os.path.join(ROOT, "docs", "performance.md")
 CHARTS = os.path.join(ROOT, "docs", "performance")

@@ -1,4 +1,4 @@
-"""Where a login spends its instructions, by function and by source line: built as for the figures, but with symbols."""
+"""Instructions of a login by function and by source line. The build is that of the other figures, with symbols."""
 
 import collections
 import os
@@ -10,7 +10,7 @@ from .costs import FEW, MANY
 
 
 class Profile:
-    """What one run of callgrind cost, by function (own, and with all that it called) and by source line."""
+    """Instructions of one run of callgrind by function (exclusive and inclusive) and by source line."""
 
     def __init__(self, path):
         self.own, self.whole, self.lines = (collections.Counter() for _ in range(3))
@@ -19,7 +19,7 @@ class Profile:
             self._read(file)
 
     def _name(self, kind, number, name):
-        """Names are given once, with a number that stands for them from then on."""
+        """callgrind writes each name once, with a number that replaces it later."""
         kind = {"cfn": "fn", "cfi": "fl", "cfl": "fl", "fi": "fl", "fe": "fl"}.get(kind, kind)
         return self._names.setdefault((kind, number), name)
 
@@ -70,12 +70,12 @@ def ours(base_url, ca_file):
     link = os.path.join(folder, "libcouchdrop.so.1")
     if not os.path.islink(link):
         os.symlink(os.path.join(target, "release", "libcouchdrop.so"), link)
-    # Before the program's own path: what it was linked with.
+    # Searched before the library that the program was linked with.
     return contenders.command(contenders.OURS, base_url, ca_file), {"LD_PRELOAD": link}
 
 
 def floor(base_url, ca_file):
-    """The same of the floor."""
+    """The same for the floor."""
     target = os.path.join(places.BUILT, "profile-floor-target")
     _cargo(os.path.join(places.BENCHES, "floor"), target, "build")
     return [os.path.join(target, "release", "floor"), base_url, ca_file], {}
@@ -91,7 +91,7 @@ def _profile(command, logins, env, folder):
 
 
 def of_a_login(command, env, folder):
-    """Instructions of a warm login: own, with what is called, and by line, each by name."""
+    """Instructions of a warm login: exclusive, inclusive, and by line, each by name."""
     few, many = (_profile(command, logins, env, folder) for logins in (FEW, MANY))
     return {
         kind: {

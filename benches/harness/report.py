@@ -1,4 +1,4 @@
-"""Writes what was measured for readers: a document, and charts."""
+"""Writes the measured figures as a document and charts."""
 
 import os
 
@@ -11,7 +11,7 @@ KINDS = {"rsa": "RSA", "ecdsa": "ECDSA"}
 
 
 def _number(value):
-    """Three digits that count."""
+    """Three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -53,10 +53,10 @@ def _goals(groups):
     control = goals.control(groups)
     if control:
         said = ", ".join(f"{what} {value:.2f}" for what, value in control.items())
-        lines += ["", f"What the machine makes of two that are alike, a copy of the floor as a ratio to the floor: {said}."]
+        lines += ["", f"Noise of the machine, as the ratio of a copy of the floor to the floor: {said}."]
     missed = [(goal, goals.reason(goal)) for goal, _, is_reached in rows if is_reached is False]
     if missed:
-        lines += ["", "### What is not reached, and why", ""]
+        lines += ["", "### Goals that are not reached, and why", ""]
         lines += [f"- {goal}: {why}" for goal, why in missed]
     return "\n".join(lines)
 
@@ -82,14 +82,14 @@ def _cold(figures):
         cells.append(_number(median(one["resident"]) * 1024 / 1e6))
         cells.append(f"{median(one['faults']):.0f}")
         cells.append(f"{one['instructions'][0] / 1e6:.2f}" if "instructions" in one else "")
-        # Measured in the same rounds, or not compared.
+        # Only values of the same rounds are compared.
         same = len(one["wall"]) == len(figures["ecdsa"][LIBCURL]["wall"])
         cells.append(_number(ratio(one["wall"], figures["ecdsa"][LIBCURL]["wall"])) if same else "")
         rows.append(cells)
     return f"""## Cold: process start to token
 
-One process, one login over TLS 1.3, nothing kept from before. The chains are of three certificates each. Memory,
-page faults and instructions (callgrind, in user space) are those of ECDSA.
+One process, one login over TLS 1.3, without a kept session. Each chain has three certificates. Memory, page faults and
+instructions (callgrind, in user space) are those of ECDSA.
 
 {picture}
 
@@ -108,8 +108,8 @@ def _warm(figures):
     text = [
         "## Warm: the next logins on one handle",
         "",
-        "One after another on a kept connection; urllib keeps none. CPU is the process's, user and system.",
-        "The first login is counted from the call, with the process started and the handle made.",
+        "Sequential logins on a kept connection; urllib does not keep one. CPU is user and system time of the process.",
+        "The first login is measured from the call, after the start of the process and the creation of the handle.",
         "",
         picture,
     ]
@@ -157,8 +157,8 @@ def _counts(figures):
     ]
     return f"""## Counts of a warm login
 
-What does not vary with the machine's load: instructions in user space (callgrind), calls of malloc, calloc and
-realloc (a preloaded counter), system calls (strace), each as the difference of {MANY} and {FEW} logins. One
+These counts do not vary with the machine's load: instructions in user space (callgrind), calls of malloc, calloc and
+realloc (a preloaded counter), system calls (strace). Each is the difference of {MANY} and {FEW} logins. One
 allocation of each is the program's own copy of the token. `make test` checks the library's against
 [benches/counts.txt](../benches/counts.txt).
 
@@ -170,13 +170,13 @@ allocation of each is the program's own copy of the token. `make test` checks th
 
 def _profile(figures):
     text = [
-        "## Where a warm login spends its instructions",
+        "## Instructions of a warm login by function",
         "",
-        "Over HTTPS, by function, each without what it calls. `make profile` says it by source line too.",
+        "Over HTTPS, without the instructions of called functions. `make profile` also prints them by source line.",
     ]
     for name, one in figures.items():
         rows = [
-            # Without the crate's name: what begins like that in the documentation is C++.
+            # Without the crate's name: in the documentation, a name with that prefix is C++.
             [
                 f"`{function.replace('|', '/').replace('couchdrop::', '')}`",
                 f"{count:,.0f}",
@@ -218,15 +218,15 @@ def _many(figures):
     ]
     return f"""## Many at a time
 
-Threads on one handle over HTTPS, with warm connections: the floor and libcurl have one for each thread, net/http
-as many as it likes. The server runs on the same machine and takes its part of the processor.
+Threads on one handle over HTTPS, with warm connections: the floor and libcurl have one connection for each thread;
+net/http has no limit. The server runs on the same machine and uses a part of the processor.
 
 {picture}
 
 {_table(head, rows)}
 
-1,000 goroutines and 1,000 tasks of asyncio: the library makes at most 64 logins at a time and has the others
-wait, which its p50 holds. net/http opens 1,000 connections; httpx is told to keep 64.
+1,000 goroutines and 1,000 tasks of asyncio: the library runs at most 64 logins at a time and queues the others. Its
+p50 includes the time in the queue. net/http opens 1,000 connections; httpx is configured to keep 64.
 
 {_table(head_of_many, rows_of_many)}
 """
@@ -237,7 +237,7 @@ def _growth(figures):
     rows = [[f"{one['logins']:,}", f"{one['resident']:,}", f"{one['heap']:,}"] for one in figures["memory"]]
     return f"""## Growth
 
-Instructions of a login over HTTPS, the mean of 100 up to the one that is named: {counted["thousandth"]:,.0f} at
+Instructions of a login over HTTPS, as the mean of 100 logins up to the given number: {counted["thousandth"]:,.0f} at
 the thousandth, {counted["last"]:,.0f} at number {counted["logins"]:,}.
 
 {_table(["after login", "resident, KiB", "heap in use, bytes"], rows)}
@@ -293,8 +293,8 @@ def _network(figures):
     return f"""## Round trips
 
 A server in another network, {_number(median(trip) / 1e3)} ms away (there and back, as a TCP connection measures
-it): two namespaces, joined by TUN devices and a program that holds each packet back. Figures are times over that;
-what is above a whole number is work.
+it): two namespaces, joined by TUN devices and a program that delays each packet. Figures are times divided by that;
+the fraction above a whole number is computation.
 
 {picture}
 
@@ -302,7 +302,7 @@ what is above a whole number is work.
 
 `cd_connect` takes {ahead:.2f}, the login after it {after:.2f}.
 
-Where the name's IPv6 address is a black hole, the first login takes longer by:
+If the name's IPv6 address is a black hole, the first login takes longer by:
 
 {_table(["", "ms"], added)}
 """
@@ -325,11 +325,11 @@ def _nagle(figures):
     return f"""## A server with Nagle on
 
 [This server](../benches/harness/nagle.py), Python's http.server at `127.0.0.1`, leaves Nagle's algorithm on and writes
-the head and the body of a response separately, as many embedded servers do. The kernel holds the body back until the
+the head and the body of a response separately, as many embedded servers do. The kernel delays the body until the
 client acknowledges the head, and Linux delays most ACKs by 40 ms or more. It does not delay the ACK of the first data
 on a connection: over HTTP that is the response, over HTTPS the TLS handshake. HTTPS is TLS 1.3 with RSA, and the session
-tickets come before the first response. The first login is counted from the call, with the process started and the
-handle made, and includes the connection.
+tickets come before the first response. The first login is measured from the call, after the start of the process
+and the creation of the handle, and includes the connection.
 
 {_table(head, rows)}
 """
@@ -374,7 +374,7 @@ def _library(figures):
 | crates linked | {len(figures["crates"])} |
 | Python wheel | {wheel} |
 
-What `dlopen` takes, with all that the library itself needs:
+Cost of `dlopen`, with the library's dependencies:
 
 {_table(["", "ms", "resident, KiB"], load_rows)}
 
@@ -428,21 +428,21 @@ SECTIONS = {
 
 OPENING = """# Performance
 
-What a login costs beside what a user would write instead of the library. This page is written by
+This page compares the cost of a login with that of the same login written by hand. These commands write it:
 
     make bench                       # all; about a quarter of an hour
     make bench BENCH=cold,warm       # some groups, into target/bench/performance.md
     make bench BENCH_LONG=1          # with a million logins in "growth"
 
-Everybody logs in to the same nginx with a fixed answer, by the name `localhost`, with a private root, an RSA and an
-ECDSA chain; only *A server with Nagle on* uses another server. Measurements take turns; figures are medians, with the
-tenth and ninetieth percentile in brackets, and ratios are medians of the ratios in each round. The environment of what
-is measured is empty. Wall and CPU times are good for comparing within this page alone.
+All programs log in to the same nginx with a fixed response, by the name `localhost`, with a private root, an RSA and an
+ECDSA chain; only *A server with Nagle on* uses another server. The programs take turns. Figures are medians, with the
+tenth and ninetieth percentile in brackets, and ratios are medians of the ratios in each round. The environment of the
+measured programs is empty. Compare wall and CPU times within this page only.
 
-The **floor** is what a login costs at least: [HTTP written by hand](../benches/floor/src/main.rs) over the same
-rustls and ring, built for speed alone (of the library some crates are built for size), without deadline, cancelling,
-retries, pool, wiping or a check that can fail. The other programs are in [benches/contenders](../benches/contenders).
-Neither looks `localhost` up (RFC 6761); libcurl and the others do, for a first login.
+The **floor** is a lower bound: [HTTP written by hand](../benches/floor/src/main.rs) over the same rustls and ring. It
+is built for speed only, while some crates of the library are built for size. It has no deadline, cancellation, retries,
+pool, wiping or error handling. The other programs are in [benches/contenders](../benches/contenders). The floor and
+the library do not look up `localhost` (RFC 6761); libcurl and the others do, for a first login.
 """
 
 

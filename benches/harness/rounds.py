@@ -1,10 +1,10 @@
-"""Measuring in turn: what disturbs the machine for a while disturbs all alike."""
+"""Interleaved measurements: a temporary disturbance of the machine affects all cases equally."""
 
 import statistics
 
 
 def interleave(count, cases):
-    """Runs each case so often, in turn, beginning with another each time.
+    """Runs each case that often, in turn, and starts each round with another case.
 
     `cases` are functions by name that return figures by name. Returns for each case the lists of its figures.
     """

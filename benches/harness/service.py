@@ -1,4 +1,4 @@
-"""The service that everybody logs in to: nginx with a fixed answer, on free ports of loopback."""
+"""The service for all programs: nginx with a fixed response, on free ports of loopback."""
 
 import os
 import socket
@@ -10,12 +10,12 @@ sys.path.append(os.path.join(places.ROOT, "tests", "peers"))
 import certificates  # noqa: E402
 import peer  # noqa: E402
 
-# Debian keeps servers where not every user's PATH leads.
+# Debian installs servers in folders that are not on every user's PATH.
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 TOKEN = "0b6e5ba1-7f2c-4b0a-9a3d-1c2d3e4f5a6b"
 
-# A server for includes of its own cannot know the length beforehand.
+# A response with server-side includes has no known length.
 _LOCATIONS = f"""
     location = /length/authenticate {{ return 200 '{{"token":"{TOKEN}"}}'; }}
     location = /chunked/authenticate {{
@@ -36,7 +36,7 @@ def _has_ipv6():
 
 
 class Service:
-    """Started when made. `chains` are the certificates by kind of key; `url` gives a base URL."""
+    """Starts when it is created. `chains` has the certificates by kind of key; `url` returns a base URL."""
 
     def __init__(self, work, host="localhost", addresses=None, port=None, command=()):
         self._host = host
@@ -68,7 +68,7 @@ class Service:
             http {{
                 access_log off;
                 default_type application/json;
-                # No login of a measurement finds its connection closed.
+                # Connections stay open during a measurement.
                 keepalive_requests 1000000000;
                 keepalive_time 24h;
                 keepalive_timeout 1h;
@@ -85,7 +85,7 @@ class Service:
     def _server(self, kind):
         listens, tls = "", ""
         for address in self._addresses:
-            # A queue of its own for each worker, so that neither has all connections.
+            # A separate queue for each worker, so that no worker gets all connections.
             listens += f"listen {address}:{self._ports[kind]} {'ssl' if kind else ''} reuseport;\n"
         if kind:
             chain = self.chains[kind]

@@ -1,6 +1,6 @@
 /*
  * Counts heap allocations: preloaded, it prints "allocations N bytes N" to descriptor 2 when the
- * process ends. A realloc counts as one of the bytes that it asks for.
+ * process ends. A realloc counts as one allocation of its new size.
  */
 #define _GNU_SOURCE
 #include <stdatomic.h>

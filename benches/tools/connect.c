@@ -1,5 +1,5 @@
-/* What is left of a login after cd_connect: connect BASE_URL CA_FILE prints the nanoseconds of
- * both. */
+/* Cost of a login after cd_connect: connect BASE_URL CA_FILE prints the nanoseconds of both
+ * calls. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

@@ -1,10 +1,10 @@
 /*
- * Whether a login costs more the more there were before it: growth BASE_URL CA_FILE LOGINS
+ * Measures if the cost of a login grows with the number of logins: growth BASE_URL CA_FILE LOGINS
  *
- * Logs in so often on one handle. Under callgrind, with --instr-atstart=no, it has two windows of
- * 100 logins counted, before the thousandth and before the last, and the counts dumped. Alone it
- * prints at the thousandth login, and at each tenth of the way, what of the process is resident
- * (KiB) and what of its heap is in use (bytes).
+ * Logs in that often on one handle. Under callgrind, with --instr-atstart=no, it counts two windows
+ * of 100 logins, before the thousandth and before the last, and dumps the counts. Without callgrind
+ * it prints resident memory (KiB) and heap in use (bytes) at the thousandth login and at each tenth
+ * of all logins.
  */
 #define _GNU_SOURCE
 #include <malloc.h>
@@ -29,7 +29,7 @@ static void say(long logins) {
     while (fgets(line, sizeof line, status) != NULL)
         if (sscanf(line, "Rss: %ld", &resident) == 1)
             break;
-    fclose(status); /* gives its buffer back */
+    fclose(status); /* frees its buffer */
     printf("%ld %ld %zu\n", logins, resident, mallinfo2().uordblks);
     fflush(stdout);
 }
@@ -40,13 +40,13 @@ int main(int count, char **arguments) {
         return 2;
     long logins = atol(arguments[3]);
     static char buffer[4096];
-    setvbuf(stdout, buffer, _IOFBF, sizeof buffer); /* none from the heap, which is looked at */
+    setvbuf(stdout, buffer, _IOFBF, sizeof buffer); /* not on the heap, which is measured */
     cd_options *options = cd_options_new();
     if (cd_options_set_base_url(options, arguments[1], &error) != CD_OK ||
         cd_options_set_ca_file(options, arguments[2], &error) != CD_OK)
         fail(error);
     if (!RUNNING_ON_VALGRIND)
-        say(0); /* what it takes itself it has taken then */
+        say(0); /* allocates its own memory first */
     for (long i = 1; i <= logins; i++) {
         cd_token *token;
         if (i == 1000 - WINDOW + 1 || i == logins - WINDOW + 1) {

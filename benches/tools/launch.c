@@ -1,9 +1,9 @@
 /*
- * Runs a program and says what it cost: launch OUTPUT PROGRAM ARGUMENT...
+ * Runs a program and prints its cost: launch OUTPUT PROGRAM ARGUMENT...
  *
- * Its standard output goes to OUTPUT; a line with the nanoseconds from start to end, the
- * microseconds of processor time, the largest resident set in KiB and the page faults is printed.
- * This process is small, since what a child was before it became the program counts as the child's.
+ * The program's standard output goes to OUTPUT. This process prints a line with the nanoseconds
+ * from start to end, the microseconds of CPU time, the largest resident set in KiB and the page
+ * faults. It is small, because the child's memory before exec counts as the child's.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /*
- * What loading the library costs and what it does by itself: load LIBRARY [quiet]
+ * Measures the cost and the side effects of loading the library: load LIBRARY [quiet]
  *
- * Prints the nanoseconds that dlopen took, and what of the process was resident before and after
- * it, in KiB. With "quiet" also how many threads and descriptors there are more once options were
- * made and set: nothing of libcouchdrop may start before the first login. The environment is by
- * then a page that nobody may read: who looks dies.
+ * Prints the nanoseconds of dlopen, and the resident memory before and after it, in KiB. With
+ * "quiet" it also prints the number of new threads and descriptors after options were created and
+ * set: libcouchdrop must not start any before the first login. The environment is then a page
+ * without read access: reading it ends the process.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Without stdio, whose buffers would count. */
+/* Without stdio, whose buffers would be measured. */
 static long resident(void) {
     static char text[4096];
     int file = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
@@ -53,7 +53,7 @@ static void *symbol(void *library, const char *name) {
     return found;
 }
 
-/* All that comes before a login. */
+/* All calls before a login. */
 static void prepare(void *library) {
     void *(*options_new)(void) = symbol(library, "cd_options_new");
     int32_t (*set_base_url)(void *, const char *, void *) =

@@ -1,8 +1,8 @@
-"""Makes one site of it all: build.py OUT
+"""Builds the documentation site: build.py OUT
 
-OUT holds what other tools made: c/ (Doxygen), rust/ (rustdoc), go.part and man.part (HTML without a frame). Added are the
-pages in Markdown, the files that they link to, and the Python package. Ends with 1 where a page of the site links to
-what is not there, or something public in Python is not explained.
+OUT has the output of other tools: c/ (Doxygen), rust/ (rustdoc), go.part and man.part (HTML without a frame). This
+script adds the pages in Markdown, the files that they link to, and the Python package. It exits with 1 if a link of the
+site is broken, or if a public name in Python has no docstring.
 """
 
 import html
@@ -50,12 +50,12 @@ def main(out):
 class Site:
     def __init__(self, out):
         self.out = out
-        # README and what is reached from it, page by page.
+        # README and all pages that it links to, directly or indirectly.
         self.pages = ["README.md", *(f"docs/guides/{guide.name}" for guide in sorted((ROOT / "docs/guides").glob("*.md")))]
         self.linked = set()
         self.problems = []
         self.guides = [(page, title_of(page)) for page in self.pages[1:]]
-        # A comment in a page is for whoever writes it.
+        # A comment in a page is for its authors.
         self.markdown = MarkdownIt("commonmark", {"highlight": mark_up}).enable("table")
         self.markdown.use(anchors_plugin, max_level=6, slug_func=anchor)
 
@@ -78,7 +78,7 @@ class Site:
         return "index.html" if page == "README.md" else page.removesuffix(".md") + ".html"
 
     def place(self, page, link):
-        """Where in the site a link of a page in the repository leads."""
+        """The target in the site of a link in a page of the repository."""
         path, hash_, fragment = html.unescape(link).partition("#")
         if not path or "://" in path or path.startswith("mailto:"):
             return link
@@ -92,7 +92,7 @@ class Site:
             return link
         if target.endswith(".md"):
             if target not in self.pages:
-                # Grows while it is gone through.
+                # The loop appends to this list.
                 self.pages.append(target)
             target = self.name(target)
         else:
@@ -103,7 +103,7 @@ class Site:
         return html.escape(os.path.relpath(target, from_ or ".") + hash_ + fragment)
 
     def add_file(self, name):
-        """A file of the repository, to read; of a folder what it holds."""
+        """A page that shows a file of the repository, or lists a folder."""
         path = ROOT / name
         if path.is_dir():
             names = [entry.name for entry in sorted(path.iterdir()) if not entry.name.startswith((".", "__"))]
@@ -139,7 +139,7 @@ def mark_up(code, language, _words):
 
 
 class Links(HTMLParser):
-    """The links of a page, and what in it can be linked to."""
+    """The links and the link targets of a page."""
 
     def __init__(self, path):
         super().__init__()
@@ -155,7 +155,7 @@ class Links(HTMLParser):
 
 
 def broken_links(out):
-    """What the site's own pages, the guides and the Go and Python references among them, lead to must be there."""
+    """Checks the links of the site's own pages, including the guides and the Go and Python references."""
     pages = {}
 
     def read(path):

@@ -1,8 +1,8 @@
 // Prints the reference of the Go package as HTML: godoc FOLDER
 //
-// Ends with 1 where something exported is not explained.
+// Exits with 1 if an exported name has no comment.
 //
-// What is documented and how comments are written in HTML is Go's own (go/doc, go/doc/comment), as in `go doc`.
+// It selects names and formats comments with Go's own packages (go/doc, go/doc/comment), as `go doc` does.
 package main
 
 import (
@@ -33,7 +33,7 @@ func main() {
 	var sources []*ast.File
 	for _, name := range []string{"couchdrop", "couchdrop_test"} {
 		for file, source := range parsed[name].Files {
-			// Where there is no cgo there are other, empty versions of the same.
+			// Files for builds without cgo declare empty versions of the same names.
 			if path.Base(file) != "nocgo.go" {
 				sources = append(sources, source)
 			}
@@ -51,7 +51,7 @@ func main() {
 
 var unexplained []string
 
-// explained notes a name that none of the comments speaks of.
+// explained records a name that none of the comments describes.
 func explained(name string, comments ...string) {
 	if token.IsExported(name[strings.LastIndex(name, ".")+1:]) && strings.TrimSpace(strings.Join(comments, "")) == "" {
 		unexplained = append(unexplained, name)
@@ -93,7 +93,7 @@ func (p page) values(title string, values []*doc.Value) {
 		}
 		own := value.Doc
 		if value.Decl.Lparen.IsValid() {
-			// What is said of a group says too little of one of it.
+			// The comment of a group does not explain each of its names.
 			own = ""
 		}
 		for _, spec := range value.Decl.Specs {
@@ -128,17 +128,17 @@ func (p page) declaration(declaration ast.Decl) {
 	fmt.Printf("<pre>%s</pre>\n", html.EscapeString(source.String()))
 }
 
-// What a comment says of the form of a URL is taken for a link: https://HOST[:PORT].
+// go/doc/comment takes the pattern of a URL for a link: https://HOST[:PORT].
 var noLink = regexp.MustCompile(`<a href="[^"]*\[[^"]*">([^<]*)</a>`)
 
 func (p page) comment(text string) {
 	printer := p.Printer()
-	// Where the standard library is explained.
+	// The documentation of the standard library.
 	printer.DocLinkBaseURL = "https://pkg.go.dev"
 	os.Stdout.Write(noLink.ReplaceAll(printer.HTML(p.Parser().Parse(text)), []byte("$1")))
 }
 
-// fields makes the places that a link to a field of a struct leads to.
+// fields adds the targets of links to fields of a struct.
 func fields(typ *doc.Type) {
 	explained(typ.Name, typ.Doc)
 	for _, spec := range typ.Decl.Specs {

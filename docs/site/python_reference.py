@@ -1,4 +1,4 @@
-"""The reference of the Python package, by pdoc, and what of it nobody has explained."""
+"""The reference of the Python package, by pdoc, and its public names without a docstring."""
 
 import ast
 import inspect
@@ -17,16 +17,16 @@ from couchdrop._abi import library
 
 
 def write(out):
-    """Writes the pages; returns what is wrong."""
+    """Writes the pages; returns the problems."""
     pdoc.render.configure(docformat="google", show_source=False, template_directory=Path(__file__).parent / "pdoc")
     return _problems(lambda: pdoc.pdoc("couchdrop", output_directory=out))
 
 
 def _problems(make=lambda: None):
-    """What is not explained, and what pdoc warns of, while it makes the pages too."""
+    """Missing docstrings, and the warnings of pdoc while it writes the pages."""
     _where_they_are_defined()
     _what_is_said_elsewhere()
-    # The type of a logger has it in a string, which pdoc evaluates where that type is used.
+    # The type of a logger has it in a string, which pdoc evaluates at each use of that type.
     sys.modules["couchdrop._options"].Any = Any
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -65,7 +65,7 @@ def _undocumented(namespace):
             continue
         # Not in `is_inherited`: the module that a class is shown in is not the one that defines it.
         inherited = member.taken_from[1] != member.qualname
-        # What is said of a base class says nothing of this one.
+        # The docstring of a base class does not describe this class.
         said = (member.obj.__doc__ or "") if isinstance(member, pdoc.doc.Class) else member.docstring
         if not (inherited or said.strip() or f"{member.name}:" in namespace.docstring):
             yield f"{member.fullname}: public, but not explained"

@@ -1,4 +1,4 @@
-//! What tests/fuzzing holds, compiled once for all targets.
+//! The module tests/fuzzing, compiled once for all targets.
 
 #[path = "../../tests/fuzzing/mod.rs"]
 mod fuzzing;

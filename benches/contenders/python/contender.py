@@ -1,6 +1,6 @@
-"""What the contenders in Python share: they are called as those in C (contender.h).
+"""Shared code of the contenders in Python. Their arguments are those of the contenders in C (contender.h).
 
-Imports next to nothing, since what it takes to start counts.
+Imports as little as possible, since the start is measured.
 """
 
 import sys
@@ -12,8 +12,8 @@ FORM = {"username": USERNAME, "password": PASSWORD}
 
 
 def main(open_handle):
-    """Runs a contender. `open_handle` takes the base URL and the file of certificates to trust, None for the
-    system's, and returns a function that logs in and returns the token."""
+    """Runs a contender. `open_handle` takes the base URL and the CA file, None for the system's certificates. It
+    returns a function that logs in and returns the token."""
     base_url, ca_file, logins, *count = sys.argv[1:]
     log_in = open_handle(base_url, None if ca_file == "-" else ca_file)
     if count:
@@ -58,7 +58,7 @@ def _time_threads(log_in, logins, count):
 
 
 def report(cpu, wall, took):
-    """Prints what `main` prints after the first login."""
+    """Prints the output of `main` after the first login."""
     print("cpu", cpu)
     print("wall", wall)
     if took:
@@ -66,7 +66,7 @@ def report(cpu, wall, took):
 
 
 def main_asyncio(open_handle):
-    """As `main`, timed, with tasks in place of threads: `open_handle` returns a coroutine function."""
+    """Like `main` with durations, with tasks in place of threads: `open_handle` returns a coroutine function."""
     import asyncio
 
     base_url, ca_file, logins, count = sys.argv[1:]

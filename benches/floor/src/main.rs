@@ -1,7 +1,7 @@
-//! What a login costs at least: one request written by hand, one answer read by hand, over the same TLS library.
+//! A lower bound on the cost of a login: HTTP request and response by hand, over the same TLS library.
 //!
-//! No deadline, no cancelling, no retry, no wiping, no proxy, no pool; an answer that is not exactly what is expected
-//! is a panic. It is called as the contenders in C are (contenders/contender.h).
+//! It has no deadline, cancellation, retry, wiping, proxy or pool, and panics on any unexpected response. Its arguments
+//! are those of the contenders in C (contenders/contender.h).
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -19,7 +19,7 @@ const SYSTEM_CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
 struct Handle {
     host: String,
     port: u16,
-    /// The head of the request, up to the number of its Content-Length.
+    /// The head of the request, up to the value of Content-Length.
     head: String,
     tls: Option<Arc<ClientConfig>>,
 }
@@ -43,7 +43,7 @@ impl Handle {
 
     fn connect(&self) -> Connection {
         let socket = if self.host == "localhost" {
-            // Nobody needs to look that up (RFC 6761); neither does the library.
+            // RFC 6761 needs no lookup for it; the library does none either.
             let both =
                 [SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)), (Ipv6Addr::LOCALHOST, self.port).into()];
             TcpStream::connect(&both[..])
@@ -56,7 +56,7 @@ impl Handle {
         let tls = self.tls.as_ref().map(|config| {
             let name = ServerName::try_from(self.host.clone()).unwrap();
             let mut tls = ClientConnection::new(config.clone(), name).unwrap();
-            // Its last message leaves with the request.
+            // The last message of the handshake is sent with the request.
             while tls.is_handshaking() {
                 while tls.wants_write() {
                     tls.write_tls(&mut socket).unwrap();
@@ -141,7 +141,7 @@ impl Connection {
     }
 }
 
-/// The answer, once it is there to its end.
+/// The response, once it is complete.
 fn read_answer(bytes: &mut [u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let (head, rest) = bytes.split_at_mut(end);
@@ -161,7 +161,7 @@ fn read_answer(bytes: &mut [u8]) -> Option<Answer> {
     Some(serde_json::from_slice(body).unwrap())
 }
 
-/// Moves what stands in the chunks together.
+/// Moves the data of the chunks together.
 fn dechunk(bytes: &mut [u8]) -> Option<&[u8]> {
     let (mut from, mut to) = (0, 0);
     loop {
@@ -230,7 +230,7 @@ fn time_threads(handle: &Handle, logins: usize, count: usize) {
     });
 }
 
-/// The processor's time that this process has used.
+/// The CPU time of this process.
 fn cpu_time() -> Duration {
     #[repr(C)]
     struct Timespec {

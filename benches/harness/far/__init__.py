@@ -1,1 +1,1 @@
-"""A server far away: two networks of this machine, joined by a cable that takes its time."""
+"""A distant server: two networks of this machine, joined by a link with a delay."""

@@ -1,4 +1,4 @@
-"""The cable between two networks: what leaves by a TUN device in one comes out of that in the other, later.
+"""The link between two networks: packets of a TUN device in one leave the TUN device in the other, after a delay.
 
     python cable.py PROCESS MILLISECONDS
 
@@ -47,7 +47,7 @@ def carry(near, far, delay):
             try:
                 os.write(end, packet)
             except OSError:
-                pass  # An end that is not up yet takes nothing, as no end of a cable would.
+                pass  # A device that is not up yet drops packets.
 
 
 def main():

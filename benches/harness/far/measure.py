@@ -1,6 +1,6 @@
 """Measures logins over a network with a delay, and prints the figures as JSON.
 
-Runs in a network and a mount table of its own: see groups/network.py.
+Runs in separate network and mount namespaces: see groups/network.py.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ DELAY_MS = 25
 ROUNDS = 7
 HERE, THERE = "198.51.100.1", "198.51.100.2"
 HERE_V6 = "2001:db8:51::1"
-# No machine has that address: what goes there is never heard of again.
+# No machine has that address: packets to it are lost.
 BLACK_HOLE = "2001:db8:51::9"
 PORT = 443
 
@@ -46,7 +46,7 @@ def _replace_files(work):
 
 @contextlib.contextmanager
 def _started(*whole):
-    """A process that says "ready", and ends with this block."""
+    """A process that prints "ready", and ends with this block."""
     process = subprocess.Popen(whole, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if process.stdout.readline() != "ready\n":
@@ -79,7 +79,7 @@ def _measure(service):
         return lambda: timed(whole)
 
     names = (OURS, FLOOR, LIBCURL, OURS_GO, NETHTTP, OURS_PYTHON, REQUESTS, HTTPX, URLLIB)
-    # The others wait for minutes, or as long as they are told to.
+    # The other programs wait for minutes, or for their configured timeout.
     with_eyeballs = (OURS, LIBCURL, NETHTTP)
     cases = {("round trip",): _round_trip, ("cd_connect",): lambda: _after_connect(service)}
     cases.update({(host, name): case(name, host) for host in (KNOWN, LOOKED_UP) for name in names})
@@ -107,7 +107,7 @@ def main():
             (inside, "far", (f"{THERE}/24",)),
         ):
             for address in addresses:
-                # An address of IPv6 is of use only after a while, unless one says that nobody else has it.
+                # Without nodad, an IPv6 address is usable only after duplicate address detection.
                 run(
                     *prefix,
                     "ip",

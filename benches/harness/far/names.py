@@ -1,6 +1,6 @@
 """A name server for a handful of names: python names.py ADDRESS NAME=ADDRESS,...
 
-It says "ready" when it answers.
+It prints "ready" when it can respond.
 """
 
 import socket

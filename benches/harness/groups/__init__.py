@@ -1,4 +1,4 @@
-"""What is measured, each a module with `measure(service)`, which returns figures that JSON can hold."""
+"""The groups of measurements. Each is a module with `measure(service)`, which returns figures for JSON."""
 
 from . import cold, counts, growth, library, many, nagle, network, profile, store, warm
 

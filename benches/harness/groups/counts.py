@@ -1,4 +1,4 @@
-"""counts: instructions, heap allocations and system calls of a warm login, whatever else the machine does."""
+"""counts: instructions, heap allocations and system calls of a warm login, independent of the load of the machine."""
 
 from ..contenders import FLOOR, LIBCURL, OURS, command
 from ..costs import allocations_of_a_login, instructions_of_a_login, system_calls_of_a_login

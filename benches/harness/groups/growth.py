@@ -1,4 +1,4 @@
-"""growth: whether a login costs more the more there were before it, and whether memory grows."""
+"""growth: the cost of a login and the memory, by the number of logins before."""
 
 import glob
 import os
@@ -12,7 +12,7 @@ WINDOW = 100
 
 
 def _instructions(service, logins):
-    """Of a login, at the thousandth and at the last."""
+    """Instructions of the thousandth and of the last login."""
     with tempfile.TemporaryDirectory() as folder:
         run(
             *["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/out"],
@@ -33,7 +33,7 @@ def _memory(service, logins):
         tool("growth"), service.url("rsa"), service.ca_file("rsa"), str(logins), env={}, timeout=3600
     )
     said = [dict(zip(("logins", "resident", "heap"), map(int, line.split()))) for line in lines.split("\n")]
-    # The first is of before the logins.
+    # The first dump is from before the logins.
     return said[1:]
 
 

@@ -1,4 +1,4 @@
-"""library: what ships by itself: size, exports, crates, loading, memory."""
+"""library: the library itself: size, exports, crates, loading, memory."""
 
 import glob
 import os
@@ -9,12 +9,12 @@ from ..contenders import FLOOR, LIBCURL, NETHTTP, OURS, OURS_GO, command, python
 from ..costs import launch, launch_without_login, tool
 from ..rounds import interleave
 
-# Beside itself, for what loading another library takes here.
+# Compared with the loading of another library.
 OTHERS = {"libcurl": "libcurl.so.4"}
 
 
 def _crates():
-    """Of what is linked: not what runs when the library is built."""
+    """The linked crates, without those that run at build time."""
     tree = output(
         *[os.environ.get("CARGO", "cargo"), "tree", "--locked", "--edges", "normal,no-proc-macro"],
         *["--prefix", "none", "--format", "{p}", "--no-dedupe"],

@@ -15,7 +15,7 @@ from ..costs import timed
 from ..rounds import interleave
 
 THREADS = (1, 2, 8, 64)
-# In one round, shared among the threads.
+# The logins in one round, divided among the threads.
 LOGINS = 6400
 
 

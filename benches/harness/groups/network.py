@@ -1,4 +1,4 @@
-"""network: a server far away; what a login takes in round trips."""
+"""network: a distant server; the round trips of a login."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from ..commands import output
 
 
 def _isolated():
-    """What runs a command with a network and a mount table of its own, as far as this machine lets it."""
+    """A prefix that runs a command in new network and mount namespaces, as far as this machine permits."""
     for options in ([], ["--map-root-user"]):
         command = ["unshare", "--net", "--mount", *options]
         if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:

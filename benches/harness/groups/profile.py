@@ -1,4 +1,4 @@
-"""profile: where a warm login over HTTPS spends its instructions, by function, and where the floor does."""
+"""profile: the instructions of a warm login over HTTPS by function, and those of the floor."""
 
 import tempfile
 

@@ -1,4 +1,4 @@
-"""store: the first login with the system's trust store, and what part of it that store is."""
+"""store: the first login with the system's trust store, and the share of the store in it."""
 
 import os
 
@@ -9,7 +9,7 @@ from ..rounds import interleave
 
 DEBIANS = "/etc/ssl/certs/ca-certificates.crt"
 
-# These take the store as the system's from the environment; the others are given it by name.
+# These find the store through the environment; the others take its name as an argument.
 FROM_ENVIRONMENT = (OURS, OURS_GO, OURS_PYTHON, NETHTTP)
 
 
@@ -32,7 +32,7 @@ def measure(service):
 
     names = (OURS, FLOOR, LIBCURL, OURS_GO, NETHTTP, OURS_PYTHON, URLLIB, REQUESTS, HTTPX)
     cases = {name: case(name) for name in names}
-    # The same login with one root, beside it.
+    # The same login with one root, for comparison.
     cases["one root"] = lambda: launch(whole(OURS, service.ca_file("ecdsa")))
     with_store = instructions(whole(OURS, "-")[:-1], 1, {"SSL_CERT_FILE": store})
     with_one = instructions(whole(OURS, service.ca_file("ecdsa"))[:-1], 1)

@@ -16,7 +16,7 @@ from ..contenders import (
 from ..costs import timed
 from ..rounds import interleave
 
-# How many logins in each round.
+# The number of logins in each round.
 CONTENDERS = {
     **dict.fromkeys((OURS, FLOOR, CONTROL, LIBCURL, OURS_GO, NETHTTP), 1000),
     **dict.fromkeys((OURS_PYTHON, REQUESTS, HTTPX, URLLIB), 150),

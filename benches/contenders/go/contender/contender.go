@@ -1,5 +1,5 @@
-// Package contender is what the contenders in Go share: they are called as those in C (contender.h), with goroutines
-// in place of threads.
+// Package contender is the shared code of the contenders in Go. Their arguments are those of the contenders in C
+// (contender.h), with goroutines in place of threads.
 package contender
 
 import (
@@ -17,8 +17,8 @@ const (
 	Password = "correct horse battery staple"
 )
 
-// Main runs a contender. open gets the base URL and the file of certificates to trust, "" for the system's, and returns
-// a function that logs in, for any number of goroutines.
+// Main runs a contender. open takes the base URL and the CA file, "" for the system's certificates. It returns a
+// function that logs in, which any number of goroutines may call.
 func Main(open func(baseURL, caFile string) (func() (string, error), error)) {
 	caFile := os.Args[2]
 	if caFile == "-" {
@@ -86,7 +86,7 @@ func timeGoroutines(logIn func() (string, error), logins, count int) {
 	check(output.Flush())
 }
 
-// cpuTime returns the processor's time that this process has used.
+// cpuTime returns the CPU time of this process.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))

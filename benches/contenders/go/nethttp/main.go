@@ -18,7 +18,7 @@ import (
 
 func open(baseURL, caFile string) (func() (string, error), error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	// Its default of 2 would have all others connect anew for each login.
+	// With its default of 2, all other goroutines would open a new connection for each login.
 	transport.MaxIdleConnsPerHost = 1000
 	transport.MaxIdleConns = 1000
 	if caFile != "" {
