@@ -49,7 +49,7 @@ BANDS = [
             ("9", "proxy.rs", "a tunnel, where one is set"),
             ("10", "tls.rs", "configuration, sessions"),
             ("10", "key_exchange.rs", "post-quantum, hybrid"),
-            ("10", "trust.rs", "whom to trust"),
+            ("10", "trust.rs", "trusted roots"),
             ("10", "verifier.rs", "is it the server?"),
             ("", "tls_error.rs", "why TLS refused"),
             ("", "algorithms.rs", "their names"),
