@@ -16,16 +16,17 @@
  *         cd_error_free(error);
  *     }
  *
- * Objects: what a function makes is released with that type's `_free` function, which takes NULL too; nobody calls
- * `free()` on anything from here. Strings out belong to their object. Strings in are NUL-terminated UTF-8 of at most
- * 64 KiB and are not kept.
+ * Objects: release each object with the `_free` function of its type, which accepts NULL too. Do not call `free()` on
+ * anything from this library. Returned strings belong to their object. String arguments are NUL-terminated UTF-8 of at
+ * most 64 KiB; the library does not keep them.
  *
- * Errors: a function that can fail returns a `cd_code` and takes a `cd_error **` last, which may be NULL. On failure
- * it stores there what went wrong in this one call, on success NULL; there is no "last error" anywhere. A compiler
- * warns where a code is ignored; where it may be, say so: `if (cd_options_set_timeout_ms(o, 5000, NULL)) {}`.
+ * Errors: a function that can fail returns a `cd_code`, and its last parameter is a `cd_error **`, which may be NULL. On
+ * failure the function stores an error object for this one call there, and NULL on success. There is no global "last
+ * error". Compilers warn if a code is ignored. To ignore it on purpose, write
+ * `if (cd_options_set_timeout_ms(o, 5000, NULL)) {}`.
  *
- * Threads: `cd_authenticate()`, `cd_authenticate_with()` and `cd_connect()` are re-entrant. Each type says what else
- * may happen at once. After `fork`, at any moment, a login in the child works.
+ * Threads: `cd_authenticate()`, `cd_authenticate_with()` and `cd_connect()` are re-entrant. Each type documents its other
+ * thread rules. A child process can log in after `fork`, at any moment.
  */
 
 #ifndef COUCHDROP_H
