@@ -20,13 +20,13 @@
  * anything from this library. Returned strings belong to their object. String arguments are NUL-terminated UTF-8 of at
  * most 64 KiB; the library does not keep them.
  *
- * Errors: a function that can fail returns a `cd_code`, and its last parameter is a `cd_error **`, which may be NULL. On
- * failure the function stores an error object for this one call there, and NULL on success. There is no global "last
- * error". Compilers warn if a code is ignored. To ignore it on purpose, write
+ * Errors: a function that can fail returns a `cd_code`, and its last parameter is a `cd_error **`, which may be NULL.
+ * On failure the function stores an error object for this one call there, and NULL on success. There is no global
+ * "last error". Compilers warn if a code is ignored. To ignore it on purpose, write
  * `if (cd_options_set_timeout_ms(o, 5000, NULL)) {}`.
  *
- * Threads: `cd_authenticate()`, `cd_authenticate_with()` and `cd_connect()` are re-entrant. Each type documents its other
- * thread rules. A child process can log in after `fork`, at any moment.
+ * Threads: `cd_authenticate()`, `cd_authenticate_with()` and `cd_connect()` are re-entrant. Each type documents its
+ * other thread rules. A child process can log in after `fork`, at any moment.
  */
 
 #ifndef COUCHDROP_H
