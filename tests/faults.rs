@@ -75,8 +75,9 @@ fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_ta
             assert_eq!(outcome.code, CD_ERR_CONNECTION_LOST as i32, "{what}");
             assert!(outcome.attempts <= 1 && matches!(outcome.http_status, 0 | 200), "{what}");
             // A connection that ends before the request is sent is also reported as closed or reset.
-            let says =
-                ["reset by peer", "closed it immediately"].iter().any(|words| outcome.message.contains(words));
+            let says = ["reset by peer", "closed it immediately"]
+                .iter()
+                .any(|words| outcome.message.contains(words));
             assert!(end == End::Close || says, "{what}");
             taken.fetch_add(outcome.attempts as usize, Ordering::Relaxed);
         });
