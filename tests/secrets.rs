@@ -393,7 +393,7 @@ fn script(fault: &str) -> Vec<Step> {
 
 /// The server of the test below, in its own process, so that its data is not in the memory that is searched.
 #[test]
-#[ignore = "a server, and no test"]
+#[ignore = "a server that the tests below start by name"]
 fn faulty_server() {
     if std::env::var_os("SECRETS_SERVER").is_none() {
         return;
