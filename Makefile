@@ -172,7 +172,7 @@ docs: ## Build reference and guides as one site, target/docs/index.html
 
 .PHONY: figures
 figures: lib ## Update the figures in the documentation from their sources
-	@scripts/with-stand-in $(PYTHON) tests/docs/run.py --figures
+	@scripts/with-fake-server $(PYTHON) tests/docs/run.py --figures
 
 .PHONY: pictures
 pictures: ## Redraw docs/flow.svg and docs/demo.svg

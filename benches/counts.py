@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 
-from harness import contenders, machine, places
+from harness import baselines, machine, places
 from harness.costs import FEW, MANY, allocations_of_a_login, instructions_of_a_login
 from harness.groups.warm import SERVERS
 from harness.service import Service
@@ -32,7 +32,7 @@ def measure():
     figures = {}
     with tempfile.TemporaryDirectory() as work, Service(work) as service:
         for server, (kind, framing) in SERVERS.items():
-            command = contenders.command(contenders.OURS, service.url(kind, framing), service.ca_file(kind))
+            command = baselines.command(baselines.OURS, service.url(kind, framing), service.ca_file(kind))
             figures[f"{server} instructions"] = round(instructions_of_a_login(command))
             figures[f"{server} allocations"] = round(allocations_of_a_login(command)[0])
     return figures
@@ -70,7 +70,7 @@ def compare(committed, measured, margins):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    contenders.build_counted()
+    baselines.build_counted()
     if sys.argv[1:] == ["--write"]:
         figures = measure()
         lines = [made_with(), *(f"{name} {value}" for name, value in figures.items())]

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 
-from harness import contenders, profile
+from harness import baselines, profile
 from harness.service import Service
 
 MOST = 40
@@ -16,7 +16,7 @@ HEADINGS = {"own": "its own", "whole": "with what it calls", "lines": "by source
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    contenders.build_counted()
+    baselines.build_counted()
     with tempfile.TemporaryDirectory() as work, Service(work) as service:
         for scheme, kind in (("HTTP", None), ("HTTPS", "rsa")):
             command, env = profile.ours(service.url(kind), service.ca_file(kind))

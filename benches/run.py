@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from harness import contenders, groups, machine, places, report
+from harness import baselines, groups, machine, places, report
 from harness.service import Service
 
 
@@ -25,7 +25,7 @@ def main():
     unknown = set(wanted) - set(groups.ALL)
     if unknown:
         sys.exit(f"bench: no group {', '.join(sorted(unknown))}; there are: {', '.join(groups.ALL)}")
-    contenders.build()
+    baselines.build()
     results = {"machine": machine.describe(), "date": datetime.date.today().isoformat(), "groups": {}}
     with tempfile.TemporaryDirectory() as work, Service(work) as service:
         for name, group in groups.ALL.items():

@@ -1,7 +1,7 @@
 //! A response in two segments. A server with Nagle's algorithm sends the second only after the first is acknowledged,
 //! and the kernel can delay that by up to 40 ms.
 
-mod hostile;
+mod fault_server;
 
 use std::ffi::{c_int, c_void};
 use std::sync::{Condvar, Mutex};
@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use couchdrop::failure::cd_code::{self, *};
-use hostile::Step::{Close, Gate, Request};
-use hostile::*;
+use fault_server::Step::{Close, Gate, Request};
+use fault_server::*;
 use rustls::ALL_VERSIONS;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,7 +46,7 @@ fn asked() -> usize {
 
 /// A login whose server passes `Gate` only after an acknowledgement was requested.
 #[track_caller]
-fn assert_acknowledged(server: &Hostile, client: Client, expected: cd_code) {
+fn assert_acknowledged(server: &FaultServer, client: Client, expected: cd_code) {
     let before = asked();
     let login = thread::spawn(move || client.login());
     let (count, timeout) =
@@ -63,19 +63,19 @@ fn beginning_of_a_response_is_acknowledged_at_once() {
     let (head, body) = GOOD.split_at(GOOD.find('{').unwrap());
     let in_two = vec![vec![Request, send(head), Gate("acknowledged"), send(body)]];
     let tls = good_server_but(ALL_VERSIONS, |config| config.send_tls13_tickets = 0);
-    for server in [Hostile::plain(in_two.clone()), Hostile::tls(tls, in_two)] {
+    for server in [FaultServer::plain(in_two.clone()), FaultServer::tls(tls, in_two)] {
         let client = Client::new(&server.url());
         client.connect().expect(CD_OK);
         assert_acknowledged(&server, client, CD_OK);
     }
 
     let (line, rest) = ("HTTP/1.1 200 OK\r\n", "\r\n");
-    let proxy = Hostile::plain(vec![vec![Request, send(line), Gate("acknowledged"), send(rest), Close]]);
+    let proxy = FaultServer::plain(vec![vec![Request, send(line), Gate("acknowledged"), send(rest), Close]]);
     let client = Client::new("https://api.couchdrop.test").proxy(&proxy.url());
     assert_acknowledged(&proxy, client, CD_ERR_CONNECTION_LOST);
 
     // A response in one segment costs no additional system call.
-    let server = Hostile::plain(vec![vec![Request, send(GOOD), Request, send(GOOD)]]);
+    let server = FaultServer::plain(vec![vec![Request, send(GOOD), Request, send(GOOD)]]);
     let client = Client::new(&server.url());
     let before = asked();
     client.login().expect(CD_OK);

@@ -1,6 +1,6 @@
 //! Responses of a server that misbehaves. Each behaviour has a name and exactly one expected result.
 
-mod hostile;
+mod fault_server;
 
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -15,8 +15,8 @@ use couchdrop::url::BaseUrl;
 use couchdrop::wire::connection::Connection;
 use couchdrop::wire::exchange::{MOST_HEAD_BYTES, RequestHead, exchange};
 use couchdrop::wire::{Answer, Broken, through_ureq};
-use hostile::Step::{Close, CloseNotify, Cut, CutAfter, Drip, Raw, Repeat, Request, Reset, Trickle};
-use hostile::*;
+use fault_server::Step::{Close, CloseNotify, Cut, CutAfter, Drip, Raw, Repeat, Request, Reset, Trickle};
+use fault_server::*;
 use socket2::SockRef;
 
 // ---- results of a login
@@ -1085,8 +1085,8 @@ fn every_status_but_200_decides_by_itself() {
 
 #[test]
 fn a_redirect_is_never_followed_and_never_carries_the_password() {
-    let plain = Hostile::plain(vec![serve(GOOD)]);
-    let secure = Hostile::tls(good_server(), vec![serve(GOOD)]);
+    let plain = FaultServer::plain(vec![serve(GOOD)]);
+    let secure = FaultServer::tls(good_server(), vec![serve(GOOD)]);
     assert!(try_all(redirects(&plain.url(), &secure.url())) >= 60);
     for target in [plain, secure] {
         assert!(target.connections().is_empty(), "a redirect was followed: {:?}", target.connections());

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use couchdrop::failure::cd_code::*;
 use couchdrop::ffi::cancel::{cd_cancel, cd_cancel_trigger};
 use couchdrop::ffi::options::CD_LOG_DEBUG;
-use stand_in::{PASSWORD, StandIn};
+use fake_server::{PASSWORD, FakeServer};
 
 use common::log::Log;
 use common::peers::{BlackHole, Silent};
@@ -192,14 +192,14 @@ fn a_trigger_stops_a_call_in_the_tls_handshake() {
 
 #[test]
 fn a_trigger_stops_a_call_that_waits_for_its_answer() {
-    let stand_in = StandIn::start();
-    for (number, options) in [Options::to(stand_in.http_url()), Options::secure(&stand_in)].iter().enumerate()
+    let fake_server = FakeServer::start();
+    for (number, options) in [Options::to(fake_server.http_url()), Options::secure(&fake_server)].iter().enumerate()
     {
         let cancel = Cancel::new();
         let error = stopped(
             "a login that waits for its answer",
             || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(options) }),
-            || assert!(stand_in.wait_for_requests(number + 1, PATIENCE)),
+            || assert!(fake_server.wait_for_requests(number + 1, PATIENCE)),
             |_| cancel.trigger(),
         );
         assert_eq!((error.http_status, error.attempts), (0, 1));
@@ -253,8 +253,8 @@ fn a_call_that_is_stopped_in_a_later_attempt_has_no_status_of_an_earlier_one() {
 
 #[test]
 fn one_trigger_stops_all_calls_of_its_handle_and_no_other() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let (cancel, other) = (Cancel::new(), Cancel::new());
     thread::scope(|scope| {
         let run = |cancel| {
@@ -262,7 +262,7 @@ fn one_trigger_stops_all_calls_of_its_handle_and_no_other() {
             scope.spawn(move || login(Login { cancel: Some(cancel), username: SLOW, ..Login::of(options) }))
         };
         let (calls, others) = ([(); 4].map(|()| run(&cancel)), run(&other));
-        assert!(stand_in.wait_for_requests(5, PATIENCE));
+        assert!(fake_server.wait_for_requests(5, PATIENCE));
         cancel.trigger();
         for call in calls {
             assert_eq!(call.join().unwrap().unwrap_err().code, CD_ERR_CANCELLED);
@@ -275,38 +275,38 @@ fn one_trigger_stops_all_calls_of_its_handle_and_no_other() {
 
 #[test]
 fn a_handle_that_nobody_triggers_changes_nothing() {
-    let stand_in = StandIn::start();
-    let options = Options::secure(&stand_in);
+    let fake_server = FakeServer::start();
+    let options = Options::secure(&fake_server);
     let cancel = Cancel::new();
     for _ in 0..3 {
         login(Login { cancel: Some(&cancel), ..Login::of(&options) }).unwrap();
         options.connect_within(0, Some(&cancel)).unwrap();
     }
     assert!(!cancel.is_triggered());
-    assert_eq!(stand_in.connections().https.accepted, 1);
+    assert_eq!(fake_server.connections().https.accepted, 1);
 }
 
 #[test]
 fn a_stopped_call_does_no_harm_to_the_next() {
-    let stand_in = StandIn::start();
-    let options = Options::secure(&stand_in);
+    let fake_server = FakeServer::start();
+    let options = Options::secure(&fake_server);
     login(Login::of(&options)).unwrap();
     let cancel = Cancel::new();
     stopped(
         "a login on a reused connection",
         || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
-        || assert!(stand_in.wait_for_requests(2, PATIENCE)),
+        || assert!(fake_server.wait_for_requests(2, PATIENCE)),
         |_| cancel.trigger(),
     );
     // The connection with the pending response is closed.
     login(Login::of(&options)).unwrap();
-    assert_eq!(stand_in.connections().https.accepted, 2);
+    assert_eq!(fake_server.connections().https.accepted, 2);
 }
 
 #[test]
 fn a_trigger_keeps_errno() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let cancel = Cancel::new();
     login(Login { cancel: Some(&cancel), ..Login::of(&options) }).unwrap(); // from here on the handle has a descriptor
     for _ in 0..2 {
@@ -335,8 +335,8 @@ fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
 #[test]
 fn a_signal_handler_stops_a_call_whichever_thread_it_runs_on() {
     handle(libc::SIGUSR1, trigger_in_handler);
-    let stand_in = StandIn::start();
-    let options = Options::secure(&stand_in);
+    let fake_server = FakeServer::start();
+    let options = Options::secure(&fake_server);
     type Raise = fn(Caller);
     let raises: [(&str, Raise); 2] = [
         ("by a signal on the thread of the call", |caller| caller.signal(libc::SIGUSR1)),
@@ -348,7 +348,7 @@ fn a_signal_handler_stops_a_call_whichever_thread_it_runs_on() {
         let error = stopped(
             what,
             || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
-            || assert!(stand_in.wait_for_requests(number + 1, PATIENCE)),
+            || assert!(fake_server.wait_for_requests(number + 1, PATIENCE)),
             raise,
         );
         assert_eq!((error.http_status, error.attempts), (0, 1));
@@ -406,8 +406,8 @@ fn asked_in_500_ms(options: &Options) -> usize {
 
 #[test]
 fn a_check_is_asked_every_50_ms_on_the_thread_of_the_call() {
-    let stand_in = StandIn::start();
-    let asked = asked_in_500_ms(&Options::to(stand_in.http_url()));
+    let fake_server = FakeServer::start();
+    let asked = asked_in_500_ms(&Options::to(fake_server.http_url()));
     assert!((8..=20).contains(&asked), "asked {asked} times");
 }
 
@@ -432,10 +432,10 @@ fn a_check_is_asked_as_often_when_an_answer_comes_in_drops() {
 
 #[test]
 fn a_check_stops_a_call_wherever_it_waits() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), Clogged::new());
     let server = Scripted::start(|_| answer_with(429, "Retry-After: 10\r\n", ""));
-    let (http, secure) = (Options::to(stand_in.http_url()), Options::secure(&stand_in));
+    let (http, secure) = (Options::to(fake_server.http_url()), Options::secure(&fake_server));
     let (connecting, shaking) = (Options::to(&hole.url()), Options::to_silent(&silent));
     let backing_off = Options::to(server.url());
     for (what, call, attempts) in [
@@ -470,14 +470,14 @@ fn a_check_stops_connect_too() {
 
 #[test]
 fn a_check_that_says_stop_ends_that_call_alone() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let asked = Asked::default();
     let cancel = Cancel::with_check(ask, &asked);
     let slow = Login { cancel: Some(&cancel), timeout_ms: 20_000, username: SLOW, ..Login::of(&options) };
     thread::scope(|scope| {
         let [one, other] = [(); 2].map(|()| scope.spawn(move || login(slow)));
-        assert!(stand_in.wait_for_requests(2, PATIENCE));
+        assert!(fake_server.wait_for_requests(2, PATIENCE));
         *asked.stop_on.lock().unwrap() = Some(one.thread().id());
         assert_eq!(one.join().unwrap().unwrap_err().code, CD_ERR_CANCELLED);
         assert!(!other.is_finished() && !cancel.is_triggered());
@@ -490,14 +490,14 @@ fn a_check_that_says_stop_ends_that_call_alone() {
 
 #[test]
 fn a_handle_with_a_check_can_be_triggered_all_the_same() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let asked = Asked::default();
     let cancel = Cancel::with_check(ask, &asked);
     stopped(
         "a login with a check, by a trigger",
         || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
-        || assert!(stand_in.wait_for_requests(1, PATIENCE)),
+        || assert!(fake_server.wait_for_requests(1, PATIENCE)),
         |_| cancel.trigger(),
     );
 }
@@ -515,14 +515,14 @@ unsafe extern "C" fn ask_for_signals(_: *mut c_void) -> i32 {
 #[test]
 fn a_check_is_asked_when_a_signal_interrupts_the_wait() {
     handle(libc::SIGUSR2, note_signal);
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let cancel = Cancel::with_check(ask_for_signals, &());
     // Like Python: the signal handler only notes the signal, and the check then runs the host's code.
     stopped(
         "a login whose host got a signal",
         || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
-        || assert!(stand_in.wait_for_requests(1, PATIENCE)),
+        || assert!(fake_server.wait_for_requests(1, PATIENCE)),
         |caller| caller.signal(libc::SIGUSR2),
     );
 }
@@ -530,13 +530,13 @@ fn a_check_is_asked_when_a_signal_interrupts_the_wait() {
 #[test]
 fn a_signal_does_not_end_a_wait_that_nobody_stops() {
     handle(libc::SIGALRM, note_nothing);
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let cancel = Cancel::new();
     stopped(
         "a login that a signal has interrupted",
         || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
-        || assert!(stand_in.wait_for_requests(1, PATIENCE)),
+        || assert!(fake_server.wait_for_requests(1, PATIENCE)),
         |caller| {
             for _ in 0..10 {
                 caller.signal(libc::SIGALRM);
@@ -553,9 +553,9 @@ extern "C" fn note_nothing(_: libc::c_int) {}
 
 #[test]
 fn a_calls_own_timeout_takes_the_place_of_the_options_and_may_be_smaller_or_larger() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     for (of_options, own, expected) in [(100, 0, 100), (20_000, 100, 100), (50, 200, 200)] {
-        let options = Options::to(stand_in.http_url());
+        let options = Options::to(fake_server.http_url());
         options.set_timeout_ms(of_options).unwrap();
         let slow = Login { timeout_ms: own, username: SLOW, ..Login::of(&options) };
         let (done, took) = timed(|| login(slow));
@@ -567,9 +567,9 @@ fn a_calls_own_timeout_takes_the_place_of_the_options_and_may_be_smaller_or_larg
 
 #[test]
 fn a_timeout_says_what_the_call_was_doing_and_how_long_it_took() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), Clogged::new());
-    let slow = Options::secure(&stand_in);
+    let slow = Options::secure(&fake_server);
     slow.connect().unwrap(); // so that the login only waits for its response
     let (connecting, shaking) = (Options::to(&hole.url()), Options::to_silent(&silent));
     for (phase, call, attempts) in [

@@ -1,6 +1,6 @@
 //! Connection reuse: when a connection is reused, when it must not be, and for which logins.
 
-mod hostile;
+mod fault_server;
 mod resolver;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -13,15 +13,15 @@ use std::thread;
 
 use couchdrop::failure::cd_code::*;
 use couchdrop::ffi::cancel::{cd_cancel_free, cd_cancel_new, cd_cancel_set_check};
-use hostile::Step::{Close, Cut, CutAfter, Early, Echo, Gate, Late, NewKeys, Raw, Repeat, Request, Reset};
-use hostile::*;
+use fault_server::Step::{Close, Cut, CutAfter, Early, Echo, Gate, Late, NewKeys, Raw, Repeat, Request, Reset};
+use fault_server::*;
 use rustls::version::{TLS12, TLS13};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// Runs the test against one server over TCP and one over TLS, with the same scripts.
-fn over_both(scripts: Vec<Script>, mut test: impl FnMut(Hostile, &str)) {
-    test(Hostile::plain(scripts.clone()), "TCP");
-    test(Hostile::tls(good_server(), scripts), "TLS");
+fn over_both(scripts: Vec<Script>, mut test: impl FnMut(FaultServer, &str)) {
+    test(FaultServer::plain(scripts.clone()), "TCP");
+    test(FaultServer::tls(good_server(), scripts), "TLS");
 }
 
 /// The number of requests that the last login logged.
@@ -32,7 +32,7 @@ fn requests_of_last_login(client: &Client) -> u32 {
     line.split(' ').next().unwrap().parse().unwrap()
 }
 
-fn requests(server: &Hostile) -> Vec<usize> {
+fn requests(server: &FaultServer) -> Vec<usize> {
     server.connections().iter().map(|seen| seen.requests).collect()
 }
 
@@ -61,7 +61,7 @@ unsafe extern "C" fn getaddrinfo(
 
 #[test]
 fn a_warm_login_uses_the_connection_that_is_there_and_looks_no_name_up() {
-    let server = Hostile::tls(good_server(), vec![serve(GOOD)]);
+    let server = FaultServer::tls(good_server(), vec![serve(GOOD)]);
     let client = Client::new(&format!("https://api.couchdrop.test:{}", server.port()));
     for _ in 0..10 {
         assert_eq!(client.login().expect_token(), TOKEN);
@@ -161,7 +161,7 @@ fn interim_responses_and_trailers_keep_the_connection() {
 fn the_newest_idle_connection_is_used_first() {
     for last in [0, 1] {
         let script = |gate| vec![Request, Gate(gate), send(GOOD), Repeat(whole(GOOD))];
-        let server = Hostile::plain(vec![script("first"), script("second")]);
+        let server = FaultServer::plain(vec![script("first"), script("second")]);
         let client = Client::new(&server.url());
         thread::scope(|scope| {
             let mut logins = Vec::new();
@@ -188,7 +188,7 @@ fn the_newest_idle_connection_is_used_first() {
 #[test]
 fn at_most_64_connections_stay_idle() {
     const LOGINS: usize = 70;
-    let server = Hostile::plain(vec![vec![Request, Gate("go"), send(GOOD), Repeat(whole(GOOD))]]);
+    let server = FaultServer::plain(vec![vec![Request, Gate("go"), send(GOOD), Repeat(whole(GOOD))]]);
     let client = Client::new(&server.url());
     thread::scope(|scope| {
         for _ in 0..LOGINS {
@@ -322,7 +322,7 @@ fn a_record_that_is_not_whole_or_not_genuine_spoils_an_idle_connection() {
     let record = [&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat();
     for raw in [&record[..3], &record[..5], &record[..20], &record, b"HTTP/1.1 200 OK\r\n\r\n"] {
         let script = vec![Request, send(token("one")), Gate("early"), Raw(raw.into())];
-        let server = Hostile::tls(good_server(), vec![script, serve(token("two"))]);
+        let server = FaultServer::tls(good_server(), vec![script, serve(token("two"))]);
         let client = Client::new(&server.url());
         assert_eq!(client.login().expect_token(), "one");
         server.open_gate("early");
@@ -351,7 +351,7 @@ fn an_answer_that_comes_after_its_login_gave_up_reaches_nobody() {
 // ---- bytes before a request
 
 /// A client that blocks in the logger at this line, until all bytes of the server's first steps have arrived.
-fn client_that_waits(server: &Arc<Hostile>, line: &'static str, steps: usize) -> Client {
+fn client_that_waits(server: &Arc<FaultServer>, line: &'static str, steps: usize) -> Client {
     let waited_for = Arc::clone(server);
     Client::new(&server.url()).listen(move |said| {
         if said.starts_with(line) {
@@ -363,7 +363,7 @@ fn client_that_waits(server: &Arc<Hostile>, line: &'static str, steps: usize) ->
 
 #[test]
 fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
-    let expect_nothing_sent = |server: &Hostile, client: Client| {
+    let expect_nothing_sent = |server: &FaultServer, client: Client| {
         let outcome = client.login().expect(CD_ERR_MALFORMED_RESPONSE);
         assert_eq!((outcome.attempts, outcome.http_status), (0, 0));
         drop(client);
@@ -377,16 +377,16 @@ fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
             let mut script = vec![Gate("connected"), early.clone()];
             script.extend(after);
             let steps = script.len();
-            let server = Arc::new(Hostile::plain(vec![script.clone()]));
+            let server = Arc::new(FaultServer::plain(vec![script.clone()]));
             expect_nothing_sent(&server, client_that_waits(&server, "connected to", steps));
 
             script.insert(0, Step::Handshake);
-            let server = Arc::new(Hostile::tls(good_server_but(&[&TLS12], |_| {}), vec![script]));
+            let server = Arc::new(FaultServer::tls(good_server_but(&[&TLS12], |_| {}), vec![script]));
             expect_nothing_sent(&server, client_that_waits(&server, "TLS handshake", steps + 1));
         }
 
         let config = good_server_but(&[&TLS13], |config| config.send_half_rtt_data = true);
-        let server = Hostile::tls(config, vec![vec![Early(bytes.clone())]]);
+        let server = FaultServer::tls(config, vec![vec![Early(bytes.clone())]]);
         expect_nothing_sent(&server, Client::new(&server.url()));
     }
 }
@@ -394,7 +394,7 @@ fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
 #[test]
 fn a_fresh_connection_on_which_tls_is_ended_at_once_is_lost_though_its_socket_is_open() {
     let script = vec![Step::Handshake, Gate("connected"), Step::CloseNotify];
-    let server = Arc::new(Hostile::tls(good_server_but(&[&TLS12], |_| {}), vec![script]));
+    let server = Arc::new(FaultServer::tls(good_server_but(&[&TLS12], |_| {}), vec![script]));
     let outcome = client_that_waits(&server, "TLS handshake", 3).login().expect(CD_ERR_CONNECTION_LOST);
     assert_eq!((outcome.attempts, outcome.http_status), (0, 0));
     assert!(server.connections()[0].received.is_empty());
@@ -403,12 +403,12 @@ fn a_fresh_connection_on_which_tls_is_ended_at_once_is_lost_though_its_socket_is
 #[test]
 fn a_fresh_connection_that_the_server_ends_at_once_is_sent_no_login_and_is_made_again() {
     for end in [Close, Reset] {
-        let server = Arc::new(Hostile::plain(vec![vec![Gate("connected"), end.clone()], serve(GOOD)]));
+        let server = Arc::new(FaultServer::plain(vec![vec![Gate("connected"), end.clone()], serve(GOOD)]));
         let outcome = client_that_waits(&server, "connected to", 2).login().expect(CD_ERR_CONNECTION_LOST);
         assert_eq!((outcome.attempts, outcome.http_status), (0, 0), "{end:?}");
         assert!(server.connections()[0].received.is_empty());
 
-        let server = Arc::new(Hostile::plain(vec![vec![Gate("connected"), end.clone()], serve(GOOD)]));
+        let server = Arc::new(FaultServer::plain(vec![vec![Gate("connected"), end.clone()], serve(GOOD)]));
         let client = client_that_waits(&server, "connected to", 2).retries(1);
         client.login().expect(CD_OK);
         assert_eq!(requests_of_last_login(&client), 1, "{end:?}");
@@ -452,7 +452,7 @@ fn a_login_on_a_reused_connection_that_ends_without_an_answer_is_sent_once_more_
 #[test]
 fn a_login_that_found_its_connection_dead_takes_a_fresh_one_for_each_further_attempt() {
     let stale = [whole(token("one")), vec![Request, Close]].concat();
-    let server = Hostile::plain(vec![stale, whole(json_answer(503, "later")), serve(token("two"))]);
+    let server = FaultServer::plain(vec![stale, whole(json_answer(503, "later")), serve(token("two"))]);
     let client = Client::new(&server.url()).retries(1);
     assert_eq!(client.login().expect_token(), "one");
     assert_eq!(client.login().expect_token(), "two");
@@ -508,7 +508,7 @@ fn after_a_part_of_a_record_a_login_is_not_sent_again() {
         for end in [Cut, Reset] {
             let stale =
                 [whole(token("one")), vec![Request, Raw(record[..part].into()), end.clone()]].concat();
-            let server = Hostile::tls(good_server(), vec![stale, serve(token("two"))]);
+            let server = FaultServer::tls(good_server(), vec![stale, serve(token("two"))]);
             let client = Client::new(&server.url()).retries(4);
             assert_eq!(client.login().expect_token(), "one");
             let outcome = client.login().expect(CD_ERR_CONNECTION_LOST);
@@ -542,7 +542,7 @@ fn a_server_that_closes_a_fresh_connection_after_the_request_is_not_asked_again(
 #[test]
 fn when_one_reused_connection_is_dead_the_older_ones_are_dropped() {
     let stale = vec![Request, Gate("go"), send(token("one")), Request, Close];
-    let server = Hostile::plain(vec![stale.clone(), stale.clone(), stale, serve(token("two"))]);
+    let server = FaultServer::plain(vec![stale.clone(), stale.clone(), stale, serve(token("two"))]);
     let client = Client::new(&server.url());
     thread::scope(|scope| {
         for _ in 0..3 {
@@ -584,7 +584,7 @@ fn cd_connect_makes_one_connection_sends_nothing_and_the_next_login_uses_it() {
 fn session_tickets_are_taken_in_and_a_flood_of_them_costs_the_connection() {
     for (tickets, expected) in [(4, [1].as_slice()), (1_000, &[0, 1])] {
         let config = good_server_but(&[&TLS13], |config| config.send_tls13_tickets = tickets);
-        let server = Hostile::tls(config, vec![vec![Step::Handshake, Repeat(whole(GOOD))]]);
+        let server = FaultServer::tls(config, vec![vec![Step::Handshake, Repeat(whole(GOOD))]]);
         let client = Client::new(&server.url());
         client.connect().expect(CD_OK);
         // The server sent the tickets with the handshake.
@@ -599,10 +599,10 @@ const GATES: [&str; 3] = ["blocked", "blocked still", "blocked for long"];
 /// The check of a waiting call: opens the next gate on each call, once the handshake is complete.
 ///
 /// # Safety
-/// `server` points to a [`Hostile`].
+/// `server` points to a [`FaultServer`].
 unsafe extern "C" fn open_after_handshake(server: *mut c_void) -> i32 {
     // SAFETY: as the caller promises.
-    let server = unsafe { &*server.cast::<Hostile>() };
+    let server = unsafe { &*server.cast::<FaultServer>() };
     // There is a step before and after each gate.
     let steps = server.connections().first().map_or(0, |seen| seen.steps);
     if let (1, Some(gate)) = (steps % 2, GATES.get(steps / 2)) {
@@ -624,7 +624,7 @@ fn what_comes_while_a_login_is_being_sent_and_is_no_answer_does_not_end_it() {
         let mut script = vec![Step::Handshake];
         script.extend(GATES.iter().flat_map(|gate| [Gate(gate), speak.clone()]));
         script.extend(whole(GOOD));
-        let server = Hostile::on(TcpListener::from(socket), Some(config), vec![script]);
+        let server = FaultServer::on(TcpListener::from(socket), Some(config), vec![script]);
         let client = Client::new(&server.url());
         let cancel = cd_cancel_new();
         let told = ptr::from_ref(&server).cast_mut().cast();
@@ -645,7 +645,7 @@ fn a_part_of_a_record_on_a_fresh_connection_is_waited_for_with_the_answer() {
     let early = Step::HalfEarly("HTTP/1.1 100 Continue\r\n\r\n".into());
     let script = [vec![early], whole(GOOD)].concat();
     let config = good_server_but(&[&TLS13], |config| config.send_half_rtt_data = true);
-    let server = Hostile::tls(config, vec![script]);
+    let server = FaultServer::tls(config, vec![script]);
     let client = Client::new(&server.url());
     client.login().expect(CD_OK);
     assert_eq!(requests(&server), [1]);
@@ -667,7 +667,7 @@ fn cd_connect_replaces_a_connection_that_has_ended() {
 #[test]
 fn cd_connect_does_not_retry() {
     let script = vec![CutAfter { bytes: 50, end: Box::new(Reset) }];
-    let server = Hostile::tls(good_server(), vec![script]);
+    let server = FaultServer::tls(good_server(), vec![script]);
     let outcome = Client::new(&server.url()).retries(4).connect().expect(CD_ERR_CONNECTION_LOST);
     assert_eq!(outcome.attempts, 0);
     assert_eq!(server.connections().len(), 1);
@@ -704,9 +704,9 @@ impl Refusing {
     }
 }
 
-fn listening(socket: Socket) -> Hostile {
+fn listening(socket: Socket) -> FaultServer {
     socket.listen(128).unwrap();
-    Hostile::on(TcpListener::from(socket), None, vec![serve(GOOD)])
+    FaultServer::on(TcpListener::from(socket), None, vec![serve(GOOD)])
 }
 
 #[test]
@@ -766,7 +766,7 @@ fn a_refused_connection_is_tried_again() {
 fn a_handshake_that_was_cut_is_made_again() {
     for end in [Cut, Reset] {
         let script = vec![CutAfter { bytes: 200, end: Box::new(end.clone()) }];
-        let server = Hostile::tls(good_server(), vec![script.clone(), script, serve(GOOD)]);
+        let server = FaultServer::tls(good_server(), vec![script.clone(), script, serve(GOOD)]);
         let client = Client::new(&server.url()).retries(2);
         client.login().expect(CD_OK);
         assert_eq!(requests_of_last_login(&client), 1, "{end:?}");

@@ -17,7 +17,7 @@ use couchdrop::ffi::error::*;
 use couchdrop::ffi::options::*;
 use couchdrop::ffi::token::*;
 use couchdrop::ffi::version::cd_secure_zero;
-use stand_in::{PASSWORD, StandIn};
+use fake_server::{PASSWORD, FakeServer};
 
 use common::log::Log;
 use common::peers::{Refusing, Silent};
@@ -28,15 +28,15 @@ const ADA: &str = "ada@example.com";
 const MOST_STRING_BYTES: usize = 64 << 10;
 const MOST_MS: u32 = 3_600_000;
 
-/// Checks that the stand-in has seen nothing yet: after one login over each of its servers it has two requests.
-fn assert_untouched(stand_in: &StandIn) {
-    assert!(stand_in.requests().is_empty());
-    for options in [Options::to(stand_in.http_url()), Options::secure(stand_in)] {
+/// Checks that the fake server has seen nothing yet: after one login over each of its servers it has two requests.
+fn assert_untouched(fake_server: &FakeServer) {
+    assert!(fake_server.requests().is_empty());
+    for options in [Options::to(fake_server.http_url()), Options::secure(fake_server)] {
         options.login(ADA, PASSWORD).unwrap();
     }
     // Connections are accepted in order, so an earlier one would have been counted by now.
-    assert_eq!(stand_in.requests().len(), 2);
-    let connections = stand_in.connections();
+    assert_eq!(fake_server.requests().len(), 2);
+    let connections = fake_server.connections();
     assert_eq!((connections.http.accepted, connections.https.accepted), (1, 1));
 }
 
@@ -52,7 +52,7 @@ struct Argument {
     of_empty: cd_code,
 }
 
-/// All string arguments. The options lead to a stand-in, so a login succeeds if the other arguments are good.
+/// All string arguments. The options lead to a fake server, so a login succeeds if the other arguments are good.
 const ARGUMENTS: &[Argument] = &[
     Argument {
         function: "cd_authenticate",
@@ -160,7 +160,7 @@ fn set(
 
 #[test]
 fn a_string_is_there_is_utf_8_and_is_not_too_long() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let too_long = "x".repeat(MOST_STRING_BYTES + 1);
     let refused: &[(&[u8], cd_code)] = &[
         (b"\xff", CD_ERR_INVALID_UTF8),
@@ -171,7 +171,7 @@ fn a_string_is_there_is_utf_8_and_is_not_too_long() {
         (too_long.as_bytes(), CD_ERR_OUT_OF_RANGE),
     ];
     for Argument { function, name, pass, of_null, of_empty } in ARGUMENTS {
-        let options = Options::to(stand_in.http_url());
+        let options = Options::to(fake_server.http_url());
         let mut results: Vec<_> =
             refused.iter().map(|(value, expected)| (pass(&options, c(*value).as_ptr()), *expected)).collect();
         if *of_null != CD_OK {
@@ -186,24 +186,24 @@ fn a_string_is_there_is_utf_8_and_is_not_too_long() {
             assert!(error.message.starts_with(name), "{function}: {}", error.message);
         }
     }
-    assert_untouched(&stand_in);
+    assert_untouched(&fake_server);
 }
 
 #[test]
 fn what_may_be_left_out_may_be_null() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     for argument in ARGUMENTS.iter().filter(|argument| argument.of_null == CD_OK) {
-        (argument.pass)(&Options::to(stand_in.http_url()), ptr::null()).expect(argument.function);
+        (argument.pass)(&Options::to(fake_server.http_url()), ptr::null()).expect(argument.function);
     }
 }
 
 #[test]
 fn an_empty_system_counts_as_none() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     for (system, expected) in [(None, None), (Some(""), None), (Some("nightly job"), Some("nightly job"))] {
         Login { system, ..Login::of(&options) }.run().unwrap();
-        let request = stand_in.requests().pop().unwrap();
+        let request = fake_server.requests().pop().unwrap();
         assert_eq!(request.system.as_deref(), expected);
         assert_eq!(String::from_utf8(request.body).unwrap().contains("system"), expected.is_some());
     }
@@ -211,7 +211,7 @@ fn an_empty_system_counts_as_none() {
 
 #[test]
 fn a_string_may_have_64_kib() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let longest = "x".repeat(MOST_STRING_BYTES);
     let padded = |start: &str, end: &str| {
         format!("{start}{}{end}", "x".repeat(MOST_STRING_BYTES - start.len() - end.len()))
@@ -226,12 +226,12 @@ fn a_string_may_have_64_kib() {
     ] {
         let argument =
             ARGUMENTS.iter().rfind(|argument| argument.name == name).expect("one of the arguments");
-        let passed = (argument.pass)(&Options::to(stand_in.http_url()), c(value).as_ptr());
+        let passed = (argument.pass)(&Options::to(fake_server.http_url()), c(value).as_ptr());
         assert_eq!(code(passed), expected, "{name}");
     }
     Options::new().set_proxy(Some(&padded("http://user:", "@proxy.example"))).unwrap();
 
-    let requests = stand_in.requests();
+    let requests = fake_server.requests();
     assert_eq!(requests.len(), 3);
     assert_eq!(requests[0].username.as_deref(), Some(longest.as_str()));
     assert!(String::from_utf8_lossy(&requests[1].body).contains(&longest));
@@ -242,8 +242,8 @@ fn a_string_may_have_64_kib() {
 
 #[test]
 fn every_pointer_may_be_null() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let triggered = Cancel::new();
     triggered.trigger();
     let mut covered: BTreeSet<&str> = ARGUMENTS.iter().map(|argument| argument.function).collect();
@@ -448,13 +448,13 @@ fn every_pointer_may_be_null() {
     let exports = include_str!("../abi/exports.txt");
     let all: BTreeSet<&str> = exports.lines().filter(|name| !takes_no_pointer.contains(name)).collect();
     assert_eq!(covered, all, "every function that takes a pointer");
-    assert_untouched(&stand_in);
+    assert_untouched(&fake_server);
 }
 
 #[test]
 fn out_parameters_are_set_whatever_they_held() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let (ada, good, bad) = (c(ADA), c(PASSWORD), c("wrong"));
     for password in [good.as_ptr(), bad.as_ptr(), c"".as_ptr(), ptr::null()] {
         let (mut token, mut error) = (garbage::<cd_token>(), garbage::<cd_error>());
@@ -574,15 +574,15 @@ fn a_number_is_taken_to_its_edges_and_refused_beyond() {
 
 #[test]
 fn a_calls_own_timeout_has_the_same_edges() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     for timeout_ms in [MOST_MS + 1, u32::MAX] {
         let error = Login { timeout_ms, ..Login::of(&options) }.run().unwrap_err();
         assert_eq!(error.code, CD_ERR_OUT_OF_RANGE);
         assert_eq!(error.message, "timeout_ms must be from 1 to 3600000 ms.");
         assert_eq!(options.connect_within(timeout_ms, None).unwrap_err(), error);
     }
-    assert_untouched(&stand_in);
+    assert_untouched(&fake_server);
     Login { timeout_ms: MOST_MS, ..Login::of(&options) }.run().unwrap();
     options.connect_within(MOST_MS, None).unwrap();
     let error =
@@ -594,29 +594,29 @@ fn a_calls_own_timeout_has_the_same_edges() {
 
 #[test]
 fn a_refused_url_leaves_the_one_before_it() {
-    let stand_in = StandIn::start();
-    let options = Options::to(&format!("{}/before", stand_in.http_url()));
+    let fake_server = FakeServer::start();
+    let options = Options::to(&format!("{}/before", fake_server.http_url()));
     for bad in ["http://api.couchdrop.io", "https://x?q", "", "\u{7f}"] {
         options.set_base_url(bad).map(drop).unwrap_err();
     }
     options.login(ADA, PASSWORD).unwrap();
-    assert_eq!(stand_in.requests()[0].path, "/before/authenticate");
+    assert_eq!(fake_server.requests()[0].path, "/before/authenticate");
 }
 
 #[test]
 fn a_refused_body_format_leaves_the_one_before_it() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     options.set_body_format(CD_BODY_JSON).unwrap();
     options.set_body_format(3).map(drop).unwrap_err();
     options.login(ADA, PASSWORD).unwrap();
-    assert_eq!(stand_in.requests()[0].encoding, Some(stand_in::Encoding::Json));
+    assert_eq!(fake_server.requests()[0].encoding, Some(fake_server::Encoding::Json));
 }
 
 #[test]
 fn a_refused_timeout_leaves_the_one_before_it() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     options.set_timeout_ms(50).unwrap();
     options.set_timeout_ms(0).map(drop).unwrap_err();
     options.set_timeout_ms(MOST_MS + 1).map(drop).unwrap_err();
@@ -639,8 +639,8 @@ fn a_refused_connect_timeout_leaves_the_one_before_it() {
 
 #[test]
 fn a_refused_number_of_retries_leaves_the_one_before_it() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     options.set_max_retries(1).unwrap();
     options.set_max_retries(11).map(drop).unwrap_err();
     assert_eq!(options.login("down@example.com", PASSWORD).unwrap_err().attempts, 2);
@@ -648,8 +648,8 @@ fn a_refused_number_of_retries_leaves_the_one_before_it() {
 
 #[test]
 fn a_refused_back_off_leaves_the_one_before_it() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     options.set_max_retries(10).unwrap();
     options.set_backoff_ms(MOST_MS, MOST_MS + 1).map(drop).unwrap_err();
     options.set_backoff_ms(MOST_MS, MOST_MS - 1).map(drop).unwrap_err();
@@ -659,9 +659,9 @@ fn a_refused_back_off_leaves_the_one_before_it() {
 
 #[test]
 fn a_refused_proxy_leaves_the_one_before_it() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let refusing = Refusing::new();
-    let options = Options::secure(&stand_in);
+    let options = Options::secure(&fake_server);
     options.set_max_retries(0).unwrap();
     options.set_proxy(Some(&refusing.authority())).unwrap();
     options.set_proxy(Some("https://proxy.example")).map(drop).unwrap_err();
@@ -673,8 +673,8 @@ fn a_refused_proxy_leaves_the_one_before_it() {
 
 #[test]
 fn a_refused_ca_file_leaves_the_one_before_it() {
-    let stand_in = StandIn::start();
-    let options = Options::secure(&stand_in);
+    let fake_server = FakeServer::start();
+    let options = Options::secure(&fake_server);
     options.set_ca_file("/nowhere/ca.pem").map(drop).unwrap_err();
     options.set_ca_file("").map(drop).unwrap_err();
     options.login(ADA, PASSWORD).unwrap();
@@ -682,13 +682,13 @@ fn a_refused_ca_file_leaves_the_one_before_it() {
 
 #[test]
 fn a_refused_user_agent_leaves_the_one_before_it() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     options.set_user_agent("acme/2.1").unwrap();
     options.set_user_agent("evil\r\nX: y").map(drop).unwrap_err();
     options.set_user_agent("").map(drop).unwrap_err();
     options.login(ADA, PASSWORD).unwrap();
-    assert_eq!(stand_in.requests()[0].header("user-agent"), Some("acme/2.1 libcouchdrop/1.0.0"));
+    assert_eq!(fake_server.requests()[0].header("user-agent"), Some("acme/2.1 libcouchdrop/1.0.0"));
 }
 
 #[test]
@@ -703,9 +703,9 @@ fn a_refused_response_limit_leaves_the_one_before_it() {
 
 #[test]
 fn a_refused_logger_leaves_the_one_before_it() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let (before, refused) = (Log::new(), Log::new());
-    let options = Options::to(stand_in.http_url());
+    let options = Options::to(fake_server.http_url());
     options.set_logger(&before, CD_LOG_DEBUG).unwrap();
     options.set_logger(&refused, 0).map(drop).unwrap_err();
     options.set_logger(&refused, 5).map(drop).unwrap_err();
@@ -715,9 +715,9 @@ fn a_refused_logger_leaves_the_one_before_it() {
 
 #[test]
 fn no_logger_is_a_choice_too() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let log = Log::new();
-    let options = Options::to(stand_in.http_url());
+    let options = Options::to(fake_server.http_url());
     options.set_logger(&log, CD_LOG_DEBUG).unwrap();
     options
         .set(|options, error| unsafe { cd_options_set_logger(options, None, ptr::null_mut(), 4, error) })
@@ -765,32 +765,32 @@ fn no_setter_is_left_out() {
 
 #[test]
 fn after_the_first_login_each_setter_refuses_and_changes_nothing() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     for (what, set) in SETTERS {
-        let options = Options::secure(&stand_in);
+        let options = Options::secure(&fake_server);
         set(&options).unwrap_or_else(|error| panic!("{what}: {}", error.message));
     }
-    let options = Options::secure(&stand_in);
+    let options = Options::secure(&fake_server);
     options.login(ADA, PASSWORD).unwrap();
     for (what, set) in SETTERS {
         let error = set(&options).map(drop).expect_err(what);
         assert_eq!(error.code, CD_ERR_OPTIONS_IN_USE, "{what}");
         assert!(error.message.starts_with(&format!("{what} can no longer be set")), "{}", error.message);
     }
-    stand_in.close_connections();
+    fake_server.close_connections();
     options.login(ADA, PASSWORD).unwrap();
-    let last = stand_in.requests().pop().unwrap();
-    assert_eq!(last.encoding, Some(stand_in::Encoding::Form));
+    let last = fake_server.requests().pop().unwrap();
+    assert_eq!(last.encoding, Some(fake_server::Encoding::Form));
     assert_eq!(last.header("user-agent"), Some("libcouchdrop/1.0.0"));
 }
 
 #[test]
 fn the_first_call_with_good_arguments_freezes() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let refusing = Refusing::new();
     let triggered = Cancel::new();
     triggered.trigger();
-    let to = || Options::to(stand_in.http_url());
+    let to = || Options::to(fake_server.http_url());
     type First<'a> = Box<dyn Fn(&Options) -> cd_code + 'a>;
     let firsts: Vec<(Options, cd_code, First)> = vec![
         (to(), CD_OK, Box::new(|options| code(options.login(ADA, PASSWORD)))),
@@ -817,8 +817,8 @@ fn the_first_call_with_good_arguments_freezes() {
 
 #[test]
 fn a_call_with_bad_arguments_freezes_nothing() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let too_long = "x".repeat(MOST_STRING_BYTES + 1);
     for bad in [
         Login { username: "", ..Login::of(&options) },
@@ -835,7 +835,7 @@ fn a_call_with_bad_arguments_freezes_nothing() {
     login(&options, c(ADA).as_ptr(), c(b"\xff").as_ptr(), ptr::null()).unwrap_err();
     options.connect_within(MOST_MS + 1, None).unwrap_err();
     assert!(!is_frozen(&options));
-    assert_untouched(&stand_in);
+    assert_untouched(&fake_server);
 }
 
 // ---- URLs
@@ -936,7 +936,7 @@ fn plain_http_goes_to_loopback_alone() {
 
 #[test]
 fn a_path_is_kept_as_a_prefix() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     for (path, expected) in [
         ("", "/authenticate"),
         ("/", "/authenticate"),
@@ -944,19 +944,19 @@ fn a_path_is_kept_as_a_prefix() {
         ("/v1/", "/v1/authenticate"),
         ("/a%20b/C", "/a%20b/C/authenticate"),
     ] {
-        Options::to(&format!("{}{path}", stand_in.http_url())).login(ADA, PASSWORD).unwrap();
-        assert_eq!(stand_in.requests().pop().unwrap().path, expected);
+        Options::to(&format!("{}{path}", fake_server.http_url())).login(ADA, PASSWORD).unwrap();
+        assert_eq!(fake_server.requests().pop().unwrap().path, expected);
     }
 }
 
 #[test]
 fn localhost_is_this_machine_whatever_its_case() {
-    let stand_in = StandIn::start();
-    let port = stand_in.http_url().rsplit(':').next().unwrap();
+    let fake_server = FakeServer::start();
+    let port = fake_server.http_url().rsplit(':').next().unwrap();
     for host in ["localhost", "LocalHost", "127.0.0.1", "[::1]"] {
         let url = format!("http://{host}:{port}");
         Options::to(&url).login(ADA, PASSWORD).unwrap_or_else(|error| panic!("{url}: {}", error.message));
-        let sent = stand_in.requests().pop().unwrap();
+        let sent = fake_server.requests().pop().unwrap();
         assert_eq!(sent.header("host"), Some(format!("{}:{port}", host.to_ascii_lowercase()).as_str()));
     }
 }
@@ -999,28 +999,28 @@ fn a_proxy_url_is_checked_as_it_is_written() {
 
 #[test]
 fn plain_http_and_a_proxy_exclude_each_other_in_either_order() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
 
-    let options = Options::to(stand_in.http_url());
+    let options = Options::to(fake_server.http_url());
     for proxy in ["http://proxy.example", "socks5://127.0.0.1", "socks5h://127.0.0.1:1"] {
         assert_eq!(code(options.set_proxy(Some(proxy))), CD_ERR_INSECURE_URL);
     }
     options.set_proxy(None).unwrap();
     options.login(ADA, PASSWORD).unwrap();
-    assert_eq!(stand_in.requests().len(), 1);
+    assert_eq!(fake_server.requests().len(), 1);
 
     let refusing = Refusing::new();
-    let options = Options::secure(&stand_in);
+    let options = Options::secure(&fake_server);
     options.set_proxy(Some(&refusing.authority())).unwrap();
-    assert_eq!(code(options.set_base_url(stand_in.http_url())), CD_ERR_INSECURE_URL);
+    assert_eq!(code(options.set_base_url(fake_server.http_url())), CD_ERR_INSECURE_URL);
     let error = options.connect().unwrap_err();
     assert!(error.message.contains("proxy"), "still the https URL and its proxy: {}", error.message);
-    assert_eq!(stand_in.connections().http.accepted, 1);
+    assert_eq!(fake_server.connections().http.accepted, 1);
 
     // Without the proxy plain http is allowed again.
-    let options = Options::secure(&stand_in);
+    let options = Options::secure(&fake_server);
     options.set_proxy(Some(&refusing.authority())).unwrap().set_proxy(None).unwrap();
-    options.set_base_url(stand_in.http_url()).unwrap().login(ADA, PASSWORD).unwrap();
+    options.set_base_url(fake_server.http_url()).unwrap().login(ADA, PASSWORD).unwrap();
 }
 
 #[test]
@@ -1084,7 +1084,7 @@ fn ca_file(name: &str, content: &str) -> String {
 
 /// The certificate of a CA that signed no certificate here.
 fn other_ca() -> String {
-    StandIn::start().ca_pem().to_owned()
+    FakeServer::start().ca_pem().to_owned()
 }
 
 #[test]
@@ -1138,9 +1138,9 @@ fn a_ca_file_with_an_odd_name_gives_a_message_without_control_characters() {
 
 #[test]
 fn a_ca_file_is_read_by_its_setter() {
-    let stand_in = StandIn::start();
-    let path = ca_file("read-at-once.pem", &format!("# a comment\n{}{}", other_ca(), stand_in.ca_pem()));
-    let options = Options::to(stand_in.https_url());
+    let fake_server = FakeServer::start();
+    let path = ca_file("read-at-once.pem", &format!("# a comment\n{}{}", other_ca(), fake_server.ca_pem()));
+    let options = Options::to(fake_server.https_url());
     options.set_ca_file(&path).unwrap();
     fs::remove_file(&path).unwrap();
     options.login(ADA, PASSWORD).unwrap();
@@ -1148,28 +1148,28 @@ fn a_ca_file_is_read_by_its_setter() {
 
 #[test]
 fn a_ca_file_takes_the_place_of_the_systems_trust() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.https_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.https_url());
     options.set_ca_file(&ca_file("of-another.pem", &other_ca())).unwrap();
     let error = options.login(ADA, PASSWORD).unwrap_err();
     assert_eq!((error.code, error.attempts, error.http_status), (CD_ERR_TLS, 0, 0), "{}", error.message);
-    assert!(stand_in.requests().is_empty());
+    assert!(fake_server.requests().is_empty());
 }
 
 // ---- the user agent
 
 #[test]
 fn the_product_stands_before_the_librarys_own_name() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     options.login(ADA, PASSWORD).unwrap();
-    assert_eq!(stand_in.requests()[0].header("user-agent"), Some("libcouchdrop/1.0.0"));
+    assert_eq!(fake_server.requests()[0].header("user-agent"), Some("libcouchdrop/1.0.0"));
 
-    let options = Options::to(stand_in.http_url());
+    let options = Options::to(fake_server.http_url());
     options.set_user_agent("first/1").unwrap();
     options.set_user_agent("acme/2.1 (nightly)").unwrap();
     options.login(ADA, PASSWORD).unwrap();
-    assert_eq!(stand_in.requests()[1].header("user-agent"), Some("acme/2.1 (nightly) libcouchdrop/1.0.0"));
+    assert_eq!(fake_server.requests()[1].header("user-agent"), Some("acme/2.1 (nightly) libcouchdrop/1.0.0"));
 }
 
 #[test]
@@ -1185,8 +1185,8 @@ fn a_product_with_control_characters_is_refused() {
 
 #[test]
 fn a_token_and_an_error_outlive_what_made_them() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let token = options.login(ADA, PASSWORD).unwrap();
     let (ada, wrong, mut error) = (c(ADA), c("wrong"), garbage());
     let refused = unsafe {
@@ -1195,7 +1195,7 @@ fn a_token_and_an_error_outlive_what_made_them() {
         let (username, password) = (ada.as_ptr(), wrong.as_ptr());
         cd_authenticate_with(options.raw(), cancel, 0, username, password, system, &mut token, &mut error)
     };
-    drop((options, stand_in, ada, wrong));
+    drop((options, fake_server, ada, wrong));
     assert_eq!(token.text().len(), 36);
     assert_eq!(unsafe { Error::read(error) }.code, refused);
     unsafe { cd_error_free(error) };
@@ -1203,8 +1203,8 @@ fn a_token_and_an_error_outlive_what_made_them() {
 
 #[test]
 fn a_token_may_be_read_on_any_thread_and_by_several_at_once() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let token = thread::scope(|scope| scope.spawn(|| options.login(ADA, PASSWORD).unwrap()).join().unwrap());
     let first = token.text();
     let token: Arc<Token> = Arc::new(token);
@@ -1222,8 +1222,8 @@ fn a_token_may_be_read_on_any_thread_and_by_several_at_once() {
 
 #[test]
 fn an_error_is_a_snapshot_that_any_thread_may_read() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     options.set_max_retries(0).unwrap();
     let (username, password, mut error) = (c("limited@example.com"), c(PASSWORD), garbage());
     unsafe {
@@ -1267,8 +1267,8 @@ fn an_error_is_a_snapshot_that_any_thread_may_read() {
 
 #[test]
 fn each_call_has_its_own_outcome_however_many_run_at_once() {
-    let stand_in = StandIn::start();
-    let options = Options::secure(&stand_in);
+    let fake_server = FakeServer::start();
+    let options = Options::secure(&fake_server);
     options.set_max_retries(0).unwrap();
     let cases = [
         (ADA, PASSWORD, CD_OK, None),
@@ -1325,8 +1325,8 @@ fn secure_zero_overwrites_what_it_is_told_to_and_no_more() {
 
 #[test]
 fn a_triggered_handle_stays_triggered_and_serves_many_calls() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let cancel = Cancel::new();
     for _ in 0..3 {
         Login { cancel: Some(&cancel), ..Login::of(&options) }.run().unwrap();
@@ -1339,35 +1339,35 @@ fn a_triggered_handle_stays_triggered_and_serves_many_calls() {
         assert_eq!((error.code, error.attempts), (CD_ERR_CANCELLED, 0));
         assert_eq!(options.connect_within(0, Some(&cancel)).unwrap_err().code, CD_ERR_CANCELLED);
     }
-    assert_eq!(stand_in.requests().len(), 3);
+    assert_eq!(fake_server.requests().len(), 3);
 }
 
 // ---- cd_connect
 
 #[test]
 fn connect_makes_the_connection_that_the_next_login_takes_and_sends_nothing() {
-    let stand_in = StandIn::start();
-    let options = Options::secure(&stand_in);
+    let fake_server = FakeServer::start();
+    let options = Options::secure(&fake_server);
     options.connect().unwrap();
-    assert!(stand_in.wait_for_connections(PATIENCE, |connections| connections.handshakes == 1));
-    assert!(stand_in.requests().is_empty());
+    assert!(fake_server.wait_for_connections(PATIENCE, |connections| connections.handshakes == 1));
+    assert!(fake_server.requests().is_empty());
     options.connect().unwrap(); // the connection exists and is usable
     options.login(ADA, PASSWORD).unwrap();
     options.connect().unwrap();
     options.login(ADA, PASSWORD).unwrap();
-    let connections = stand_in.connections();
+    let connections = fake_server.connections();
     assert_eq!((connections.https.accepted, connections.handshakes), (1, 1));
-    assert_eq!(stand_in.requests().iter().map(|request| request.connection).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(fake_server.requests().iter().map(|request| request.connection).collect::<Vec<_>>(), [1, 1]);
 
-    stand_in.close_connections();
+    fake_server.close_connections();
     options.connect().unwrap();
     options.login(ADA, PASSWORD).unwrap();
-    assert_eq!(stand_in.connections().https.accepted, 2);
+    assert_eq!(fake_server.connections().https.accepted, 2);
 }
 
 #[test]
 fn connect_fails_as_a_login_would_and_does_not_retry() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let refusing = Refusing::new();
     let options = Options::to(&format!("https://{}", refusing.authority()));
     let error = options.connect().unwrap_err();
@@ -1375,12 +1375,12 @@ fn connect_fails_as_a_login_would_and_does_not_retry() {
     assert!(error.message.contains(&refusing.authority()), "{}", error.message);
     assert_eq!(error.message, options.login(ADA, PASSWORD).unwrap_err().message);
 
-    let options = Options::to(stand_in.https_url());
+    let options = Options::to(fake_server.https_url());
     options.set_ca_file(&ca_file("of-nobody.pem", &other_ca())).unwrap();
     let error = options.connect().unwrap_err();
     assert_eq!((error.code, error.attempts), (CD_ERR_TLS, 0), "{}", error.message);
     assert_eq!(error.message, options.login(ADA, PASSWORD).unwrap_err().message);
-    assert_eq!(stand_in.requests().len(), 0);
+    assert_eq!(fake_server.requests().len(), 0);
 
     let silent = Silent::new();
     let options = Options::to_silent(&silent);

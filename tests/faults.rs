@@ -1,7 +1,7 @@
 //! Network faults between the library and a TLS server. The network cuts a login at any byte of either direction, stops
 //! forwarding, throttles to single bytes or delays them, while other logins run.
 
-mod hostile;
+mod fault_server;
 
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use couchdrop::failure::cd_code::*;
-use hostile::Step::{Echo, Repeat, Request};
-use hostile::{
-    Client, End, GOOD_PATH, Hostile, Link, Network, PASSWORD, Path, good_server, good_server_but, serve,
+use fault_server::Step::{Echo, Repeat, Request};
+use fault_server::{
+    Client, End, GOOD_PATH, FaultServer, Link, Network, PASSWORD, Path, good_server, good_server_but, serve,
     token,
 };
 use rustls::ProtocolVersion;
@@ -40,7 +40,7 @@ const VARYING: usize = 8;
 fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_taken() {
     for (version, to_server) in [(&TLS13, true), (&TLS13, false), (&TLS12, true), (&TLS12, false)] {
         let tls = good_server_but(&[version], |config| config.send_tls13_tickets = 0);
-        let server = Hostile::tls(tls, vec![serve(token("whole"))]);
+        let server = FaultServer::tls(tls, vec![serve(token("whole"))]);
 
         let network = Network::new(server.address(), |_| GOOD_PATH);
         let client = Client::new(&network.url());
@@ -97,7 +97,7 @@ fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_ta
 #[test]
 fn a_network_that_falls_silent_ends_a_login_at_its_deadline_and_the_next_one_is_none_the_worse() {
     const DEADLINE: Duration = Duration::from_millis(300);
-    let server = Hostile::tls(good_server(), vec![serve(token("whole"))]);
+    let server = FaultServer::tls(good_server(), vec![serve(token("whole"))]);
     let network = Network::new(server.address(), |_| GOOD_PATH);
     let client = Client::new(&network.url());
     assert_eq!(client.login().expect_token(), "whole");
@@ -124,7 +124,7 @@ fn a_network_that_falls_silent_ends_a_login_at_its_deadline_and_the_next_one_is_
 #[test]
 fn a_login_that_comes_through_byte_by_byte_succeeds() {
     for version in [&TLS13, &TLS12] {
-        let server = Hostile::tls(good_server_but(&[version], |_| {}), vec![serve(token("whole"))]);
+        let server = FaultServer::tls(good_server_but(&[version], |_| {}), vec![serve(token("whole"))]);
         let path = Path { to_server: Link::Throttled, to_client: Link::Throttled };
         let network = Network::new(server.address(), move |_| path);
         let client = Client::new(&network.url());
@@ -139,7 +139,7 @@ fn a_login_that_comes_through_byte_by_byte_succeeds() {
 /// out and while others are running.
 #[test]
 fn answers_that_come_late_next_to_others_reach_their_own_logins_or_nobody() {
-    let server = Hostile::tls(good_server(), vec![vec![Repeat(vec![Request, Echo])]]);
+    let server = FaultServer::tls(good_server(), vec![vec![Repeat(vec![Request, Echo])]]);
     let network = Network::new(server.address(), |index| {
         let late = Duration::from_millis([10, 25, 40][index % 3]);
         Path { to_client: Link::Late(late), ..GOOD_PATH }

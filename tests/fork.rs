@@ -10,7 +10,7 @@ use couchdrop::call::{Call, Level, Logger};
 use couchdrop::failure::{Failure, cd_code};
 use couchdrop::login::{Credentials, Service};
 use couchdrop::settings::Settings;
-use stand_in::{PASSWORD, StandIn};
+use fake_server::{PASSWORD, FakeServer};
 
 const ADA: Credentials<'static> =
     Credentials { username: "ada@example.com", password: PASSWORD, system: None };
@@ -57,7 +57,7 @@ impl Pace {
     }
 }
 
-fn service(server: &StandIn, base_url: &str, change: impl FnOnce(&mut Settings)) -> Service {
+fn service(server: &FakeServer, base_url: &str, change: impl FnOnce(&mut Settings)) -> Service {
     let mut settings = Settings::default();
     settings.set_base_url(base_url).unwrap();
     settings.set_ca_file(server.ca_file().to_str().unwrap()).unwrap();
@@ -105,7 +105,7 @@ fn outcome(result: Result<(), Failure>, allowed: &[cd_code]) -> i32 {
 
 #[test]
 fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let kept = service(&server, server.https_url(), |_| ());
     // This name makes the system do a lookup, which may fail; the certificate is not valid for it.
     let port = server.https_url().rsplit_once(':').unwrap().1;
@@ -178,7 +178,7 @@ fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
 
 #[test]
 fn a_child_that_frees_what_it_inherited_leaves_the_parents_connection_alone() {
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let kept = Box::new(service(&server, server.https_url(), |_| ()));
     login(&kept, HUNG).unwrap();
     let pointer = Box::into_raw(kept);
@@ -199,7 +199,7 @@ fn a_child_that_frees_what_it_inherited_leaves_the_parents_connection_alone() {
 fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
     use couchdrop::cancel::Cancel;
     use std::sync::Arc;
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let service = service(&server, server.https_url(), |_| ());
     let cancel = Arc::new(Cancel::default());
     let slow = Credentials { username: "slow@example.com", ..ADA };
@@ -233,7 +233,7 @@ fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
             GOOD // not allowed: nothing to see
         }
     };
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let kept = service(&server, server.https_url(), |_| ());
     login(&kept, HUNG).unwrap();
     // In a child, because a process cannot leave a namespace.
@@ -279,7 +279,7 @@ unsafe extern "C" fn fork_in_line(forking: *mut c_void, _: i32, _: *const c_char
 
 #[test]
 fn a_child_forked_by_a_logger_leaves_the_call_to_the_parent() {
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let kinds = [
         ("a login", false, false, false),
         ("a login on a kept connection", true, false, false),
@@ -338,7 +338,7 @@ fn a_child_forked_by_a_check_leaves_the_login_to_the_parent() {
         }
         0
     }
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let service = service(&server, server.https_url(), |_| ());
     let cancel = Cancel::default();
     cancel.set_check(Some(fork_once), std::ptr::null_mut());

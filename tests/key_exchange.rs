@@ -1,6 +1,6 @@
 //! The key exchange groups that a login offers, and its reaction to the server's choice.
 
-mod hostile;
+mod fault_server;
 
 use std::ffi::c_void;
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use std::thread;
 
 use couchdrop::failure::cd_code::*;
 use couchdrop::wire::key_exchange::X25519MlKem768;
-use hostile::*;
+use fault_server::*;
 use rustls::HandshakeKind::{self, Full, FullWithHelloRetryRequest};
 use rustls::crypto::ring::kx_group::{SECP256R1, SECP384R1, X25519};
 use rustls::crypto::{ActiveKeyExchange, CompletedKeyExchange, SharedSecret, SupportedKxGroup};
@@ -20,7 +20,7 @@ const X25519MLKEM768: u16 = 0x11ec;
 const X25519_NUMBER: u16 = 0x001d;
 
 fn x25519_mlkem768() -> &'static dyn SupportedKxGroup {
-    stand_in::crypto_provider().kx_groups[0]
+    fake_server::crypto_provider().kx_groups[0]
 }
 
 #[track_caller]
@@ -30,7 +30,7 @@ fn assert_agrees(
     group: NamedGroup,
     kind: HandshakeKind,
 ) {
-    let server = Hostile::tls(good_server_of(groups, versions), vec![serve(GOOD)]);
+    let server = FaultServer::tls(good_server_of(groups, versions), vec![serve(GOOD)]);
     let client = Client::new(&server.url());
     client.login().expect(CD_OK);
     let seen = &server.connections()[0];
@@ -56,14 +56,14 @@ fn server_with_x25519_alone_needs_no_second_hello() {
 #[test]
 fn hybrid_is_offered_again_after_a_server_without_it() {
     let script = vec![serve(GOOD.replace("Content-Length", "Connection: close\r\nContent-Length"))];
-    let first = Hostile::tls(good_server_of(&[X25519], ALL_VERSIONS), script.clone());
+    let first = FaultServer::tls(good_server_of(&[X25519], ALL_VERSIONS), script.clone());
     let (address, client) = (first.address(), Client::new(&first.url()));
     client.login().expect(CD_OK);
     assert_eq!(first.wait_until_over(1)[0].group, Some(NamedGroup::X25519));
     drop(first);
 
     let config = good_server_of(&[x25519_mlkem768(), X25519], ALL_VERSIONS);
-    let second = Hostile::on(TcpListener::bind(address).unwrap(), Some(config), script);
+    let second = FaultServer::on(TcpListener::bind(address).unwrap(), Some(config), script);
     client.login().expect(CD_OK);
     let seen = &second.wait_until_over(1)[0];
     assert_eq!((seen.group, seen.kind), (Some(NamedGroup::X25519MLKEM768), Some(Full)));
@@ -128,7 +128,7 @@ impl SupportedKxGroup for Forged {
 fn assert_refused(group: NamedGroup, share: Vec<u8>, words: &str) {
     let length = share.len();
     let forged: &'static Forged = Box::leak(Box::new(Forged { group, share }));
-    let server = Hostile::tls(good_server_of(&[forged], &[&TLS13]), vec![serve(GOOD)]);
+    let server = FaultServer::tls(good_server_of(&[forged], &[&TLS13]), vec![serve(GOOD)]);
     let outcome = Client::new(&server.url()).login().expect(CD_ERR_TLS);
     assert!(outcome.message.contains(words), "{group:?}, {length} bytes: {}", outcome.message);
     assert_eq!((outcome.attempts, server.wait_until_over(1)[0].requests), (0, 0));

@@ -11,7 +11,7 @@ use std::thread;
 
 use couchdrop::failure::cd_code::CD_ERR_CANCELLED;
 use couchdrop::ffi::options::{CD_LOG_DEBUG, CD_LOG_ERROR, CD_LOG_INFO, CD_LOG_WARN};
-use stand_in::{ACCOUNTS, PASSWORD, StandIn};
+use fake_server::{ACCOUNTS, PASSWORD, FakeServer};
 
 use common::log::{Line, Log};
 use common::peers::{Refusing, Silent};
@@ -51,10 +51,10 @@ fn levels(log: &Log) -> Vec<i32> {
 
 #[test]
 fn nothing_above_the_level_that_was_asked_for_is_told() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     for max_level in CD_LOG_ERROR..=CD_LOG_DEBUG {
         let log = Log::new();
-        let options = Options::secure(&stand_in);
+        let options = Options::secure(&fake_server);
         options.set_max_retries(1).unwrap().set_logger(&log, max_level).unwrap();
         log_in_as_everybody(&options);
         assert_eq!(levels(&log), (CD_LOG_ERROR..=max_level).collect::<Vec<_>>());
@@ -63,9 +63,9 @@ fn nothing_above_the_level_that_was_asked_for_is_told() {
 
 #[test]
 fn each_login_gives_one_line_at_info_or_error() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let log = Log::new();
-    let options = Options::to(stand_in.http_url());
+    let options = Options::to(fake_server.http_url());
     options.set_max_retries(0).unwrap().set_logger(&log, CD_LOG_INFO).unwrap();
     options.login(ADA, PASSWORD).unwrap();
     options.login(ADA, "wrong").unwrap_err();
@@ -78,9 +78,9 @@ fn each_login_gives_one_line_at_info_or_error() {
 
 #[test]
 fn the_line_of_a_login_says_how_long_it_took() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let log = Log::new();
-    let options = Options::to(stand_in.http_url());
+    let options = Options::to(fake_server.http_url());
     options.set_logger(&log, CD_LOG_INFO).unwrap();
     Login { timeout_ms: 60, username: "slow@example.com", ..Login::of(&options) }.run().unwrap_err();
     let lines = log.lines();
@@ -104,9 +104,9 @@ fn a_retry_is_a_warning_with_its_reason() {
 
 #[test]
 fn debug_tells_what_became_of_connections() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let log = Log::new();
-    let options = Options::secure(&stand_in);
+    let options = Options::secure(&fake_server);
     options.set_logger(&log, CD_LOG_DEBUG).unwrap();
     options.login(ADA, PASSWORD).unwrap();
     for part in ["connecting to 127.0.0.1:", "connected to 127.0.0.1:", "TLS handshake with 127.0.0.1:"] {
@@ -114,7 +114,7 @@ fn debug_tells_what_became_of_connections() {
     }
     options.login(ADA, PASSWORD).unwrap();
     assert_eq!(log.count("connecting to"), 1, "the second login has taken the same connection");
-    stand_in.close_connections();
+    fake_server.close_connections();
     options.login(ADA, PASSWORD).unwrap();
     assert_eq!((log.count("dropped an idle connection"), log.count("connecting to")), (1, 2));
 }
@@ -166,8 +166,8 @@ fn secrets() -> Vec<String> {
 
 #[test]
 fn no_message_holds_a_user_name_a_password_or_a_token() {
-    let stand_in = StandIn::start();
-    for options in [Options::to(stand_in.http_url()), Options::secure(&stand_in)] {
+    let fake_server = FakeServer::start();
+    for options in [Options::to(fake_server.http_url()), Options::secure(&fake_server)] {
         let log = Log::new();
         options.set_max_retries(2).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
         log_in_as_everybody(&options);
@@ -182,7 +182,7 @@ fn no_message_holds_a_user_name_a_password_or_a_token() {
         for _ in 0..3 {
             told.push(options.login(ADA, PASSWORD).unwrap().text());
         }
-        stand_in.close_connections();
+        fake_server.close_connections();
         told.push(options.login(ADA, PASSWORD).unwrap().text());
 
         let lines = log.lines();
@@ -199,8 +199,8 @@ fn no_message_holds_a_user_name_a_password_or_a_token() {
 
 #[test]
 fn no_error_holds_a_user_name_or_a_password_either() {
-    let stand_in = StandIn::start();
-    let options = Options::secure(&stand_in);
+    let fake_server = FakeServer::start();
+    let options = Options::secure(&fake_server);
     options.set_max_retries(0).unwrap();
     let told = secrets();
     for account in ACCOUNTS {
@@ -254,7 +254,7 @@ fn inside<T>(call: impl FnOnce() -> T) -> T {
 
 #[test]
 fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let silent = Silent::new();
     let strays = Arc::new(AtomicUsize::new(0));
     let log = {
@@ -267,7 +267,7 @@ fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
         })
     };
     {
-        let options = Options::secure(&stand_in);
+        let options = Options::secure(&fake_server);
         options.set_max_retries(1).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
         let hanging = Options::to_silent(&silent);
         hanging.set_connect_timeout_ms(20).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
@@ -288,15 +288,15 @@ fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
         drop((options, hanging));
         assert_eq!(log.lines().len(), told, "freeing options tells nothing");
     }
-    drop(stand_in);
+    drop(fake_server);
     assert_eq!(strays.load(Ordering::SeqCst), 0);
 }
 
 #[test]
 fn a_login_that_its_host_cancelled_is_no_error_in_the_log() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let log = Log::new();
-    let options = Options::secure(&stand_in);
+    let options = Options::secure(&fake_server);
     options.set_logger(&log, CD_LOG_DEBUG).unwrap();
     let cancel = Cancel::new();
     cancel.trigger();
@@ -315,7 +315,7 @@ fn no_lock_is_held_while_the_logger_runs() {
     thread_local! {
         static DEPTH: Cell<u32> = const { Cell::new(0) };
     }
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let same: Arc<OnceLock<Options>> = Arc::default();
     let log = {
         let same = Arc::downgrade(&same);
@@ -331,16 +331,16 @@ fn no_lock_is_held_while_the_logger_runs() {
         })
     };
     let options = same.get_or_init(|| {
-        let options = Options::secure(&stand_in);
+        let options = Options::secure(&fake_server);
         options.set_logger(&log, CD_LOG_DEBUG).unwrap();
         options
     });
     options.login(ADA, PASSWORD).unwrap();
-    stand_in.close_connections();
+    fake_server.close_connections();
     options.login(ADA, PASSWORD).unwrap();
     options.login("json@example.com", PASSWORD).unwrap();
     options.login(ADA, "wrong").unwrap_err();
-    assert!(stand_in.requests().len() > 10, "the logger has logged in too");
+    assert!(fake_server.requests().len() > 10, "the logger has logged in too");
 }
 
 #[test]
@@ -353,9 +353,9 @@ fn a_message_is_one_line_without_control_characters() {
         "HTTP/1.1 2\r\n\r\n",
     ];
     let server = Scripted::start(move |request| Reply::LastBytes(odd[request.number % odd.len()].into()));
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     let log = Log::new();
-    for options in [Options::to(server.url()), Options::secure(&stand_in)] {
+    for options in [Options::to(server.url()), Options::secure(&fake_server)] {
         options.set_max_retries(2).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
         for _ in odd {
             let _any = options.login(ADA, "wrong\r\n\u{1b}[31m");
@@ -387,13 +387,13 @@ fn a_message_is_one_line_even_where_a_path_in_it_is_not() {
         assert!(own.status.success() && said.contains("1 passed"), "{said}");
         return;
     }
-    let stand_in = StandIn::start();
-    fs::write(path, stand_in.ca_pem()).unwrap();
+    let fake_server = FakeServer::start();
+    fs::write(path, fake_server.ca_pem()).unwrap();
     let log = Log::new();
-    let options = Options::to(stand_in.https_url());
+    let options = Options::to(fake_server.https_url());
     options.set_logger(&log, CD_LOG_DEBUG).unwrap();
     options.login(ADA, PASSWORD).unwrap();
-    stand_in.close_connections();
+    fake_server.close_connections();
     fs::remove_file(path).unwrap();
     // The trust store is read again for a new connection, and the file is gone.
     options.login(ADA, PASSWORD).unwrap();

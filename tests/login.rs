@@ -1,4 +1,4 @@
-//! The request of a login and the handling of each response: against the stand-in over http and https, and against a
+//! The request of a login and the handling of each response: against the fake server over http and https, and against a
 //! server with scripted responses.
 
 mod common;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use couchdrop::failure::cd_code::{self, *};
 use couchdrop::ffi::options::{CD_BODY_FORM, CD_BODY_JSON, CD_LOG_DEBUG};
-use stand_in::{Encoding, PASSWORD, StandIn};
+use fake_server::{Encoding, PASSWORD, FakeServer};
 
 use common::log::Log;
 use common::peers::Refusing;
@@ -21,9 +21,9 @@ const BEETLE: (&str, &str) = ("жук@example.com", r#"пароль & 100% + "q"
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
-/// Options for each of the stand-in's servers.
-fn both(stand_in: &StandIn) -> [Options; 2] {
-    [Options::to(stand_in.http_url()), Options::secure(stand_in)]
+/// Options for each of the fake server's servers.
+fn both(fake_server: &FakeServer) -> [Options; 2] {
+    [Options::to(fake_server.http_url()), Options::secure(fake_server)]
 }
 
 /// A server that always responds with this status.
@@ -40,15 +40,15 @@ fn encodings(server: &Scripted) -> Vec<&'static str> {
 
 #[test]
 fn a_login_is_one_request_with_a_form_and_gives_a_token() {
-    let stand_in = StandIn::start();
-    for (options, secure) in both(&stand_in).iter().zip([false, true]) {
+    let fake_server = FakeServer::start();
+    for (options, secure) in both(&fake_server).iter().zip([false, true]) {
         let token = options.login(ADA, PASSWORD).unwrap();
         assert_eq!(token.text().len(), 36);
-        let request = stand_in.requests().pop().unwrap();
+        let request = fake_server.requests().pop().unwrap();
         assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/authenticate"));
         assert_eq!((request.secure, request.encoding), (secure, Some(Encoding::Form)));
         assert_eq!(request.body, b"username=ada%40example.com&password=correct+horse+battery+staple");
-        let authority = if secure { stand_in.https_url() } else { stand_in.http_url() };
+        let authority = if secure { fake_server.https_url() } else { fake_server.http_url() };
         let authority = authority.split("//").last().unwrap();
         let length = request.body.len().to_string();
         for (name, value) in [
@@ -62,25 +62,25 @@ fn a_login_is_one_request_with_a_form_and_gives_a_token() {
         }
         assert_eq!(request.headers.len(), 5, "and nothing else");
     }
-    assert_eq!(stand_in.requests().len(), 2);
+    assert_eq!(fake_server.requests().len(), 2);
 }
 
 #[test]
 fn each_login_has_a_token_of_its_own() {
-    let stand_in = StandIn::start();
-    let options = Options::to(stand_in.http_url());
+    let fake_server = FakeServer::start();
+    let options = Options::to(fake_server.http_url());
     let [first, second] = [(); 2].map(|()| options.login(ADA, PASSWORD).unwrap().text());
     assert_ne!(first, second);
 }
 
 #[test]
 fn a_form_carries_every_character() {
-    let stand_in = StandIn::start();
-    for options in both(&stand_in) {
+    let fake_server = FakeServer::start();
+    for options in both(&fake_server) {
         Login { username: BEETLE.0, password: BEETLE.1, system: Some("a=b&c ~*-._"), ..Login::of(&options) }
             .run()
             .unwrap();
-        let body = String::from_utf8(stand_in.requests().pop().unwrap().body).unwrap();
+        let body = String::from_utf8(fake_server.requests().pop().unwrap().body).unwrap();
         assert_eq!(
             body,
             "username=%D0%B6%D1%83%D0%BA%40example.com\
@@ -92,13 +92,13 @@ fn a_form_carries_every_character() {
 
 #[test]
 fn json_carries_every_character() {
-    let stand_in = StandIn::start();
-    for options in both(&stand_in) {
+    let fake_server = FakeServer::start();
+    for options in both(&fake_server) {
         options.set_body_format(CD_BODY_JSON).unwrap();
         Login { username: BEETLE.0, password: BEETLE.1, system: Some("a\tb\u{1}/"), ..Login::of(&options) }
             .run()
             .unwrap();
-        let request = stand_in.requests().pop().unwrap();
+        let request = fake_server.requests().pop().unwrap();
         assert_eq!(request.header("content-type"), Some(JSON));
         assert_eq!(
             String::from_utf8(request.body).unwrap(),
@@ -140,14 +140,14 @@ fn a_form_that_is_refused_as_such_is_followed_by_json() {
 }
 
 #[test]
-fn the_stand_ins_json_account_works_over_both_servers() {
-    let stand_in = StandIn::start();
-    for (options, from) in both(&stand_in).iter().zip([0, 3]) {
+fn the_fake_servers_json_account_works_over_both_servers() {
+    let fake_server = FakeServer::start();
+    for (options, from) in both(&fake_server).iter().zip([0, 3]) {
         for _ in 0..2 {
             options.login("json@example.com", PASSWORD).unwrap();
         }
         let seen: Vec<_> =
-            stand_in.requests()[from..].iter().map(|request| request.encoding.unwrap()).collect();
+            fake_server.requests()[from..].iter().map(|request| request.encoding.unwrap()).collect();
         assert_eq!(seen, [Encoding::Form, Encoding::Json, Encoding::Json]);
     }
 }
@@ -279,8 +279,8 @@ fn every_status_has_its_code() {
 }
 
 #[test]
-fn each_account_of_the_stand_in_ends_as_it_should() {
-    let stand_in = StandIn::start();
+fn each_account_of_the_fake_server_ends_as_it_should() {
+    let fake_server = FakeServer::start();
     let table = [
         (ADA, PASSWORD, CD_OK, 0, None, -1),
         (BEETLE.0, BEETLE.1, CD_OK, 0, None, -1),
@@ -300,10 +300,10 @@ fn each_account_of_the_stand_in_ends_as_it_should() {
         ("portal@example.com", PASSWORD, CD_ERR_MALFORMED_RESPONSE, 200, None, -1),
         ("moved@example.com", PASSWORD, CD_ERR_HTTP_STATUS, 307, None, -1),
     ];
-    for options in both(&stand_in) {
+    for options in both(&fake_server) {
         options.set_max_retries(0).unwrap();
         for (username, password, expected, http_status, said, retry_after) in table {
-            let before = stand_in.requests().len();
+            let before = fake_server.requests().len();
             match options.login(username, password) {
                 Ok(token) => assert_eq!((expected, token.text().len()), (CD_OK, 36)),
                 Err(error) => {
@@ -318,7 +318,7 @@ fn each_account_of_the_stand_in_ends_as_it_should() {
                     assert!(!message.contains(username) && !message.contains(password), "{message}");
                 }
             }
-            assert_eq!(stand_in.requests().len(), before + 1, "{username}");
+            assert_eq!(fake_server.requests().len(), before + 1, "{username}");
         }
     }
 }
@@ -347,12 +347,12 @@ fn a_redirect_never_carries_the_password() {
 
 #[test]
 fn a_redirect_within_the_service_is_not_followed_either() {
-    let stand_in = StandIn::start();
-    for options in both(&stand_in) {
+    let fake_server = FakeServer::start();
+    for options in both(&fake_server) {
         options.login("moved@example.com", PASSWORD).unwrap_err();
     }
-    assert!(stand_in.requests().iter().all(|request| request.path == "/authenticate"));
-    assert_eq!(stand_in.requests().len(), 2);
+    assert!(fake_server.requests().iter().all(|request| request.path == "/authenticate"));
+    assert_eq!(fake_server.requests().len(), 2);
 }
 
 // ---- retries
@@ -438,25 +438,25 @@ fn an_attempt_without_an_answer_has_no_status() {
 
 #[test]
 fn a_retry_after_that_does_not_fit_is_returned_at_once() {
-    let stand_in = StandIn::start();
-    for options in both(&stand_in) {
+    let fake_server = FakeServer::start();
+    for options in both(&fake_server) {
         let (done, took) = timed(|| options.login("limited@example.com", PASSWORD));
         let error = done.unwrap_err();
         assert_eq!((error.code, error.http_status, error.retry_after), (CD_ERR_RATE_LIMITED, 429, 3600));
         assert_eq!(error.attempts, 1);
         assert!(took < PATIENCE, "it waited: {took:?}");
     }
-    assert_eq!(stand_in.requests().len(), 2);
+    assert_eq!(fake_server.requests().len(), 2);
 }
 
 #[test]
 fn a_retry_after_is_waited_for() {
-    let stand_in = StandIn::start();
-    let (token, took) = timed(|| Options::to(stand_in.http_url()).login("busy@example.com", PASSWORD));
+    let fake_server = FakeServer::start();
+    let (token, took) = timed(|| Options::to(fake_server.http_url()).login("busy@example.com", PASSWORD));
     token.unwrap();
     assert!(took.as_millis() >= 1000, "the service asked for a second: {took:?}");
     assert_eq!(
-        stand_in.requests().iter().map(|request| request.status.unwrap()).collect::<Vec<_>>(),
+        fake_server.requests().iter().map(|request| request.status.unwrap()).collect::<Vec<_>>(),
         [429, 200]
     );
 }
@@ -508,49 +508,49 @@ fn a_refused_connection_is_retried_and_counts_no_attempt() {
 
 #[test]
 fn logins_one_after_another_share_a_connection() {
-    let stand_in = StandIn::start();
-    for options in both(&stand_in) {
+    let fake_server = FakeServer::start();
+    for options in both(&fake_server) {
         for _ in 0..3 {
             options.login(ADA, PASSWORD).unwrap();
         }
         options.login(ADA, "wrong").unwrap_err();
         options.login(ADA, PASSWORD).unwrap();
     }
-    let connections = stand_in.connections();
+    let connections = fake_server.connections();
     assert_eq!((connections.http.accepted, connections.https.accepted), (1, 1));
-    assert_eq!(stand_in.requests().len(), 10);
+    assert_eq!(fake_server.requests().len(), 10);
 }
 
 #[test]
 fn options_share_no_connection() {
-    let stand_in = StandIn::start();
+    let fake_server = FakeServer::start();
     for _ in 0..2 {
-        Options::to(stand_in.http_url()).login(ADA, PASSWORD).unwrap();
+        Options::to(fake_server.http_url()).login(ADA, PASSWORD).unwrap();
     }
-    assert_eq!(stand_in.connections().http.accepted, 2);
+    assert_eq!(fake_server.connections().http.accepted, 2);
 }
 
 #[test]
 fn a_connection_ends_with_its_options() {
-    let stand_in = StandIn::start();
-    let options = Options::secure(&stand_in);
+    let fake_server = FakeServer::start();
+    let options = Options::secure(&fake_server);
     options.login(ADA, PASSWORD).unwrap();
-    assert_eq!(stand_in.connections().https.open, 1);
+    assert_eq!(fake_server.connections().https.open, 1);
     drop(options);
-    assert!(stand_in.wait_for_connections(PATIENCE, |connections| connections.https.open == 0));
+    assert!(fake_server.wait_for_connections(PATIENCE, |connections| connections.https.open == 0));
 }
 
 #[test]
 fn a_connection_that_was_closed_while_it_was_idle_is_replaced() {
-    let stand_in = StandIn::start();
-    for options in both(&stand_in) {
+    let fake_server = FakeServer::start();
+    for options in both(&fake_server) {
         options.login(ADA, PASSWORD).unwrap();
-        stand_in.close_connections();
+        fake_server.close_connections();
         options.login(ADA, PASSWORD).unwrap();
     }
-    let connections = stand_in.connections();
+    let connections = fake_server.connections();
     assert_eq!((connections.http.accepted, connections.https.accepted), (2, 2));
-    assert_eq!(stand_in.requests().len(), 4);
+    assert_eq!(fake_server.requests().len(), 4);
 }
 
 /// The ways in which a reused connection may end before the first byte of a response.

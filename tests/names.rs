@@ -15,7 +15,7 @@ use couchdrop::cancel::Cancel;
 use couchdrop::failure::{Failure, Phase, Report};
 use couchdrop::login::{Credentials, Service};
 use couchdrop::settings::Settings;
-use stand_in::{PASSWORD, StandIn};
+use fake_server::{PASSWORD, FakeServer};
 
 // ---- the resolver
 
@@ -170,7 +170,7 @@ const ADA: Credentials<'static> =
 
 /// A service under a name that only this test's resolver knows. Certificates are valid only for `NAME`, so logins to
 /// other names end in a TLS failure, which is far enough for some tests.
-fn service(server: &StandIn, name: &str, change: impl FnOnce(&mut Settings)) -> Service {
+fn service(server: &FakeServer, name: &str, change: impl FnOnce(&mut Settings)) -> Service {
     let port = server.https_url().rsplit_once(':').unwrap().1.to_owned();
     let mut settings = Settings::default();
     settings.set_base_url(&format!("https://{name}:{port}")).unwrap();
@@ -203,7 +203,7 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 #[test]
 fn a_warm_login_looks_no_name_up() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |_| ());
     let before = asked(NAME);
@@ -216,7 +216,7 @@ fn a_warm_login_looks_no_name_up() {
 #[test]
 fn a_lookup_that_hangs_is_left_behind_at_the_deadline() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell("hangs.test", Told::Hang);
     let service = service(&server, "hangs.test", |_| ());
     let report = login(&service, Duration::from_millis(80)).unwrap_err();
@@ -229,7 +229,7 @@ fn a_lookup_that_hangs_is_left_behind_at_the_deadline() {
 #[test]
 fn a_lookup_that_hangs_is_left_behind_when_the_call_is_cancelled() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell("cancelled.test", Told::Hang);
     let service = service(&server, "cancelled.test", |_| ());
     let cancel = Arc::new(Cancel::default());
@@ -254,7 +254,7 @@ fn a_lookup_that_hangs_is_left_behind_when_the_call_is_cancelled() {
 #[test]
 fn one_lookup_serves_all_who_wait_for_the_same_name() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell(NAME, Told::Hang);
     let before = asked(NAME);
     let services: Vec<_> = (0..4).map(|_| service(&server, NAME, |_| ())).collect();
@@ -283,7 +283,7 @@ fn one_lookup_serves_all_who_wait_for_the_same_name() {
 #[test]
 fn hanging_lookups_use_a_bounded_number_of_threads() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let names: Vec<String> = (0..40).map(|index| format!("many-{index}.test")).collect();
     for name in &names {
         tell(name, Told::Hang);
@@ -307,7 +307,7 @@ fn hanging_lookups_use_a_bounded_number_of_threads() {
 #[test]
 fn a_lookup_that_can_have_no_thread_of_its_own_waits_for_another() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
     tell("busy.test", Told::Hang);
     tell("left.test", Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
@@ -345,7 +345,7 @@ fn a_lookup_that_can_have_no_thread_of_its_own_waits_for_another() {
 #[test]
 fn a_resolver_without_descriptors_is_no_name_that_is_unknown() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell("starved.test", Told::Starve);
     let service = service(&server, "starved.test", |_| ());
     let before = limit_descriptors(1024);
@@ -357,7 +357,7 @@ fn a_resolver_without_descriptors_is_no_name_that_is_unknown() {
 #[test]
 fn a_name_that_fails_is_a_dns_failure_that_names_it() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell("unknown.test", Told::Fail);
     let report = login(&service(&server, "unknown.test", |_| ()), LONG).unwrap_err();
     assert!(
@@ -374,7 +374,7 @@ fn a_name_that_fails_is_a_dns_failure_that_names_it() {
 #[test]
 fn a_failed_lookup_is_retried() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell("retried.test", Told::Fail);
     let service = service(&server, "retried.test", |settings| {
         settings.set_max_retries(3).unwrap();
@@ -387,7 +387,7 @@ fn a_failed_lookup_is_retried() {
 #[test]
 fn addresses_that_were_good_serve_when_a_lookup_fails_or_stalls() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |settings| settings.set_connect_timeout(2_000).unwrap());
     login(&service, LONG).unwrap();
@@ -409,7 +409,7 @@ fn the_log_has_the_addresses_of_a_name_and_how_long_it_took_to_find_them() {
         lines.lock().unwrap().push(message.to_str().unwrap().to_owned());
     }
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell(NAME, Told::Hang);
     let service = service(&server, NAME, |_| ());
     let lines = Lines::default();
@@ -437,7 +437,7 @@ fn the_log_has_the_addresses_of_a_name_and_how_long_it_took_to_find_them() {
 #[test]
 fn a_name_that_has_moved_is_followed_though_its_old_address_is_known() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |_| ());
     login(&service, LONG).unwrap();
@@ -473,14 +473,14 @@ fn black_hole(address: SocketAddr) -> BlackHole {
     }
 }
 
-fn https_port(server: &StandIn) -> u16 {
+fn https_port(server: &FakeServer) -> u16 {
     server.https_url().rsplit_once(':').unwrap().1.parse().unwrap()
 }
 
 #[test]
 fn an_address_that_does_not_answer_costs_a_fifth_of_a_second() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let silent = Ipv4Addr::new(127, 0, 0, 2);
     let _hole = black_hole((silent, https_port(&server)).into());
     tell(NAME, Told::Addresses(vec![silent, Ipv4Addr::LOCALHOST]));
@@ -509,7 +509,7 @@ fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() 
         }
     }
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let [first, second] = [2, 6].map(|last| Ipv4Addr::new(127, 0, 0, last));
     let port = https_port(&server);
     let hole = Hole::new(Some(black_hole((first, port).into())));
@@ -529,7 +529,7 @@ fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() 
 #[test]
 fn an_address_that_refuses_costs_nothing() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     // Nothing listens on this address: it refuses at once, and the next is tried at once.
     tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |_| ());
@@ -539,7 +539,7 @@ fn an_address_that_refuses_costs_nothing() {
 #[test]
 fn a_connection_that_can_not_be_made_names_every_address() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(127, 0, 0, 4)]));
     let report = login(&service(&server, NAME, |_| ()), LONG).unwrap_err();
     let message = report.failure.to_string();
@@ -550,7 +550,7 @@ fn a_connection_that_can_not_be_made_names_every_address() {
 #[test]
 fn the_connect_timeout_covers_the_lookup_and_is_retried() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     tell(NAME, Told::Hang);
     let service = service(&server, NAME, |settings| {
         settings.set_connect_timeout(100).unwrap();
@@ -569,7 +569,7 @@ fn the_connect_timeout_covers_the_lookup_and_is_retried() {
 #[test]
 fn the_address_whose_handshake_failed_is_tried_last_in_the_retry() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     // An address that accepts connections and closes them during the handshake.
     let rude = Ipv4Addr::new(127, 0, 0, 5);
     let listener = TcpListener::bind((rude, https_port(&server))).unwrap();
@@ -599,7 +599,7 @@ fn the_address_whose_handshake_failed_is_tried_last_in_the_retry() {
 #[test]
 fn localhost_is_never_looked_up() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let service = service(&server, "localhost", |_| ());
     login(&service, LONG).unwrap();
     assert_eq!(asked("localhost"), 0);
@@ -608,7 +608,7 @@ fn localhost_is_never_looked_up() {
 #[test]
 fn localhost_is_never_looked_up_for_a_socks_proxy_either() {
     let _alone = alone();
-    let server = StandIn::start();
+    let server = FakeServer::start();
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let proxy_url = format!("socks5://{}", proxy.local_addr().unwrap());
     // The target that the proxy receives: an address, not a name.

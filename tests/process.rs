@@ -14,7 +14,7 @@ use std::thread;
 use couchdrop::failure::cd_code::*;
 use couchdrop::settings::Settings;
 use couchdrop::wire::proxy;
-use stand_in::{PASSWORD, StandIn};
+use fake_server::{PASSWORD, FakeServer};
 
 use common::Options;
 
@@ -178,8 +178,8 @@ fn given_variables_replace_the_environment() {
             assert!(error.message.contains(&format!("the proxy http://{address}")), "{}", error.message);
 
             // Variables that were not set in the options count as unset.
-            let stand_in = StandIn::start();
-            let options = Options::to(stand_in.https_url());
+            let fake_server = FakeServer::start();
+            let options = Options::to(fake_server.https_url());
             options.set_environment("SSL_CERT_DIR", None).unwrap();
             let error = options.login(ADA, PASSWORD).unwrap_err();
             assert!(error.message.starts_with("The server's certificate"), "{}", error.message);
@@ -202,7 +202,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// The content of a case's trust store: the stand-in's root, another server's, or something else.
+/// The content of a case's trust store: the fake server's root, another server's, or something else.
 #[derive(Clone, Copy, PartialEq)]
 enum Content {
     Ours,
@@ -271,10 +271,10 @@ fn what_is_trusted_is_what_the_variables_name() {
         variables
     };
     each("what_is_trusted_is_what_the_variables_name", &cases, variables, |case| {
-        let (stand_in, other) = (StandIn::start(), StandIn::start());
+        let (fake_server, other) = (FakeServer::start(), FakeServer::start());
         let write = |path: &Path, content: Content| {
             let text = match content {
-                Ours => stand_in.ca_pem().to_owned(),
+                Ours => fake_server.ca_pem().to_owned(),
                 Theirs => other.ca_pem().to_owned(),
                 Words => "no certificate\n".into(),
             };
@@ -291,7 +291,7 @@ fn what_is_trusted_is_what_the_variables_name() {
                 }
             }
         }
-        let done = Options::to(stand_in.https_url()).login(ADA, PASSWORD);
+        let done = Options::to(fake_server.https_url()).login(ADA, PASSWORD);
         match case.refused {
             "" => drop(done.unwrap()),
             words => {
@@ -308,10 +308,10 @@ fn the_time_that_a_trust_store_takes_counts_for_the_call_that_reads_it() {
     let place = folder("slow").join("many.pem");
     let variables = |_: &()| vec![("SSL_CERT_FILE", place.clone().into_os_string())];
     each("the_time_that_a_trust_store_takes_counts_for_the_call_that_reads_it", &[()], variables, |()| {
-        let stand_in = StandIn::start();
+        let fake_server = FakeServer::start();
         // More certificates than can be read in a millisecond.
-        fs::write(&place, stand_in.ca_pem().repeat(3_000)).unwrap();
-        let options = Options::to(stand_in.https_url());
+        fs::write(&place, fake_server.ca_pem().repeat(3_000)).unwrap();
+        let options = Options::to(fake_server.https_url());
         options.set_timeout_ms(1).unwrap();
         let error = options.login(ADA, PASSWORD).map(drop).unwrap_err();
         assert_eq!(error.code, CD_ERR_TIMEOUT);
@@ -330,20 +330,20 @@ fn a_relative_path_is_that_of_the_first_login_wherever_the_process_goes_later() 
         &["SSL_CERT_FILE", "SSL_CERT_DIR"],
         variables,
         |variable| {
-            let stand_in = StandIn::start();
+            let fake_server = FakeServer::start();
             let place = folder(variable);
             std::env::set_current_dir(&place).unwrap();
             if *variable == "SSL_CERT_FILE" {
-                fs::write("here", stand_in.ca_pem()).unwrap();
+                fs::write("here", fake_server.ca_pem()).unwrap();
             } else {
                 fs::create_dir("here").unwrap();
-                fs::write("here/0123abcd.0", stand_in.ca_pem()).unwrap();
+                fs::write("here/0123abcd.0", fake_server.ca_pem()).unwrap();
             }
-            let options = Options::to(stand_in.https_url());
+            let options = Options::to(fake_server.https_url());
             options.login(ADA, PASSWORD).unwrap();
             std::env::set_current_dir("/").unwrap();
             // A new connection, before which the store is checked again.
-            stand_in.close_connections();
+            fake_server.close_connections();
             options.login(ADA, PASSWORD).unwrap();
         },
     );
@@ -358,8 +358,8 @@ fn a_process_that_may_open_no_descriptor_says_so() {
         &[()],
         |()| Vec::new(),
         |()| {
-            let stand_in = StandIn::start();
-            let options = Options::to(stand_in.http_url());
+            let fake_server = FakeServer::start();
+            let options = Options::to(fake_server.http_url());
             options.set_max_retries(0).unwrap();
             let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
             let limit_to = |limit: libc::rlimit| {

@@ -1,6 +1,6 @@
 //! Proxies: the requests to them, the handling of their responses, and the data that they must never receive.
 
-mod hostile;
+mod fault_server;
 mod resolver;
 
 use std::ffi::{CStr, c_char, c_int};
@@ -12,8 +12,8 @@ use std::thread;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use couchdrop::failure::cd_code::{self, *};
-use hostile::Step::{Close, Cut, CutAfter, Read, Request};
-use hostile::*;
+use fault_server::Step::{Close, Cut, CutAfter, Read, Request};
+use fault_server::*;
 use socket2::{Domain, Socket, Type};
 
 /// The number of lookups of `localhost`, which must stay 0.
@@ -60,7 +60,7 @@ const PROXY_PASSWORD: &str = "p@ss:wörd";
 /// A login with three retries through a proxy that plays `script` on each connection. Returns the number of connections
 /// too.
 fn login_with_retries(url: impl Fn(u16) -> String, script: Script) -> (Outcome, usize) {
-    let server = Hostile::plain(vec![script]);
+    let server = FaultServer::plain(vec![script]);
     let client = Client::new(BASE).proxy(&url(server.port())).retries(3);
     let outcome = client.login();
     drop(client);
@@ -88,7 +88,7 @@ fn http(port: u16) -> String {
 
 /// A login through a proxy that plays this on its first connection. Also returns the bytes that it received.
 fn login_through(url: impl Fn(u16) -> String, script: Script) -> (Outcome, Vec<u8>, String) {
-    let server = Hostile::plain(vec![script]);
+    let server = FaultServer::plain(vec![script]);
     let client = Client::new(BASE).proxy(&url(server.port()));
     let outcome = client.login();
     assert_no_proxy_secrets(&client, &outcome);
@@ -244,7 +244,7 @@ fn a_proxy_that_hangs_is_a_timeout_that_names_it() {
         ("socks5h", vec![Read(3)]),
         ("socks5h", vec![Read(3), send([5, 0])]),
     ] {
-        let server = Hostile::plain(vec![steps]);
+        let server = FaultServer::plain(vec![steps]);
         let address = format!("127.0.0.1:{}", server.port());
         let client = Client::new(BASE).proxy(&format!("{scheme}://{USER_INFO}@{address}"));
         let outcome = client.login_within(200);
@@ -306,7 +306,7 @@ fn socks5_sends_an_address_that_was_looked_up_here_and_socks5h_the_name() {
 
 #[test]
 fn a_server_that_has_no_address_for_socks5_is_not_said_to_be_the_proxy() {
-    let proxy = Hostile::plain(vec![vec![]]);
+    let proxy = FaultServer::plain(vec![vec![]]);
     let client = Client::new("https://nobody.test").proxy(&socks("socks5")(proxy.port()));
     let outcome = client.login();
     assert_fails("nobody", &outcome, CD_ERR_DNS, 0, &["nobody.test"]);
@@ -472,7 +472,7 @@ fn socks_proxy(target: SocketAddr, reply: Vec<u8>) -> Relay {
 /// Two logins through the proxy use one tunnel, which carries only TLS.
 #[track_caller]
 fn assert_tunnels(what: &str, host: &str, scheme: &str, proxy: impl Fn(SocketAddr) -> Relay) {
-    let server = Hostile::tls(good_server(), vec![serve(GOOD)]);
+    let server = FaultServer::tls(good_server(), vec![serve(GOOD)]);
     let relay = proxy(server.address());
     let client = Client::new(&format!("https://{host}:{}", server.port()))
         .proxy(&format!("{scheme}://{USER_INFO}@127.0.0.1:{}", relay.port()));
@@ -539,13 +539,13 @@ fn localhost_is_not_looked_up_for_socks5_either() {
 
 #[test]
 fn a_handshake_through_a_tunnel_is_refused_and_lost_as_any_other() {
-    let server = Hostile::plain(vec![vec![Read(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")]]);
+    let server = FaultServer::plain(vec![vec![Read(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")]]);
     let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");
     let outcome = Client::new(BASE).proxy(&http(relay.port())).login();
     assert_fails("no TLS", &outcome, CD_ERR_TLS, 0, &["not TLS"]);
     assert_eq!(outcome.attempts, 0);
 
-    let server = Hostile::plain(vec![vec![Read(5), Cut]]);
+    let server = FaultServer::plain(vec![vec![Read(5), Cut]]);
     let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");
     let outcome = Client::new(BASE).proxy(&http(relay.port())).login();
     assert_fails("cut", &outcome, CD_ERR_CONNECTION_LOST, 0, &["in the TLS handshake"]);
@@ -555,7 +555,7 @@ fn a_handshake_through_a_tunnel_is_refused_and_lost_as_any_other() {
 #[test]
 fn many_logins_at_once_each_have_a_tunnel_of_their_own() {
     const LOGINS: usize = 8;
-    let server = Hostile::tls(good_server(), vec![vec![Request, Step::Gate("go"), send(GOOD)]]);
+    let server = FaultServer::tls(good_server(), vec![vec![Request, Step::Gate("go"), send(GOOD)]]);
     let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");
     let client = Client::new(&server.url()).proxy(&http(relay.port()));
     thread::scope(|scope| {

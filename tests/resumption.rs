@@ -1,14 +1,14 @@
 //! A TLS session is not resumed past the validity of the certificate that it began with, nor for longer than an hour.
 //! This program's clocks can be set forward.
 
-mod hostile;
+mod fault_server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use couchdrop::failure::cd_code::*;
-use hostile::*;
+use fault_server::*;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::version::{TLS12, TLS13};
 
@@ -37,7 +37,7 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::time
 }
 
 /// A login over a new connection. Returns its code, and true if its session was resumed.
-fn login(client: &Client, server: &Hostile) -> (i32, bool) {
+fn login(client: &Client, server: &FaultServer) -> (i32, bool) {
     let before = server.connections().len();
     let outcome = client.login();
     let seen = server.wait_until_over(before + 1);
@@ -57,7 +57,7 @@ fn session_is_resumed_within_its_dates_and_an_hour_only() {
         params.not_after = (SystemTime::now() + Duration::from_secs(100 * 60)).into();
         let chain = vec![params.signed_by(&key, &ca.issuer).unwrap().der().clone()];
         let config = server_config(chain, &key, &[version]);
-        let server = Hostile::tls(Arc::new(config), vec![serve(last.clone())]);
+        let server = FaultServer::tls(Arc::new(config), vec![serve(last.clone())]);
         let client = Client::new(&server.url()).ca_file(ca.file.to_str().unwrap());
         let forward = |minutes: i64| {
             WALL.fetch_add(minutes * 60, Ordering::Relaxed);

@@ -20,11 +20,11 @@ use couchdrop::ffi::options::*;
 use couchdrop::ffi::token::{cd_token, cd_token_free, cd_token_len, cd_token_str};
 use couchdrop::ffi::version::cd_secure_zero;
 
-mod hostile;
+mod fault_server;
 
-use hostile::{Hostile, Step, ca_file, good_server, send, then_closing, whole};
+use fault_server::{FaultServer, Step, ca_file, good_server, send, then_closing, whole};
 
-/// The stand-in as a program. Its memory, unlike a thread's, is separate.
+/// The fake server as a program. Its memory, unlike a thread's, is separate.
 struct Server {
     process: Child,
     _output: ChildStdout,
@@ -42,8 +42,8 @@ fn read_line(from: &mut ChildStdout) -> String {
 
 impl Server {
     fn start() -> Server {
-        let program: PathBuf = std::env::current_exe().unwrap().parent().unwrap().join("../stand_in");
-        assert!(program.exists(), "{}: cargo build -p couchdrop-stand-in", program.display());
+        let program: PathBuf = std::env::current_exe().unwrap().parent().unwrap().join("../fake_server");
+        assert!(program.exists(), "{}: cargo build -p couchdrop-fake-server", program.display());
         Server::of(Command::new(program).arg("--until-eof"))
     }
 
@@ -400,7 +400,7 @@ fn faulty_server() {
     }
     // Each one twice: for a form and for JSON.
     let scripts = FAULTS.iter().flat_map(|(fault, _)| [script(fault), script(fault)]).collect();
-    let server = Hostile::tls(good_server(), scripts);
+    let server = FaultServer::tls(good_server(), scripts);
     println!("\nhttps {}\nca {}", server.https_url(), ca_file());
     let _ = std::io::stdin().read(&mut [0]);
 }

@@ -6,8 +6,8 @@
 //! usage is measured.
 
 mod common;
-mod hostile;
-mod unsteady;
+mod fault_server;
+mod flaky_server;
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use common::{Login, Options, PATIENCE};
 use couchdrop::failure::cd_code::*;
-use unsteady::{Account, Fate, IMPATIENT_MS, LONG_WAIT};
+use flaky_server::{Account, Fate, IMPATIENT_MS, LONG_WAIT};
 
 const THREADS: usize = 16;
 const PHASES: u64 = 8;
@@ -256,13 +256,13 @@ impl Server {
     fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
-        let tls = hostile::good_server();
+        let tls = fault_server::good_server();
         // SAFETY: the child does nothing but serve.
         match unsafe { libc::fork() } {
             0 => {
                 // SAFETY: takes numbers.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-                unsteady::serve(&listener, &tls)
+                flaky_server::serve(&listener, &tls)
             }
             id => {
                 assert!(id > 0, "fork failed");
@@ -273,7 +273,7 @@ impl Server {
 
     fn options(&self) -> Options {
         let options = Options::to(&self.url);
-        options.set_ca_file(hostile::ca_file()).unwrap();
+        options.set_ca_file(fault_server::ca_file()).unwrap();
         options.set_proxy(None).unwrap();
         options
     }

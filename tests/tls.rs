@@ -1,7 +1,7 @@
 //! TLS faults that must be refused, each with a message that names the cause and before a byte of the request is sent.
 //! Also valid configurations that must work.
 
-mod hostile;
+mod fault_server;
 mod resolver;
 
 use std::ffi::{CStr, c_char, c_int};
@@ -14,8 +14,8 @@ use std::thread;
 use std::time::SystemTime;
 
 use couchdrop::failure::cd_code::*;
-use hostile::Step::{CutAfter, Handshake, Raw, Read, Request};
-use hostile::*;
+use fault_server::Step::{CutAfter, Handshake, Raw, Read, Request};
+use fault_server::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CidrSubnet, CustomExtension, DnType,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
@@ -122,7 +122,7 @@ fn rcgen_pem(certificate: &Certificate) -> String {
 }
 
 fn login(config: ServerConfig, host: &str, ca_file: &str) -> (Outcome, Seen) {
-    let server = Hostile::tls(Arc::new(config), vec![serve(GOOD)]);
+    let server = FaultServer::tls(Arc::new(config), vec![serve(GOOD)]);
     let client = Client::new(&format!("https://{host}:{}", server.port())).ca_file(ca_file);
     let outcome = client.login();
     drop(client);
@@ -625,7 +625,7 @@ fn server_key_of_an_unsupported_type_is_named() {
 fn ca_of_the_same_name_with_another_key_is_called_so() {
     let ca = Authority::new();
     let other = file("other.pem", "");
-    let made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Hostile CA"];
+    let made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=FaultServer CA"];
     openssl(&[&made[..], &["-keyout", path(&file("other.key", "")), "-out", path(&other)]].concat());
     let shown = issued(leaf("localhost"), &ca.issuer);
     refused("RSA", &shown, "localhost", path(&other), &["the same name and another key"]);
@@ -964,7 +964,7 @@ fn tls_1_2_and_1_3_are_spoken_and_the_later_is_preferred() {
         (&[&TLS13], ProtocolVersion::TLSv1_3),
         (ALL_VERSIONS, ProtocolVersion::TLSv1_3),
     ] {
-        let server = Hostile::tls(good_server_but(versions, |_| {}), vec![serve(GOOD)]);
+        let server = FaultServer::tls(good_server_but(versions, |_| {}), vec![serve(GOOD)]);
         Client::new(&server.url()).login().expect(CD_OK);
         let seen = &server.connections()[0];
         assert_eq!(seen.version, Some(spoken));
@@ -977,7 +977,7 @@ fn tls_1_2_and_1_3_are_spoken_and_the_later_is_preferred() {
 fn a_session_is_resumed_by_the_handle_that_had_it_and_by_no_other() {
     for version in [&TLS12, &TLS13] {
         let last = GOOD.replace("Content-Length", "Connection: close\r\nContent-Length");
-        let server = Hostile::tls(good_server_but(&[version], |_| {}), vec![serve(last)]);
+        let server = FaultServer::tls(good_server_but(&[version], |_| {}), vec![serve(last)]);
         let client = Client::new(&server.url());
         for login in 1..=2 {
             client.login().expect(CD_OK);
@@ -993,13 +993,13 @@ fn a_session_is_resumed_by_the_handle_that_had_it_and_by_no_other() {
 fn a_server_that_wants_another_protocol_is_refused_and_one_without_alpn_is_not() {
     for version in [&TLS12, &TLS13] {
         let config = good_server_but(&[version], |config| config.alpn_protocols = vec![b"h2".to_vec()]);
-        let server = Hostile::tls(config, vec![serve(GOOD)]);
+        let server = FaultServer::tls(config, vec![serve(GOOD)]);
         let outcome = Client::new(&server.url()).login();
         assert_refused("h2", &outcome, 0, &["alert 120 (no_application_protocol)", "HTTP/1.1"]);
         assert_eq!(server.wait_until_over(1)[0].received, b"");
 
         let config = good_server_but(&[version], |config| config.alpn_protocols.clear());
-        let server = Hostile::tls(config, vec![serve(GOOD)]);
+        let server = FaultServer::tls(config, vec![serve(GOOD)]);
         Client::new(&server.url()).login().expect(CD_OK);
     }
 }
@@ -1040,7 +1040,7 @@ fn server_hello(
 /// The server responds to the first message with this, and the login ends with `CD_ERR_TLS` and these words.
 #[track_caller]
 fn refused_raw(name: &str, answer: Vec<u8>, words: &[&str]) {
-    let server = Hostile::plain(vec![vec![Read(5), Raw(answer)]]);
+    let server = FaultServer::plain(vec![vec![Read(5), Raw(answer)]]);
     let client = Client::new(&server.https_url());
     assert_refused(name, &client.login(), 0, words);
     drop(client);
@@ -1133,7 +1133,7 @@ fn an_alert_of_any_kind_ends_the_handshake_and_is_named() {
         refused_raw(&name, record(21, 0x0303, &[2, number]), &[&name, "): "]);
     }
     // The close_notify of a server that closes cleanly.
-    let server = Hostile::plain(vec![vec![Read(5), Raw(record(21, 0x0303, &[1, 0])), Step::Cut]]);
+    let server = FaultServer::plain(vec![vec![Read(5), Raw(record(21, 0x0303, &[1, 0])), Step::Cut]]);
     let outcome = Client::new(&server.https_url()).login().expect(CD_ERR_CONNECTION_LOST);
     assert_eq!(outcome.attempts, 0);
 }
@@ -1144,7 +1144,7 @@ fn bytes_past_tls_in_an_answer_are_refused() {
         let hello_request = record(22, 0x0303, &handshake_message(0, b""));
         for bytes in [hello_request, record(23, 0x0303, &[7; 64]), b"HTTP/1.1 200 OK\r\n\r\n".to_vec()] {
             let config = good_server_but(&[version], |config| config.send_tls13_tickets = 0);
-            let server = Hostile::tls(config, vec![vec![Request, Raw(bytes)]]);
+            let server = FaultServer::tls(config, vec![vec![Request, Raw(bytes)]]);
             let outcome = Client::new(&server.url()).login();
             assert_refused("past TLS", &outcome, 1, &["TLS"]);
             assert_eq!(server.wait_until_over(1)[0].requests, 1);
@@ -1176,7 +1176,7 @@ fn a_handshake_that_is_cut_after_any_byte_is_a_lost_connection() {
                 loop {
                     let cut = CutAfter { bytes: ends.len(), end: Box::new(end.clone()) };
                     let server =
-                        Hostile::tls(Arc::clone(&config), vec![vec![cut, Handshake, Request, send(GOOD)]]);
+                        FaultServer::tls(Arc::clone(&config), vec![vec![cut, Handshake, Request, send(GOOD)]]);
                     let client = Client::new(&server.url()).ca_file(&ca_file);
                     let outcome = client.login();
                     drop(client);
@@ -1254,7 +1254,7 @@ fn garbage_in_place_of_any_message_of_a_handshake_is_refused() {
         let mut message = 0;
         loop {
             let config = good_server_but(&[version], |config| config.send_tls13_tickets = 0);
-            let server = Hostile::tls(config, vec![serve(GOOD)]);
+            let server = FaultServer::tls(config, vec![serve(GOOD)]);
             let relay = Relay::changing(server.address(), move || {
                 let mut garbler = Garbler { message, seen: 0, unread: Vec::new(), encrypted: false };
                 move |part: &[u8]| garbler.pass(part)

@@ -1,6 +1,6 @@
 """The performance goals of the library, and if they are reached."""
 
-from .contenders import CONTROL, FLOOR, IMPORT_CTYPES, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS
+from .baselines import CONTROL, LOWER_BOUND, IMPORT_CTYPES, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS
 from .rounds import median, ratio
 
 SENDS = ("send", "sendto", "sendmsg", "sendmmsg", "write", "writev", "pwrite64", "pwritev")
@@ -37,7 +37,7 @@ def _cold(goals, figures):
     figures = {{"rsa": "RSA", "ecdsa": "ECDSA"}[kind]: by_name for kind, by_name in figures.items()}
     for metric, name in (("wall", "wall"), ("cpu", "CPU")):
         goals.at_most(
-            f"cold over TLS, {name}: at most 1.05 of the floor", 1.05, _ratios(figures, OURS, FLOOR, metric)
+            f"cold over TLS, {name}: at most 1.05 of the lower bound", 1.05, _ratios(figures, OURS, LOWER_BOUND, metric)
         )
     for metric, name in (("wall", "wall"), ("cpu", "CPU")):
         goals.at_most(
@@ -55,15 +55,15 @@ def _cold(goals, figures):
 def _store(goals, figures):
     logins = figures["logins"]
     both = {
-        name: ratio(logins[OURS][metric], logins[FLOOR][metric])
+        name: ratio(logins[OURS][metric], logins[LOWER_BOUND][metric])
         for metric, name in (("wall", "wall"), ("cpu", "CPU"))
     }
-    goals.at_most("cold with the system's trust store: at most 1.25 of the floor with the same", 1.25, both)
+    goals.at_most("cold with the system's trust store: at most 1.25 of the lower bound with the same", 1.25, both)
 
 
 def _warm(goals, figures):
     https = {case: by_name for case, by_name in figures.items() if case.startswith("HTTPS")}
-    goals.at_most("warm HTTPS, CPU: at most 1.05 of the floor", 1.05, _ratios(https, OURS, FLOOR, "cpu"))
+    goals.at_most("warm HTTPS, CPU: at most 1.05 of the lower bound", 1.05, _ratios(https, OURS, LOWER_BOUND, "cpu"))
     goals.at_most("warm HTTPS, CPU: at most 0.6 of libcurl", 0.6, _ratios(https, OURS, LIBCURL, "cpu"))
     goals.at_most("Go, warm, CPU: at most 0.6 of net/http", 0.6, _ratios(figures, OURS_GO, NETHTTP, "cpu"))
 
@@ -96,8 +96,8 @@ def _many(goals, figures):
         for count, by_name in figures["threads"].items()
     }
     named = {name: threads[name] for name in ("1 thread", "8 threads", "64 threads")}
-    of_floor = _ratios(named, OURS, FLOOR, "throughput")
-    goals.at_least("throughput over HTTPS: at least 0.95 of the floor", 0.95, of_floor)
+    of_lower_bound = _ratios(named, OURS, LOWER_BOUND, "throughput")
+    goals.at_least("throughput over HTTPS: at least 0.95 of the lower bound", 0.95, of_lower_bound)
     of_libcurl = _ratios(threads, OURS, LIBCURL, "throughput")
     goals.at_least("throughput over HTTPS: above libcurl", 1.0001, of_libcurl)
     goals.at_least("throughput over HTTPS: 1.5 of libcurl at 64 threads", 1.5, {"": of_libcurl["64 threads"]})
@@ -188,17 +188,17 @@ GROUPS = {
 REASONS = {
     "cold over TLS": (
         "the library is a shared object, which the loader opens, maps, relocates and binds (*The library* has the "
-        "cost of `dlopen`). It is larger than the floor because it does more, so it touches more pages (*page faults*"
+        "cost of `dlopen`). It is larger than the lower bound because it does more, so it touches more pages (*page faults*"
         " in the table). Instructions differ little: both spend them in ring and rustls. The placement of a file's "
         "pages in memory counts for a few percent, too. The row *archive* is the same code without a shared object."
     ),
     "warm HTTPS, CPU": (
-        "the library makes two system calls more than the floor (*Counts*). One checks the kept connection before a "
+        "the library makes two system calls more than the lower bound (*Counts*). One checks the kept connection before a "
         "password is written to it. The other is a wait that a deadline, a cancel handle and a signal can end; the "
-        "floor blocks in a read. The library also needs a third more instructions (*Instructions of a warm login by "
-        "function*): its parser accepts every strict response, the floor's only the expected one. All of this stays."
+        "lower bound blocks in a read. The library also needs a third more instructions (*Instructions of a warm login by "
+        "function*): its parser accepts every strict response, the lower bound's only the expected one. All of this stays."
     ),
-    "throughput over HTTPS: at least 0.95 of the floor": "as with the CPU of a warm login over HTTPS.",
+    "throughput over HTTPS: at least 0.95 of the lower bound": "as with the CPU of a warm login over HTTPS.",
     "Python, import and a login, wall": (
         "the package imports ten modules and 38 prototypes after ctypes (*The library* has their cost), and waits for"
         " a handshake; `import ctypes` alone does not. The package already imports rarely used modules, such as "
@@ -216,17 +216,17 @@ def reason(goal):
 
 
 def control(groups):
-    """The ratios of a copy of the floor to the floor, by goal."""
+    """The ratios of a copy of the lower bound to the lower bound, by goal."""
     found = {}
     for kind, by_name in groups.get("cold", {}).items():
         for metric in ("wall", "cpu"):
-            found[f"cold {metric}, {kind}"] = ratio(by_name[CONTROL][metric], by_name[FLOOR][metric])
+            found[f"cold {metric}, {kind}"] = ratio(by_name[CONTROL][metric], by_name[LOWER_BOUND][metric])
     for case, by_name in groups.get("warm", {}).items():
         if case.startswith("HTTPS"):
-            found[f"warm CPU, {case}"] = ratio(by_name[CONTROL]["cpu"], by_name[FLOOR]["cpu"])
+            found[f"warm CPU, {case}"] = ratio(by_name[CONTROL]["cpu"], by_name[LOWER_BOUND]["cpu"])
     for count, by_name in groups.get("many", {}).get("threads", {}).items():
         found[f"throughput, {count} thread{'s' if count != '1' else ''}"] = ratio(
-            by_name[CONTROL]["throughput"], by_name[FLOOR]["throughput"]
+            by_name[CONTROL]["throughput"], by_name[LOWER_BOUND]["throughput"]
         )
     return found
 

@@ -29,7 +29,7 @@ def rustc_version():
 
 def describe():
     # Imported here, because `make counts` does not need the virtual environment.
-    from .contenders import python
+    from .baselines import python
 
     curl = output("curl", "--version").split("\n")[0]
     packages = output(

@@ -4,7 +4,7 @@ import collections
 import os
 import re
 
-from . import contenders, places
+from . import baselines, places
 from .commands import run
 from .costs import FEW, MANY
 
@@ -71,14 +71,14 @@ def ours(base_url, ca_file):
     if not os.path.islink(link):
         os.symlink(os.path.join(target, "release", "libcouchdrop.so"), link)
     # Searched before the library that the program was linked with.
-    return contenders.command(contenders.OURS, base_url, ca_file), {"LD_PRELOAD": link}
+    return baselines.command(baselines.OURS, base_url, ca_file), {"LD_PRELOAD": link}
 
 
-def floor(base_url, ca_file):
-    """The same for the floor."""
-    target = os.path.join(places.BUILT, "profile-floor-target")
-    _cargo(os.path.join(places.BENCHES, "floor"), target, "build")
-    return [os.path.join(target, "release", "floor"), base_url, ca_file], {}
+def lower_bound(base_url, ca_file):
+    """The same for the lower bound."""
+    target = os.path.join(places.BUILT, "profile-lower-bound-target")
+    _cargo(os.path.join(places.BENCHES, "lower_bound"), target, "build")
+    return [os.path.join(target, "release", "lower-bound"), base_url, ca_file], {}
 
 
 def _profile(command, logins, env, folder):

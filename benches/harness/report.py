@@ -3,7 +3,7 @@
 import os
 
 from . import chart, goals, places
-from .contenders import LIBCURL, NETHTTP, OURS, REQUESTS, is_ours, title
+from .baselines import LIBCURL, NETHTTP, OURS, REQUESTS, is_ours, title
 from .costs import FEW, MANY
 from .rounds import median, ratio, spread
 
@@ -53,7 +53,7 @@ def _goals(groups):
     control = goals.control(groups)
     if control:
         said = ", ".join(f"{what} {value:.2f}" for what, value in control.items())
-        lines += ["", f"Noise of the machine, as the ratio of a copy of the floor to the floor: {said}."]
+        lines += ["", f"Noise of the machine, as the ratio of a copy of the lower bound to the lower bound: {said}."]
     missed = [(goal, goals.reason(goal)) for goal, _, is_reached in rows if is_reached is False]
     if missed:
         lines += ["", "### Goals that are not reached, and why", ""]
@@ -218,7 +218,7 @@ def _many(figures):
     ]
     return f"""## Many at a time
 
-Threads on one handle over HTTPS, with warm connections: the floor and libcurl have one connection for each thread;
+Threads on one handle over HTTPS, with warm connections: the lower bound and libcurl have one connection for each thread;
 net/http has no limit. The server runs on the same machine and uses a part of the processor.
 
 {picture}
@@ -439,9 +439,9 @@ ECDSA chain; only *A server with Nagle on* uses another server. The programs tak
 tenth and ninetieth percentile in brackets, and ratios are medians of the ratios in each round. The environment of the
 measured programs is empty. Compare wall and CPU times within this page only.
 
-The **floor** is a lower bound: [HTTP written by hand](../benches/floor/src/main.rs) over the same rustls and ring. It
+The **lower bound** is [HTTP written by hand](../benches/lower_bound/src/main.rs) over the same rustls and ring. It
 is built for speed only, while some crates of the library are built for size. It has no deadline, cancellation, retries,
-pool, wiping or error handling. The other programs are in [benches/contenders](../benches/contenders). The floor and
+pool, wiping or error handling. The other programs are in [benches/baselines](../benches/baselines). The lower bound and
 the library do not look up `localhost` (RFC 6761); libcurl and the others do, for a first login.
 """
 

@@ -6,7 +6,7 @@ import sys
 
 from . import places
 
-sys.path.append(os.path.join(places.ROOT, "tests", "peers"))
+sys.path.append(os.path.join(places.ROOT, "tests", "interop"))
 import certificates  # noqa: E402
 import peer  # noqa: E402
 

@@ -50,7 +50,7 @@ func TestEachAccountEndsAsTheServiceSays(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !tokenShape.MatchString(token.Value()) {
-					t.Error("the token is not the stand-in's")
+					t.Error("the token is not the fake server's")
 				}
 				return
 			}

@@ -36,7 +36,7 @@ func lacking(t *testing.T, what string) {
 func TestMain(m *testing.M) { os.Exit(testAll(m)) }
 
 func testAll(m *testing.M) int {
-	stop, err := findStandIn()
+	stop, err := findFakeServer()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -45,16 +45,16 @@ func testAll(m *testing.M) int {
 	return m.Run()
 }
 
-// findStandIn uses the fake server that already runs (scripts/with-stand-in), or starts one. stop ends the started one.
-func findStandIn() (stop func(), err error) {
+// findFakeServer uses the fake server that already runs (scripts/with-fake-server), or starts one. stop ends the started one.
+func findFakeServer() (stop func(), err error) {
 	service.https, service.http = os.Getenv("COUCHDROP_BASE_URL"), os.Getenv("COUCHDROP_HTTP_URL")
 	service.caFile = os.Getenv("COUCHDROP_CA_FILE")
 	if service.https != "" && service.http != "" && service.caFile != "" {
 		return func() {}, nil
 	}
-	path := os.Getenv("COUCHDROP_STAND_IN")
+	path := os.Getenv("COUCHDROP_FAKE_SERVER")
 	if path == "" {
-		path = "../../target/debug/stand_in"
+		path = "../../target/debug/fake_server"
 	}
 	command := exec.Command(path, "--until-eof")
 	command.Stderr = os.Stderr
@@ -67,7 +67,7 @@ func findStandIn() (stop func(), err error) {
 		return nil, err
 	}
 	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("no stand-in of the service (`cargo build -p couchdrop-stand-in`, or set COUCHDROP_STAND_IN): %w", err)
+		return nil, fmt.Errorf("no fake server of the service (`cargo build -p couchdrop-fake-server`, or set COUCHDROP_FAKE_SERVER): %w", err)
 	}
 	lines := bufio.NewScanner(output)
 	for _, value := range []struct {
@@ -77,7 +77,7 @@ func findStandIn() (stop func(), err error) {
 		lines.Scan()
 		name, text, found := strings.Cut(lines.Text(), " ")
 		if !found || name != value.name {
-			return nil, fmt.Errorf("the stand-in says %q in place of its address", lines.Text())
+			return nil, fmt.Errorf("the fake server says %q in place of its address", lines.Text())
 		}
 		*value.into = text
 	}

@@ -302,7 +302,7 @@ static void logins(void) {
 
 /* A refused setter changes nothing: the earlier settings still work. */
 static void refused_settings(void) {
-    cd_options *o = stand_in_options();
+    cd_options *o = fake_server_options();
     CHECK_CODE(CD_ERR_INVALID_URL, cd_options_set_base_url(o, "nonsense", NULL));
     CHECK_CODE(CD_ERR_CA_FILE, cd_options_set_ca_file(o, "/dev/null", NULL));
     CHECK_CODE(CD_ERR_OUT_OF_RANGE, cd_options_set_timeout_ms(o, 0, NULL));

@@ -199,7 +199,7 @@ static cd_code checked_login(const cd_options *options, const cd_cancel *cancel,
 }
 
 static void by_a_check(void) {
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     cd_cancel *cancel = cd_cancel_new();
     checker c = {0};
     cd_cancel_set_check(cancel, check, &c);

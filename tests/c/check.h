@@ -1,6 +1,6 @@
 /*
  * Shared code of the test programs: checks that report their place and continue, and options that
- * lead to the stand-in. The stand-in's addresses are in the environment (tests/stand_in/README.md).
+ * lead to the fake server. The fake server's addresses are in the environment (tests/fake_server/README.md).
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -65,14 +65,14 @@ static inline int checks_result(void) {
 static inline const char *environment(const char *name) {
     const char *value = getenv(name);
     if (value == NULL) {
-        fprintf(stderr, "%s is not set: run this inside the stand-in\n", name);
+        fprintf(stderr, "%s is not set: run this inside the fake server\n", name);
         exit(2);
     }
     return value;
 }
 
-/** Options that lead to the stand-in over TLS, with short waits before retries. */
-static inline cd_options *stand_in_options(void) {
+/** Options that lead to the fake server over TLS, with short waits before retries. */
+static inline cd_options *fake_server_options(void) {
     cd_options *options = cd_options_new();
     CHECK_CODE(CD_OK, cd_options_set_base_url(options, environment("COUCHDROP_BASE_URL"), NULL));
     CHECK_CODE(CD_OK, cd_options_set_ca_file(options, environment("COUCHDROP_CA_FILE"), NULL));

@@ -84,7 +84,7 @@ static cd_code log_in(cd_options *options, cd_cancel *cancel, uint32_t timeout_m
 
 int main(void) {
     int64_t started;
-    cd_options *options = stand_in_options(), *unused = stand_in_options();
+    cd_options *options = fake_server_options(), *unused = fake_server_options();
     cd_cancel *cancel = cd_cancel_new(), *triggered = cd_cancel_new();
     CHECK_CODE(CD_OK, log_in(options, cancel, 0));
     CHECK_CODE(CD_OK, log_in(options, triggered, 0));

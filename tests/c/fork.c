@@ -25,14 +25,14 @@ static int succeeded(pid_t child) {
 
 /* The child uses and frees the parent's options. The parent's connection stays usable. */
 static void between_logins(void) {
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     pid_t child;
     CHECK_LOGIN(options);
     if ((child = start_child()) == 0) {
         pid_t grandchild;
         CHECK_LOGIN(options);
         if ((grandchild = start_child()) == 0) {
-            cd_options *own = stand_in_options();
+            cd_options *own = fake_server_options();
             CHECK_LOGIN(own);
             CHECK_LOGIN(options);
             cd_options_free(own);
@@ -51,7 +51,7 @@ static void between_logins(void) {
 
 /* Like a server with worker processes: the options are set, but not used before the fork. */
 static void before_the_first_login(void) {
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     pid_t child;
     if ((child = start_child()) == 0) {
         CHECK_CODE(CD_OK, cd_options_set_timeout_ms(options, 20000, NULL));
@@ -83,7 +83,7 @@ static void *run_login(void *argument) {
 /* A cancel handle that the child triggers does not stop the parent's login. */
 static void amid_a_login(void) {
     server s = server_start();
-    cd_options *waiting = server_options(&s), *options = stand_in_options();
+    cd_options *waiting = server_options(&s), *options = fake_server_options();
     cd_cancel *cancel = cd_cancel_new();
     login l = {waiting, cancel, CD_ERR_INTERNAL};
     cd_token *token = NULL;

@@ -24,7 +24,7 @@ static void listen_to(void *user_data, int32_t level, const char *message) {
 
 static void at_level(int32_t max_level) {
     listener l;
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     cd_token *token = NULL;
     memset(&l, 0, sizeof l);
     l.max_level = max_level;
@@ -47,7 +47,7 @@ static void at_level(int32_t max_level) {
 /* The logger is removed again. */
 static void taken_back(void) {
     listener l;
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     memset(&l, 0, sizeof l);
     CHECK_CODE(CD_OK, cd_options_set_logger(options, listen_to, &l, CD_LOG_DEBUG, NULL));
     CHECK_CODE(CD_OK, cd_options_set_logger(options, NULL, NULL, CD_LOG_DEBUG, NULL));

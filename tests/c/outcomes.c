@@ -1,5 +1,5 @@
 /*
- * Every account of the stand-in, with and without TLS: the result of a login, and the content of
+ * Every account of the fake server, with and without TLS: the result of a login, and the content of
  * its error.
  */
 #include "check.h"
@@ -71,7 +71,7 @@ static void check_outcomes(const cd_options *options) {
 
 /* Each login gets its own token, which outlives the options. */
 static void tokens_are_their_own(void) {
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     cd_token *first = NULL, *second = NULL;
     CHECK_CODE(CD_OK, cd_authenticate_with(options, NULL, 0, "ada@example.com", PASSWORD, NULL,
                                            &first, NULL));
@@ -86,7 +86,7 @@ static void tokens_are_their_own(void) {
 
 /* A login without a response ends by its own timeout, which replaces that of the options. */
 static void silence_ends_in_a_timeout(void) {
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     cd_token *token = NULL;
     cd_error *error = NULL;
     int64_t started = now_ms();
@@ -101,9 +101,9 @@ static void silence_ends_in_a_timeout(void) {
     cd_options_free(options);
 }
 
-/* cd_connect() opens a connection before the login. Without the stand-in's CA file it fails. */
+/* cd_connect() opens a connection before the login. Without the fake server's CA file it fails. */
 static void connecting_ahead(void) {
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     cd_error *error = NULL;
     CHECK_CODE(CD_OK, cd_connect(options, NULL, 0, &error));
     CHECK_CODE(CD_OK, cd_connect(options, NULL, 5000, NULL));
@@ -121,7 +121,7 @@ static void connecting_ahead(void) {
 }
 
 int main(void) {
-    cd_options *tls = stand_in_options();
+    cd_options *tls = fake_server_options();
     cd_options *plain = cd_options_new();
     CHECK_CODE(CD_OK, cd_options_set_base_url(plain, environment("COUCHDROP_HTTP_URL"), NULL));
     CHECK_CODE(CD_OK, cd_options_set_backoff_ms(plain, 1, 5, NULL));

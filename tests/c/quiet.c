@@ -38,7 +38,7 @@ static int logins(void) {
         {"portal@example.com", PASSWORD, CD_ERR_MALFORMED_RESPONSE},
         {"", PASSWORD, CD_ERR_EMPTY_ARGUMENT},
     };
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     size_t i;
     int wrong = 0;
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -96,7 +96,7 @@ static void descriptors_go(void) {
     cd_token *token = NULL;
     int i, count = open_descriptors(before);
 
-    options = stand_in_options();
+    options = fake_server_options();
     cancel = cd_cancel_new();
     CHECK_CODE(CD_OK, cd_authenticate_with(options, cancel, 0, "ada@example.com", PASSWORD, NULL,
                                            &token, NULL));

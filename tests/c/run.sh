@@ -2,8 +2,8 @@
 # Checks the headers and library as C and C++ users meet them: run.sh
 #
 # Compiles the headers in every standard of each installed compiler. Then runs programs that use the staged
-# library (STAGE, by default target/stage) against the stand-in, linked dynamically and statically, and under
-# valgrind. The stand-in must already run: scripts/with-stand-in tests/c/run.sh
+# library (STAGE, by default target/stage) against the fake server, linked dynamically and statically, and under
+# valgrind. The fake server must already run: scripts/with-fake-server tests/c/run.sh
 #
 # VALGRIND names the valgrind tools to run the programs under (memcheck). If it names more than one, the
 # programs that are linked statically or built by clang run under memcheck too.
@@ -13,7 +13,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-: "${COUCHDROP_BASE_URL:?is not set: run scripts/with-stand-in tests/c/run.sh}"
+: "${COUCHDROP_BASE_URL:?is not set: run scripts/with-fake-server tests/c/run.sh}"
 STAGE=${STAGE:-$PWD/target/stage}
 export PKG_CONFIG_PATH=$STAGE/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 

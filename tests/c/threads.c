@@ -33,7 +33,7 @@ static void *run_logins(void *argument) {
 }
 
 int main(void) {
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     cd_cancel *cancel = cd_cancel_new();
     worker workers[THREADS];
     int i;

@@ -24,7 +24,7 @@ use couchdrop::ffi::error::{
 };
 use couchdrop::ffi::options::*;
 use couchdrop::ffi::token::{cd_token, cd_token_free, cd_token_len, cd_token_str};
-use stand_in::StandIn;
+use fake_server::FakeServer;
 
 use log::Log;
 use peers::Silent;
@@ -154,16 +154,16 @@ impl Options {
         options
     }
 
-    /// Options for the stand-in over https.
-    pub fn secure(stand_in: &StandIn) -> Options {
-        let options = Options::to(stand_in.https_url());
-        options.set_ca_file(stand_in.ca_file().to_str().unwrap()).unwrap();
+    /// Options for the fake server over https.
+    pub fn secure(fake_server: &FakeServer) -> Options {
+        let options = Options::to(fake_server.https_url());
+        options.set_ca_file(fake_server.ca_file().to_str().unwrap()).unwrap();
         options
     }
 
     /// Options for an https server that never sends its certificate. They load no trust store, because that takes time.
     pub fn to_silent(silent: &Silent) -> Options {
-        static ANY: LazyLock<StandIn> = LazyLock::new(StandIn::start);
+        static ANY: LazyLock<FakeServer> = LazyLock::new(FakeServer::start);
         let options = Options::to(&format!("https://{}", silent.authority()));
         options.set_ca_file(ANY.ca_file().to_str().unwrap()).unwrap();
         options
@@ -262,7 +262,7 @@ impl Options {
     }
 }
 
-/// A login to make. By default it is the stand-in's good account.
+/// A login to make. By default it is the fake server's good account.
 #[derive(Clone, Copy)]
 pub struct Login<'a> {
     pub options: &'a Options,
@@ -280,7 +280,7 @@ impl<'a> Login<'a> {
             cancel: None,
             timeout_ms: 0,
             username: "ada@example.com",
-            password: stand_in::PASSWORD,
+            password: fake_server::PASSWORD,
             system: None,
         }
     }

@@ -290,7 +290,7 @@ struct Line {
 void logging() {
     std::vector<Line> lines;
     {
-        const auto options = options_for_stand_in().logger(
+        const auto options = options_for_fake_server().logger(
             [&lines](LogLevel level, std::string_view message) {
                 lines.push_back({level, std::string(message)});
                 throw std::runtime_error("a logger's own trouble");
@@ -299,7 +299,7 @@ void logging() {
         CHECK(authenticate({"ada@example.com", PASSWORD}, options).size() == 36);
         CHECK_THROWS(CD_ERR_SERVER, authenticate({"broken@example.com", PASSWORD}, options));
         // The logger moves with the options.
-        Options moved = options_for_stand_in();
+        Options moved = options_for_fake_server();
         moved.logger([&lines](LogLevel level, std::string_view) { lines.push_back({level, ""}); });
         const Options kept = std::move(moved);
         const std::size_t before = lines.size();

@@ -49,7 +49,7 @@ void without_options() {
 }
 
 void with_options() {
-    const Options options = options_for_stand_in();
+    const Options options = options_for_fake_server();
     const std::string username = "ada@example.com";
     const std::optional<std::string> password = PASSWORD;
     const CancelSource cancel;
@@ -58,8 +58,8 @@ void with_options() {
     CHECK(authenticate({username, password}, options, 10s).size() == 36);
     CHECK(authenticate({username, password}, options, cancel).size() == 36);
     CHECK(authenticate({username, password}, options, {cancel, 10s}).size() == 36);
-    CHECK(authenticate({username, password}, options_for_stand_in()).size() == 36);
-    CHECK(try_authenticate({username, password}, options_for_stand_in().max_retries(0), 10s)
+    CHECK(authenticate({username, password}, options_for_fake_server()).size() == 36);
+    CHECK(try_authenticate({username, password}, options_for_fake_server().max_retries(0), 10s)
               .has_value());
     CHECK(authenticate(Credentials{username, password}, options).size() == 36);
 #if __cplusplus >= 202002L
@@ -67,7 +67,7 @@ void with_options() {
 #endif
     CHECK(try_connect(options).has_value());
     CHECK(try_connect(options, {}).has_value());
-    CHECK(try_connect(options_for_stand_in(), {cancel, 10s}).has_value());
+    CHECK(try_connect(options_for_fake_server(), {cancel, 10s}).has_value());
     // An empty `{}` means the defaults.
     CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate({"ada", ""}, {}).error().code());
     CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate({"ada", ""}, {}, {}).error().code());
@@ -91,10 +91,10 @@ void paths() {
     const fs::path directory = name;
     const fs::path copy = directory / fs::path("жук.pem");
     fs::copy_file(source, copy);
-    Options options = options_for_stand_in();
+    Options options = options_for_fake_server();
     CHECK(&options.ca_file(copy) == &options);
     CHECK(authenticate({"ada@example.com", PASSWORD}, options).size() == 36);
-    const Options temporary = options_for_stand_in().ca_file(copy);
+    const Options temporary = options_for_fake_server().ca_file(copy);
     CHECK(authenticate({"ada@example.com", PASSWORD}, temporary).size() == 36);
     CHECK_THROWS(CD_ERR_CA_FILE, Options().ca_file(directory / "missing.pem"));
     CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, Options().ca_file(fs::path()));

@@ -17,7 +17,7 @@ using couchdrop::try_connect;
 
 namespace {
 
-// The stand-in never responds to it.
+// The fake server never responds to it.
 const Credentials slow = {"slow@example.com", PASSWORD};
 
 class Server {
@@ -86,7 +86,7 @@ void by_a_source() {
 }
 
 void by_a_check() {
-    const Options options = options_for_stand_in();
+    const Options options = options_for_fake_server();
     int calls = 0;
     CancelSource third([&calls] { return ++calls == 3; });
     // The check moves with the source.
@@ -122,7 +122,7 @@ void by_a_stop_token() {
     CHECK(try_authenticate({"ada", "pw"}, options, source.get_token()).error().attempts() == 0);
     CHECK_CODE(CD_ERR_CANCELLED, try_connect(options, source.get_token()).error().code());
     CHECK_THROWS(CD_ERR_CANCELLED, couchdrop::connect(options, source.get_token(), 5s));
-    const Options others = options_for_stand_in();
+    const Options others = options_for_fake_server();
     CHECK(authenticate({"ada@example.com", PASSWORD}, others, std::stop_token()).size() == 36);
     couchdrop::connect(others, std::stop_token());
     CHECK_CODE(CD_ERR_TIMEOUT,

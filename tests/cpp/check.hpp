@@ -6,8 +6,8 @@
 
 #include <couchdrop.hpp>
 
-// Options that lead to the stand-in over TLS, with short waits before retries.
-inline couchdrop::Options options_for_stand_in() {
+// Options that lead to the fake server over TLS, with short waits before retries.
+inline couchdrop::Options options_for_fake_server() {
     using std::chrono::milliseconds;
     return couchdrop::Options()
         .base_url(environment("COUCHDROP_BASE_URL"))

@@ -25,7 +25,7 @@ static Expected<Token> log_in(const Options &options, const char *username) {
 }
 
 int main() {
-    const Options options = options_for_stand_in();
+    const Options options = options_for_fake_server();
 
     const Expected<Token> token = log_in(options, "ada@example.com");
     CHECK(token.has_value() && token->size() == 36);

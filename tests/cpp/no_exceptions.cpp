@@ -24,7 +24,7 @@ namespace {
 
 void granted() {
     int lines = 0;
-    const Options options = options_for_stand_in()
+    const Options options = options_for_fake_server()
                                 .ca_file(std::filesystem::path(environment("COUCHDROP_CA_FILE")))
                                 .environment("NO_PROXY", nullptr)
                                 .logger([&lines](LogLevel, std::string_view) { lines++; });
@@ -37,7 +37,7 @@ void granted() {
 }
 
 void refused() {
-    const Options options = options_for_stand_in().max_retries(0);
+    const Options options = options_for_fake_server().max_retries(0);
     const auto denied = try_authenticate({"ada@example.com", "another password"}, options);
     CHECK(!denied);
     CHECK_CODE(CD_ERR_ACCESS_DENIED, denied.error().code());
@@ -53,7 +53,7 @@ void refused() {
 
 // Nothing is sent after a setter has failed.
 void bad_settings() {
-    Options options = options_for_stand_in().max_retries(11).ca_file("/nowhere/ca.pem");
+    Options options = options_for_fake_server().max_retries(11).ca_file("/nowhere/ca.pem");
     CHECK_CODE(CD_ERR_OUT_OF_RANGE, options.error().code());
     const auto result = try_authenticate({"ada@example.com", PASSWORD}, options);
     CHECK(!result && result.error().attempts() == 0);
@@ -62,7 +62,7 @@ void bad_settings() {
     CHECK_CODE(CD_ERR_OUT_OF_RANGE, try_connect(options).error().code());
     const Options moved = std::move(options);
     CHECK_CODE(CD_ERR_OUT_OF_RANGE, try_connect(moved).error().code());
-    options = options_for_stand_in();
+    options = options_for_fake_server();
     CHECK(try_connect(options).has_value());
 
     CHECK_CODE(CD_ERR_NULL_ARGUMENT, Options().proxy(nullptr).error().code());
@@ -72,12 +72,12 @@ void bad_settings() {
     int lines = 0;
     const auto logger = [&lines](LogLevel, std::string_view) { lines++; };
     const Options bad =
-        options_for_stand_in().logger(logger).logger(nullptr, static_cast<LogLevel>(9));
+        options_for_fake_server().logger(logger).logger(nullptr, static_cast<LogLevel>(9));
     CHECK_CODE(CD_ERR_OUT_OF_RANGE, bad.error().code());
 }
 
 void cancelled() {
-    const Options options = options_for_stand_in();
+    const Options options = options_for_fake_server();
     const CancelSource asks([] { return true; });
     CHECK_CODE(
         CD_ERR_CANCELLED,

@@ -204,7 +204,7 @@ void connected(const Options &options) {
 } // namespace
 
 int main() {
-    const Options options = options_for_stand_in();
+    const Options options = options_for_fake_server();
     granted(options);
     refused(options);
     moves(options);

@@ -1,4 +1,4 @@
-"""Compiles blocks of C, C++, Python and Go with warnings as errors, and runs them with the stand-in in the service's
+"""Compiles blocks of C, C++, Python and Go with warnings as errors, and runs them with the fake server in the service's
 place."""
 
 import ast
@@ -19,7 +19,7 @@ from work import run
 HERE = Path(__file__).parent
 _KINDS = ("fragment", "unit", "compare", "shown", "save")
 _WORDS = {"account", "exit", "says", "with", "std", "file", *_KINDS}
-# The format of the stand-in's tokens.
+# The format of the fake server's tokens.
 _TOKEN = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _GCC = ["-Wall", "-Wextra", "-Werror", "-O1", "-pthread"]
 # A fragment may leave values unused, for the reader to use.
@@ -76,7 +76,7 @@ def _run(block, command, world):
         arguments = ["--account", account]
     with tempfile.TemporaryDirectory() as folder:
         ended = run(
-            [world.stand_in, "run", "--as-service", *arguments, *command], cwd=folder, env=world.reader
+            [world.fake_server, "run", "--as-service", *arguments, *command], cwd=folder, env=world.reader
         )
     expect(block.words, ended)
     if _TOKEN.search(ended.output) or world.password in ended.output:

@@ -14,10 +14,10 @@ def _read(path):
 
 
 class Project:
-    """`stand_in` is the program; `environment` is one that finds the library and its package."""
+    """`fake_server` is the program; `environment` is one that finds the library and its package."""
 
-    def __init__(self, stand_in, environment):
-        self._stand_in = stand_in
+    def __init__(self, fake_server, environment):
+        self._fake_server = fake_server
         self._environment = environment
 
     @cached_property
@@ -149,13 +149,13 @@ class Project:
         return {name[6:-3] for name in self.files if re.fullmatch(r"tests/\w+\.rs", name)}
 
     @cached_property
-    def stand_in_options(self):
-        return _options([self._stand_in, "--help"], self._environment)
+    def fake_server_options(self):
+        return _options([self._fake_server, "--help"], self._environment)
 
     @cached_property
     def accounts(self):
-        """The user names of the stand-in, and their parts before the @."""
-        names = re.findall(r'"(\S+@example\.com)"', _read("tests/stand_in/src/accounts.rs"))
+        """The user names of the fake server, and their parts before the @."""
+        names = re.findall(r'"(\S+@example\.com)"', _read("tests/fake_server/src/accounts.rs"))
         return set(names) | {name.split("@")[0] for name in names}
 
     @cached_property

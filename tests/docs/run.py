@@ -19,7 +19,7 @@ from work import World
 _SHELL = ("sh", "console")
 # Shown without a check; `cargo test` runs `rust`.
 _SHOWN = ("text", "make", "cmake", "yaml", "dockerfile", "diff", "ini", "toml")
-_RUST = "tests/stand_in/README.md"
+_RUST = "tests/fake_server/README.md"
 
 
 def main():

@@ -1,5 +1,5 @@
 """Blocks of shell: all are checked. Those that a page marks run as one bash session, as if pasted by a reader. The
-session's folder looks like a clone, and the stand-in takes the service's place."""
+session's folder looks like a clone, and the fake server takes the service's place."""
 
 import os
 import re
@@ -141,7 +141,7 @@ def _run(page, blocks, saved, folder, world):
     environment |= {name: world.project[name] for name in ("GOPROXY", "GOTOOLCHAIN", "GOWORK")}
     (work / "driver").write_text(_DRIVER)
     run(
-        [world.stand_in, "run", "--as-service", "--account", "ada", "bash", work / "driver"],
+        [world.fake_server, "run", "--as-service", "--account", "ada", "bash", work / "driver"],
         cwd=clone,
         env=environment,
     )

@@ -47,7 +47,7 @@ def looks_like(code, project):
     if not words:
         return False
     first = words[0]
-    if first in ("make", "cargo", "stand_in", "sudo", "pkg-config", "pip"):
+    if first in ("make", "cargo", "fake_server", "sudo", "pkg-config", "pip"):
         return len(words) > 1
     return first.startswith("scripts/") or words[:3] in (
         ["python", "-m", "couchdrop"],
@@ -127,9 +127,9 @@ def _look(words, project):
 
 def _program(program, arguments, project):
     name = program.rsplit("/", 1)[-1]
-    if name == "with-stand-in" or name == "stand_in":
-        found = [] if (name == "stand_in" or (ROOT / program).exists()) else [f"there is no {program}"]
-        return found + _stand_in(arguments if name == "with-stand-in" else arguments, project)
+    if name == "with-fake-server" or name == "fake_server":
+        found = [] if (name == "fake_server" or (ROOT / program).exists()) else [f"there is no {program}"]
+        return found + _fake_server(arguments if name == "with-fake-server" else arguments, project)
     if program.startswith(("scripts/", "tests/", "./scripts/", "../")):
         # `../x` is relative to a folder that earlier commands changed to.
         return [] if program.startswith("../") or (ROOT / program).exists() else [f"there is no {program}"]
@@ -154,8 +154,8 @@ def _program(program, arguments, project):
     return []
 
 
-def _stand_in(arguments, project):
-    """The options of the stand-in, and the command after them."""
+def _fake_server(arguments, project):
+    """The options of the fake server, and the command after them."""
     found, takes_value = [], {"--account", "--port", "--https-port", "--dir"}
     rest = [word for word in arguments]
     while rest and (rest[0] == "run" or rest[0].startswith("-")):
@@ -163,12 +163,12 @@ def _stand_in(arguments, project):
         if word == "run" or word == "--":
             continue
         option, _, value = word.partition("=")
-        if option not in project.stand_in_options:
-            found.append(f"stand_in has no option {option}")
+        if option not in project.fake_server_options:
+            found.append(f"fake_server has no option {option}")
         if option in takes_value and not value and rest:
             value = rest.pop(0)
         if option == "--account" and value not in project.accounts | {"wrong"} and not value.isupper():
-            found.append(f"the stand-in has no account {value}")
+            found.append(f"the fake server has no account {value}")
     return found + (_look(rest, project) if rest else [])
 
 
@@ -193,8 +193,8 @@ def _cargo(arguments, project):
         for place, word in enumerate(arguments[:-1]):
             if word == option and arguments[place + 1] not in known:
                 found.append(f"cargo {option}: there is no {arguments[place + 1]}")
-    if "couchdrop-stand-in" in arguments and arguments[0] == "run" and "--" in arguments:
-        found += _stand_in(arguments[arguments.index("--") + 1 :], project)
+    if "couchdrop-fake-server" in arguments and arguments[0] == "run" and "--" in arguments:
+        found += _fake_server(arguments[arguments.index("--") + 1 :], project)
     return found
 
 

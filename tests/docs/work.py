@@ -43,10 +43,10 @@ def run(command, cwd=None, env=None):
 
 
 class World:
-    """The places of the library, the stand-in and the results of earlier runs."""
+    """The places of the library, the fake server and the results of earlier runs."""
 
     def __init__(self):
-        self.stand_in = os.environ["COUCHDROP_STAND_IN"]
+        self.fake_server = os.environ["COUCHDROP_FAKE_SERVER"]
         self.stage = ROOT / "target/stage"
         self.cache = ROOT / "target/blocks"
         self.cache.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class World:
         self.reader = {**self.project, "LD_LIBRARY_PATH": str(self.stage / "lib")}
         os.environ["COUCHDROP_LIBRARY"] = self.project["COUCHDROP_LIBRARY"]
         sys.dont_write_bytecode = True
-        self.facts = Project(self.stand_in, self.project)
+        self.facts = Project(self.fake_server, self.project)
 
     def close(self):
         # Results that no page has used for some time.
@@ -93,7 +93,7 @@ class World:
 
     @cached_property
     def password(self):
-        text = (ROOT / "tests/stand_in/src/accounts.rs").read_text(encoding="utf-8")
+        text = (ROOT / "tests/fake_server/src/accounts.rs").read_text(encoding="utf-8")
         return text.split('PASSWORD: &str = "')[1].split('"')[0]
 
     @cached_property

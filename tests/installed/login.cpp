@@ -1,4 +1,4 @@
-// A user's program: logs in to the stand-in, and prints the library's version and the length of the
+// A user's program: logs in to the fake server, and prints the library's version and the length of the
 // token.
 #include <cstdlib>
 #include <iostream>

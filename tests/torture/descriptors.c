@@ -109,8 +109,8 @@ int main(void) {
     for (i = 0; i < times(); i++) {
         exhausted("a name", named_options, 0, 0);
         exhausted("a name, with a cancel handle", named_options, 1, 0);
-        exhausted("localhost", stand_in_options, 0, 0);
-        exhausted("localhost, with a cancel handle", stand_in_options, 1, 0);
+        exhausted("localhost", fake_server_options, 0, 0);
+        exhausted("localhost, with a cancel handle", fake_server_options, 1, 0);
         exhausted("a warm login", named_options, 1, 1);
     }
     shared_by_threads();

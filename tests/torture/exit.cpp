@@ -27,7 +27,7 @@ struct Session {
     }
 
     const char *what;
-    couchdrop::Options options = options_for_stand_in();
+    couchdrop::Options options = options_for_fake_server();
 };
 
 static Session before_main("a static object");

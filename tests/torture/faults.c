@@ -379,7 +379,7 @@ static const char nobody[] = "-----BEGIN CERTIFICATE-----\n"
                              "5VLh0Nidmo2XKvoCIQDhWArbvWAJRCdR3L1RvkmeOFgheY3nJ8avZQBr52ps4w==\n"
                              "-----END CERTIFICATE-----\n";
 
-/* A folder with the stand-in's CA and another, under names that OpenSSL would look at. */
+/* A folder with the fake server's CA and another, under names that OpenSSL would look at. */
 static struct { char folder[32], files[2][48]; } cert_dir = {"/tmp/torture-XXXXXX", {"", ""}};
 
 static void make_cert_dir(void) {

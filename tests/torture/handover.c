@@ -63,7 +63,7 @@ static void *free_all(void *unused) {
 
 static void *make_objects(void *unused) {
     (void)unused;
-    options = stand_in_options();
+    options = fake_server_options();
     cancel = cd_cancel_new();
     return NULL;
 }

@@ -6,7 +6,7 @@ not valid UTF-8, text that is too long, numbers at and beyond each edge, and ran
 of one of its bad arguments, or succeed if it has none. The functions and parameters come from the header. A parameter
 without hostile values in this file is an error, and so is a difference between the header and abi/exports.txt.
 
-Runs inside the stand-in. COUCHDROP_LIBRARY is the library, TORTURE_TIMES the number of repetitions, and TORTURE_SEED
+Runs inside the fake server. COUCHDROP_LIBRARY is the library, TORTURE_TIMES the number of repetitions, and TORTURE_SEED
 the seed of an earlier run.
 """
 

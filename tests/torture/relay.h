@@ -1,4 +1,4 @@
-/* A relay on loopback to the stand-in's TLS that cuts a connection after a number of bytes. */
+/* A relay on loopback to the fake server's TLS that cuts a connection after a number of bytes. */
 #ifndef RELAY_H
 #define RELAY_H
 
@@ -31,7 +31,7 @@ static inline int relay_connect(void) {
     address.sin_port = htons((uint16_t)atoi(port + 1));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     need(connection >= 0 && connect(connection, (struct sockaddr *)&address, sizeof address) == 0,
-         "the stand-in");
+         "the fake server");
     return connection;
 }
 
@@ -110,7 +110,7 @@ static inline void relay_stop(relay *r) {
 
 /** Options that lead through the relay, without retries. */
 static inline cd_options *relay_options(const relay *r) {
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     char url[60];
     snprintf(url, sizeof url, "https://127.0.0.1%s", strrchr(r->listening.url, ':'));
     CHECK_CODE(CD_OK, cd_options_set_base_url(options, url, NULL));

@@ -2,14 +2,14 @@
 # Tests what a caller may do to the library, and what its process may do to both: run.sh [PROGRAM...]
 #
 # Builds the programs of this folder and runs them against the staged library (STAGE, by default
-# target/stage). The stand-in must already run: scripts/with-stand-in tests/torture/run.sh
+# target/stage). The fake server must already run: scripts/with-fake-server tests/torture/run.sh
 #
 # TORTURE_TIMES multiplies the number of repetitions (1). TORTURE_OUTPUT is a folder for the programs' output,
 # one file for each. Prints one line per program, and a count at the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-: "${COUCHDROP_BASE_URL:?is not set: run scripts/with-stand-in tests/torture/run.sh}"
+: "${COUCHDROP_BASE_URL:?is not set: run scripts/with-fake-server tests/torture/run.sh}"
 STAGE=${STAGE:-$PWD/target/stage}
 export COUCHDROP_LIBRARY=$STAGE/lib/libcouchdrop.so.1
 export PKG_CONFIG_PATH=$STAGE/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}

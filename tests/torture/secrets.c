@@ -36,7 +36,7 @@ static void add(needle *n, unsigned char byte) {
 }
 
 /*
- * Passwords of the stand-in's accounts, each byte one higher: that of ada and most others, and one
+ * Passwords of the fake server's accounts, each byte one higher: that of ada and most others, and one
  * whose every character is encoded in a form or in JSON.
  */
 static const char plain_hidden[] = "dpssfdu!ipstf!cbuufsz!tubqmf";

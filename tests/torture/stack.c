@@ -71,7 +71,7 @@ static void log_in_in_full(void *argument) {
     cd_options_free(options);
 }
 
-/* With the system's trust store, which does not contain the stand-in's CA. */
+/* With the system's trust store, which does not contain the fake server's CA. */
 static void log_in_with_the_systems_roots(void *unused) {
     cd_options *options = cd_options_new();
     (void)unused;

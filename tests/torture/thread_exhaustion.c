@@ -51,7 +51,7 @@ static void the_systems_limit(void) {
     need(child >= 0, "fork");
     if (child == 0) {
         struct rlimit limit = {0, 0};
-        cd_options *named = named_options(), *unnamed = stand_in_options();
+        cd_options *named = named_options(), *unnamed = fake_server_options();
         checks_failed = 0;
         need(geteuid() != 0 || (setgid(65534) == 0 && setuid(65534) == 0), "setuid");
         need(setrlimit(RLIMIT_NPROC, &limit) == 0, "setrlimit");

@@ -114,12 +114,12 @@ static inline int settled_descriptors(void) {
 
 /* ---- options and logins */
 
-/** A name that only resolver.h resolves, and that the stand-in's certificate is valid for. */
+/** A name that only resolver.h resolves, and that the fake server's certificate is valid for. */
 #define NAME "api.couchdrop.test"
 
-/** Like stand_in_options(), but for a name that needs a lookup. */
+/** Like fake_server_options(), but for a name that needs a lookup. */
 static inline cd_options *named_options(void) {
-    cd_options *options = stand_in_options();
+    cd_options *options = fake_server_options();
     const char *port = strrchr(environment("COUCHDROP_BASE_URL"), ':');
     char url[60];
     snprintf(url, sizeof url, "https://" NAME "%s", port);

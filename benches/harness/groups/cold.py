@@ -1,9 +1,9 @@
 """cold: from the start of a process to its token, over TLS."""
 
-from ..contenders import (
+from ..baselines import (
     CONTROL,
     CURL,
-    FLOOR,
+    LOWER_BOUND,
     HTTPX,
     IMPORT_CTYPES,
     LIBCURL,
@@ -19,7 +19,7 @@ from ..contenders import (
 from ..costs import instructions, launch, launch_without_login
 from ..rounds import interleave
 
-COMPILED = (OURS, OURS_ARCHIVE, FLOOR, CONTROL, LIBCURL, CURL, OURS_GO, NETHTTP)
+COMPILED = (OURS, OURS_ARCHIVE, LOWER_BOUND, CONTROL, LIBCURL, CURL, OURS_GO, NETHTTP)
 PYTHON = (OURS_PYTHON, URLLIB, REQUESTS, HTTPX)
 
 
@@ -35,7 +35,7 @@ def measure(service):
         interpreted = {name: case(name, kind) for name in PYTHON}
         interpreted[IMPORT_CTYPES] = lambda: launch_without_login(command(IMPORT_CTYPES, "", ""))
         figures[kind] = {**interleave(61, compiled), **interleave(21, interpreted)}
-        for name in (OURS, OURS_ARCHIVE, FLOOR, LIBCURL):
+        for name in (OURS, OURS_ARCHIVE, LOWER_BOUND, LIBCURL):
             whole = command(name, service.url(kind), service.ca_file(kind))
             figures[kind][name]["instructions"] = [instructions(whole, 1)]
     return figures

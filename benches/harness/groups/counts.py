@@ -1,6 +1,6 @@
 """counts: instructions, heap allocations and system calls of a warm login, independent of the load of the machine."""
 
-from ..contenders import FLOOR, LIBCURL, OURS, command
+from ..baselines import LOWER_BOUND, LIBCURL, OURS, command
 from ..costs import allocations_of_a_login, instructions_of_a_login, system_calls_of_a_login
 from .warm import SERVERS
 
@@ -9,7 +9,7 @@ def measure(service):
     figures = {}
     for server, (kind, framing) in SERVERS.items():
         figures[server] = {}
-        for name in (OURS, FLOOR, LIBCURL):
+        for name in (OURS, LOWER_BOUND, LIBCURL):
             whole = command(name, service.url(kind, framing), service.ca_file(kind))
             allocations, size = allocations_of_a_login(whole)
             figures[server][name] = {

@@ -5,7 +5,7 @@ import os
 
 from .. import places
 from ..commands import output
-from ..contenders import FLOOR, LIBCURL, NETHTTP, OURS, OURS_GO, command, python
+from ..baselines import LOWER_BOUND, LIBCURL, NETHTTP, OURS, OURS_GO, command, python
 from ..costs import launch, launch_without_login, tool
 from ..rounds import interleave
 
@@ -48,7 +48,7 @@ def measure(service):
     threads, descriptors = map(int, output(tool("load"), places.LIBRARY, "quiet", env={}).split()[3:])
     whole = {
         name: [*command(name, service.url("rsa"), service.ca_file("rsa")), "1"]
-        for name in (OURS, FLOOR, LIBCURL, OURS_GO, NETHTTP)
+        for name in (OURS, LOWER_BOUND, LIBCURL, OURS_GO, NETHTTP)
     }
     exports = output("nm", "-D", "--defined-only", places.LIBRARY).split("\n")
     return {

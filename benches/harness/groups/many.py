@@ -1,8 +1,8 @@
 """many: logins at the same time over HTTPS: threads on one handle, goroutines, tasks of asyncio."""
 
-from ..contenders import (
+from ..baselines import (
     CONTROL,
-    FLOOR,
+    LOWER_BOUND,
     HTTPX_ASYNCIO,
     LIBCURL,
     NETHTTP,
@@ -26,7 +26,7 @@ def measure(service):
 
     figures = {"threads": {}}
     for threads in THREADS:
-        names = (OURS, FLOOR, CONTROL, LIBCURL, OURS_GO, NETHTTP)
+        names = (OURS, LOWER_BOUND, CONTROL, LIBCURL, OURS_GO, NETHTTP)
         cases = {name: case(name, LOGINS // threads, threads) for name in names}
         figures["threads"][str(threads)] = interleave(9, cases)
     figures["goroutines"] = interleave(5, {name: case(name, 10, 1000) for name in (OURS_GO, NETHTTP)})

@@ -1,7 +1,7 @@
 """nagle: a server with Nagle's algorithm on that writes a response in two segments."""
 
 from .. import nagle
-from ..contenders import LIBCURL, NETHTTP, OURS, REQUESTS, command
+from ..baselines import LIBCURL, NETHTTP, OURS, REQUESTS, command
 from ..costs import timed
 from ..rounds import interleave
 

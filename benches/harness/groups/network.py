@@ -26,4 +26,4 @@ def measure(_service):
             pass
     except OSError as error:
         return {"skipped": f"no TUN devices: {error}"}
-    return json.loads(output(*isolated, sys.executable, "-m", "harness.far.measure", cwd=places.BENCHES))
+    return json.loads(output(*isolated, sys.executable, "-m", "harness.wan.measure", cwd=places.BENCHES))

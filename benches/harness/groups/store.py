@@ -3,7 +3,7 @@
 import os
 
 from .. import places
-from ..contenders import FLOOR, HTTPX, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS, URLLIB, command
+from ..baselines import LOWER_BOUND, HTTPX, LIBCURL, NETHTTP, OURS, OURS_GO, OURS_PYTHON, REQUESTS, URLLIB, command
 from ..costs import instructions, launch
 from ..rounds import interleave
 
@@ -30,7 +30,7 @@ def measure(service):
             return lambda: launch(whole(name, "-"), {"SSL_CERT_FILE": store})
         return lambda: launch(whole(name, store))
 
-    names = (OURS, FLOOR, LIBCURL, OURS_GO, NETHTTP, OURS_PYTHON, URLLIB, REQUESTS, HTTPX)
+    names = (OURS, LOWER_BOUND, LIBCURL, OURS_GO, NETHTTP, OURS_PYTHON, URLLIB, REQUESTS, HTTPX)
     cases = {name: case(name) for name in names}
     # The same login with one root, for comparison.
     cases["one root"] = lambda: launch(whole(OURS, service.ca_file("ecdsa")))

@@ -1,8 +1,8 @@
 """warm: the first and the next logins on one handle, one after another."""
 
-from ..contenders import (
+from ..baselines import (
     CONTROL,
-    FLOOR,
+    LOWER_BOUND,
     HTTPX,
     LIBCURL,
     NETHTTP,
@@ -17,8 +17,8 @@ from ..costs import timed
 from ..rounds import interleave
 
 # The number of logins in each round.
-CONTENDERS = {
-    **dict.fromkeys((OURS, FLOOR, CONTROL, LIBCURL, OURS_GO, NETHTTP), 1000),
+BASELINES = {
+    **dict.fromkeys((OURS, LOWER_BOUND, CONTROL, LIBCURL, OURS_GO, NETHTTP), 1000),
     **dict.fromkeys((OURS_PYTHON, REQUESTS, HTTPX, URLLIB), 150),
 }
 
@@ -35,7 +35,7 @@ def _measure(service, kind, framing):
         whole = [*command(name, service.url(kind, framing), service.ca_file(kind)), str(logins), "1"]
         return lambda: timed(whole)
 
-    return interleave(11, {name: case(name, logins) for name, logins in CONTENDERS.items()})
+    return interleave(11, {name: case(name, logins) for name, logins in BASELINES.items()})
 
 
 def measure(service):

@@ -39,7 +39,7 @@ def collect_garbage():
         gc.collect()
 
 
-class StandIn:
+class FakeServer:
     """The fake server that runs around the tests, or else one that runs as long as the tests."""
 
     _environment = None
@@ -52,7 +52,7 @@ class StandIn:
 
     @staticmethod
     def _start():
-        program = os.environ.get("COUCHDROP_STAND_IN", os.path.join(ROOT, "target", "debug", "stand_in"))
+        program = os.environ.get("COUCHDROP_FAKE_SERVER", os.path.join(ROOT, "target", "debug", "fake_server"))
         # The server exits with its child program, which prints its environment and reads stdin to its end.
         tell = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
         process = subprocess.Popen(
@@ -71,8 +71,8 @@ class StandIn:
         return json.loads(process.stdout.readline())
 
 
-def stand_in_options():
-    environment = StandIn.environment()
+def fake_server_options():
+    environment = FakeServer.environment()
     return {"base_url": environment["COUCHDROP_BASE_URL"], "ca_file": environment["COUCHDROP_CA_FILE"]}
 
 

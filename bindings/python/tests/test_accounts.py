@@ -8,20 +8,20 @@ import unittest
 import urllib.request
 
 import support
-from support import PASSWORD, StandIn, couchdrop
+from support import PASSWORD, FakeServer, couchdrop
 
 
 class Accounts(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.client = couchdrop.Client(**support.stand_in_options())
+        cls.client = couchdrop.Client(**support.fake_server_options())
 
     @classmethod
     def tearDownClass(cls):
         cls.client.close()
 
     def fails_with(self, expected, username, password=PASSWORD, **options):
-        with couchdrop.Client(**support.stand_in_options(), **options) as client:
+        with couchdrop.Client(**support.fake_server_options(), **options) as client:
             with self.assertRaises(expected) as caught:
                 client.authenticate(username, password)
         self.assertIs(type(caught.exception), expected)
@@ -35,7 +35,7 @@ class Accounts(unittest.TestCase):
         self.assertNotEqual(first, second)
 
     def test_the_token_opens_the_files(self):
-        environment = StandIn.environment()
+        environment = FakeServer.environment()
         token = self.client.authenticate("ada@example.com", PASSWORD)
         request = urllib.request.Request(
             environment["COUCHDROP_FILES_URL"] + "/file/ls?path=/", method="POST", headers=token.headers()
@@ -45,7 +45,7 @@ class Accounts(unittest.TestCase):
             self.assertIn("ls", json.load(answer))
 
     def test_a_login_by_the_function_with_options(self):
-        token = couchdrop.authenticate("ada@example.com", PASSWORD, **support.stand_in_options())
+        token = couchdrop.authenticate("ada@example.com", PASSWORD, **support.fake_server_options())
         self.assertEqual(len(token.value), 36)
 
     def test_a_name_and_password_beyond_ascii(self):
@@ -112,7 +112,7 @@ class Accounts(unittest.TestCase):
         self.assertEqual(caught.exception.attempts, 1)
 
     def test_a_server_that_is_not_trusted(self):
-        base_url = support.stand_in_options()["base_url"]
+        base_url = support.fake_server_options()["base_url"]
         with self.assertRaises(couchdrop.TLSError):
             couchdrop.authenticate("ada@example.com", PASSWORD, base_url=base_url)
 
@@ -131,7 +131,7 @@ class Accounts(unittest.TestCase):
 
     def test_connect_says_why_a_service_is_out_of_reach(self):
         self.client.connect()
-        with couchdrop.Client(base_url=support.stand_in_options()["base_url"]) as client:
+        with couchdrop.Client(base_url=support.fake_server_options()["base_url"]) as client:
             with self.assertRaises(couchdrop.TLSError):
                 client.connect()
         with support.Silent() as silent:

@@ -35,7 +35,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
         ]
 
     async def test_a_login_by_client_and_by_function(self):
-        options = support.stand_in_options()
+        options = support.fake_server_options()
         with couchdrop.Client(**options) as client:
             first = await client.authenticate_async("ada@example.com", PASSWORD)
             second = await couchdrop.authenticate_async("ada@example.com", PASSWORD, **options)
@@ -45,7 +45,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
     async def test_a_refused_login_raises(self):
         with self.assertRaises(couchdrop.AccessDenied) as caught:
             await couchdrop.authenticate_async(
-                "ada@example.com", "not my password", **support.stand_in_options()
+                "ada@example.com", "not my password", **support.fake_server_options()
             )
         self.assertEqual(caught.exception.attempts, 1)
 
@@ -134,7 +134,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(caught.exception.attempts, 0)
             self.assertIn("thread", str(caught.exception))
             # Another client has its own threads, so an unresponsive host does not block its logins.
-            await couchdrop.authenticate_async("ada@example.com", PASSWORD, **support.stand_in_options())
+            await couchdrop.authenticate_async("ada@example.com", PASSWORD, **support.fake_server_options())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -165,13 +165,13 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
                 freed.set()
 
         with self.assertRaises(couchdrop.AccessDenied):
-            await couchdrop.authenticate_async(Watched("nobody"), PASSWORD, **support.stand_in_options())
+            await couchdrop.authenticate_async(Watched("nobody"), PASSWORD, **support.fake_server_options())
         self.assertTrue(freed.is_set())
 
 
 class Loops(unittest.TestCase):
     def test_a_client_serves_one_loop_after_the_other(self):
-        with couchdrop.Client(**support.stand_in_options()) as client:
+        with couchdrop.Client(**support.fake_server_options()) as client:
             tokens = [asyncio.run(client.authenticate_async("ada@example.com", PASSWORD)) for _ in range(3)]
         self.assertEqual(len({token.value for token in tokens}), 3)
 
@@ -190,7 +190,7 @@ class Loops(unittest.TestCase):
 
         idle, _workers.IDLE_SECONDS = _workers.IDLE_SECONDS, 0.05
         try:
-            with couchdrop.Client(**support.stand_in_options()) as client:
+            with couchdrop.Client(**support.fake_server_options()) as client:
                 before = set(login_threads())
                 asyncio.run(client.authenticate_async("ada@example.com", PASSWORD))
                 for thread in set(login_threads()) - before:

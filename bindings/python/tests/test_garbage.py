@@ -36,7 +36,7 @@ class Cycles(unittest.TestCase):
         return InCycle.ends
 
     def test_a_token_is_used_by_a_finalizer(self):
-        with couchdrop.Client(**support.stand_in_options()) as client:
+        with couchdrop.Client(**support.fake_server_options()) as client:
             for use in (lambda token: token.value, lambda token: token == token, couchdrop.Token.headers):
                 InCycle(client.authenticate("ada@example.com", PASSWORD), use)
                 (end,) = self.collect()
@@ -48,7 +48,7 @@ class Cycles(unittest.TestCase):
             return client.authenticate("ada@example.com", PASSWORD).value
 
         for _ in range(5):
-            InCycle(couchdrop.Client(**support.stand_in_options()), log_in)
+            InCycle(couchdrop.Client(**support.fake_server_options()), log_in)
             (end,) = self.collect()
             self.assertIsInstance(end, (str, RuntimeError))
 

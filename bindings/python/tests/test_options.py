@@ -122,7 +122,7 @@ class Options(unittest.TestCase):
         self.assertNotIn("hidden", message)
 
     def test_the_ca_file_may_be_a_path(self):
-        options = support.stand_in_options()
+        options = support.fake_server_options()
         options["ca_file"] = pathlib.Path(options["ca_file"])
         couchdrop.authenticate("ada@example.com", PASSWORD, **options)
 
@@ -214,7 +214,7 @@ class Options(unittest.TestCase):
                 couchdrop.Client(**options)
 
     def test_a_closed_client_logs_nobody_in(self):
-        with couchdrop.Client(**support.stand_in_options()) as client:
+        with couchdrop.Client(**support.fake_server_options()) as client:
             pass
         client.close()
         for use in [
@@ -312,7 +312,7 @@ class Environment(unittest.TestCase):
 class Logging(unittest.TestCase):
     def test_a_logger_is_told_what_happens_without_secrets(self):
         kept = Kept()
-        with couchdrop.Client(**support.stand_in_options(), logger=logger_with(kept)) as client:
+        with couchdrop.Client(**support.fake_server_options(), logger=logger_with(kept)) as client:
             token = client.authenticate("ada@example.com", PASSWORD)
             with self.assertRaises(couchdrop.AccessDenied):
                 client.authenticate("ada@example.com", "not my password")
@@ -325,7 +325,7 @@ class Logging(unittest.TestCase):
     def test_the_level_of_the_logger_holds(self):
         kept = Kept()
         with couchdrop.Client(
-            **support.stand_in_options(), logger=logger_with(kept, logging.ERROR)
+            **support.fake_server_options(), logger=logger_with(kept, logging.ERROR)
         ) as client:
             client.authenticate("ada@example.com", PASSWORD)
             self.assertEqual(kept.records, [])
@@ -340,7 +340,7 @@ class Logging(unittest.TestCase):
         logger.propagate = False
         logger.addHandler(kept)
         logger.setLevel(logging.CRITICAL)
-        with couchdrop.Client(**support.stand_in_options(), logger=logger) as client:
+        with couchdrop.Client(**support.fake_server_options(), logger=logger) as client:
             for level, expected in [
                 (logging.CRITICAL, False),
                 (logging.DEBUG, True),
@@ -362,10 +362,10 @@ class Logging(unittest.TestCase):
                 outer.append(record.levelno)
                 if record.levelno == logging.INFO:
                     couchdrop.authenticate(
-                        "ada@example.com", PASSWORD, **support.stand_in_options(), logger=silent
+                        "ada@example.com", PASSWORD, **support.fake_server_options(), logger=silent
                     )
 
-        with couchdrop.Client(**support.stand_in_options(), logger=logger_with(Nested())) as client:
+        with couchdrop.Client(**support.fake_server_options(), logger=logger_with(Nested())) as client:
             client.authenticate("ada@example.com", PASSWORD)
         self.assertEqual(kept.records, [])
         self.assertEqual(outer.count(logging.INFO), 1)
@@ -428,15 +428,15 @@ log_in()
     def test_a_silent_logger_and_an_adapter(self):
         kept = Kept()
         silent = logger_with(kept, logging.CRITICAL)
-        couchdrop.authenticate("ada@example.com", PASSWORD, **support.stand_in_options(), logger=silent)
+        couchdrop.authenticate("ada@example.com", PASSWORD, **support.fake_server_options(), logger=silent)
         self.assertEqual(kept.records, [])
         adapter = logging.LoggerAdapter(logger_with(kept), {"account": 7})
-        couchdrop.authenticate("ada@example.com", PASSWORD, **support.stand_in_options(), logger=adapter)
+        couchdrop.authenticate("ada@example.com", PASSWORD, **support.fake_server_options(), logger=adapter)
         self.assertEqual({record.account for record in kept.records}, {7})
 
     def test_a_logger_runs_on_the_thread_that_logs_in(self):
         kept = Kept()
-        options = {**support.stand_in_options(), "logger": logger_with(kept)}
+        options = {**support.fake_server_options(), "logger": logger_with(kept)}
         thread = threading.Thread(
             target=couchdrop.authenticate,
             args=("ada@example.com", PASSWORD),
@@ -465,10 +465,10 @@ log_in()
             def emit(self, record):
                 if record.levelno == logging.INFO:
                     self.tokens.append(
-                        couchdrop.authenticate("ada@example.com", PASSWORD, **support.stand_in_options())
+                        couchdrop.authenticate("ada@example.com", PASSWORD, **support.fake_server_options())
                     )
 
-        with couchdrop.Client(**support.stand_in_options(), logger=logger_with(Nested())) as client:
+        with couchdrop.Client(**support.fake_server_options(), logger=logger_with(Nested())) as client:
             client.authenticate("ada@example.com", PASSWORD)
         self.assertEqual(len(Nested.tokens), 1)
 

@@ -16,7 +16,7 @@ from support import PASSWORD, Recorder, Silent, couchdrop
 class Threads(unittest.TestCase):
     def test_a_client_serves_many_threads(self):
         tokens = []
-        with couchdrop.Client(**support.stand_in_options()) as client:
+        with couchdrop.Client(**support.fake_server_options()) as client:
 
             def log_in():
                 for _ in range(5):
@@ -120,7 +120,7 @@ class Fork(unittest.TestCase):
         self.assertEqual(status, 0)
 
     def test_a_child_logs_in_with_its_parent_s_client(self):
-        with couchdrop.Client(**support.stand_in_options()) as client:
+        with couchdrop.Client(**support.fake_server_options()) as client:
             client.authenticate("ada@example.com", PASSWORD)
             self.in_child(lambda: client.authenticate("ada@example.com", PASSWORD))
             # The parent's connection still works.
@@ -159,7 +159,7 @@ class Fork(unittest.TestCase):
         async def log_in(client):
             await client.authenticate_async("ada@example.com", PASSWORD)
 
-        with couchdrop.Client(**support.stand_in_options()) as client:
+        with couchdrop.Client(**support.fake_server_options()) as client:
             asyncio.run(log_in(client))
             self.in_child(lambda: asyncio.run(log_in(client)))
             asyncio.run(log_in(client))

@@ -13,7 +13,7 @@ import unittest
 import unittest.mock
 
 import support
-from support import PASSWORD, StandIn, couchdrop
+from support import PASSWORD, FakeServer, couchdrop
 
 from couchdrop import __main__ as program
 
@@ -34,7 +34,7 @@ class Program(unittest.TestCase):
         """Logs in with the password, as str or bytes, on standard input."""
         if isinstance(password, str):
             password = password.encode()
-        service = support.stand_in_options()
+        service = support.fake_server_options()
         where = ["--base-url", service["base_url"], "--ca-file", service["ca_file"]]
         done = self.run_program("login", username, *where, *arguments, input=password, **options)
         return done.returncode, (done.stdout or b"").decode(), done.stderr.decode()
@@ -48,7 +48,7 @@ class Program(unittest.TestCase):
             self.assertRegex(output, TOKEN)
 
     def test_where_standard_output_is_redirected_within_python(self):
-        service = support.stand_in_options()
+        service = support.fake_server_options()
         arguments = ["login", "ada@example.com", "--password-stdin"]
         arguments += ["--base-url", service["base_url"], "--ca-file", service["ca_file"]]
         standard_input = io.TextIOWrapper(io.BytesIO(PASSWORD.encode()))
@@ -71,7 +71,7 @@ class Program(unittest.TestCase):
         self.assertIn("not UTF-8", errors)
 
     def test_the_password_from_a_prompt_is_not_shown(self):
-        service = support.stand_in_options()
+        service = support.fake_server_options()
         where = ["--base-url", service["base_url"], "--ca-file", service["ca_file"]]
         child, terminal = pty.fork()
         if child == 0:
@@ -215,7 +215,7 @@ class Example(unittest.TestCase):
     def run_example(self, **environment):
         done = subprocess.run(
             [sys.executable, os.path.join(support.ROOT, "examples", "python", "login.py")],
-            env={**StandIn.environment(), "PYTHONPATH": support.PACKAGE, **environment},
+            env={**FakeServer.environment(), "PYTHONPATH": support.PACKAGE, **environment},
             capture_output=True,
             text=True,
             timeout=60,

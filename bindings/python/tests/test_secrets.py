@@ -202,7 +202,7 @@ class Tracebacks(unittest.TestCase):
         return self.fail("nothing was raised")
 
     def test_of_a_refused_login(self):
-        options = support.stand_in_options()
+        options = support.fake_server_options()
         self.shows_nothing(
             self.caught(
                 couchdrop.AccessDenied, lambda: couchdrop.authenticate("ada", HIDDEN.password, **options)
@@ -212,7 +212,7 @@ class Tracebacks(unittest.TestCase):
     def test_of_a_refused_login_from_asyncio(self):
         import asyncio
 
-        options = support.stand_in_options()
+        options = support.fake_server_options()
         self.shows_nothing(
             self.caught(
                 couchdrop.AccessDenied,
@@ -250,7 +250,7 @@ class Tracebacks(unittest.TestCase):
 
         logger = logging.Logger("couchdrop-test", logging.DEBUG)
         logger.addHandler(Refusing())
-        options = support.stand_in_options()
+        options = support.fake_server_options()
         self.shows_nothing(
             self.caught(
                 LookupError, lambda: couchdrop.authenticate("ada", HIDDEN.password, **options, logger=logger)

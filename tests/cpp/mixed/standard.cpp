@@ -14,7 +14,7 @@ Layout layout() {
 }
 
 Options make_options() {
-    return options_for_stand_in().logger([](LogLevel, std::string_view line) {
+    return options_for_fake_server().logger([](LogLevel, std::string_view line) {
         CHECK(line.find(PASSWORD) == std::string_view::npos);
     });
 }

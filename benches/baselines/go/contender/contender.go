@@ -1,0 +1,101 @@
+// Package contender is the shared code of the baselines in Go. Their arguments are those of the baselines in C
+// (contender.h), with goroutines in place of threads.
+package contender
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	Username = "ada@example.com"
+	Password = "correct horse battery staple"
+)
+
+// Main runs a contender. open takes the base URL and the CA file, "" for the system's certificates. It returns a
+// function that logs in, which any number of goroutines may call.
+func Main(open func(baseURL, caFile string) (func() (string, error), error)) {
+	caFile := os.Args[2]
+	if caFile == "-" {
+		caFile = ""
+	}
+	logIn, err := open(os.Args[1], caFile)
+	check(err)
+	logins, err := strconv.Atoi(os.Args[3])
+	check(err)
+	if len(os.Args) == 4 {
+		var token string
+		for i := 0; i < logins; i++ {
+			token, err = logIn()
+			check(err)
+		}
+		fmt.Println(token)
+		return
+	}
+	count, err := strconv.Atoi(os.Args[4])
+	check(err)
+	start := time.Now()
+	_, err = logIn()
+	check(err)
+	fmt.Println("first", time.Since(start).Nanoseconds())
+	timeGoroutines(logIn, logins, count)
+}
+
+func timeGoroutines(logIn func() (string, error), logins, count int) {
+	took := make([][]time.Duration, count)
+	var warm, end sync.WaitGroup
+	begin := make(chan struct{})
+	warm.Add(count)
+	end.Add(count)
+	for i := range took {
+		go func(i int) {
+			for k := 0; k <= logins/10; k++ {
+				_, err := logIn()
+				check(err)
+			}
+			warm.Done()
+			<-begin
+			took[i] = make([]time.Duration, logins)
+			for k := range took[i] {
+				start := time.Now()
+				_, err := logIn()
+				check(err)
+				took[i][k] = time.Since(start)
+			}
+			end.Done()
+		}(i)
+	}
+	warm.Wait()
+	wall, cpu := time.Now(), cpuTime()
+	close(begin)
+	end.Wait()
+	cpu = cpuTime() - cpu
+	output := bufio.NewWriter(os.Stdout)
+	fmt.Fprintln(output, "cpu", cpu.Nanoseconds())
+	fmt.Fprintln(output, "wall", time.Since(wall).Nanoseconds())
+	for _, times := range took {
+		for _, one := range times {
+			fmt.Fprintln(output, one.Nanoseconds())
+		}
+	}
+	check(output.Flush())
+}
+
+// cpuTime returns the CPU time of this process.
+func cpuTime() time.Duration {
+	var usage syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,34 @@
+// Logs in with the library's Go package.
+package main
+
+import (
+	"context"
+
+	"baselines/contender"
+
+	"libcouchdrop.invalid/couchdrop"
+)
+
+func open(baseURL, caFile string) (func() (string, error), error) {
+	options := []couchdrop.Option{couchdrop.WithBaseURL(baseURL)}
+	if caFile != "" {
+		options = append(options, couchdrop.WithCAFile(caFile))
+	}
+	client, err := couchdrop.NewClient(options...)
+	if err != nil {
+		return nil, err
+	}
+	credentials := couchdrop.Credentials{
+		Username: contender.Username,
+		Password: couchdrop.NewSecret(contender.Password),
+	}
+	return func() (string, error) {
+		token, err := client.Authenticate(context.Background(), credentials)
+		if err != nil {
+			return "", err
+		}
+		return token.Value(), nil
+	}, nil
+}
+
+func main() { contender.Main(open) }

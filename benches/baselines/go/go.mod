@@ -1,0 +1,7 @@
+module baselines
+
+go 1.19
+
+require libcouchdrop.invalid/couchdrop v1.0.0
+
+replace libcouchdrop.invalid/couchdrop => ../../../bindings/go

@@ -1,7 +1,0 @@
-module contenders
-
-go 1.19
-
-require libcouchdrop.invalid/couchdrop v1.0.0
-
-replace libcouchdrop.invalid/couchdrop => ../../../bindings/go

@@ -1,0 +1,158 @@
+//! The routes, their refusals, and the record of a request.
+
+mod common;
+
+use common::{answer, client, log_in_by_form};
+use serde_json::json;
+use fake_server::{Encoding, MAX_BODY_BYTES, PASSWORD, FakeServer};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[test]
+fn a_request_is_recorded_before_it_is_answered() {
+    let fake_server = FakeServer::start();
+    let body = "username=ada%40example.com&password=wrong&system=nightly+backup";
+    let request = client(&fake_server).post(format!("{}/authenticate", fake_server.https_url()));
+    answer(request.header("user-agent", "acme/2.1").content_type(FORM).send(body));
+
+    let requests = fake_server.requests();
+    let [request] = requests.as_slice() else { panic!("{requests:?}") };
+    assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/authenticate"));
+    assert!(request.secure);
+    assert_eq!(request.connection, 1);
+    assert_eq!(request.header("user-agent"), Some("acme/2.1"));
+    assert_eq!(request.header("content-length"), Some(body.len().to_string().as_str()));
+    assert_eq!(request.encoding, Some(Encoding::Form));
+    assert_eq!(request.username.as_deref(), Some("ada@example.com"));
+    assert_eq!(request.system.as_deref(), Some("nightly backup"));
+    assert_eq!(request.body, body.as_bytes());
+    assert_eq!(request.status, Some(403));
+}
+
+#[test]
+fn the_system_is_read_from_json_too() {
+    let fake_server = FakeServer::start();
+    let login = json!({"username": "ada@example.com", "password": PASSWORD, "system": "резерв"});
+    let request = client(&fake_server).post(format!("{}/authenticate", fake_server.http_url()));
+    answer(request.content_type("Application/JSON; charset=utf-8").send(login.to_string())).token();
+    let request = &fake_server.requests()[0];
+    assert_eq!((request.system.as_deref(), request.encoding), (Some("резерв"), Some(Encoding::Json)));
+    assert!(!request.secure);
+}
+
+#[test]
+fn a_base_url_may_have_a_path() {
+    let fake_server = FakeServer::start();
+    let base_url = format!("{}/some/prefix", fake_server.https_url());
+    log_in_by_form(&client(&fake_server), &base_url, "ada@example.com", PASSWORD).token();
+    assert_eq!(fake_server.requests()[0].path, "/some/prefix/authenticate");
+}
+
+#[test]
+fn a_login_without_its_fields_is_refused_like_a_wrong_password() {
+    let fake_server = FakeServer::start();
+    let client = client(&fake_server);
+    for (content_type, body) in [
+        (FORM, ""),
+        (FORM, "password=x"),
+        (FORM, "username=ada%40example.com"),
+        // JSON as a server reads it that accepts only forms.
+        (FORM, r#"{"username": "ada@example.com", "password": "correct horse battery staple"}"#),
+        ("application/json", "[]"),
+        ("application/json", r#"{"username": 7, "password": "x"}"#),
+    ] {
+        let request = client.post(format!("{}/authenticate", fake_server.https_url()));
+        let answer = answer(request.content_type(content_type).send(body));
+        assert_eq!((answer.status, answer.json()), (403, json!({"err": "Access denied"})), "{body}");
+    }
+}
+
+#[test]
+fn bodies_that_are_no_login_are_told_apart() {
+    let fake_server = FakeServer::start();
+    let url = format!("{}/authenticate", fake_server.https_url());
+    let status = |content_type: Option<&str>, body: &str| {
+        let mut request = client(&fake_server).post(&url);
+        if let Some(content_type) = content_type {
+            request = request.content_type(content_type);
+        }
+        let answer = answer(request.send(body.as_bytes()));
+        assert!(answer.json()["error"].is_string());
+        answer.status
+    };
+    assert_eq!(status(Some("application/json"), "{\"username\":"), 400);
+    assert_eq!(status(Some("text/plain"), "username=a"), 415);
+    assert_eq!(status(Some("multipart/form-data; boundary=x"), "--x--"), 415);
+    assert_eq!(status(None, "username=a"), 415);
+    let encodings: Vec<_> = fake_server.requests().into_iter().map(|request| request.encoding).collect();
+    assert_eq!(encodings, [Some(Encoding::Json), None, None, None]);
+}
+
+#[test]
+fn a_body_beyond_the_limit_is_refused_and_the_largest_login_fits() {
+    let fake_server = FakeServer::start();
+    let client = client(&fake_server);
+    let url = format!("{}/authenticate", fake_server.http_url());
+
+    let longest = "ж".repeat(32 * 1024);
+    let fits = log_in_by_form(&client, fake_server.http_url(), &longest, &longest);
+    assert_eq!(fits.status, 403);
+    assert_eq!(fake_server.requests()[0].username.as_deref(), Some(longest.as_str()));
+
+    let full = "x".repeat(MAX_BODY_BYTES);
+    assert_eq!(answer(client.post(&url).content_type(FORM).send(&full)).status, 403);
+    // Chunked: the head does not reveal that the body is too large.
+    let mut chunks = std::io::repeat(b'x');
+    let mut one_more = std::io::Read::take(&mut chunks, MAX_BODY_BYTES as u64 + 1);
+    let request = client.post(&url).content_type(FORM).header("connection", "close");
+    assert_eq!(answer(request.send(ureq::SendBody::from_reader(&mut one_more))).status, 413);
+    assert_eq!(fake_server.requests().pop().unwrap().status, Some(413));
+}
+
+#[test]
+fn other_methods_and_paths_are_refused() {
+    let fake_server = FakeServer::start();
+    let client = client(&fake_server);
+    for path in ["/authenticate", "/prefix/authenticate", "/file/ls?path=/"] {
+        let answer = answer(client.get(format!("{}{path}", fake_server.https_url())).call());
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{path}");
+    }
+    for path in ["/", "/authenticate/", "/xauthenticat", "/file/ls/"] {
+        let answer = answer(client.post(format!("{}{path}", fake_server.https_url())).send_empty());
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.json()["error"].is_string());
+    }
+    assert_eq!(fake_server.requests()[2].path, "/file/ls?path=/");
+}
+
+#[test]
+fn a_token_lists_the_files_on_either_server() {
+    let fake_server = FakeServer::start();
+    let client = client(&fake_server);
+    let token = log_in_by_form(&client, fake_server.https_url(), "ada@example.com", PASSWORD).token();
+    for base_url in [fake_server.https_url(), fake_server.http_url()] {
+        let request = client.post(format!("{base_url}/file/ls?path=/")).header("token", &token);
+        let answer = answer(request.send_empty());
+        assert_eq!(answer.status, 200);
+        let listing = answer.json();
+        let names: Vec<_> =
+            listing["ls"].as_array().unwrap().iter().map(|entry| &entry["filename"]).collect();
+        assert_eq!(names, ["invoices", "readme.txt", "übersicht 2025.csv"]);
+    }
+    let recorded = fake_server.requests().pop().unwrap();
+    assert_eq!(recorded.header("token"), Some(token.as_str()));
+    assert!(!format!("{recorded:?}").contains(&token), "a failing test prints no token");
+}
+
+#[test]
+fn no_token_but_an_issued_one_lists_files() {
+    let fake_server = FakeServer::start();
+    let client = client(&fake_server);
+    let elsewhere = FakeServer::start();
+    let foreign = log_in_by_form(&client, elsewhere.http_url(), "ada@example.com", PASSWORD).token();
+    let ls = || client.post(format!("{}/file/ls?path=/", fake_server.https_url()));
+    for request in [ls(), ls().header("token", ""), ls().header("token", &foreign)] {
+        let answer = answer(request.send_empty());
+        assert_eq!((answer.status, answer.json()), (403, json!({"error": "Access denied"})));
+    }
+}

@@ -1,0 +1,184 @@
+"""Logins through real proxies: tinyproxy for HTTP CONNECT, microsocks for SOCKS5."""
+
+import os
+
+import nginx
+import world
+
+# The proxies accept `user` with `passage`.
+USER = "us%65r:p%61ssage"
+TINYPROXY_FROM = "127.0.0.9"
+MICROSOCKS_FROM = "127.0.0.8"
+
+
+class HttpConnect(world.Test):
+    """The fake server and nginx behind tinyproxy."""
+
+    def login(self, proxy, base_url=None, ca_file=None, **settings):
+        return self.world.login(
+            base_url=base_url or self.world.service.url(),
+            ca_file=ca_file or self.world.ecdsa.root,
+            proxy=proxy,
+            **settings,
+        )
+
+    def test_a_login_goes_through_the_tunnel(self):
+        result = self.login(f"http://127.0.0.1:{self.world.tinyproxy}")
+        self.assert_login(result)
+        self.assertEqual(nginx.seen(result)["from"], TINYPROXY_FROM)
+        self.assertEqual(nginx.seen(result)["host"], self.world.service.authority)
+
+    def test_the_proxy_is_told_a_name_and_resolves_it(self):
+        result = self.login(f"127.0.0.1:{self.world.tinyproxy}", self.world.service.url("localhost"))
+        self.assert_login(result)
+        self.assertEqual(nginx.seen(result)["from"], TINYPROXY_FROM)
+        self.assertEqual(nginx.seen(result)["host"], f"localhost:{self.world.service.port}")
+
+    def test_the_proxy_is_told_an_address_of_ipv6(self):
+        proxy = f"http://127.0.0.1:{self.world.tinyproxy_from_anywhere}"
+        result = self.login(proxy, self.world.service_on_v6.url())
+        self.assert_login(result)
+        self.assertEqual(nginx.seen(result)["from"], "::1")
+
+    def test_the_fake_server_is_reached_as_without_a_proxy(self):
+        result = self.login(
+            f"http://127.0.0.1:{self.world.tinyproxy}",
+            os.environ["COUCHDROP_BASE_URL"],
+            os.environ["COUCHDROP_CA_FILE"],
+        )
+        self.assert_login(result)
+        self.assertEqual(len(result.message), 36)
+
+    def test_a_tunnel_serves_further_logins(self):
+        settings = {"base_url": self.world.service.url(), "ca_file": self.world.ecdsa.root}
+        with self.world.probe(proxy=f"http://127.0.0.1:{self.world.tinyproxy}", **settings) as library:
+            self.assertEqual(library.connect().code, "CD_OK")
+            seen = [nginx.seen(library.login()) for _ in range(3)]
+            self.assertEqual([login["requests"] for login in seen], ["1", "2", "3"])
+            self.assertEqual(len({login["connection"] for login in seen}), 1)
+            self.assertEqual(sum("tunnel through" in message for _, message in library.log), 1)
+
+    def test_a_session_is_resumed_through_another_tunnel(self):
+        settings = {"base_url": self.world.close_each.url(), "ca_file": self.world.ecdsa.root}
+        with self.world.probe(proxy=f"http://127.0.0.1:{self.world.tinyproxy}", **settings) as library:
+            seen = [nginx.seen(library.login()) for _ in range(2)]
+            self.assertEqual([login["resumed"] for login in seen], [".", "r"])
+
+    def test_credentials_let_in(self):
+        result = self.login(f"http://{USER}@127.0.0.1:{self.world.tinyproxy_for_users}")
+        self.assert_login(result)
+        self.assertEqual(nginx.seen(result)["from"], TINYPROXY_FROM)
+
+    def test_without_credentials_it_is_407(self):
+        proxy = f"http://127.0.0.1:{self.world.tinyproxy_for_users}"
+        result = self.login(proxy)
+        self.assert_fails(result, "CD_ERR_PROXY", proxy, "407", "user name and a password", status=407, attempts=0)
+
+    def test_with_wrong_credentials_it_is_the_proxys_status_and_no_word_of_them(self):
+        where = f"127.0.0.1:{self.world.tinyproxy_for_users}"
+        result = self.login(f"http://user:hunter2@{where}", max_retries=4)
+        # tinyproxy sends 401 instead of 407.
+        self.assert_fails(result, "CD_ERR_PROXY", f"http://{where}", "401", status=401, attempts=0)
+        self.assertNotIn("hunter2", result.message)
+        self.assertNotIn("user:", result.message)
+
+    def test_a_port_that_the_proxy_does_not_allow_is_its_403(self):
+        result = self.login(f"http://127.0.0.1:{self.world.tinyproxy_for_443}", max_retries=4)
+        self.assert_fails(result, "CD_ERR_PROXY", "403", status=403, attempts=0)
+
+    def test_a_client_that_the_proxy_does_not_allow_is_its_403(self):
+        result = self.login(f"http://127.0.0.1:{self.world.tinyproxy_for_others}", max_retries=4)
+        self.assert_fails(result, "CD_ERR_PROXY", "403", status=403, attempts=0)
+
+    def test_a_service_that_the_proxy_can_not_reach_is_its_status(self):
+        result = self.login(f"http://127.0.0.1:{self.world.tinyproxy}", "https://127.0.0.1:9", max_retries=4)
+        self.assert_fails(result, "CD_ERR_PROXY", "500", status=500, attempts=0)
+
+    def test_a_certificate_is_checked_through_the_tunnel_too(self):
+        proxy = f"http://127.0.0.1:{self.world.tinyproxy}"
+        result = self.login(proxy, ca_file=self.world.stranger.root)
+        self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
+
+    def test_the_environments_proxy_is_used_for_a_name(self):
+        self.need_isolation()
+        settings = {"base_url": self.world.service.url("login.peers.test"), "ca_file": self.world.ecdsa.root}
+        proxy = f"http://{USER}@127.0.0.1:{self.world.tinyproxy_for_users}"
+        through = {"HTTPS_PROXY": proxy}
+        self.assertEqual(nginx.seen(self.world.login(through, **settings))["from"], TINYPROXY_FROM)
+        direct = {"HTTPS_PROXY": proxy, "NO_PROXY": "peers.test"}
+        self.assertEqual(nginx.seen(self.world.login(direct, **settings))["from"], "127.0.0.1")
+
+    def test_a_proxy_that_is_not_there_is_named(self):
+        result = self.login("http://127.0.0.1:9")
+        self.assert_fails(result, "CD_ERR_CONNECT", "the proxy 127.0.0.1:9", "refused", attempts=0)
+
+    def test_a_web_server_is_no_proxy(self):
+        result = self.login(f"http://127.0.0.1:{self.world.plain.port}")
+        self.assert_fails(result, "CD_ERR_PROXY", "status 400", status=400, attempts=0)
+
+
+class Socks5(world.Test):
+    """nginx behind microsocks, which has a different table of names."""
+
+    def login(self, proxy, host=None, **settings):
+        return self.world.login(
+            base_url=self.world.service.url(host), ca_file=self.world.ecdsa.root, proxy=proxy, **settings
+        )
+
+    def assert_through(self, result):
+        self.assert_login(result)
+        self.assertEqual(nginx.seen(result)["from"], MICROSOCKS_FROM)
+
+    def test_an_address_goes_through_either_way(self):
+        for scheme in ("socks5", "socks5h"):
+            self.assert_through(self.login(f"{scheme}://127.0.0.1:{self.world.microsocks}"))
+
+    def test_names_are_looked_up_here_or_by_the_proxy(self):
+        self.need_isolation()
+        proxy = f"127.0.0.1:{self.world.microsocks}"
+        self.assert_through(self.login(f"socks5://{proxy}", "here.peers.test"))
+        self.assert_through(self.login(f"socks5h://{proxy}", "there.peers.test"))
+        unknown_here = self.login(f"socks5://{proxy}", "there.peers.test")
+        self.assert_fails(unknown_here, "CD_ERR_DNS", "there.peers.test", attempts=0)
+        unknown_there = self.login(f"socks5h://{proxy}", "here.peers.test", max_retries=4)
+        self.assert_fails(unknown_there, "CD_ERR_PROXY", "refused the tunnel", attempts=0)
+
+    def test_credentials_let_in(self):
+        for scheme in ("socks5", "socks5h"):
+            self.assert_through(self.login(f"{scheme}://{USER}@127.0.0.1:{self.world.microsocks_for_users}"))
+
+    def test_without_credentials_it_says_that_it_wants_them(self):
+        result = self.login(f"socks5://127.0.0.1:{self.world.microsocks_for_users}", max_retries=4)
+        self.assert_fails(result, "CD_ERR_PROXY", "requires a user name and a password", attempts=0)
+
+    def test_wrong_credentials_are_refused_without_a_word_of_them(self):
+        result = self.login(f"socks5h://user:hunter2@127.0.0.1:{self.world.microsocks_for_users}", max_retries=4)
+        self.assert_fails(result, "CD_ERR_PROXY", "refused its user name or password", attempts=0)
+        self.assertNotIn("hunter2", result.message)
+
+    def test_a_service_that_the_proxy_can_not_reach_is_its_reply(self):
+        proxy = f"socks5://127.0.0.1:{self.world.microsocks}"
+        result = self.world.login(base_url="https://127.0.0.1:9", proxy=proxy, max_retries=4)
+        self.assert_fails(result, "CD_ERR_PROXY", "connection refused (reply 5)", attempts=0)
+
+    def test_a_tunnel_serves_further_logins(self):
+        settings = {"base_url": self.world.service.url(), "ca_file": self.world.ecdsa.root}
+        with self.world.probe(proxy=f"socks5h://127.0.0.1:{self.world.microsocks}", **settings) as library:
+            seen = [nginx.seen(library.login()) for _ in range(3)]
+            self.assertEqual([login["requests"] for login in seen], ["1", "2", "3"])
+            self.assertEqual({login["from"] for login in seen}, {MICROSOCKS_FROM})
+
+    def test_an_http_proxy_is_no_socks_server(self):
+        result = self.login(f"socks5://127.0.0.1:{self.world.plain.port}", timeout_ms=5000)
+        self.assert_fails(result, "CD_ERR_PROXY", "is not a SOCKS5 proxy", attempts=0)
+
+    def test_a_socks_server_is_no_http_proxy(self):
+        result = self.login(f"http://127.0.0.1:{self.world.microsocks}", timeout_ms=5000)
+        self.assertIn(result.code, ("CD_ERR_PROXY", "CD_ERR_CONNECTION_LOST"))
+        self.assertEqual(result.attempts, 0)
+
+    def test_the_environments_proxy_is_used_for_a_name(self):
+        self.need_isolation()
+        settings = {"base_url": self.world.service.url("there.peers.test"), "ca_file": self.world.ecdsa.root}
+        proxy = {"all_proxy": f"socks5h://{USER}@127.0.0.1:{self.world.microsocks_for_users}"}
+        self.assert_through(self.world.login(proxy, **settings))
