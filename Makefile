@@ -81,7 +81,7 @@ torture-%: setup
 
 .PHONY: coverage mutants reproducible soak
 coverage: torture-coverage ## Measure which lines of src/ the tests reach
-mutants: torture-mutants ## Put small faults into src/login and src/wire that the tests must notice, for hours: MUTANTS_FILES for some
+mutants: torture-mutants ## Put small faults into src/login and src/http that the tests must notice, for hours: MUTANTS_FILES for some
 reproducible: torture-reproducible ## Build twice in two folders and compare the bytes
 soak: torture-soak ## Log in a million times while the server fails: SOAK_LOGINS for another number
 
@@ -175,8 +175,7 @@ figures: lib ## Update the figures in the documentation from their sources
 	@scripts/with-fake-server $(PYTHON) tests/docs/run.py --figures
 
 .PHONY: pictures
-pictures: ## Redraw docs/flow.svg and docs/demo.svg
-	@$(PYTHON) docs/flow.py
+pictures: ## Redraw docs/demo.svg
 	@$(MAKE) --no-print-directory demo | $(PYTHON) docs/demo.py
 
 .PHONY: fmt

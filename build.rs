@@ -6,7 +6,7 @@ use std::path::PathBuf;
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    for read in ["src/ffi", "src/failure.rs", "cbindgen.toml", "build.rs", "Cargo.toml"] {
+    for read in ["src/ffi", "src/error.rs", "cbindgen.toml", "build.rs", "Cargo.toml"] {
         println!("cargo::rerun-if-changed={read}");
     }
     header(&root).write_to_file(out.join("couchdrop.h"));
@@ -38,7 +38,7 @@ fn header(root: &std::path::Path) -> cbindgen::Bindings {
             .replace("@VERSION_NUMBER@", &(major * 1_000_000 + minor * 1_000 + patch).to_string()),
     );
     // Only these files speak to C; nothing else can get into the header.
-    let mut builder = cbindgen::Builder::new().with_config(config).with_src(root.join("src/failure.rs"));
+    let mut builder = cbindgen::Builder::new().with_config(config).with_src(root.join("src/error.rs"));
     for file in ["auth", "token", "error", "code", "options", "cancel", "version"] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }

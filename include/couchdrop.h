@@ -278,8 +278,8 @@ typedef struct cd_token cd_token;
  * call.
  *
  * It runs only on threads that are inside a call with these options, perhaps on several at the same time. It never
- * runs after that call has returned, or with a lock held. It must return normally (no exception, `longjmp` or exit),
- * and must neither set nor free these options.
+ * runs after that call has returned, or with a lock held. It must return normally (no exception, `longjmp` or exit).
+ * It must not fork, and must neither set nor free these options.
  */
 typedef void (*cd_log_fn)(void *user_data, int32_t level, const char *message);
 
@@ -288,8 +288,8 @@ typedef void (*cd_log_fn)(void *user_data, int32_t level, const char *message);
  * interrupts the wait of a call, and at least every 50 ms of the wait. It returns 0 to continue. Any other value stops
  * that call only, which then returns `CD_ERR_CANCELLED`.
  *
- * For hosts that must run their own signal handlers while a login waits. The function must return normally: no
- * exception, `longjmp` or exit.
+ * For hosts that must run their own signal handlers while a login waits. The function must return normally (no
+ * exception, `longjmp` or exit), and must not fork.
  */
 typedef int32_t (*cd_check_fn)(void *user_data);
 

@@ -1,22 +1,19 @@
 //! Reads and parses a PEM file of certificates, with a message for each kind of failure.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
 use crate::certificates::{Certificates, NotAdded};
-use crate::errno;
-use crate::failure::{Failure, Why};
+use crate::error::{ErrorKind, Reason};
+use crate::limits::MAX_CA_FILE_BYTES;
 use crate::pem::{self, Block, Label};
+use crate::sys::descriptor::is_out_of_descriptors;
+use crate::sys::{errno, file};
 use crate::x509;
-
-/// Larger than any bundle in use. The limit keeps a device or a wrong file from filling the memory.
-const MAX_BYTES: u64 = 64 << 20;
 
 /// Decodes like OpenSSL.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -48,7 +45,7 @@ impl Unusable {
         if error.kind() == io::ErrorKind::OutOfMemory {
             return Unusable::out_of_memory(name);
         }
-        let is_resources = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+        let is_resources = is_out_of_descriptors(error);
         Unusable { why: format!("{name} can't be read: {}", errno::describe(error)), is_resources }
     }
 
@@ -57,11 +54,11 @@ impl Unusable {
         self.is_resources
     }
 
-    /// Converts this to a failure of `kind`, or to `Failure::Resources` if the process lacks resources. `what` is the
+    /// Converts this to a failure of `kind`, or to `ErrorKind::Resources` if the process lacks resources. `what` is the
     /// start of the message.
-    pub fn into_failure(self, what: &str, kind: fn(Why) -> Failure) -> Failure {
+    pub fn into_failure(self, what: &str, kind: fn(Reason) -> ErrorKind) -> ErrorKind {
         let why = format!("{what}{}", self.why).into();
-        if self.is_resources { Failure::Resources(why) } else { kind(why) }
+        if self.is_resources { ErrorKind::Resources(why) } else { kind(why) }
     }
 }
 
@@ -170,16 +167,16 @@ fn add(certificates: &mut Certificates, block: &Block<'_>) -> Result<(), NotAdde
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     // Opening a named pipe would block until a writer opens it.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = file::open_nonblocking(path)?;
     let kind = file.metadata()?;
     if !kind.is_file() {
         // Reading from a device or a named pipe might never end.
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut text = Vec::new();
-    text.try_reserve_exact(kind.len().min(MAX_BYTES) as usize + 1)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > MAX_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
+    text.try_reserve_exact(kind.len().min(MAX_CA_FILE_BYTES) as usize + 1)?;
+    file.take(MAX_CA_FILE_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_CA_FILE_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
 }
 
 #[cfg(test)]
@@ -219,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_read_in_every_layout_that_curl_reads() {
+    fn layouts_that_curl_reads_are_read() {
         let (one, two) = (certificate(), certificate());
         let (first, second) = (pem("CERTIFICATE", &one), pem("CERTIFICATE", &two));
         let key = pem("PRIVATE KEY", b"secret");

@@ -3,7 +3,8 @@
 
 use std::ffi::OsString;
 
-use crate::failure::Failure;
+use crate::error::ErrorKind;
+use crate::sys::privileges::is_privileged;
 
 /// All variables that are read. The order is curl's: lower case has precedence.
 pub const PROXY: &[&str] = &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
@@ -29,9 +30,9 @@ pub enum Environment {
 
 impl Environment {
     /// Sets a variable, or unsets it (None). After the first call the process's environment is not read.
-    pub fn set(&mut self, name: &str, value: Option<OsString>) -> Result<(), Failure> {
+    pub fn set(&mut self, name: &str, value: Option<OsString>) -> Result<(), ErrorKind> {
         let mut known = [PROXY, NO_PROXY, CERT_FILE, CERT_DIR].into_iter().flatten();
-        let name = known.find(|known| **known == name).ok_or_else(|| Failure::OutOfRange {
+        let name = known.find(|known| **known == name).ok_or_else(|| ErrorKind::OutOfRange {
             what: "The environment variable",
             why: "must be one that the library reads: HTTPS_PROXY, ALL_PROXY or NO_PROXY, in upper or lower case, \
                   SSL_CERT_FILE or SSL_CERT_DIR"
@@ -67,27 +68,6 @@ impl Environment {
     }
 }
 
-/// True if the process has privileges that the user who set its environment may lack.
-fn is_privileged() -> bool {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    // SAFETY: takes no pointer.
-    return unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    #[cfg(any(
-        target_os = "macos",
-        target_os = "ios",
-        target_os = "freebsd",
-        target_os = "openbsd",
-        target_os = "netbsd"
-    ))]
-    // SAFETY: takes no pointer.
-    return unsafe { libc::issetugid() } != 0;
-    #[allow(unreachable_code)]
-    // SAFETY: take no pointer.
-    unsafe {
-        libc::getuid() != libc::geteuid() || libc::getgid() != libc::getegid()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +91,7 @@ mod tests {
         let mut environment = Environment::default();
         for name in ["PATH", "http_proxy", "Https_Proxy", ""] {
             let failure = environment.set(name, None).unwrap_err();
-            assert_eq!(failure.code(), crate::failure::cd_code::CD_ERR_OUT_OF_RANGE, "{name}");
+            assert_eq!(failure.code(), crate::error::cd_code::CD_ERR_OUT_OF_RANGE, "{name}");
         }
         assert!(matches!(environment, Environment::Process));
     }

@@ -1,33 +1,35 @@
 //! libcouchdrop: log in to Couchdrop from any language.
 //!
-//! A login passes through three layers: a caller's pointers → [`ffi`] → [`login`] → [`wire`] → the service. The result
-//! comes back as a token or a [`failure::Failure`]. Each layer imports the next one, never a previous one. The modules
-//! that all layers share are in this folder and import no layer.
+//! A login passes through three layers: a caller's pointers → [`ffi`] → [`login`] → [`http`] → the service. The result
+//! comes back as a token or an [`error::ErrorKind`]. Each layer imports the next one, never a previous one.
 //!
 //! - [`ffi`]: the C interface. Raw pointers are used only there.
 //! - [`login`]: the login itself: it encodes the request, interprets the response and decides on retries.
-//! - [`wire`]: the transport: name lookup, connections, TLS, one request and its response.
+//! - [`http`]: the transport: name lookup, connections, TLS, one request and its response.
+//! - [`sys`]: code that differs by operating system. It imports no other module.
+//!
+//! The other modules are shared by all layers. They import no layer but [`sys`].
 //!
 //! The Rust interface is for this project's own tests. The stable interface is the C ABI in `include/couchdrop.h`.
 
 pub mod ca_file;
-pub mod call;
 pub mod cancel;
 pub mod certificates;
+pub mod clock;
+pub mod config;
+pub mod context;
 pub mod environment;
-pub mod errno;
-pub mod failure;
+pub mod error;
 pub mod ffi;
-pub mod identity;
+pub mod http;
+pub mod limits;
+pub mod logger;
 pub mod login;
 pub mod pem;
-pub mod process;
 pub mod registers;
 pub mod retry_after;
+pub mod rng;
 pub mod secret;
-pub mod settings;
-pub mod snapshot;
+pub mod sys;
 pub mod url;
-pub mod wake;
-pub mod wire;
 pub mod x509;

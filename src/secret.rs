@@ -153,12 +153,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_never_shown() {
+    fn secret_is_never_printed() {
         assert_eq!(format!("{:?}", Secret::from(&b"hunter2"[..])), "Secret(***)");
     }
 
     #[test]
-    fn truncating_wipes_what_is_cut() {
+    fn truncate_wipes_the_rest() {
         let mut secret = Secret::from(&b"hunter2"[..]);
         secret.truncate(3);
         let spare = secret.0.spare_capacity_mut();

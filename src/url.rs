@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::failure::{Failure, Why};
+use crate::error::{ErrorKind, Reason};
 use crate::secret::Secret;
 
 /// The host of a connection, as in the URL.
@@ -46,7 +46,7 @@ pub struct BaseUrl {
 
 impl BaseUrl {
     /// Parses a base URL, or returns an error with the reason.
-    pub fn parse(text: &str) -> Result<BaseUrl, Failure> {
+    pub fn parse(text: &str) -> Result<BaseUrl, ErrorKind> {
         let url = Parts::split("The base URL", text)?;
         let https = match url.scheme.map(str::to_ascii_lowercase).as_deref() {
             Some("https") => true,
@@ -62,7 +62,7 @@ impl BaseUrl {
         let (host, port) = (url.host()?, url.port()?);
         let prefix = url.path.trim_end_matches('/').to_owned();
         if !https && !host.is_loopback() {
-            return Err(Failure::InsecureUrl(
+            return Err(ErrorKind::InsecureUrl(
                 format!("Plain http would send the password in the clear to {host}: use https").into(),
             ));
         }
@@ -101,7 +101,7 @@ pub struct ProxyUrl {
 
 impl ProxyUrl {
     /// Parses a proxy URL; `what` names it in a failure.
-    pub fn parse(what: &'static str, text: &str) -> Result<ProxyUrl, Failure> {
+    pub fn parse(what: &'static str, text: &str) -> Result<ProxyUrl, ErrorKind> {
         let url = Parts::split(what, text)?;
         let kind = match url.scheme.map(str::to_ascii_lowercase).as_deref() {
             None | Some("http") => ProxyKind::Http,
@@ -157,7 +157,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn split(what: &'static str, text: &'a str) -> Result<Parts<'a>, Failure> {
+    fn split(what: &'static str, text: &'a str) -> Result<Parts<'a>, ErrorKind> {
         let wrong = |why: &'static str| Err(invalid(what, why));
         if let Some(bad) = text.chars().find(|letter| letter.is_control() || letter.is_whitespace()) {
             return Err(invalid(
@@ -206,11 +206,11 @@ impl<'a> Parts<'a> {
         Ok(Parts { what, scheme, user_info, host, port, path: tail })
     }
 
-    fn wrong(&self, why: impl Into<Why>) -> Failure {
+    fn wrong(&self, why: impl Into<Reason>) -> ErrorKind {
         invalid(self.what, why)
     }
 
-    fn port(&self) -> Result<Option<u16>, Failure> {
+    fn port(&self) -> Result<Option<u16>, ErrorKind> {
         let Some(port) = self.port else { return Ok(None) };
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         match port.parse() {
@@ -219,7 +219,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn host(&self) -> Result<Host, Failure> {
+    fn host(&self) -> Result<Host, ErrorKind> {
         let host = self.host;
         if host.is_empty() {
             return Err(self.wrong("has no host"));
@@ -260,8 +260,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn invalid(what: &'static str, why: impl Into<Why>) -> Failure {
-    Failure::InvalidUrl { what, why: why.into() }
+fn invalid(what: &'static str, why: impl Into<Reason>) -> ErrorKind {
+    ErrorKind::InvalidUrl { what, why: why.into() }
 }
 
 /// True if a path has only characters that RFC 3986 allows.
@@ -300,7 +300,7 @@ fn percent_decode(text: &str) -> Option<Secret> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::cd_code::{self, *};
+    use crate::error::cd_code::{self, *};
 
     fn code(url: &str) -> cd_code {
         match BaseUrl::parse(url) {
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_is_taken_as_written_or_refused() {
+    fn base_url_is_kept_as_written_or_refused() {
         let url = BaseUrl::parse("HTTPS://API.Couchdrop.io:8443/v1/").unwrap();
         assert_eq!((url.https, url.port, url.prefix.as_str()), (true, 8443, "/v1"));
         assert_eq!(url.authority(), "api.couchdrop.io:8443");
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_never_quotes_user_info() {
+    fn message_never_quotes_user_info() {
         for url in [
             "https://user:hunter2@x",
             "http://user:hunter2@x",
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_url_is_http_or_socks5() {
+    fn proxy_url_is_http_or_socks5() {
         let proxy = |url| ProxyUrl::parse("The proxy URL", url);
         assert_eq!(proxy("proxy.example:3128").unwrap().kind, ProxyKind::Http);
         assert_eq!(proxy("socks5h://[::1]").unwrap().port, 1080);

@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use couchdrop::failure::cd_code::{self, *};
+use couchdrop::error::cd_code::{self, *};
 use fault_server::Step::{Close, Gate, Request};
 use fault_server::*;
 use rustls::ALL_VERSIONS;

@@ -6,15 +6,19 @@ use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use couchdrop::call::Call;
-use couchdrop::failure::{Failure, Phase, cd_code};
+use couchdrop::context::CallContext;
+use couchdrop::error::{ErrorKind, Phase, cd_code};
 use couchdrop::ffi::options::{CD_BODY_FORM, CD_BODY_JSON};
-use couchdrop::login::encode;
+use couchdrop::http::connection::Connection;
+use couchdrop::http::fast_path::exchange;
+use couchdrop::http::request::RequestHead;
+use couchdrop::http::response::Response;
+use couchdrop::http::transport_error::TransportError;
+use couchdrop::http::ureq_path;
+use couchdrop::limits::MAX_HEAD_BYTES;
+use couchdrop::login::request;
 use couchdrop::secret::Secret;
 use couchdrop::url::BaseUrl;
-use couchdrop::wire::connection::Connection;
-use couchdrop::wire::exchange::{MOST_HEAD_BYTES, RequestHead, exchange};
-use couchdrop::wire::{Answer, Broken, through_ureq};
 use fault_server::Step::{Close, CloseNotify, Cut, CutAfter, Drip, Raw, Repeat, Request, Reset, Trickle};
 use fault_server::*;
 use socket2::SockRef;
@@ -109,7 +113,7 @@ fn head_length(answer: &[u8]) -> usize {
     answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4
 }
 
-fn cut_short() -> Vec<Behaviour> {
+fn is_peer_failure() -> Vec<Behaviour> {
     let whole = GOOD.as_bytes();
     let in_chunks = chunked(good_chunks());
     let denied = json_answer(403, r#"{"err":"Access denied"}"#);
@@ -282,7 +286,7 @@ fn answer_503_of(length: usize) -> String {
 
 #[test]
 fn an_answer_that_is_cut_short_is_a_lost_connection_unless_its_status_decides() {
-    try_all(cut_short());
+    try_all(is_peer_failure());
 }
 
 // ---- slow and missing responses
@@ -1270,7 +1274,7 @@ fn every_letter() -> String {
 /// A string as a JSON literal.
 fn serde_text(text: &str) -> String {
     let mut json = Secret::default();
-    encode::json_string(text, &mut json);
+    request::json_string(text, &mut json);
     String::from_utf8(json.to_vec()).unwrap()
 }
 
@@ -1325,7 +1329,7 @@ fn limits() -> Vec<Behaviour> {
     }
     all.push(behaviour(
         "a head of 64 KiB and a byte behind an empty line",
-        whole(format!("\r\n{}", head_of("HTTP/1.1 200 OK", MOST_HEAD_BYTES + 1))),
+        whole(format!("\r\n{}", head_of("HTTP/1.1 200 OK", MAX_HEAD_BYTES + 1))),
         too_large().status(0),
     ));
     all.push(behaviour(
@@ -1335,10 +1339,10 @@ fn limits() -> Vec<Behaviour> {
     ));
     for (version, first) in [("", "HTTP/1.1 200 OK"), (" of HTTP/1.0", "HTTP/1.0 200 OK")] {
         all.extend([
-            behaviour(format!("a head{version} of 64 KiB"), whole(head_of(first, MOST_HEAD_BYTES)), good()),
+            behaviour(format!("a head{version} of 64 KiB"), whole(head_of(first, MAX_HEAD_BYTES)), good()),
             behaviour(
                 format!("a head{version} of 64 KiB and a byte"),
-                whole(head_of(first, MOST_HEAD_BYTES + 1)),
+                whole(head_of(first, MAX_HEAD_BYTES + 1)),
                 too_large().status(0),
             ),
             behaviour(format!("a head{version} of 100 fields"), whole(fields(first, 100)), good()),
@@ -1785,9 +1789,9 @@ fn connection_with(bytes: &[u8]) -> (Box<Connection>, TcpStream) {
 /// The result of parsing a response: status, body and seconds to wait, or the code of the failure.
 type Read = Result<(u16, String, Option<i64>), cd_code>;
 
-fn read(done: Result<Answer, Broken>) -> Read {
+fn read(done: Result<Response, TransportError>) -> Read {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let answer = done.map_err(|broken| broken.failure.code())?;
+    let answer = done.map_err(|broken| broken.kind.code())?;
     Ok((answer.status, text(&answer.body), answer.retry_after))
 }
 
@@ -1796,7 +1800,7 @@ fn whatever_the_strict_reader_takes_ureq_reads_the_same() {
     const LIMIT: usize = 1 << 10;
     let base = BaseUrl::parse("http://127.0.0.1").unwrap();
     let head = RequestHead::new(&base, "/authenticate", "application/json", "x");
-    let call = || Call::new(Duration::from_secs(20), None, None);
+    let call = || CallContext::new(Duration::from_secs(20), None, None);
     let table = answers_to_read_twice();
     assert!(table.len() >= 60, "{}", table.len());
     let mut kept = 0;
@@ -1805,7 +1809,7 @@ fn whatever_the_strict_reader_takes_ureq_reads_the_same() {
         let exchanged = exchange(&call(), connection, &head, b"{}", LIMIT);
         let fit = exchanged.as_ref().is_ok_and(|exchanged| exchanged.connection.is_some());
         assert_eq!(fit, *strict, "whether {name} leaves a connection fit for the next login");
-        let ours = read(exchanged.map(|exchanged| exchanged.answer));
+        let ours = read(exchanged.map(|exchanged| exchanged.response));
         drop(server);
         let ureqs = read(through_ureq_alone(answer, LIMIT));
         if ours.is_ok() {
@@ -1817,9 +1821,9 @@ fn whatever_the_strict_reader_takes_ureq_reads_the_same() {
 }
 
 /// The result of ureq alone for these bytes, after which the server closes.
-fn through_ureq_alone(bytes: &[u8], limit: usize) -> Result<Answer, Broken> {
+fn through_ureq_alone(bytes: &[u8], limit: usize) -> Result<Response, TransportError> {
     let (connection, server) = connection_with(bytes);
-    let answer = through_ureq::read(&Call::new(Duration::from_secs(20), None, None), connection, limit);
+    let answer = ureq_path::read(&CallContext::new(Duration::from_secs(20), None, None), connection, limit);
     drop(server);
     answer
 }
@@ -1828,24 +1832,24 @@ fn through_ureq_alone(bytes: &[u8], limit: usize) -> Result<Answer, Broken> {
 fn how_far_an_odd_answer_got_is_told_with_its_failure() {
     let broken =
         through_ureq_alone(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nx", 1 << 10).map(drop).unwrap_err();
-    assert!(matches!(broken.failure, Failure::Lost { .. }), "{broken:?}");
-    assert!(broken.status == 200 && broken.sent && !broken.before_answer, "{broken:?}");
+    assert!(matches!(broken.kind, ErrorKind::Lost { .. }), "{broken:?}");
+    assert!(broken.status == 200 && broken.request_sent && !broken.no_response_bytes, "{broken:?}");
 
     let packed = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n";
     let broken = through_ureq_alone(packed, 1 << 10).map(drop).unwrap_err();
-    assert!(matches!(broken.failure, Failure::Malformed(_)), "{broken:?}");
-    assert!(broken.status == 200 && broken.sent, "{broken:?}");
+    assert!(matches!(broken.kind, ErrorKind::Malformed(_)), "{broken:?}");
+    assert!(broken.status == 200 && broken.request_sent, "{broken:?}");
 
     let broken = through_ureq_alone(b"garbage\r\n\r\n", 1 << 10).map(drop).unwrap_err();
-    assert!(matches!(broken.failure, Failure::Malformed(_)), "{broken:?}");
-    assert!(broken.failure.to_string().contains("not valid HTTP"), "{}", broken.failure);
+    assert!(matches!(broken.kind, ErrorKind::Malformed(_)), "{broken:?}");
+    assert!(broken.kind.to_string().contains("not valid HTTP"), "{}", broken.kind);
 
     // The server keeps the connection open.
     let (connection, server) = open_connection();
     (&server).write_all(b"HTTP/1.0 503 X\r\n\r\n").unwrap();
-    let call = Call::new(Duration::from_millis(50), None, None);
-    let broken = through_ureq::read(&call, connection, 1 << 10).map(drop).unwrap_err();
-    assert!(matches!(broken.failure, Failure::Timeout { .. }), "{broken:?}");
+    let call = CallContext::new(Duration::from_millis(50), None, None);
+    let broken = ureq_path::read(&call, connection, 1 << 10).map(drop).unwrap_err();
+    assert!(matches!(broken.kind, ErrorKind::Timeout { .. }), "{broken:?}");
     assert_eq!(broken.status, 503);
 }
 
@@ -2052,19 +2056,19 @@ fn narrow_connection() -> (Box<Connection>, TcpStream) {
     (Connection::new(client.into(), peer), server)
 }
 
-fn send_much(connection: Box<Connection>, timeout: Duration) -> Result<Answer, Broken> {
+fn send_much(connection: Box<Connection>, timeout: Duration) -> Result<Response, TransportError> {
     let base = BaseUrl::parse("http://127.0.0.1").unwrap();
     let head = RequestHead::new(&base, "/authenticate", "application/json", "x");
-    let call = Call::new(timeout, None, None);
-    exchange(&call, connection, &head, &vec![b'x'; 4 << 20], 1 << 10).map(|exchanged| exchanged.answer)
+    let call = CallContext::new(timeout, None, None);
+    exchange(&call, connection, &head, &vec![b'x'; 4 << 20], 1 << 10).map(|exchanged| exchanged.response)
 }
 
 #[test]
 fn a_server_that_never_reads_holds_a_login_until_its_deadline_said_to_be_sending() {
     let (connection, server) = narrow_connection();
     let broken = send_much(connection, Duration::from_millis(300)).map(drop).unwrap_err();
-    let Failure::Timeout { phase: Phase::Send, .. } = broken.failure else { panic!("{broken:?}") };
-    assert!(broken.sent);
+    let ErrorKind::Timeout { phase: Phase::Send, .. } = broken.kind else { panic!("{broken:?}") };
+    assert!(broken.request_sent);
     drop(server);
 }
 
@@ -2077,7 +2081,7 @@ fn what_failed_before_a_byte_was_handed_over_is_said_not_to_be_sent() {
     drop(server);
     client.peek(&mut [0]).unwrap_err();
     let broken = send_much(as_connection(client, peer), Duration::from_secs(20)).map(drop).unwrap_err();
-    assert!(matches!(broken.failure, Failure::Lost { .. }) && !broken.sent, "{broken:?}");
+    assert!(matches!(broken.kind, ErrorKind::Lost { .. }) && !broken.request_sent, "{broken:?}");
 }
 
 #[test]
@@ -2094,7 +2098,7 @@ fn a_server_that_ends_its_side_and_never_reads_the_request_is_not_waited_for() {
     let (connection, server) = narrow_connection();
     server.shutdown(Shutdown::Write).unwrap();
     let broken = send_much(connection, Duration::from_secs(20)).map(drop).unwrap_err();
-    assert!(matches!(broken.failure, Failure::Lost { .. }) && broken.sent, "{broken:?}");
+    assert!(matches!(broken.kind, ErrorKind::Lost { .. }) && broken.request_sent, "{broken:?}");
     drop(server); // stays open until here
 }
 
@@ -2112,7 +2116,7 @@ fn an_answer_that_comes_before_the_request_is_read_is_taken() {
 #[test]
 fn more_than_200_behaviours_are_tried() {
     let tables = [
-        cut_short(),
+        is_peer_failure(),
         slow(),
         lengths(),
         chunks(),

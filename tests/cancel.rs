@@ -12,10 +12,10 @@ use std::sync::mpsc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use couchdrop::failure::cd_code::*;
+use couchdrop::error::cd_code::*;
 use couchdrop::ffi::cancel::{cd_cancel, cd_cancel_trigger};
 use couchdrop::ffi::options::CD_LOG_DEBUG;
-use fake_server::{PASSWORD, FakeServer};
+use fake_server::{FakeServer, PASSWORD};
 
 use common::log::Log;
 use common::peers::{BlackHole, Silent};
@@ -193,7 +193,8 @@ fn a_trigger_stops_a_call_in_the_tls_handshake() {
 #[test]
 fn a_trigger_stops_a_call_that_waits_for_its_answer() {
     let fake_server = FakeServer::start();
-    for (number, options) in [Options::to(fake_server.http_url()), Options::secure(&fake_server)].iter().enumerate()
+    for (number, options) in
+        [Options::to(fake_server.http_url()), Options::secure(&fake_server)].iter().enumerate()
     {
         let cancel = Cancel::new();
         let error = stopped(

@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use couchdrop::failure::cd_code::*;
+use couchdrop::error::cd_code::*;
 use couchdrop::ffi::cancel::{cd_cancel_free, cd_cancel_new, cd_cancel_set_check};
-use fault_server::Step::{Close, Cut, CutAfter, Early, Echo, Gate, Late, NewKeys, Raw, Repeat, Request, Reset};
+use fault_server::Step::{
+    Close, Cut, CutAfter, Early, Echo, Gate, Late, NewKeys, Raw, Repeat, Request, Reset,
+};
 use fault_server::*;
 use rustls::version::{TLS12, TLS13};
 use socket2::{Domain, SockAddr, Socket, Type};

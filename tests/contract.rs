@@ -10,14 +10,14 @@ use std::ptr;
 use std::sync::Arc;
 use std::thread;
 
-use couchdrop::failure::cd_code::{self, *};
+use couchdrop::error::cd_code::{self, *};
 use couchdrop::ffi::auth::{cd_authenticate, cd_authenticate_with, cd_connect};
 use couchdrop::ffi::cancel::*;
 use couchdrop::ffi::error::*;
 use couchdrop::ffi::options::*;
 use couchdrop::ffi::token::*;
 use couchdrop::ffi::version::cd_secure_zero;
-use fake_server::{PASSWORD, FakeServer};
+use fake_server::{FakeServer, PASSWORD};
 
 use common::log::Log;
 use common::peers::{Refusing, Silent};
@@ -25,8 +25,8 @@ use common::scripted::{self, Scripted};
 use common::{Cancel, Error, Login, Options, PATIENCE, Token, c, call, code, garbage, timed_out_after};
 
 const ADA: &str = "ada@example.com";
-const MOST_STRING_BYTES: usize = 64 << 10;
-const MOST_MS: u32 = 3_600_000;
+const MAX_STRING_BYTES: usize = 64 << 10;
+const MAX_MS: u32 = 3_600_000;
 
 /// Checks that the fake server has seen nothing yet: after one login over each of its servers it has two requests.
 fn assert_untouched(fake_server: &FakeServer) {
@@ -161,7 +161,7 @@ fn set(
 #[test]
 fn a_string_is_there_is_utf_8_and_is_not_too_long() {
     let fake_server = FakeServer::start();
-    let too_long = "x".repeat(MOST_STRING_BYTES + 1);
+    let too_long = "x".repeat(MAX_STRING_BYTES + 1);
     let refused: &[(&[u8], cd_code)] = &[
         (b"\xff", CD_ERR_INVALID_UTF8),
         (b"cut \xc3", CD_ERR_INVALID_UTF8),
@@ -212,9 +212,9 @@ fn an_empty_system_counts_as_none() {
 #[test]
 fn a_string_may_have_64_kib() {
     let fake_server = FakeServer::start();
-    let longest = "x".repeat(MOST_STRING_BYTES);
+    let longest = "x".repeat(MAX_STRING_BYTES);
     let padded = |start: &str, end: &str| {
-        format!("{start}{}{end}", "x".repeat(MOST_STRING_BYTES - start.len() - end.len()))
+        format!("{start}{}{end}", "x".repeat(MAX_STRING_BYTES - start.len() - end.len()))
     };
     for (name, value, expected) in [
         ("username", longest.clone(), CD_ERR_ACCESS_DENIED),
@@ -496,7 +496,7 @@ fn a_setter_writes_its_error_too() {
     // `call` checks that the garbage is overwritten, on success and on failure.
     options.set_timeout_ms(1).unwrap();
     assert_eq!(code(options.set_timeout_ms(0)), CD_ERR_OUT_OF_RANGE);
-    assert_eq!(code(options.connect_within(MOST_MS + 1, None)), CD_ERR_OUT_OF_RANGE);
+    assert_eq!(code(options.connect_within(MAX_MS + 1, None)), CD_ERR_OUT_OF_RANGE);
 }
 
 // ---- number arguments
@@ -576,15 +576,15 @@ fn a_number_is_taken_to_its_edges_and_refused_beyond() {
 fn a_calls_own_timeout_has_the_same_edges() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
-    for timeout_ms in [MOST_MS + 1, u32::MAX] {
+    for timeout_ms in [MAX_MS + 1, u32::MAX] {
         let error = Login { timeout_ms, ..Login::of(&options) }.run().unwrap_err();
         assert_eq!(error.code, CD_ERR_OUT_OF_RANGE);
         assert_eq!(error.message, "timeout_ms must be from 1 to 3600000 ms.");
         assert_eq!(options.connect_within(timeout_ms, None).unwrap_err(), error);
     }
     assert_untouched(&fake_server);
-    Login { timeout_ms: MOST_MS, ..Login::of(&options) }.run().unwrap();
-    options.connect_within(MOST_MS, None).unwrap();
+    Login { timeout_ms: MAX_MS, ..Login::of(&options) }.run().unwrap();
+    options.connect_within(MAX_MS, None).unwrap();
     let error =
         Login { timeout_ms: 1, username: "slow@example.com", ..Login::of(&options) }.run().unwrap_err();
     assert_eq!(error.code, CD_ERR_TIMEOUT);
@@ -619,7 +619,7 @@ fn a_refused_timeout_leaves_the_one_before_it() {
     let options = Options::to(fake_server.http_url());
     options.set_timeout_ms(50).unwrap();
     options.set_timeout_ms(0).map(drop).unwrap_err();
-    options.set_timeout_ms(MOST_MS + 1).map(drop).unwrap_err();
+    options.set_timeout_ms(MAX_MS + 1).map(drop).unwrap_err();
     let error = options.login("slow@example.com", PASSWORD).unwrap_err();
     assert!((50..10_000).contains(&timed_out_after(&error)), "{}", error.message);
 }
@@ -631,7 +631,7 @@ fn a_refused_connect_timeout_leaves_the_one_before_it() {
     options.set_max_retries(0).unwrap();
     options.set_connect_timeout_ms(50).unwrap();
     options.set_connect_timeout_ms(0).map(drop).unwrap_err();
-    options.set_connect_timeout_ms(MOST_MS + 1).map(drop).unwrap_err();
+    options.set_connect_timeout_ms(MAX_MS + 1).map(drop).unwrap_err();
     let error = options.login(ADA, PASSWORD).unwrap_err();
     assert!(error.message.starts_with("The connect timeout passed"), "{}", error.message);
     assert!((50..10_000).contains(&timed_out_after(&error)), "{}", error.message);
@@ -651,8 +651,8 @@ fn a_refused_back_off_leaves_the_one_before_it() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     options.set_max_retries(10).unwrap();
-    options.set_backoff_ms(MOST_MS, MOST_MS + 1).map(drop).unwrap_err();
-    options.set_backoff_ms(MOST_MS, MOST_MS - 1).map(drop).unwrap_err();
+    options.set_backoff_ms(MAX_MS, MAX_MS + 1).map(drop).unwrap_err();
+    options.set_backoff_ms(MAX_MS, MAX_MS - 1).map(drop).unwrap_err();
     // With waits of up to an hour some of these attempts would not be made before the timeout.
     assert_eq!(options.login("down@example.com", PASSWORD).unwrap_err().attempts, 11);
 }
@@ -819,13 +819,13 @@ fn the_first_call_with_good_arguments_freezes() {
 fn a_call_with_bad_arguments_freezes_nothing() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
-    let too_long = "x".repeat(MOST_STRING_BYTES + 1);
+    let too_long = "x".repeat(MAX_STRING_BYTES + 1);
     for bad in [
         Login { username: "", ..Login::of(&options) },
         Login { password: "", ..Login::of(&options) },
         Login { username: &too_long, ..Login::of(&options) },
         Login { system: Some(&too_long), ..Login::of(&options) },
-        Login { timeout_ms: MOST_MS + 1, ..Login::of(&options) },
+        Login { timeout_ms: MAX_MS + 1, ..Login::of(&options) },
     ] {
         let refused = bad.run().unwrap_err();
         assert!(!is_frozen(&options), "after {}", refused.message);
@@ -833,7 +833,7 @@ fn a_call_with_bad_arguments_freezes_nothing() {
     login_without_token(&options);
     login(&options, ptr::null(), c(PASSWORD).as_ptr(), ptr::null()).unwrap_err();
     login(&options, c(ADA).as_ptr(), c(b"\xff").as_ptr(), ptr::null()).unwrap_err();
-    options.connect_within(MOST_MS + 1, None).unwrap_err();
+    options.connect_within(MAX_MS + 1, None).unwrap_err();
     assert!(!is_frozen(&options));
     assert_untouched(&fake_server);
 }

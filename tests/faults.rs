@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use couchdrop::failure::cd_code::*;
+use couchdrop::error::cd_code::*;
 use fault_server::Step::{Echo, Repeat, Request};
 use fault_server::{
-    Client, End, GOOD_PATH, FaultServer, Link, Network, PASSWORD, Path, good_server, good_server_but, serve,
+    Client, End, FaultServer, GOOD_PATH, Link, Network, PASSWORD, Path, good_server, good_server_but, serve,
     token,
 };
 use rustls::ProtocolVersion;

@@ -6,9 +6,9 @@ use std::collections::BinaryHeap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use couchdrop::call::Chance;
+use couchdrop::config::Config;
 use couchdrop::login::retry::Backoff;
-use couchdrop::settings::Settings;
+use couchdrop::rng::Rng;
 
 const CLIENTS: usize = 10_000;
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -19,8 +19,8 @@ const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// SplitMix64: the same numbers in every run.
 struct Dice(Mutex<u64>);
 
-impl Chance for Dice {
-    fn draw(&self, below: Duration) -> Duration {
+impl Rng for Dice {
+    fn random_up_to(&self, below: Duration) -> Duration {
         let mut state = self.0.lock().unwrap();
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let state = *state;
@@ -39,8 +39,8 @@ struct Outcome {
 }
 
 fn fleet(retry_after: Option<Duration>) -> Outcome {
-    let chance = Dice(Mutex::new(7));
-    let settings = Settings::default();
+    let rng = Dice(Mutex::new(7));
+    let settings = Config::default();
     let mut backoffs: Vec<_> = (0..CLIENTS).map(|_| Backoff::new(&settings, DEADLINE)).collect();
     let mut arrivals: BinaryHeap<_> = (0..CLIENTS).map(|client| Reverse((Duration::ZERO, client))).collect();
     let (mut bucket, mut filled_at) = (RESERVE, Duration::ZERO);
@@ -58,7 +58,7 @@ fn fleet(retry_after: Option<Duration>) -> Outcome {
             continue;
         }
         let answered = now + ROUND_TRIP;
-        if let Some(wait) = backoffs[client].next(DEADLINE - answered, retry_after, &chance) {
+        if let Some(wait) = backoffs[client].next(DEADLINE - answered, retry_after, &rng) {
             arrivals.push(Reverse((answered + wait, client)));
         }
     }

@@ -1,16 +1,14 @@
 //! fork() at any moment: while other threads of the parent are in lookups, handshakes and logins.
 
-use std::ffi::{c_char, c_void};
-use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use couchdrop::call::{Call, Level, Logger};
-use couchdrop::failure::{Failure, cd_code};
-use couchdrop::login::{Credentials, Service};
-use couchdrop::settings::Settings;
-use fake_server::{PASSWORD, FakeServer};
+use couchdrop::config::Config;
+use couchdrop::context::CallContext;
+use couchdrop::error::{ErrorKind, cd_code};
+use couchdrop::login::{Client, Credentials};
+use fake_server::{FakeServer, PASSWORD};
 
 const ADA: Credentials<'static> =
     Credentials { username: "ada@example.com", password: PASSWORD, system: None };
@@ -57,17 +55,17 @@ impl Pace {
     }
 }
 
-fn service(server: &FakeServer, base_url: &str, change: impl FnOnce(&mut Settings)) -> Service {
-    let mut settings = Settings::default();
+fn service(server: &FakeServer, base_url: &str, change: impl FnOnce(&mut Config)) -> Client {
+    let mut settings = Config::default();
     settings.set_base_url(base_url).unwrap();
     settings.set_ca_file(server.ca_file().to_str().unwrap()).unwrap();
     settings.set_proxy(None).unwrap();
     change(&mut settings);
-    Service::new(settings).unwrap()
+    Client::new(settings).unwrap()
 }
 
-fn login(service: &Service, timeout: Duration) -> Result<(), Failure> {
-    service.login(&Call::new(timeout, None, None), &ADA).map(drop).map_err(|report| report.failure)
+fn login(service: &Client, timeout: Duration) -> Result<(), ErrorKind> {
+    service.login(&CallContext::new(timeout, None, None), &ADA).map(drop).map_err(|report| report.kind)
 }
 
 /// Runs `child` in a child process. SIGALRM ends a child that hangs.
@@ -95,7 +93,7 @@ fn status(child: libc::pid_t) -> i32 {
 
 const GOOD: i32 = 0;
 
-fn outcome(result: Result<(), Failure>, allowed: &[cd_code]) -> i32 {
+fn outcome(result: Result<(), ErrorKind>, allowed: &[cd_code]) -> i32 {
     match result {
         Ok(()) => GOOD,
         Err(failure) if allowed.contains(&failure.code()) => GOOD,
@@ -169,7 +167,7 @@ fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
         pace.next(|_| Pace::OVER);
     });
     println!(
-        "{} children, {} logins of the parent meanwhile, {hung} hung, bad: {bad:?}",
+        "{} children, {} logins of the parent while_connecting, {hung} hung, bad: {bad:?}",
         forks(),
         parents.into_inner()
     );
@@ -204,13 +202,14 @@ fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
     let cancel = Arc::new(Cancel::default());
     let slow = Credentials { username: "slow@example.com", ..ADA };
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| service.login(&Call::new(HUNG, Some(Arc::clone(&cancel)), None), &slow));
+        let waiting =
+            scope.spawn(|| service.login(&CallContext::new(HUNG, Some(Arc::clone(&cancel)), None), &slow));
         assert!(server.wait_for_requests(1, HUNG));
         let child = fork(|| {
             cancel.trigger();
             // The handle is triggered in the child: a login there ends at once.
-            match service.login(&Call::new(HUNG, Some(Arc::clone(&cancel)), None), &ADA) {
-                Err(report) if report.failure.code() == cd_code::CD_ERR_CANCELLED => GOOD,
+            match service.login(&CallContext::new(HUNG, Some(Arc::clone(&cancel)), None), &ADA) {
+                Err(report) if report.kind.code() == cd_code::CD_ERR_CANCELLED => GOOD,
                 _ => 1,
             }
         });
@@ -218,7 +217,7 @@ fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
         assert!(!waiting.is_finished() && !cancel.is_triggered());
         cancel.trigger();
         let report = waiting.join().unwrap().unwrap_err();
-        assert_eq!(report.failure.code(), cd_code::CD_ERR_CANCELLED);
+        assert_eq!(report.kind.code(), cd_code::CD_ERR_CANCELLED);
     });
 }
 
@@ -242,10 +241,10 @@ fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
             if outcome(login(&kept, CHILDS_DEADLINE), &[]) != GOOD {
                 return 1;
             }
-            let (id, system) = (couchdrop::process::id(), std::process::id());
+            let (id, system) = (couchdrop::sys::fork_detect::generation(), std::process::id());
             let inner = in_new_namespace(&|| {
                 let same_system_id = std::process::id() == system;
-                let good = same_system_id && couchdrop::process::id() != id;
+                let good = same_system_id && couchdrop::sys::fork_detect::generation() != id;
                 if good { outcome(login(&kept, CHILDS_DEADLINE), &[]) } else { 2 }
             });
             // The connection still belongs to this process.
@@ -256,77 +255,13 @@ fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
     login(&kept, HUNG).unwrap();
 }
 
-/// Forks when the log line with this number is written.
-struct Forking {
-    line: AtomicI32,
-    /// In the parent the child's id, in the child 0, and -1 before the fork.
-    child: AtomicI32,
-}
-
-unsafe extern "C" fn fork_in_line(forking: *mut c_void, _: i32, _: *const c_char) {
-    // SAFETY: it lives through the call that this logs for.
-    let forking = unsafe { &*forking.cast::<Forking>() };
-    if forking.line.fetch_sub(1, Ordering::SeqCst) == 0 {
-        // SAFETY: the child ends below, once its copy of the call has.
-        let id = unsafe { libc::fork() };
-        forking.child.store(id, Ordering::SeqCst);
-        if id == 0 {
-            // SAFETY: a plain system call.
-            unsafe { libc::alarm(30) };
-        }
-    }
-}
-
 #[test]
-fn a_child_forked_by_a_logger_leaves_the_call_to_the_parent() {
-    let server = FakeServer::start();
-    let kinds = [
-        ("a login", false, false, false),
-        ("a login on a kept connection", true, false, false),
-        ("a login with a kept connection that has ended", true, true, false),
-        ("a connect", false, false, true),
-    ];
-    for (what, warm, ended, connect) in kinds {
-        for line in 0.. {
-            let service = service(&server, server.https_url(), |_| ());
-            if warm {
-                login(&service, HUNG).unwrap();
-            }
-            if ended {
-                server.close_connections();
-            }
-            let forking = Forking { line: line.into(), child: (-1).into() };
-            let user_data = ptr::from_ref(&forking).cast_mut().cast();
-            let logger = Logger { log: fork_in_line, user_data, max_level: Level::Debug as i32 };
-            let call = Call::new(HUNG, None, Some(logger));
-            let ended = if connect { service.connect(&call) } else { service.login(&call, &ADA).map(drop) };
-            let ended = ended.map_err(|report| report.failure.code());
-            match forking.child.load(Ordering::SeqCst) {
-                // SAFETY: leaves the child without running what the parent registered.
-                0 => unsafe { libc::_exit(if ended == Err(cd_code::CD_ERR_CANCELLED) { GOOD } else { 1 }) },
-                -1 => {
-                    assert!(line >= 2, "{what} has so few lines: {line}");
-                    break;
-                }
-                id => {
-                    assert_eq!(status(id), GOOD, "line {line} of {what}");
-                    assert_eq!(ended, Ok(()), "line {line} of {what}");
-                    // The parent's pooled connection is still usable.
-                    login(&service, HUNG).unwrap();
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn a_child_forked_by_a_check_leaves_the_login_to_the_parent() {
-    use couchdrop::cancel::Cancel;
+fn child_forked_by_a_check_leaves_the_login_to_the_parent() {
     use std::sync::Arc;
 
     /// In the parent the child's id, in the child 0, and -1 before the fork.
     static CHILD: AtomicI32 = AtomicI32::new(-1);
-    unsafe extern "C" fn fork_once(_: *mut c_void) -> i32 {
+    fn fork_once() -> bool {
         if CHILD.load(Ordering::SeqCst) == -1 {
             // SAFETY: the child ends below, once its copy of the call has.
             let id = unsafe { libc::fork() };
@@ -336,17 +271,15 @@ fn a_child_forked_by_a_check_leaves_the_login_to_the_parent() {
                 unsafe { libc::alarm(30) };
             }
         }
-        0
+        false
     }
     let server = FakeServer::start();
-    let service = service(&server, server.https_url(), |_| ());
-    let cancel = Cancel::default();
-    cancel.set_check(Some(fork_once), std::ptr::null_mut());
+    let client = service(&server, server.https_url(), |_| ());
     let slow = Credentials { username: "slow@example.com", ..ADA };
-    let call = Call::new(Duration::from_millis(300), Some(Arc::new(cancel)), None);
-    let ended = service.login(&call, &slow).map(drop).map_err(|report| report.failure.code()).unwrap_err();
+    let call = CallContext::new(Duration::from_millis(300), None, None).with_check(Some(Arc::new(fork_once)));
+    let ended = client.login(&call, &slow).map(drop).map_err(|report| report.kind.code()).unwrap_err();
     match CHILD.load(Ordering::SeqCst) {
-        // SAFETY: leaves the child without running what the parent registered.
+        // SAFETY: leaves the child without running exit handlers of the parent.
         0 => unsafe { libc::_exit(if ended == cd_code::CD_ERR_CANCELLED { GOOD } else { 1 }) },
         id => {
             assert_eq!(ended, cd_code::CD_ERR_TIMEOUT);

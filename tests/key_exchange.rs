@@ -7,8 +7,8 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::thread;
 
-use couchdrop::failure::cd_code::*;
-use couchdrop::wire::key_exchange::X25519MlKem768;
+use couchdrop::error::cd_code::*;
+use couchdrop::http::key_exchange::X25519MlKem768;
 use fault_server::*;
 use rustls::HandshakeKind::{self, Full, FullWithHelloRetryRequest};
 use rustls::crypto::ring::kx_group::{SECP256R1, SECP384R1, X25519};

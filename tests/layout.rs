@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use couchdrop::failure::cd_code;
+use couchdrop::error::cd_code;
 use couchdrop::ffi::auth::*;
 use couchdrop::ffi::cancel::*;
 use couchdrop::ffi::code::*;
@@ -21,11 +21,16 @@ const HEADER: &str = include_str!("../include/couchdrop.h");
 // ---- the layers
 
 /// The files in `src/` itself, which belong to no layer.
-const WORDS: &str = "words";
+const SHARED: &str = "shared";
 
-/// The layers that each layer may import, in addition to itself and the files in `src/`.
-const MAY_IMPORT: [(&str, &[&str]); 4] =
-    [("ffi", &["login"]), ("login", &["wire"]), ("wire", &[]), (WORDS, &[])];
+/// The layers that each layer may import, in addition to itself. All but `sys` may also import the files in `src/`.
+const MAY_IMPORT: [(&str, &[&str]); 5] = [
+    ("ffi", &["login", "sys"]),
+    ("login", &["http", "sys"]),
+    ("http", &["sys"]),
+    ("sys", &[]),
+    (SHARED, &["sys"]),
+];
 
 fn sources() -> Vec<PathBuf> {
     fn walk(folder: &Path, to: &mut Vec<PathBuf>) {
@@ -46,12 +51,12 @@ fn sources() -> Vec<PathBuf> {
 }
 
 /// The layer of a file, and the depth of its module.
-fn room(path: &Path) -> (&str, usize) {
+fn layer(path: &Path) -> (&str, usize) {
     let parts: Vec<&str> = path.iter().map(|part| part.to_str().unwrap()).collect();
     match parts[..] {
-        ["src", _] => (WORDS, 1),
-        ["src", room, .., "mod.rs"] => (room, parts.len() - 2),
-        ["src", room, ..] => (room, parts.len() - 1),
+        ["src", _] => (SHARED, 1),
+        ["src", layer, .., "mod.rs"] => (layer, parts.len() - 2),
+        ["src", layer, ..] => (layer, parts.len() - 1),
         _ => panic!("{} is not in src/", path.display()),
     }
 }
@@ -187,20 +192,20 @@ fn first_names(tokens: &[String], at: &mut usize, found: &mut BTreeSet<String>) 
 
 /// The imports of a file that break the rule.
 fn violations(path: &Path, source: &str) -> Vec<String> {
-    let (room, depth) = room(path);
-    let (_, allowed) = MAY_IMPORT.iter().find(|(name, _)| *name == room).expect("one of the rooms");
-    let rooms: Vec<&str> = MAY_IMPORT.iter().map(|(name, _)| *name).collect();
+    let (layer, depth) = layer(path);
+    let (_, allowed) = MAY_IMPORT.iter().find(|(name, _)| *name == layer).expect("one of the layers");
+    let layers: Vec<&str> = MAY_IMPORT.iter().map(|(name, _)| *name).collect();
     imports(source, depth)
         .into_iter()
-        .filter(|name| name == "*" || rooms.contains(&name.as_str()))
-        .filter(|name| name != room && !allowed.contains(&name.as_str()))
+        .filter(|name| name == "*" || layers.contains(&name.as_str()))
+        .filter(|name| name != layer && !allowed.contains(&name.as_str()))
         .map(|name| format!("{} imports {name}", path.display()))
         .collect()
 }
 
 #[test]
-fn each_room_imports_the_next_and_never_one_before_it() {
-    let mut of_rooms: BTreeMap<String, usize> = BTreeMap::new();
+fn layer_imports_only_the_next_ones() {
+    let mut files: BTreeMap<String, usize> = BTreeMap::new();
     for path in sources() {
         assert_eq!(path.extension().unwrap(), "rs", "{}", path.display());
         if path == Path::new("src/lib.rs") {
@@ -208,14 +213,26 @@ fn each_room_imports_the_next_and_never_one_before_it() {
         }
         let source = fs::read_to_string(Path::new(ROOT).join(&path)).unwrap();
         assert_eq!(violations(&path, &source), [""; 0]);
-        *of_rooms.entry(room(&path).0.to_owned()).or_default() += 1;
+        *files.entry(layer(&path).0.to_owned()).or_default() += 1;
     }
-    let rooms: Vec<&str> = of_rooms.keys().map(String::as_str).collect();
-    assert_eq!(rooms, ["ffi", "login", "wire", WORDS], "the rooms of this library, and no other");
+    let layers: Vec<&str> = files.keys().map(String::as_str).collect();
+    assert_eq!(layers, ["ffi", "http", "login", SHARED, "sys"]);
+}
+
+/// Code that differs by operating system is in `src/sys/`.
+#[test]
+fn target_os_is_only_in_sys() {
+    for path in sources().into_iter().filter(|path| !path.starts_with("src/sys")) {
+        let source = fs::read_to_string(Path::new(ROOT).join(&path)).unwrap();
+        let code = source.split("#[cfg(test)]").next().unwrap();
+        for word in ["target_os", "cfg(unix)", "cfg(windows)", "std::os::unix"] {
+            assert!(!code.contains(word), "{} contains {word}", path.display());
+        }
+    }
 }
 
 #[test]
-fn no_source_is_missed() {
+fn every_source_file_is_declared() {
     let mut declared = BTreeSet::from([PathBuf::from("src/lib.rs")]);
     let mut queue = vec![PathBuf::from("src/lib.rs")];
     while let Some(path) = queue.pop() {
@@ -235,18 +252,18 @@ fn no_source_is_missed() {
 }
 
 #[test]
-fn a_violation_is_found_in_any_form() {
+fn import_of_another_layer_is_found() {
     let login = Path::new("src/login/mod.rs");
-    let tls = Path::new("src/wire/tls.rs");
+    let tls = Path::new("src/http/tls.rs");
     let url = Path::new("src/url.rs");
     for (path, source) in [
         (login, "use crate::ffi::error::cd_error;"),
-        (login, "pub use crate::{failure, ffi};"),
-        (login, "use crate::{\n    call::{self, Call},\n    ffi::{error, token},\n};"),
+        (login, "pub use crate::{error, ffi};"),
+        (login, "use crate::{\n    context::{self, CallContext},\n    ffi::{error, token},\n};"),
         (login, "fn f() { crate::ffi::x() }"),
         (login, "fn f() { let x = '\"'; crate :: ffi::x(); let y = '\"'; }"),
         (login, "use super::ffi;"),
-        (login, "use super::{call, ffi::error};"),
+        (login, "use super::{context, ffi::error};"),
         (login, "use crate as c;"),
         (login, "use crate::*;"),
         (login, "use crate::{self as c};"),
@@ -254,52 +271,42 @@ fn a_violation_is_found_in_any_form() {
         (login, "mod tests { use super::super::ffi; }"),
         (login, "fn f<'a>(x: &'a str) { r#\"\"x\"#; crate::ffi::x() }"),
         (login, "// a comment\n/* another */ macro_rules! m { () => { $crate::ffi::x() } }"),
-        (Path::new("src/ffi/auth.rs"), "use crate::wire::Wire;"),
+        (Path::new("src/ffi/auth.rs"), "use crate::http::client::HttpClient;"),
         (tls, "use crate::login;"),
         (tls, "use super::super::ffi;"),
         (tls, "mod tests { use super::super::super::login; }"),
-        (url, "use crate::wire::tls;"),
+        (url, "use crate::http::tls;"),
         (url, "use super::login;"),
     ] {
         assert_eq!(violations(path, source).len(), 1, "{}: {source}", path.display());
     }
     for (path, source) in [
-        (login, "use crate::wire::{Answer, Wire}; use crate::{call::Call, settings}; use super::url;"),
-        (login, "mod tests { use super::*; use super::super::wire; }"),
+        (
+            login,
+            "use crate::http::{HttpClient, Response}; use crate::{config, context::CallContext}; use super::url;",
+        ),
+        (login, "mod tests { use super::*; use super::super::http; }"),
         (login, "/// See crate::ffi.\nconst X: &str = \"crate::ffi\"; const Y: &str = r#\"\"crate::ffi\"#;"),
         (login, "pub(crate) fn f() {} pub(super) fn g() {} use std::ffi::CStr; use retry::ffi;"),
-        (Path::new("src/ffi/auth.rs"), "use crate::login; use crate::ffi::error; use crate::failure;"),
+        (Path::new("src/ffi/auth.rs"), "use crate::login; use crate::ffi::error; use crate::error;"),
         (tls, "use super::*; use super::wait; use crate::ca_file; mod tests { use super::super::pool; }"),
-        (url, "use crate::failure; mod tests { use super::*; }"),
+        (url, "use crate::error; mod tests { use super::*; }"),
     ] {
         assert_eq!(violations(path, source), [""; 0]);
     }
 }
 
-/// Outside the FFI layer, each of these files calls the system or uses pointers from C, and its SAFETY comments say why
-/// that is sound. Adding a file to this list needs a good reason.
-const UNSAFE: [&str; 14] = [
-    "src/call.rs",              // calls a host's logger
-    "src/cancel.rs",            // calls a host's check
-    "src/environment.rs",       // asks if this process is privileged
-    "src/identity.rs",          // fstat
-    "src/process.rs",           // one pointer, set and read by each process
-    "src/registers.rs",         // instructions that clear them
-    "src/secret.rs",            // the allocator
-    "src/snapshot.rs",          // a slot that a child reads without its lock
-    "src/wake.rs",              // eventfd, in a signal handler too
-    "src/wire/pool.rs",         // clock_gettime
-    "src/wire/resolve.rs",      // getaddrinfo, and threads with their signal masks
-    "src/wire/socket.rs",       // reads into spare capacity; closes its own descriptor
-    "src/wire/through_ureq.rs", // a transport that stays on its thread
-    "src/wire/wait.rs",         // poll
+/// Outside `src/ffi/` and `src/sys/`, only these files contain unsafe code. Their SAFETY comments say why it is sound.
+const UNSAFE: [&str; 2] = [
+    "src/registers.rs", // instructions that clear them
+    "src/secret.rs",    // the allocator
 ];
 
 #[test]
-fn unsafe_code_stands_at_the_boundary_and_in_a_short_list_of_files() {
+fn unsafe_code_is_only_in_listed_files() {
     let found: Vec<String> = sources()
         .into_iter()
-        .filter(|path| !path.starts_with("src/ffi"))
+        .filter(|path| !path.starts_with("src/ffi") && !path.starts_with("src/sys"))
         .filter(|path| {
             let source = fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
             tokens(&source).iter().any(|token| token == "unsafe")

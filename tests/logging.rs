@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use couchdrop::failure::cd_code::CD_ERR_CANCELLED;
+use couchdrop::error::cd_code::CD_ERR_CANCELLED;
 use couchdrop::ffi::options::{CD_LOG_DEBUG, CD_LOG_ERROR, CD_LOG_INFO, CD_LOG_WARN};
-use fake_server::{ACCOUNTS, PASSWORD, FakeServer};
+use fake_server::{ACCOUNTS, FakeServer, PASSWORD};
 
 use common::log::{Line, Log};
 use common::peers::{Refusing, Silent};

@@ -6,9 +6,9 @@ mod common;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use couchdrop::failure::cd_code::{self, *};
+use couchdrop::error::cd_code::{self, *};
 use couchdrop::ffi::options::{CD_BODY_FORM, CD_BODY_JSON, CD_LOG_DEBUG};
-use fake_server::{Encoding, PASSWORD, FakeServer};
+use fake_server::{Encoding, FakeServer, PASSWORD};
 
 use common::log::Log;
 use common::peers::Refusing;

@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use common::*;
-use couchdrop::failure::cd_code::*;
+use couchdrop::error::cd_code::*;
 
 /// Set in the process whose memory is limited.
 const LIMITED: &str = "COUCHDROP_TEST_LIMITED";

@@ -10,12 +10,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use couchdrop::call::{Call, Level, Logger};
 use couchdrop::cancel::Cancel;
-use couchdrop::failure::{Failure, Phase, Report};
-use couchdrop::login::{Credentials, Service};
-use couchdrop::settings::Settings;
-use fake_server::{PASSWORD, FakeServer};
+use couchdrop::config::Config;
+use couchdrop::context::CallContext;
+use couchdrop::error::{Error, ErrorKind, Phase};
+use couchdrop::logger::{Level, Logger};
+use couchdrop::login::{Client, Credentials};
+use fake_server::{FakeServer, PASSWORD};
 
 // ---- the resolver
 
@@ -170,22 +171,22 @@ const ADA: Credentials<'static> =
 
 /// A service under a name that only this test's resolver knows. Certificates are valid only for `NAME`, so logins to
 /// other names end in a TLS failure, which is far enough for some tests.
-fn service(server: &FakeServer, name: &str, change: impl FnOnce(&mut Settings)) -> Service {
+fn service(server: &FakeServer, name: &str, change: impl FnOnce(&mut Config)) -> Client {
     let port = server.https_url().rsplit_once(':').unwrap().1.to_owned();
-    let mut settings = Settings::default();
+    let mut settings = Config::default();
     settings.set_base_url(&format!("https://{name}:{port}")).unwrap();
     settings.set_ca_file(server.ca_file().to_str().unwrap()).unwrap();
     settings.set_proxy(None).unwrap();
     settings.set_max_retries(0).unwrap();
     change(&mut settings);
-    Service::new(settings).unwrap()
+    Client::new(settings).unwrap()
 }
 
-fn call(timeout: Duration) -> Call {
-    Call::new(timeout, None, None)
+fn call(timeout: Duration) -> CallContext {
+    CallContext::new(timeout, None, None)
 }
 
-fn login(service: &Service, timeout: Duration) -> Result<(), Report> {
+fn login(service: &Client, timeout: Duration) -> Result<(), Error> {
     service.login(&call(timeout), &ADA).map(drop)
 }
 
@@ -220,8 +221,8 @@ fn a_lookup_that_hangs_is_left_behind_at_the_deadline() {
     tell("hangs.test", Told::Hang);
     let service = service(&server, "hangs.test", |_| ());
     let report = login(&service, Duration::from_millis(80)).unwrap_err();
-    assert!(matches!(report.failure, Failure::Timeout { phase: Phase::Lookup, .. }), "{}", report.failure);
-    assert!(report.failure.to_string().contains("looking up the host name"));
+    assert!(matches!(report.kind, ErrorKind::Timeout { phase: Phase::Lookup, .. }), "{}", report.kind);
+    assert!(report.kind.to_string().contains("looking up the host name"));
     assert_eq!(report.attempts, 0);
     tell("hangs.test", Told::Fail);
 }
@@ -235,7 +236,7 @@ fn a_lookup_that_hangs_is_left_behind_when_the_call_is_cancelled() {
     let cancel = Arc::new(Cancel::default());
     let returned = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
-            let call = Call::new(LONG, Some(Arc::clone(&cancel)), None);
+            let call = CallContext::new(LONG, Some(Arc::clone(&cancel)), None);
             let report = service.login(&call, &ADA).map(drop).unwrap_err();
             (report, Instant::now())
         });
@@ -243,7 +244,7 @@ fn a_lookup_that_hangs_is_left_behind_when_the_call_is_cancelled() {
         let triggered = Instant::now();
         cancel.trigger();
         let (report, returned) = waiting.join().unwrap();
-        assert!(matches!(report.failure, Failure::Cancelled));
+        assert!(matches!(report.kind, ErrorKind::Cancelled));
         returned - triggered
     });
     println!("returned {returned:?} after the trigger");
@@ -324,8 +325,8 @@ fn a_lookup_that_can_have_no_thread_of_its_own_waits_for_another() {
         let report = (0..10_000)
             .find_map(|_| scope.spawn(without_threads(NAME, LONG)).join().unwrap().err())
             .expect("a thread for lookups stays");
-        assert!(matches!(report.failure, Failure::Resources(_)), "{}", report.failure);
-        assert!(report.failure.to_string().contains("can't start a thread"), "{}", report.failure);
+        assert!(matches!(report.kind, ErrorKind::Resources(_)), "{}", report.kind);
+        assert!(report.kind.to_string().contains("can't start a thread"), "{}", report.kind);
 
         let busy = service(&server, "busy.test", |_| ());
         let busy = scope.spawn(move || login(&busy, LONG));
@@ -351,7 +352,7 @@ fn a_resolver_without_descriptors_is_no_name_that_is_unknown() {
     let before = limit_descriptors(1024);
     let report = login(&service, LONG).unwrap_err();
     limit_descriptors(before);
-    assert!(matches!(report.failure, Failure::Resources(_)), "{}", report.failure);
+    assert!(matches!(report.kind, ErrorKind::Resources(_)), "{}", report.kind);
 }
 
 #[test]
@@ -360,15 +361,11 @@ fn a_name_that_fails_is_a_dns_failure_that_names_it() {
     let server = FakeServer::start();
     tell("unknown.test", Told::Fail);
     let report = login(&service(&server, "unknown.test", |_| ()), LONG).unwrap_err();
-    assert!(
-        matches!(&report.failure, Failure::Dns { host, .. } if host == "unknown.test"),
-        "{}",
-        report.failure
-    );
+    assert!(matches!(&report.kind, ErrorKind::Dns { host, .. } if host == "unknown.test"), "{}", report.kind);
     assert_eq!(report.attempts, 0);
     // In English, regardless of the host's locale.
     let sentence = "The host name unknown.test could not be resolved: Name or service not known.";
-    assert_eq!(report.failure.to_string(), sentence);
+    assert_eq!(report.kind.to_string(), sentence);
 }
 
 #[test]
@@ -402,24 +399,19 @@ fn addresses_that_were_good_serve_when_a_lookup_fails_or_stalls() {
 
 #[test]
 fn the_log_has_the_addresses_of_a_name_and_how_long_it_took_to_find_them() {
-    type Lines = Mutex<Vec<String>>;
-    unsafe extern "C" fn keep(lines: *mut c_void, _level: i32, message: *const c_char) {
-        // SAFETY: the logger's user data, and a string.
-        let (lines, message) = unsafe { (&*lines.cast::<Lines>(), CStr::from_ptr(message)) };
-        lines.lock().unwrap().push(message.to_str().unwrap().to_owned());
-    }
     let _alone = alone();
     let server = FakeServer::start();
     tell(NAME, Told::Hang);
     let service = service(&server, NAME, |_| ());
-    let lines = Lines::default();
-    let user_data = (&raw const lines).cast_mut().cast::<c_void>() as usize;
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let keep = {
+        let lines = Arc::clone(&lines);
+        move |_, message: &CStr| lines.lock().unwrap().push(message.to_str().unwrap().to_owned())
+    };
+    let logger = Logger::new(Level::Debug as i32, Arc::new(keep));
     std::thread::scope(|scope| {
-        let login = scope.spawn(|| {
-            let logger =
-                Logger { log: keep, user_data: user_data as *mut c_void, max_level: Level::Debug as i32 };
-            service.login(&Call::new(LONG, None, Some(logger)), &ADA).map(drop)
-        });
+        let login =
+            scope.spawn(|| service.login(&CallContext::new(LONG, None, Some(logger)), &ADA).map(drop));
         wait_until(|resolver| resolver.inside == 1);
         let since = Instant::now();
         while since.elapsed() < Duration::from_millis(5) {
@@ -428,7 +420,7 @@ fn the_log_has_the_addresses_of_a_name_and_how_long_it_took_to_find_them() {
         tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 7)]));
         login.join().unwrap().unwrap();
     });
-    let lines = lines.into_inner().unwrap();
+    let lines = lines.lock().unwrap();
     let said = format!("{NAME} is 127.0.0.1, 127.0.0.7 after ");
     let took = lines.iter().find_map(|line| line.strip_prefix(&said)?.strip_suffix(" ms"));
     assert!(took.unwrap().parse::<u32>().unwrap() >= 5, "{lines:?}");
@@ -449,7 +441,7 @@ fn a_name_that_has_moved_is_followed_though_its_old_address_is_known() {
         tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 5)]));
         login.join().unwrap().unwrap_err()
     });
-    assert!(report.failure.to_string().contains("127.0.0.5"), "{}", report.failure);
+    assert!(report.kind.to_string().contains("127.0.0.5"), "{}", report.kind);
 }
 
 /// A loopback address with a port on which connecting hangs, because its accept queue is full.
@@ -496,9 +488,7 @@ fn an_address_that_does_not_answer_costs_a_fifth_of_a_second() {
 fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() {
     type Hole = Mutex<Option<BlackHole>>;
     /// Accepts from the first address once the second is tried.
-    unsafe extern "C" fn make_room(hole: *mut c_void, _level: i32, message: *const c_char) {
-        // SAFETY: the logger's user data, and a string.
-        let (hole, message) = unsafe { (&*hole.cast::<Hole>(), CStr::from_ptr(message)) };
+    fn accept_first(hole: &Hole, message: &CStr) {
         if message.to_bytes().starts_with(b"connecting to 127.0.0.6") {
             let hole = hole.lock().unwrap().take().unwrap();
             std::thread::spawn(move || {
@@ -516,14 +506,11 @@ fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() 
     let _other = black_hole((second, port).into());
     tell(NAME, Told::Addresses(vec![first, second]));
     let service = service(&server, NAME, |settings| settings.set_connect_timeout(5_000).unwrap());
-    let logger = Logger {
-        log: make_room,
-        user_data: (&raw const hole).cast_mut().cast(),
-        max_level: Level::Debug as i32,
-    };
-    let report = service.login(&Call::new(LONG, None, Some(logger)), &ADA).map(drop).unwrap_err();
+    let logger =
+        Logger::new(Level::Debug as i32, Arc::new(move |_, message: &CStr| accept_first(&hole, message)));
+    let report = service.login(&CallContext::new(LONG, None, Some(logger)), &ADA).map(drop).unwrap_err();
     // This address accepts and closes, which the other one never does.
-    assert!(matches!(report.failure, Failure::Lost { .. }), "{}", report.failure);
+    assert!(matches!(report.kind, ErrorKind::Lost { .. }), "{}", report.kind);
 }
 
 #[test]
@@ -542,8 +529,8 @@ fn a_connection_that_can_not_be_made_names_every_address() {
     let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(127, 0, 0, 4)]));
     let report = login(&service(&server, NAME, |_| ()), LONG).unwrap_err();
-    let message = report.failure.to_string();
-    assert!(matches!(report.failure, Failure::Connect { .. }), "{message}");
+    let message = report.kind.to_string();
+    assert!(matches!(report.kind, ErrorKind::Connect { .. }), "{message}");
     assert!(message.contains("127.0.0.3: connection refused") && message.contains("127.0.0.4"), "{message}");
 }
 
@@ -559,9 +546,9 @@ fn the_connect_timeout_covers_the_lookup_and_is_retried() {
     });
     let report = login(&service, LONG).unwrap_err();
     assert!(
-        matches!(report.failure, Failure::Timeout { phase: Phase::Lookup, connect_timeout: true, .. }),
+        matches!(report.kind, ErrorKind::Timeout { phase: Phase::Lookup, connect_timeout: true, .. }),
         "{}",
-        report.failure
+        report.kind
     );
     tell(NAME, Told::Fail);
 }

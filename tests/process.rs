@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use couchdrop::failure::cd_code::*;
-use couchdrop::settings::Settings;
-use couchdrop::wire::proxy;
-use fake_server::{PASSWORD, FakeServer};
+use couchdrop::config::Config;
+use couchdrop::error::cd_code::*;
+use couchdrop::http::proxy;
+use fake_server::{FakeServer, PASSWORD};
 
 use common::Options;
 
@@ -92,7 +92,7 @@ fn a_proxy_is_what_the_first_of_its_variables_says() {
         &cases,
         |case| named(case.1),
         |(base_url, _, expected)| {
-            let mut settings = Settings::default();
+            let mut settings = Config::default();
             settings.set_base_url(base_url).unwrap();
             let chosen = proxy::choose(&settings).unwrap().map(|proxy| proxy.to_string());
             assert_eq!(chosen.as_deref(), *expected);

@@ -9,14 +9,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
-use couchdrop::call::Chance;
+use couchdrop::config::Config;
+use couchdrop::http::algorithms::{key_name, signature_name};
 use couchdrop::login::retry::Backoff;
-use couchdrop::login::{Credentials, answer, encode};
+use couchdrop::login::{Credentials, request, response};
 use couchdrop::retry_after::seconds;
+use couchdrop::rng::Rng;
 use couchdrop::secret::Secret;
-use couchdrop::settings::Settings;
 use couchdrop::url::{BaseUrl, ProxyKind, ProxyUrl};
-use couchdrop::wire::algorithms::{key_name, signature_name};
 use fuzzing::answer::{Whole, read};
 use fuzzing::retry_after::days_since_1970;
 use fuzzing::script::Piece;
@@ -109,9 +109,9 @@ proptest! {
             Credentials { username: &username, password: &password, system: system.as_deref() };
         let mut expected = vec![("username".to_owned(), username.clone()), ("password".into(), password.clone())];
         expected.extend(system.clone().map(|system| ("system".into(), system)));
-        let form = encode::form(&credentials);
+        let form = request::form(&credentials);
         prop_assert!(form.is_ascii());
-        for (kind, body) in [("form", form), ("json", encode::json(&credentials))] {
+        for (kind, body) in [("form", form), ("json", request::json(&credentials))] {
             if let Some(found) = read_by_python(kind, &body) {
                 prop_assert_eq!(found, &expected[..], "{}", kind);
             }
@@ -123,12 +123,12 @@ proptest! {
 
 /// Encodings that a server may apply to a password, in sequence.
 const ENCODERS: [fn(&str) -> String; 15] = [
-    |text| written_by(encode::form_value, text),
-    |text| written_by(encode::form_value, text).replace('+', "%20").to_lowercase(),
+    |text| written_by(request::form_value, text),
+    |text| written_by(request::form_value, text).replace('+', "%20").to_lowercase(),
     |text| text.bytes().map(|byte| format!("%{byte:02X}")).collect(),
-    |text| written_by(encode::json_string, text),
+    |text| written_by(request::json_string, text),
     |text| {
-        let json = written_by(encode::json_string, text);
+        let json = written_by(request::json_string, text);
         json.chars().map(|letter| if letter.is_ascii() { letter.into() } else { utf16(letter) }).collect()
     },
     |text| text.chars().map(utf16).collect(),
@@ -207,7 +207,7 @@ proptest! {
         if let Some(cut) = cut {
             body.truncate(cut.index(body.len() + 1));
         }
-        if let Some(message) = answer::server_message(&body, cut.is_some(), &password) {
+        if let Some(message) = response::server_message(&body, cut.is_some(), &password) {
             let message = message.to_lowercase();
             prop_assert!(!parts(&password).iter().any(|part| message.contains(part)), "{message:?}");
         }
@@ -230,14 +230,14 @@ proptest! {
         let body = if fits { body } else { 0 };
         // The text before or after it must not become part of an escape in it.
         let body = echo(&password, &format!("{before} : "), &chain, &format!(" : {behind}"), body);
-        prop_assert_eq!(answer::server_message(&body, false, &password), None);
+        prop_assert_eq!(response::server_message(&body, false, &password), None);
     }
 
     #[test]
     fn message_without_the_password_is_shown(
         password in "[a-m0-4]{3,24}", words in "[n-z][n-z5-9]{0,9}([ &][n-z5-9]{1,10}){0,20}", cut in any::<bool>()
     ) {
-        let message = answer::server_message(words.as_bytes(), cut, &password);
+        let message = response::server_message(words.as_bytes(), cut, &password);
         prop_assert_eq!(message, Some(words));
     }
 }
@@ -277,8 +277,8 @@ fn moment() -> impl Strategy<Value = Moment> {
 
 struct Fraction(f64);
 
-impl Chance for Fraction {
-    fn draw(&self, below: Duration) -> Duration {
+impl Rng for Fraction {
+    fn random_up_to(&self, below: Duration) -> Duration {
         below.mul_f64(self.0).min(below)
     }
 }
@@ -321,10 +321,10 @@ proptest! {
         max_retries in 0..=10_u32,
         whole in milliseconds(3_600_000),
         steps in vec((milliseconds(3_600_000), option::of(prop_oneof![milliseconds(10_000), Just(Duration::MAX)])), 12),
-        chance in 0.0..=1.0,
+        rng in 0.0..=1.0,
     ) {
         let settings =
-            Settings { max_retries, first_backoff: first, max_backoff: first + more, ..Settings::default() };
+            Config { max_retries, first_backoff: first, max_backoff: first + more, ..Config::default() };
         let mut backoff = Backoff::new(&settings, whole);
         let reserve = Duration::from_secs(1).min(whole / 4);
         let mut window = first;
@@ -332,7 +332,7 @@ proptest! {
         for (remaining, retry_after) in steps {
             let asked = retry_after.unwrap_or_default();
             let fits = asked.checked_add(reserve).is_some_and(|needed| needed <= remaining);
-            let wait = backoff.next(remaining, retry_after, &Fraction(chance));
+            let wait = backoff.next(remaining, retry_after, &Fraction(rng));
             prop_assert_eq!(wait.is_some(), retries < max_retries && fits);
             retries = (retries + 1).min(max_retries);
             if let Some(wait) = wait {

@@ -11,7 +11,7 @@ use std::thread;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use couchdrop::failure::cd_code::{self, *};
+use couchdrop::error::cd_code::{self, *};
 use fault_server::Step::{Close, Cut, CutAfter, Read, Request};
 use fault_server::*;
 use socket2::{Domain, Socket, Type};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use couchdrop::failure::cd_code::*;
+use couchdrop::error::cd_code::*;
 use fault_server::*;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::version::{TLS12, TLS13};

@@ -18,14 +18,14 @@ use std::thread;
 use std::time::Instant;
 
 use common::{Login, Options, PATIENCE};
-use couchdrop::failure::cd_code::*;
+use couchdrop::error::cd_code::*;
 use flaky_server::{Account, Fate, IMPATIENT_MS, LONG_WAIT};
 
 const THREADS: usize = 16;
 const PHASES: u64 = 8;
 
 /// The most idle connections that a pool keeps.
-const MOST_IDLE: i64 = 64;
+const MAX_IDLE_CONNECTIONS: i64 = 64;
 /// The memory by which the number of idle connections may vary: 16 of them, with their buffers.
 const POOLED_BYTES: i64 = THREADS as i64 * (32 << 10);
 /// The permitted growth of the heap once everything is freed.
@@ -70,7 +70,7 @@ fn logins_without_end_get_their_own_answers_and_nothing_grows() {
     let (first, last) = (&phases[0], &phases[PHASES as usize - 1]);
     for phase in &phases {
         // The most that a pool keeps: a login that found a dead connection opens a new one for each further attempt.
-        let expected = before.descriptors..=before.descriptors + MOST_IDLE;
+        let expected = before.descriptors..=before.descriptors + MAX_IDLE_CONNECTIONS;
         assert!(expected.contains(&phase.descriptors), "{phase:?}, not {expected:?}");
         assert_eq!(phase.threads, threads);
         assert!((first.heap - phase.heap).abs() <= POOLED_BYTES, "the heap grows");

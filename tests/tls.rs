@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
-use couchdrop::failure::cd_code::*;
+use couchdrop::error::cd_code::*;
 use fault_server::Step::{CutAfter, Handshake, Raw, Read, Request};
 use fault_server::*;
 use rcgen::{
@@ -1175,8 +1175,10 @@ fn a_handshake_that_is_cut_after_any_byte_is_a_lost_connection() {
                 let mut ends = Vec::new();
                 loop {
                     let cut = CutAfter { bytes: ends.len(), end: Box::new(end.clone()) };
-                    let server =
-                        FaultServer::tls(Arc::clone(&config), vec![vec![cut, Handshake, Request, send(GOOD)]]);
+                    let server = FaultServer::tls(
+                        Arc::clone(&config),
+                        vec![vec![cut, Handshake, Request, send(GOOD)]],
+                    );
                     let client = Client::new(&server.url()).ca_file(&ca_file);
                     let outcome = client.login();
                     drop(client);

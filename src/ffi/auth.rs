@@ -3,15 +3,15 @@
 use std::ffi::c_char;
 use std::time::{Duration, Instant};
 
-use crate::call::Call;
-use crate::failure::{Failure, cd_code};
-use crate::ffi::boundary::{clear, fallible, filled_string, hand_over, optional_string};
+use crate::config;
+use crate::context::CallContext;
+use crate::error::{ErrorKind, cd_code};
+use crate::ffi::boundary::{clear, ffi_try, non_empty_str, optional_str, write_out};
 use crate::ffi::cancel::{self, cd_cancel};
 use crate::ffi::error::cd_error;
 use crate::ffi::options::cd_options;
 use crate::ffi::token::cd_token;
 use crate::login::Credentials;
-use crate::settings;
 
 /// Logs in to the real service with the defaults.
 /// Same as `cd_authenticate_with()` without options or a cancel handle and with `timeout_ms` 0.
@@ -59,34 +59,39 @@ pub unsafe extern "C" fn cd_authenticate_with(
     token: *mut *mut cd_token,
     error: *mut *mut cd_error,
 ) -> cd_code {
-    let begun = Instant::now();
+    let start = Instant::now();
     let body = || {
         if token.is_null() {
-            return Err(Failure::NullArgument("token").into());
+            return Err(ErrorKind::NullArgument("token").into());
         }
         // SAFETY: each is NULL or a string that stays as it is during this call, by the caller's promise.
         let credentials = unsafe {
             Credentials {
-                username: filled_string("username", username)?,
-                password: filled_string("password", password)?,
-                system: optional_string("system", system)?.filter(|system| !system.is_empty()),
+                username: non_empty_str("username", username)?,
+                password: non_empty_str("password", password)?,
+                system: optional_str("system", system)?.filter(|system| !system.is_empty()),
             }
         };
         let timeout = own_timeout(timeout_ms)?;
         // SAFETY: both are NULL or not freed yet, by the caller's promise.
-        let (service, cancel) = unsafe { (cd_options::given(options).service()?, cancel::shared(cancel)) };
-        let call =
-            Call::new(timeout.unwrap_or(service.settings().timeout), cancel, service.settings().logger)
-                .begun(begun);
-        let secret = service.login(&call, &credentials)?;
+        let (client, (cancel, check)) =
+            unsafe { (cd_options::given(options).client()?, cancel::parts(cancel)) };
+        let call = CallContext::new(
+            timeout.unwrap_or(client.config().timeout),
+            cancel,
+            client.config().logger.clone(),
+        )
+        .with_start(start)
+        .with_check(check);
+        let secret = client.login(&call, &credentials)?;
         // SAFETY: `token` may be written to, by the caller's promise.
-        unsafe { hand_over(token, cd_token::new(secret)) };
+        unsafe { write_out(token, cd_token::new(secret)) };
         Ok(())
     };
     // SAFETY: `token` and `error` are NULL or may be written to, by the caller's promise.
     unsafe {
         clear(token);
-        fallible(error, body)
+        ffi_try(error, body)
     }
 }
 
@@ -109,19 +114,23 @@ pub unsafe extern "C" fn cd_connect(
     timeout_ms: u32,
     error: *mut *mut cd_error,
 ) -> cd_code {
-    let begun = Instant::now();
+    let start = Instant::now();
     let body = || {
         let timeout = own_timeout(timeout_ms)?;
         // SAFETY: both are NULL or not freed yet, by the caller's promise.
-        let (service, cancel) = unsafe { (cd_options::given(options).service()?, cancel::shared(cancel)) };
-        let timeout = timeout.unwrap_or(service.settings().connect_timeout);
-        service.connect(&Call::new(timeout, cancel, service.settings().logger).begun(begun))
+        let (client, (cancel, check)) =
+            unsafe { (cd_options::given(options).client()?, cancel::parts(cancel)) };
+        let timeout = timeout.unwrap_or(client.config().connect_timeout);
+        let call = CallContext::new(timeout, cancel, client.config().logger.clone())
+            .with_start(start)
+            .with_check(check);
+        client.connect(&call)
     };
     // SAFETY: `error` is NULL or may be written to, by the caller's promise.
-    unsafe { fallible(error, body) }
+    unsafe { ffi_try(error, body) }
 }
 
 /// The call's own timeout; None for 0.
-fn own_timeout(ms: u32) -> Result<Option<Duration>, Failure> {
-    if ms == 0 { Ok(None) } else { settings::timeout("timeout_ms", ms).map(Some) }
+fn own_timeout(ms: u32) -> Result<Option<Duration>, ErrorKind> {
+    if ms == 0 { Ok(None) } else { config::timeout("timeout_ms", ms).map(Some) }
 }

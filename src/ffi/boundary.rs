@@ -6,10 +6,11 @@ use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::failure::{Failure, Report, cd_code};
+use crate::error::{Error, ErrorKind, cd_code};
 use crate::ffi::error::cd_error;
+use crate::limits::MAX_STRING_BYTES;
 use crate::registers;
-use crate::settings::MOST_STRING_BYTES;
+use crate::sys::thread_cancel::CancelGuard;
 
 thread_local! {
     /// The number of exported functions on this thread's stack: a logger may call one from within another.
@@ -53,9 +54,9 @@ static HOOK: AtomicU8 = AtomicU8::new(UNSET);
 
 /// Runs the body of an exported function. If the body panics, it returns `on_panic` of the place of the panic. The
 /// panic's message is dropped, since it might quote a secret. The function clears secrets from registers.
-pub fn guarded<T>(on_panic: impl FnOnce(Failure) -> T, body: impl FnOnce() -> T) -> T {
+pub fn catch_panic<T>(on_panic: impl FnOnce(ErrorKind) -> T, body: impl FnOnce() -> T) -> T {
     set_hook();
-    let uncancellable = Uncancellable::enter();
+    let cancel_guard = CancelGuard::new();
     INSIDE.set(INSIDE.get() + 1);
     let done = catch_unwind(AssertUnwindSafe(body));
     INSIDE.set(INSIDE.get() - 1);
@@ -63,9 +64,9 @@ pub fn guarded<T>(on_panic: impl FnOnce(Failure) -> T, body: impl FnOnce() -> T)
         // Dropping the payload may panic again. That payload is then leaked.
         std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
         let place = PLACE.take().map_or_else(|| "at an unknown place".to_owned(), |place| place.to_string());
-        on_panic(Failure::Panic(place.into()))
+        on_panic(ErrorKind::Panic(place.into()))
     });
-    drop(uncancellable);
+    drop(cancel_guard);
     registers::wipe();
     done
 }
@@ -100,54 +101,23 @@ fn set_hook_once() {
     }
 }
 
-/// Disables `pthread_cancel` on this thread while it exists: cancellation can't unwind a Rust frame.
-struct Uncancellable {
-    before: libc::c_int,
-}
-
-unsafe extern "C" {
-    fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
-}
-
-#[cfg(any(target_os = "macos", target_os = "ios"))]
-const PTHREAD_CANCEL_DISABLE: libc::c_int = 0;
-#[cfg(not(any(target_os = "macos", target_os = "ios")))]
-const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
-
-impl Uncancellable {
-    fn enter() -> Uncancellable {
-        let mut before = PTHREAD_CANCEL_DISABLE;
-        // SAFETY: `before` is written to during the call alone.
-        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };
-        Uncancellable { before }
-    }
-}
-
-impl Drop for Uncancellable {
-    fn drop(&mut self) {
-        let mut ours = 0;
-        // SAFETY: as above.
-        unsafe { pthread_setcancelstate(self.before, &mut ours) };
-    }
-}
-
 /// Reads a required string of the caller: NUL-terminated UTF-8 of at most 64 KiB. It may be empty.
 ///
 /// # Safety
 /// `text` is NULL or points to a NUL-terminated string that stays as it is for `'a`.
-pub unsafe fn string<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, Failure> {
+pub unsafe fn string<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, ErrorKind> {
     // SAFETY: as promised by the caller.
-    unsafe { optional_string(what, text) }?.ok_or(Failure::NullArgument(what))
+    unsafe { optional_str(what, text) }?.ok_or(ErrorKind::NullArgument(what))
 }
 
 /// Same as [`string`], but an empty string is an error too.
 ///
 /// # Safety
 /// Same as for [`string`].
-pub unsafe fn filled_string<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, Failure> {
+pub unsafe fn non_empty_str<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, ErrorKind> {
     // SAFETY: as promised by the caller.
     match unsafe { string(what, text) }? {
-        "" => Err(Failure::EmptyArgument(what)),
+        "" => Err(ErrorKind::EmptyArgument(what)),
         text => Ok(text),
     }
 }
@@ -156,21 +126,21 @@ pub unsafe fn filled_string<'a>(what: &'static str, text: *const c_char) -> Resu
 ///
 /// # Safety
 /// Same as for [`string`].
-pub unsafe fn optional_string<'a>(
+pub unsafe fn optional_str<'a>(
     what: &'static str,
     text: *const c_char,
-) -> Result<Option<&'a str>, Failure> {
+) -> Result<Option<&'a str>, ErrorKind> {
     if text.is_null() {
         return Ok(None);
     }
     // SAFETY: `text` is NUL-terminated; the call reads no further than its NUL or the limit.
-    let length = unsafe { libc::strnlen(text, MOST_STRING_BYTES + 1) };
-    if length > MOST_STRING_BYTES {
-        return Err(Failure::OutOfRange { what, why: "must not be longer than 65536 bytes".into() });
+    let length = unsafe { libc::strnlen(text, MAX_STRING_BYTES + 1) };
+    if length > MAX_STRING_BYTES {
+        return Err(ErrorKind::OutOfRange { what, why: "must not be longer than 65536 bytes".into() });
     }
     // SAFETY: as promised by the caller.
     let bytes = unsafe { optional_bytes(text) }.unwrap_or_default();
-    std::str::from_utf8(bytes).map(Some).map_err(|_| Failure::InvalidUtf8(what))
+    std::str::from_utf8(bytes).map(Some).map_err(|_| ErrorKind::InvalidUtf8(what))
 }
 
 /// The caller's bytes up to a NUL, of any length; None for NULL.
@@ -197,31 +167,31 @@ pub unsafe fn clear<T>(out: *mut *mut T) {
 ///
 /// # Safety
 /// Same as for [`clear`].
-pub unsafe fn hand_over<T>(out: *mut *mut T, object: T) {
+pub unsafe fn write_out<T>(out: *mut *mut T, object: T) {
     if !out.is_null() {
         // SAFETY: as promised by the caller.
         unsafe { out.write(Box::into_raw(Box::new(object))) };
     }
 }
 
-/// The body of every function that returns a code: clears `error`, runs `body` guarded, and stores an error object on
+/// The body of every function that returns a code: clears `error`, runs `body`, and stores an error object on
 /// failure.
 ///
 /// # Safety
 /// `error` is NULL or may be written to.
-pub unsafe fn fallible(error: *mut *mut cd_error, body: impl FnOnce() -> Result<(), Report>) -> cd_code {
+pub unsafe fn ffi_try(error: *mut *mut cd_error, body: impl FnOnce() -> Result<(), Error>) -> cd_code {
     // SAFETY: as promised by the caller.
     unsafe { clear(error) };
-    let report = match guarded(|panic| Err(panic.into()), body) {
+    let failed = match catch_panic(|panic| Err(panic.into()), body) {
         Ok(()) => return cd_code::CD_OK,
-        Err(report) => report,
+        Err(failed) => failed,
     };
-    let code = report.failure.code();
+    let code = failed.kind.code();
     // Guarded too, because building the message may panic.
-    guarded(
+    catch_panic(
         |_| (),
         // SAFETY: as promised by the caller.
-        || unsafe { hand_over(error, cd_error::from(report)) },
+        || unsafe { write_out(error, cd_error::from(failed)) },
     );
     code
 }

@@ -2,8 +2,8 @@
 
 use std::ffi::c_char;
 
-use crate::failure;
-use crate::ffi::boundary::guarded;
+use crate::error;
+use crate::ffi::boundary::catch_panic;
 
 /// The name of a code, for instance `"CD_ERR_TIMEOUT"`.
 ///
@@ -12,7 +12,7 @@ use crate::ffi::boundary::guarded;
 /// Returns a static string, never NULL, that must not be freed. Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn cd_code_name(code: i32) -> *const c_char {
-    guarded(|_| c"CD_ERR_PANIC", || failure::code_name(code)).as_ptr()
+    catch_panic(|_| c"CD_ERR_PANIC", || error::code_name(code)).as_ptr()
 }
 
 /// One English sentence about a code.
@@ -22,7 +22,7 @@ pub extern "C" fn cd_code_name(code: i32) -> *const c_char {
 /// Returns a static string, never NULL, that must not be freed. Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn cd_code_message(code: i32) -> *const c_char {
-    guarded(|_| c"", || failure::code_sentence(code)).as_ptr()
+    catch_panic(|_| c"", || error::code_sentence(code)).as_ptr()
 }
 
 /// Returns 1 if the same call may succeed later without any change, else 0.
@@ -31,5 +31,5 @@ pub extern "C" fn cd_code_message(code: i32) -> *const c_char {
 /// call again. Any integer is accepted; a code that this version does not know gives 0. Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn cd_code_is_retryable(code: i32) -> i32 {
-    guarded(|_| 0, || failure::code_is_retryable(code).into())
+    catch_panic(|_| 0, || error::code_is_retryable(code).into())
 }

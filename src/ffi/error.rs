@@ -2,9 +2,10 @@
 
 use std::ffi::{CString, c_char};
 
-use crate::failure::{Report, cd_code};
-use crate::ffi::boundary::guarded;
-use crate::login::redact::is_invisible;
+use crate::error::{Error, cd_code};
+use crate::ffi::boundary::catch_panic;
+use crate::limits::MAX_ERROR_MESSAGE_BYTES;
+use crate::login::text::is_invisible;
 
 /// The reason why ONE call failed: an immutable snapshot.
 ///
@@ -26,27 +27,24 @@ pub struct cd_error {
     retryable: bool,
 }
 
-impl From<Report> for cd_error {
-    fn from(report: Report) -> cd_error {
+impl From<Error> for cd_error {
+    fn from(error: Error) -> cd_error {
         cd_error {
-            code: report.failure.code(),
-            message: c_string(report.failure.to_string()),
-            http_status: report.http_status,
-            server_message: report.server_message.map(c_string),
-            retry_after: report.retry_after,
-            attempts: report.attempts,
-            retryable: report.failure.is_retryable(),
+            code: error.kind.code(),
+            message: c_string(error.kind.to_string()),
+            http_status: error.http_status,
+            server_message: error.server_message.map(c_string),
+            retry_after: error.retry_after,
+            attempts: error.attempts,
+            retryable: error.kind.is_retryable(),
         }
     }
 }
 
-/// The limit for a message: a path or variable that it quotes may be longer.
-const MAX_MESSAGE_BYTES: usize = 4 << 10;
-
 /// Converts a message to a C string, without invisible characters: a quoted file name may contain some.
 fn c_string(mut text: String) -> CString {
     text.retain(|letter| !is_invisible(letter));
-    let end = (0..=MAX_MESSAGE_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = (0..=MAX_ERROR_MESSAGE_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     if end < text.len() {
         text.truncate(end);
         text.push_str("….");
@@ -60,7 +58,7 @@ fn c_string(mut text: String) -> CString {
 /// `error` is NULL or an error that is not freed yet.
 unsafe fn read<T: Copy>(error: *const cd_error, of_null: T, get: impl FnOnce(&cd_error) -> T) -> T {
     // SAFETY: as promised by the caller.
-    guarded(|_| of_null, || unsafe { error.as_ref() }.map_or(of_null, get))
+    catch_panic(|_| of_null, || unsafe { error.as_ref() }.map_or(of_null, get))
 }
 
 /// The code of the error; `CD_OK` for NULL.
@@ -144,6 +142,6 @@ pub unsafe extern "C" fn cd_error_is_retryable(error: *const cd_error) -> i32 {
 pub unsafe extern "C" fn cd_error_free(error: *mut cd_error) {
     if !error.is_null() {
         // SAFETY: made by Box::into_raw, and freed once by the caller's promise.
-        guarded(|_| (), || drop(unsafe { Box::from_raw(error) }));
+        catch_panic(|_| (), || drop(unsafe { Box::from_raw(error) }));
     }
 }

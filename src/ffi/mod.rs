@@ -8,6 +8,7 @@
 
 pub mod auth;
 mod boundary;
+mod callback;
 pub mod cancel;
 pub mod code;
 pub mod error;

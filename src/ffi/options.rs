@@ -1,17 +1,17 @@
 //! `cd_options`: how to reach the service.
 
-use std::ffi::{OsStr, c_char, c_void};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{c_char, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use once_cell::race::OnceBox;
 
-use crate::call::Logger;
-use crate::failure::{Failure, cd_code};
-use crate::ffi::boundary::{fallible, filled_string, guarded, optional_bytes, optional_string};
+use crate::config::Config;
+use crate::error::{ErrorKind, cd_code};
+use crate::ffi::boundary::{catch_panic, ffi_try, non_empty_str, optional_bytes, optional_str};
+use crate::ffi::callback;
 use crate::ffi::error::cd_error;
-use crate::login::Service;
-use crate::settings::Settings;
+use crate::login::Client;
+use crate::sys::os_string;
 
 /// For `cd_options_set_body_format()`: a form first, then JSON if the service rejects the format (the default).
 pub const CD_BODY_AUTO: i32 = 0;
@@ -33,8 +33,8 @@ pub const CD_LOG_DEBUG: i32 = 4;
 /// call.
 ///
 /// It runs only on threads that are inside a call with these options, perhaps on several at the same time. It never
-/// runs after that call has returned, or with a lock held. It must return normally (no exception, `longjmp` or exit),
-/// and must neither set nor free these options.
+/// runs after that call has returned, or with a lock held. It must return normally (no exception, `longjmp` or exit).
+/// It must not fork, and must neither set nor free these options.
 pub type cd_log_fn = Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: *const c_char)>;
 
 /// How to reach the service. The options also own the idle connections for the next login.
@@ -54,15 +54,15 @@ pub type cd_log_fn = Option<unsafe extern "C" fn(user_data: *mut c_void, level: 
 /// `cd_options_set_user_agent()`, `cd_options_set_max_response_bytes()`, `cd_options_set_logger()`,
 /// `cd_options_set_environment()`, `cd_options_free()`.
 pub struct cd_options {
-    /// The newest settings; NULL = the defaults. This is not a lock, because a fork could happen while one is held.
+    /// The newest configuration; NULL = the defaults. This is not a lock, because a fork could happen while one is held.
     draft: AtomicPtr<Draft>,
-    frozen: OnceBox<Service>,
+    frozen: OnceBox<Client>,
 }
 
-/// One version of the settings. Earlier versions exist until the options are freed. A thread that reads one during a
+/// One version of the configuration. Earlier versions exist until the options are freed. A thread that reads one during a
 /// setter, against the rule, still reads consistent data.
 struct Draft {
-    settings: Settings,
+    config: Config,
     before: *mut Draft,
 }
 
@@ -83,24 +83,24 @@ impl cd_options {
         unsafe { options.as_ref() }.unwrap_or(&DEFAULTS)
     }
 
-    /// The service with these settings; freezes the options.
-    pub fn service(&self) -> Result<&Service, Failure> {
-        self.frozen.get_or_try_init(|| Ok(Box::new(Service::new(self.settings())?)))
+    /// The client for these options, which this freezes.
+    pub fn client(&self) -> Result<&Client, ErrorKind> {
+        self.frozen.get_or_try_init(|| Ok(Box::new(Client::new(self.config())?)))
     }
 
-    fn settings(&self) -> Settings {
+    fn config(&self) -> Config {
         // SAFETY: drafts are freed with the options alone.
         unsafe { self.draft.load(Ordering::Acquire).as_ref() }
-            .map_or_else(Settings::default, |draft| draft.settings.clone())
+            .map_or_else(Config::default, |draft| draft.config.clone())
     }
 
-    fn change(&self, change: impl FnOnce(&mut Settings) -> Result<bool, Failure>) -> Result<(), Failure> {
-        let mut settings = self.settings();
-        if !change(&mut settings)? {
+    fn change(&self, change: impl FnOnce(&mut Config) -> Result<bool, ErrorKind>) -> Result<(), ErrorKind> {
+        let mut config = self.config();
+        if !change(&mut config)? {
             return Ok(());
         }
         let before = self.draft.load(Ordering::Acquire);
-        let draft = Box::into_raw(Box::new(Draft { settings, before }));
+        let draft = Box::into_raw(Box::new(Draft { config, before }));
         self.draft.store(draft, Ordering::Release);
         Ok(())
     }
@@ -125,10 +125,10 @@ unsafe fn set(
     options: *mut cd_options,
     what: &'static str,
     error: *mut *mut cd_error,
-    change: impl FnOnce(&mut Settings) -> Result<(), Failure>,
+    change: impl FnOnce(&mut Config) -> Result<(), ErrorKind>,
 ) -> cd_code {
     // SAFETY: as promised by the caller.
-    unsafe { set_if_new(options, what, error, |settings| change(settings).map(|()| true)) }
+    unsafe { set_if_new(options, what, error, |config| change(config).map(|()| true)) }
 }
 
 /// Same as [`set`], for a `change` that returns false if nothing changes.
@@ -139,18 +139,18 @@ unsafe fn set_if_new(
     options: *mut cd_options,
     what: &'static str,
     error: *mut *mut cd_error,
-    change: impl FnOnce(&mut Settings) -> Result<bool, Failure>,
+    change: impl FnOnce(&mut Config) -> Result<bool, ErrorKind>,
 ) -> cd_code {
     let body = || {
         // SAFETY: as promised by the caller.
-        let options = unsafe { options.as_ref() }.ok_or(Failure::NullArgument("options"))?;
+        let options = unsafe { options.as_ref() }.ok_or(ErrorKind::NullArgument("options"))?;
         if options.frozen.get().is_some() {
-            return Err(Failure::OptionsInUse(what).into());
+            return Err(ErrorKind::OptionsInUse(what).into());
         }
         Ok(options.change(change)?)
     };
     // SAFETY: as promised by the caller.
-    unsafe { fallible(error, body) }
+    unsafe { ffi_try(error, body) }
 }
 
 /// Makes options with the defaults: the real service, 30 s for a whole call, 10 s to connect, 4 retries with a back-off
@@ -183,9 +183,7 @@ pub unsafe extern "C" fn cd_options_set_base_url(
     error: *mut *mut cd_error,
 ) -> cd_code {
     unsafe {
-        set(options, "The base URL", error, |settings| {
-            settings.set_base_url(filled_string("The base URL", url)?)
-        })
+        set(options, "The base URL", error, |config| config.set_base_url(non_empty_str("The base URL", url)?))
     }
 }
 
@@ -202,7 +200,7 @@ pub unsafe extern "C" fn cd_options_set_body_format(
     format: i32,
     error: *mut *mut cd_error,
 ) -> cd_code {
-    unsafe { set(options, "The body format", error, |settings| settings.set_body_format(format)) }
+    unsafe { set(options, "The body format", error, |config| config.set_body_format(format)) }
 }
 
 /// Sets the limit for a whole call, retries included: 1 to 3600000 ms, 30000 where nothing is set.
@@ -215,7 +213,7 @@ pub unsafe extern "C" fn cd_options_set_timeout_ms(
     ms: u32,
     error: *mut *mut cd_error,
 ) -> cd_code {
-    unsafe { set(options, "The timeout", error, |settings| settings.set_timeout(ms)) }
+    unsafe { set(options, "The timeout", error, |config| config.set_timeout(ms)) }
 }
 
 /// Sets the limit for the connection phase of one attempt: name lookup, connect (also through a proxy) and TLS
@@ -229,7 +227,7 @@ pub unsafe extern "C" fn cd_options_set_connect_timeout_ms(
     ms: u32,
     error: *mut *mut cd_error,
 ) -> cd_code {
-    unsafe { set(options, "The connect timeout", error, |settings| settings.set_connect_timeout(ms)) }
+    unsafe { set(options, "The connect timeout", error, |config| config.set_connect_timeout(ms)) }
 }
 
 /// Sets the maximum number of retries: 0 to 10, 4 by default. A login is retried after a response of 429, 500, 502, 503
@@ -243,7 +241,7 @@ pub unsafe extern "C" fn cd_options_set_max_retries(
     count: u32,
     error: *mut *mut cd_error,
 ) -> cd_code {
-    unsafe { set(options, "The number of retries", error, |settings| settings.set_max_retries(count)) }
+    unsafe { set(options, "The number of retries", error, |config| config.set_max_retries(count)) }
 }
 
 /// Sets the back-off between attempts, in ms. Each wait is random between 0 and a window, which doubles from `first` to
@@ -259,7 +257,7 @@ pub unsafe extern "C" fn cd_options_set_backoff_ms(
     max: u32,
     error: *mut *mut cd_error,
 ) -> cd_code {
-    unsafe { set(options, "The back-off", error, |settings| settings.set_backoff(first, max)) }
+    unsafe { set(options, "The back-off", error, |config| config.set_backoff(first, max)) }
 }
 
 /// Sets the proxy: `[http://][USER:PASSWORD@]HOST[:PORT]` (HTTP CONNECT), or the same with `socks5://` (the library
@@ -277,12 +275,12 @@ pub unsafe extern "C" fn cd_options_set_proxy(
     error: *mut *mut cd_error,
 ) -> cd_code {
     unsafe {
-        set(options, "The proxy", error, |settings| {
-            let url = optional_string("The proxy URL", url)?;
+        set(options, "The proxy", error, |config| {
+            let url = optional_str("The proxy URL", url)?;
             if url == Some("") {
-                return Err(Failure::EmptyArgument("The proxy URL"));
+                return Err(ErrorKind::EmptyArgument("The proxy URL"));
             }
-            settings.set_proxy(url)
+            config.set_proxy(url)
         })
     }
 }
@@ -303,8 +301,8 @@ pub unsafe extern "C" fn cd_options_set_ca_file(
     error: *mut *mut cd_error,
 ) -> cd_code {
     unsafe {
-        set(options, "The CA file", error, |settings| {
-            settings.set_ca_file(filled_string("The path of the CA file", path)?)
+        set(options, "The CA file", error, |config| {
+            config.set_ca_file(non_empty_str("The path of the CA file", path)?)
         })
     }
 }
@@ -322,8 +320,8 @@ pub unsafe extern "C" fn cd_options_set_user_agent(
     error: *mut *mut cd_error,
 ) -> cd_code {
     unsafe {
-        set(options, "The user agent", error, |settings| {
-            settings.set_user_agent(filled_string("The user agent", product)?)
+        set(options, "The user agent", error, |config| {
+            config.set_user_agent(non_empty_str("The user agent", product)?)
         })
     }
 }
@@ -338,7 +336,7 @@ pub unsafe extern "C" fn cd_options_set_max_response_bytes(
     bytes: usize,
     error: *mut *mut cd_error,
 ) -> cd_code {
-    unsafe { set(options, "The response limit", error, |settings| settings.set_max_response(bytes)) }
+    unsafe { set(options, "The response limit", error, |config| config.set_max_response(bytes)) }
 }
 
 /// Sets the function that receives log messages (see `cd_log_fn`); NULL = none. `max_level` is from `CD_LOG_ERROR` (1)
@@ -356,8 +354,8 @@ pub unsafe extern "C" fn cd_options_set_logger(
     error: *mut *mut cd_error,
 ) -> cd_code {
     unsafe {
-        set(options, "The logger", error, |settings| {
-            settings.set_logger(log.map(|log| Logger { log, user_data, max_level }), max_level)
+        set(options, "The logger", error, |config| {
+            config.set_logger(log.map(|log| callback::logger(log, user_data, max_level)), max_level)
         })
     }
 }
@@ -384,12 +382,12 @@ pub unsafe extern "C" fn cd_options_set_environment(
     unsafe {
         // Bindings pass a snapshot before each call until a call has frozen the options, so repeated values must not
         // make new drafts.
-        set_if_new(options, "The environment", error, |settings| {
-            let name = filled_string("The name of the environment variable", name)?;
+        set_if_new(options, "The environment", error, |config| {
+            let name = non_empty_str("The name of the environment variable", name)?;
             let value = optional_bytes(value);
-            let before = settings.environment.clone();
-            settings.environment.set(name, value.map(|value| OsStr::from_bytes(value).to_owned()))?;
-            Ok(settings.environment != before)
+            let before = config.environment.clone();
+            config.environment.set(name, value.map(os_string::from_bytes))?;
+            Ok(config.environment != before)
         })
     }
 }
@@ -400,6 +398,6 @@ pub unsafe extern "C" fn cd_options_set_environment(
 pub unsafe extern "C" fn cd_options_free(options: *mut cd_options) {
     if !options.is_null() {
         // SAFETY: made by Box::into_raw, and freed once by the caller's promise.
-        guarded(|_| (), || drop(unsafe { Box::from_raw(options) }));
+        catch_panic(|_| (), || drop(unsafe { Box::from_raw(options) }));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use crate::ffi::boundary::guarded;
+use crate::ffi::boundary::catch_panic;
 use crate::secret::Secret;
 
 /// A token: a secret of 1 to 65,536 printable ASCII characters, without a space.
@@ -32,7 +32,7 @@ impl cd_token {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_token_str(token: *const cd_token) -> *const c_char {
     // SAFETY: NULL or a token that is not freed yet, by the caller's promise.
-    guarded(
+    catch_panic(
         |_| std::ptr::null(),
         || unsafe { token.as_ref() }.map_or(std::ptr::null(), |token| token.text.as_ptr().cast()),
     )
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn cd_token_str(token: *const cd_token) -> *const c_char {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cd_token_len(token: *const cd_token) -> usize {
     // SAFETY: as above.
-    guarded(|_| 0, || unsafe { token.as_ref() }.map_or(0, |token| token.text.len() - 1))
+    catch_panic(|_| 0, || unsafe { token.as_ref() }.map_or(0, |token| token.text.len() - 1))
 }
 
 /// Wipes and releases a token. NULL is allowed.
@@ -50,6 +50,6 @@ pub unsafe extern "C" fn cd_token_len(token: *const cd_token) -> usize {
 pub unsafe extern "C" fn cd_token_free(token: *mut cd_token) {
     if !token.is_null() {
         // SAFETY: made by Box::into_raw, and freed once by the caller's promise.
-        guarded(|_| (), || drop(unsafe { Box::from_raw(token) }));
+        catch_panic(|_| (), || drop(unsafe { Box::from_raw(token) }));
     }
 }

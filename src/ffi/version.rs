@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
-use crate::ffi::boundary::guarded;
+use crate::ffi::boundary::catch_panic;
 use crate::secret;
 
 const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
@@ -49,6 +49,9 @@ pub extern "C" fn cd_abi_version() -> u32 {
 pub unsafe extern "C" fn cd_secure_zero(buffer: *mut c_void, length: usize) {
     if !buffer.is_null() && length > 0 {
         // SAFETY: `length` bytes at `buffer` belong to the caller, by the caller's promise.
-        guarded(|_| (), || secret::wipe(unsafe { std::slice::from_raw_parts_mut(buffer.cast(), length) }));
+        catch_panic(
+            |_| (),
+            || secret::wipe(unsafe { std::slice::from_raw_parts_mut(buffer.cast(), length) }),
+        );
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::call::Chance;
-use crate::settings::Settings;
+use crate::config::Config;
+use crate::rng::Rng;
 
 /// The minimum time for a useful attempt: this, or a quarter of a shorter deadline.
-const ROOM_FOR_AN_ATTEMPT: Duration = Duration::from_secs(1);
+const MIN_ATTEMPT_TIME: Duration = Duration::from_secs(1);
 
 /// The back-off of one login: exponential, with full jitter.
 pub struct Backoff {
@@ -18,12 +18,12 @@ pub struct Backoff {
 
 impl Backoff {
     /// `whole` is the limit for the whole login.
-    pub fn new(settings: &Settings, whole: Duration) -> Backoff {
+    pub fn new(config: &Config, whole: Duration) -> Backoff {
         Backoff {
-            left: settings.max_retries,
-            window: settings.first_backoff,
-            max: settings.max_backoff,
-            reserve: ROOM_FOR_AN_ATTEMPT.min(whole / 4),
+            left: config.max_retries,
+            window: config.first_backoff,
+            max: config.max_backoff,
+            reserve: MIN_ATTEMPT_TIME.min(whole / 4),
         }
     }
 
@@ -37,14 +37,14 @@ impl Backoff {
         &mut self,
         remaining: Duration,
         retry_after: Option<Duration>,
-        chance: &dyn Chance,
+        rng: &dyn Rng,
     ) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         let window = self.window;
         self.window = (window * 2).min(self.max);
         let base = retry_after.unwrap_or_default();
-        let room = remaining.checked_sub(self.reserve)?.checked_sub(base)?;
-        Some(base + chance.draw(window.max(base).min(room)))
+        let available = remaining.checked_sub(self.reserve)?.checked_sub(base)?;
+        Some(base + rng.random_up_to(window.max(base).min(available)))
     }
 }
 
@@ -53,8 +53,8 @@ mod tests {
     use super::*;
 
     struct Most;
-    impl Chance for Most {
-        fn draw(&self, below: Duration) -> Duration {
+    impl Rng for Most {
+        fn random_up_to(&self, below: Duration) -> Duration {
             below
         }
     }
@@ -64,18 +64,18 @@ mod tests {
     }
 
     fn backoff(whole: u64) -> Backoff {
-        Backoff::new(&Settings::default(), secs(whole))
+        Backoff::new(&Config::default(), secs(whole))
     }
 
     #[test]
-    fn the_window_doubles_to_its_largest_and_the_retries_end() {
+    fn window_doubles_to_its_maximum_and_retries_end() {
         let mut backoff = backoff(3600);
         let waits: Vec<_> = (0..5).map(|_| backoff.next(secs(3600), None, &Most)).collect();
         assert_eq!(waits, [Some(secs(1)), Some(secs(2)), Some(secs(4)), Some(secs(8)), None]);
     }
 
     #[test]
-    fn the_range_is_cut_so_that_a_second_remains() {
+    fn backoff_leaves_time_for_an_attempt() {
         assert_eq!(
             backoff(30).next(Duration::from_millis(1500), None, &Most),
             Some(Duration::from_millis(500))
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_comes_before_the_draw_and_must_fit() {
+    fn retry_after_is_added_and_must_fit() {
         assert_eq!(backoff(30).next(secs(30), Some(secs(5)), &Most), Some(secs(10)));
         assert_eq!(backoff(30).next(secs(30), Some(Duration::ZERO), &Most), Some(secs(1)));
         assert_eq!(backoff(30).next(secs(30), Some(secs(20)), &Most), Some(secs(29)));

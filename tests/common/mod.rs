@@ -12,7 +12,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use couchdrop::failure::cd_code::{self, CD_ERR_TIMEOUT, CD_OK};
+use couchdrop::error::cd_code::{self, CD_ERR_TIMEOUT, CD_OK};
 use couchdrop::ffi::auth::{cd_authenticate_with, cd_connect};
 use couchdrop::ffi::cancel::{
     cd_cancel, cd_cancel_free, cd_cancel_is_triggered, cd_cancel_new, cd_cancel_set_check, cd_cancel_trigger,

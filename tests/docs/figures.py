@@ -63,7 +63,7 @@ def _renewed(match):
 
 
 def _source(key):
-    """Resolves a key such as `performance / Cold / libcouchdrop / wall` or `src/settings.rs / (\\d+) retries`."""
+    """Resolves a key such as `performance / Cold / libcouchdrop / wall` or `src/config.rs / (\\d+) retries`."""
     name, *rest = (part.strip() for part in key.split(" / "))
     if name in MEASURED:
         return _cell(name, *rest)

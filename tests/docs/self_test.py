@@ -197,7 +197,7 @@ FAULTS = [
     ("a name in C++", "`couchdrop::Tokn`\n", "no couchdrop::Tokn"),
     ("an error in Go", "`ErrTimedOut`\n", "no ErrTimedOut"),
     ("an error in Python", "`TransprtError`\n", "no TransprtError"),
-    ("a path that is not there", "`src/wire/pol.rs`\n", "no src/wire/pol.rs"),
+    ("a path that is not there", "`src/http/pol.rs`\n", "no src/http/pol.rs"),
     ("a path that nothing makes", "`target/pakages`\n", "nothing makes target/pakages"),
     ("a command in the text", "Run `make dmeo`.\n", "no target dmeo"),
     # Figures.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use couchdrop::failure::{Failure, cd_code};
+use couchdrop::error::{ErrorKind, cd_code};
 
 use super::certificate::good_server;
 use super::client::{Client, Outcome};
@@ -47,7 +47,7 @@ impl Expected {
 
     /// The code for a status, and the status itself.
     pub fn refused(status: u16) -> Expected {
-        Expected::code(Failure::Refused { status }.code()).status(status.into())
+        Expected::code(ErrorKind::Refused { status }.code()).status(status.into())
     }
 
     pub fn status(self, status: i32) -> Expected {

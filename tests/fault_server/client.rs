@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use couchdrop::failure::cd_code;
+use couchdrop::error::cd_code;
 use couchdrop::ffi::auth::{cd_authenticate_with, cd_connect};
 use couchdrop::ffi::cancel::cd_cancel;
 use couchdrop::ffi::error::{

@@ -1,7 +1,7 @@
 //! ureq reads every response that the strict reader accepts in the same way. Only a response of the strict reader keeps
 //! a connection open, so both must agree on its end.
 
-use couchdrop::wire::through_ureq;
+use couchdrop::http::ureq_path;
 
 use super::answer::{Read, limit, read};
 use super::script::{Piece, Script, joined};
@@ -23,6 +23,6 @@ pub fn holds(input: &[u8]) {
 fn by_ureq(answer: &[u8], limit: usize) -> Read {
     let piece = Piece { bytes: answer.to_vec(), past_tls: false };
     let (connection, mut speaker) = connected(vec![piece], Ending::Close);
-    let done = turns::with(&mut speaker, |call| through_ureq::read(call, connection, limit));
+    let done = turns::with(&mut speaker, |call| ureq_path::read(call, connection, limit));
     Read::new(done, false, limit)
 }

@@ -3,12 +3,14 @@
 
 use std::sync::LazyLock;
 
-use couchdrop::failure::cd_code::{self, *};
-use couchdrop::login::{Credentials, answer, encode};
+use couchdrop::error::cd_code::{self, *};
+use couchdrop::http::fast_path::exchange;
+use couchdrop::http::request::RequestHead;
+use couchdrop::http::response::Response;
+use couchdrop::http::transport_error::TransportError;
+use couchdrop::login::{Credentials, request, response};
 use couchdrop::secret::Secret;
 use couchdrop::url::BaseUrl;
-use couchdrop::wire::exchange::{RequestHead, exchange};
-use couchdrop::wire::{Answer, Broken};
 
 use super::script::{Piece, Script, joined};
 use super::speaker::{self, Ending, Speaker};
@@ -49,7 +51,7 @@ pub struct Whole {
 pub struct Failed {
     pub code: cd_code,
     pub status: u16,
-    before_answer: bool,
+    no_response_bytes: bool,
 }
 
 /// Sends a request to a peer that sends these pieces.
@@ -59,9 +61,9 @@ pub fn read(pieces: Vec<Piece>, ending: Ending, limit: usize) -> Read {
     let done = turns::with(&mut speaker, |call| exchange(call, connection, &REQUEST.0, &REQUEST.1, limit));
     check_request(&speaker, ending);
     let kept = matches!(&done, Ok(exchanged) if exchanged.connection.is_some());
-    let read = Read::new(done.map(|exchanged| exchanged.answer), kept, limit);
+    let read = Read::new(done.map(|exchanged| exchanged.response), kept, limit);
     if let Err(failed) = &read.done {
-        assert!(!failed.before_answer || silent, "a login would be sent twice: {failed:?}");
+        assert!(!failed.no_response_bytes || silent, "a login would be sent twice: {failed:?}");
     }
     read
 }
@@ -70,7 +72,7 @@ pub fn read(pieces: Vec<Piece>, ending: Ending, limit: usize) -> Read {
 pub static REQUEST: LazyLock<(RequestHead, Secret)> = LazyLock::new(|| {
     let base = BaseUrl::parse("http://127.0.0.1:1").expect("a base URL");
     let head = RequestHead::new(&base, "/authenticate", "application/x-www-form-urlencoded", "fuzzing/1");
-    (head, encode::form(&Credentials { username: "ada", password: PASSWORD, system: None }))
+    (head, request::form(&Credentials { username: "ada", password: PASSWORD, system: None }))
 });
 
 fn check_request(speaker: &Speaker, ending: Ending) {
@@ -83,7 +85,7 @@ fn check_request(speaker: &Speaker, ending: Ending) {
 }
 
 impl Read {
-    pub fn new(done: Result<Answer, Broken>, kept: bool, limit: usize) -> Read {
+    pub fn new(done: Result<Response, TransportError>, kept: bool, limit: usize) -> Read {
         let done = match done {
             Ok(answer) => Ok(Whole {
                 status: answer.status,
@@ -91,11 +93,11 @@ impl Read {
                 retry_after: answer.retry_after,
             }),
             Err(broken) => {
-                assert!(!broken.failure.to_string().contains(super::UNMISTAKABLE));
+                assert!(!broken.kind.to_string().contains(super::UNMISTAKABLE));
                 Err(Failed {
-                    code: broken.failure.code(),
+                    code: broken.kind.code(),
                     status: broken.status,
-                    before_answer: broken.before_answer,
+                    no_response_bytes: broken.no_response_bytes,
                 })
             }
         };
@@ -123,7 +125,7 @@ impl Read {
                 assert!((100..1000).contains(&whole.status), "{}", whole.status);
                 assert!(whole.body.len() <= self.limit, "{} bytes", whole.body.len());
                 if whole.status == 200 {
-                    body::check_token(answer::token(&whole.body));
+                    body::check_token(response::token(&whole.body));
                 } else {
                     body::check_message(&whole.body, PASSWORD);
                 }

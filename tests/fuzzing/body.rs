@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use couchdrop::failure::Failure;
-use couchdrop::failure::cd_code::CD_ERR_MALFORMED_RESPONSE;
-use couchdrop::login::redact::is_invisible;
-use couchdrop::login::{answer, encode};
+use couchdrop::error::ErrorKind;
+use couchdrop::error::cd_code::CD_ERR_MALFORMED_RESPONSE;
+use couchdrop::login::text::is_invisible;
+use couchdrop::login::{request, response};
 use couchdrop::secret::Secret;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub fn holds(input: &[u8]) {
         return; // refused before a login
     }
     let members = serde_json::from_slice::<Members>(body).map(|members| members.0).ok();
-    let token = check_token(answer::token(body));
+    let token = check_token(response::token(body));
     let message = check_message(body, password);
     match members {
         Some(members) => {
@@ -40,7 +40,7 @@ pub fn holds(input: &[u8]) {
 }
 
 /// Checks the properties of any token, and returns it.
-pub fn check_token(token: Result<Secret, Failure>) -> Option<Vec<u8>> {
+pub fn check_token(token: Result<Secret, ErrorKind>) -> Option<Vec<u8>> {
     match token {
         Ok(token) => {
             assert!((1..=64 << 10).contains(&token.len()));
@@ -56,9 +56,9 @@ pub fn check_token(token: Result<Secret, Failure>) -> Option<Vec<u8>> {
 
 /// Checks the properties of the server's message from any body, and returns it.
 pub fn check_message(body: &[u8], password: &str) -> Option<String> {
-    let message = answer::server_message(body, false, password)?;
+    let message = response::server_message(body, false, password)?;
     // A truncated body must give the same message or none.
-    if let Some(of_cut) = answer::server_message(body, true, password) {
+    if let Some(of_cut) = response::server_message(body, true, password) {
         assert_eq!(of_cut, message);
     }
     assert!((1..=1 << 10).contains(&message.len()));
@@ -88,8 +88,8 @@ fn forms(password: &str) -> Vec<String> {
         write(password, &mut written);
         String::from_utf8(written.to_vec()).expect("an encoder writes UTF-8")
     };
-    let form = text(encode::form_value);
-    let json = text(encode::json_string);
+    let form = text(request::form_value);
+    let json = text(request::json_string);
     let json = json[1..json.len() - 1].to_owned();
     let ascii = password.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
     let percent = password.bytes().map(|byte| format!("%{byte:02x}")).collect();

@@ -3,14 +3,14 @@
 use std::fs;
 
 use couchdrop::ca_file;
-use couchdrop::failure::cd_code::CD_ERR_CA_FILE;
-use couchdrop::settings::Settings;
+use couchdrop::config::Config;
+use couchdrop::error::cd_code::CD_ERR_CA_FILE;
 
 pub fn holds(input: &[u8]) {
     let path = std::env::temp_dir().join(format!("couchdrop-fuzzing-{}.pem", std::process::id()));
     fs::write(&path, input).expect("a folder for temporary files");
     let (strict, lenient) = (ca_file::read(&path), ca_file::read_leniently(&path));
-    let set = Settings::default().set_ca_file(path.to_str().expect("a path of UTF-8"));
+    let set = Config::default().set_ca_file(path.to_str().expect("a path of UTF-8"));
     fs::remove_file(&path).expect("the file that was just written");
 
     match (&strict, &lenient) {

@@ -1,10 +1,10 @@
 //! For any bytes in a TLS handshake, no byte of a request is sent before the handshake is complete, and the connection
 //! attempt ends with a documented code.
 
-use couchdrop::failure::Failure;
-use couchdrop::failure::cd_code::{CD_ERR_CONNECTION_LOST, CD_ERR_TLS};
-use couchdrop::wire::connection::Connection;
-use couchdrop::wire::exchange::exchange;
+use couchdrop::error::ErrorKind;
+use couchdrop::error::cd_code::{CD_ERR_CONNECTION_LOST, CD_ERR_TLS};
+use couchdrop::http::connection::Connection;
+use couchdrop::http::fast_path::exchange;
 use rustls::pki_types::ServerName;
 
 use super::answer::REQUEST;
@@ -47,9 +47,9 @@ fn shake_hands(mut connection: Box<Connection>, mut speaker: Speaker) -> bool {
         connection.start_tls(call, MATERIAL.client.clone(), name)?;
         // If it is changed after the handshake, it may fail in any way, but must not return another body.
         if let Ok(exchanged) = exchange(call, connection, &REQUEST.0, &REQUEST.1, 1 << 10) {
-            assert_eq!(&exchanged.answer.body[..], b"{\"token\":\"t\"}");
+            assert_eq!(&exchanged.response.body[..], b"{\"token\":\"t\"}");
         }
-        Ok::<(), Failure>(())
+        Ok::<(), ErrorKind>(())
     });
     if let Err(failure) = &done {
         let code = failure.code();
@@ -64,13 +64,10 @@ fn shake_hands(mut connection: Box<Connection>, mut speaker: Speaker) -> bool {
 /// The client sent only handshake messages and alerts, each within a record, and no application data. Once it has keys,
 /// their records look like application data, but none is as large as a request.
 fn check_records(mut came: &[u8]) {
-    const LARGEST_FINISHED: usize = 4 + 48 + 1 + 16;
+    const MAX_FINISHED: usize = 4 + 48 + 1 + 16;
     while let Some(([kind, 3, _, high, low], rest)) = came.split_first_chunk() {
         let length = (usize::from(*high) << 8) | usize::from(*low);
-        assert!(
-            matches!(kind, 20..=22) || *kind == 23 && length <= LARGEST_FINISHED,
-            "a record of type {kind}"
-        );
+        assert!(matches!(kind, 20..=22) || *kind == 23 && length <= MAX_FINISHED, "a record of type {kind}");
         came = rest.get(length..).expect("a whole record");
     }
     assert!(came.is_empty(), "no record: {came:?}");

@@ -6,11 +6,11 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use couchdrop::failure::cd_code::{self, *};
-use couchdrop::failure::{Failure, Report};
-use couchdrop::login::{Credentials, Service};
+use couchdrop::config::{BodyFormat, Config, Proxy};
+use couchdrop::error::cd_code::{self, *};
+use couchdrop::error::{Error, ErrorKind};
+use couchdrop::login::{Client, Credentials};
 use couchdrop::secret::Secret;
-use couchdrop::settings::{BodyFormat, Proxy, Settings};
 use couchdrop::url::BaseUrl;
 
 use super::script::{Piece, Script};
@@ -25,7 +25,7 @@ const JSON: &str = "{\"username\":\"ada\",\"password\":\"hunter2 \\\"\u{e9}&%\\\
 
 const RETRIES: u32 = 2;
 /// The first request, another one as JSON, and another one if a pooled connection was dead.
-const MOST_REQUESTS: usize = 3 + RETRIES as usize;
+const MAX_REQUESTS: usize = 3 + RETRIES as usize;
 
 const SECOND: &str = "the-second-token";
 
@@ -68,9 +68,9 @@ pub fn holds(input: &[u8]) {
     drop(service);
 }
 
-fn service(server: &Server, secure: bool, format: BodyFormat, limit: usize) -> Service {
+fn service(server: &Server, secure: bool, format: BodyFormat, limit: usize) -> Client {
     let scheme = if secure { "https" } else { "http" };
-    let settings = Settings {
+    let settings = Config {
         base: BaseUrl::parse(&format!("{scheme}://{}", server.address())).expect("a base URL"),
         body_format: format,
         max_retries: RETRIES,
@@ -79,17 +79,17 @@ fn service(server: &Server, secure: bool, format: BodyFormat, limit: usize) -> S
         proxy: Proxy::None,
         ca_file: secure.then(|| Arc::clone(&MATERIAL.trusted)),
         max_response: limit,
-        ..Settings::default()
+        ..Config::default()
     };
-    Service::new(settings).expect("settings that are good")
+    Client::new(settings).expect("settings that are good")
 }
 
-fn login(service: &Service, server: &mut Server) -> (Result<Secret, Report>, u32) {
+fn login(service: &Client, server: &mut Server) -> (Result<Secret, Error>, u32) {
     turns::with(server, |call| (service.login(call, &CREDENTIALS), call.attempts()))
 }
 
 fn check_requests(requests: &[Request], format: BodyFormat) {
-    assert!(requests.len() <= MOST_REQUESTS, "{} requests", requests.len());
+    assert!(requests.len() <= MAX_REQUESTS, "{} requests", requests.len());
     for request in requests {
         assert!(request.head.starts_with("POST /authenticate HTTP/1.1\r\nHost: 127.0.0.1:"), "{request:?}");
         assert!(!request.head.contains(UNMISTAKABLE));
@@ -102,7 +102,7 @@ fn check_requests(requests: &[Request], format: BodyFormat) {
     assert!(json.is_sorted());
 }
 
-fn check_first(done: &Result<Secret, Report>, secure: bool) {
+fn check_first(done: &Result<Secret, Error>, secure: bool) {
     let report = match done {
         Ok(token) => {
             assert!((1..=64 << 10).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic));
@@ -110,19 +110,19 @@ fn check_first(done: &Result<Secret, Report>, secure: bool) {
         }
         Err(report) => report,
     };
-    let code = report.failure.code();
-    let expected: &[cd_code] = match &report.failure {
-        Failure::Refused { status } => {
+    let code = report.kind.code();
+    let expected: &[cd_code] = match &report.kind {
+        ErrorKind::Refused { status } => {
             assert_eq!(*status, report.http_status);
             assert!(*status != 200 && (100..1000).contains(status));
             &[code]
         }
-        Failure::Tls(_) if secure => &[CD_ERR_TLS],
+        ErrorKind::Tls(_) if secure => &[CD_ERR_TLS],
         _ => &[CD_ERR_CONNECTION_LOST, CD_ERR_MALFORMED_RESPONSE, CD_ERR_RESPONSE_TOO_LARGE],
     };
     assert!(expected.contains(&code), "{report:?}");
     assert!(report.retry_after.is_none_or(|seconds| seconds >= 0));
-    let message = report.failure.to_string();
+    let message = report.kind.to_string();
     assert!(!message.contains(UNMISTAKABLE) && message.ends_with('.'), "{message}");
     if let Some(words) = &report.server_message {
         assert!(!(200..300).contains(&report.http_status));

@@ -1,8 +1,8 @@
 //! A response over TLS is read in the same way as without TLS, however its records are split. Forged bytes and
 //! plaintext bytes never become part of it.
 
-use couchdrop::failure::cd_code::CD_ERR_TLS;
-use couchdrop::wire::exchange::exchange;
+use couchdrop::error::cd_code::CD_ERR_TLS;
+use couchdrop::http::fast_path::exchange;
 use rustls::pki_types::ServerName;
 
 use super::answer::{REQUEST, Read, limit, read};
@@ -41,5 +41,5 @@ fn over_tls(pieces: Vec<Piece>, ending: Ending, limit: usize, old: bool) -> Read
         exchange(call, connection, &REQUEST.0, &REQUEST.1, limit)
     });
     let kept = matches!(&done, Ok(exchanged) if exchanged.connection.is_some());
-    Read::new(done.map(|exchanged| exchanged.answer), kept, limit)
+    Read::new(done.map(|exchanged| exchanged.response), kept, limit)
 }

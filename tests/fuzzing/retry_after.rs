@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use couchdrop::call::Chance;
+use couchdrop::config::Config;
 use couchdrop::login::retry::Backoff;
 use couchdrop::retry_after::seconds;
-use couchdrop::settings::Settings;
+use couchdrop::rng::Rng;
 
 /// Input: the header, a line end, and the response's `Date`.
 pub fn holds(input: &[u8]) {
@@ -61,14 +61,14 @@ pub fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 
 struct Most;
 
-impl Chance for Most {
-    fn draw(&self, below: Duration) -> Duration {
+impl Rng for Most {
+    fn random_up_to(&self, below: Duration) -> Duration {
         below
     }
 }
 
 fn check_backoff(retry_after: Duration, seconds: usize) {
-    let settings = Settings::default();
+    let settings = Config::default();
     let remaining = Duration::from_secs(seconds as u64);
     let mut backoff = Backoff::new(&settings, remaining);
     let mut retries = 0;

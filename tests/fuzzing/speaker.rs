@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use couchdrop::wire::connection::Connection;
+use couchdrop::http::connection::Connection;
 use rustls::ServerConnection;
 use socket2::Socket;
 
@@ -56,7 +56,7 @@ pub struct Speaker {
 }
 
 /// The number of consecutive idle turns after which a call counts as hung.
-const MOST_IDLE: u32 = 100;
+const MAX_IDLE_CONNECTIONS: u32 = 100;
 
 /// A connection, and a speaker at its other end.
 pub fn connected(pieces: Vec<Piece>, ending: Ending) -> (Box<Connection>, Speaker) {
@@ -230,7 +230,7 @@ impl Speaker {
         } else if !came {
             self.end();
         }
-        self.idle < MOST_IDLE
+        self.idle < MAX_IDLE_CONNECTIONS
     }
 }
 

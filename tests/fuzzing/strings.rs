@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use couchdrop::failure::cd_code::{self, *};
+use couchdrop::error::cd_code::{self, *};
 use couchdrop::ffi::auth::cd_authenticate_with;
 use couchdrop::ffi::cancel::{cd_cancel_free, cd_cancel_new, cd_cancel_trigger};
 use couchdrop::ffi::code::{cd_code_message, cd_code_name};
@@ -35,7 +35,7 @@ struct Strings {
 /// Bytes up to their NUL, in a block that ends with it; None for NULL.
 struct Text(Option<Box<[u8]>>);
 
-const MOST_STRING_BYTES: usize = 64 << 10;
+const MAX_STRING_BYTES: usize = 64 << 10;
 
 /// Input: a byte for the body's format, one whose bits make strings NULL, and one that chooses a string to lengthen.
 /// Then follow the strings, each except the last ended by a NUL.
@@ -46,7 +46,7 @@ pub fn holds(input: &[u8]) {
     let mut next = || {
         let mut text = strings.next().unwrap_or_default().to_vec();
         if *long < 32 && *long & 15 == index {
-            text.resize(MOST_STRING_BYTES + usize::from(long & 16 != 0), b'a');
+            text.resize(MAX_STRING_BYTES + usize::from(long & 16 != 0), b'a');
         }
         text.push(0);
         let null = (nulls >> index) & 1 == 1;
@@ -80,7 +80,7 @@ impl Text {
     fn refusal(&self) -> Option<cd_code> {
         match &self.0 {
             None => Some(CD_ERR_NULL_ARGUMENT),
-            Some(text) if text.len() - 1 > MOST_STRING_BYTES => Some(CD_ERR_OUT_OF_RANGE),
+            Some(text) if text.len() - 1 > MAX_STRING_BYTES => Some(CD_ERR_OUT_OF_RANGE),
             Some(_) if std::str::from_utf8(self.bytes()).is_err() => Some(CD_ERR_INVALID_UTF8),
             Some(_) if self.bytes().is_empty() => Some(CD_ERR_EMPTY_ARGUMENT),
             Some(_) => None,
@@ -155,7 +155,7 @@ fn check_login(strings: &Strings, format: i32) {
     let options = cd_options_new();
     let prefix = strings.prefix.refusal_of_optional().map_or_else(|| strings.prefix.text(), |_| "");
     let mut url = format!("{}/{prefix}", SERVER.url);
-    if url.len() > MOST_STRING_BYTES || BaseUrl::parse(&url).is_err() {
+    if url.len() > MAX_STRING_BYTES || BaseUrl::parse(&url).is_err() {
         url.clone_from(&SERVER.url);
     }
     let prefix = url[SERVER.url.len()..].to_owned();

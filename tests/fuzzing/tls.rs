@@ -3,8 +3,9 @@
 use std::sync::{Arc, LazyLock};
 
 use couchdrop::certificates::Certificates;
-use couchdrop::wire::tls::Tls;
-use couchdrop::wire::trust::{RootCache, Trust};
+use couchdrop::http::root_cache::RootCache;
+use couchdrop::http::tls::Tls;
+use couchdrop::http::trust::Trust;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::PrivateKeyDer;

@@ -3,9 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use couchdrop::failure::Failure;
+use couchdrop::error::ErrorKind;
+use couchdrop::http::proxy::{Target, tunnel};
 use couchdrop::url::{Host, ProxyUrl};
-use couchdrop::wire::proxy::{Target, tunnel};
 
 use super::script::{Script, joined};
 use super::speaker::{Ending, connected};
@@ -41,7 +41,7 @@ pub fn holds(input: &[u8]) {
     speaker.listen();
     match done {
         Ok(()) => {
-            assert!(connection.has_nothing());
+            assert!(connection.is_input_empty());
             let said = &said[..said.len() - joined(speaker.pieces.make_contiguous()).len()];
             let expected = match scheme {
                 "http" => {
@@ -53,7 +53,7 @@ pub fn holds(input: &[u8]) {
             assert!(ending == Ending::Reset || speaker.heard == expected, "{:?}", speaker.heard);
         }
         Err(failure) => {
-            assert!(matches!(failure, Failure::Proxy { .. } | Failure::Lost { .. }), "{failure:?}");
+            assert!(matches!(failure, ErrorKind::Proxy { .. } | ErrorKind::Lost { .. }), "{failure:?}");
             let message = failure.to_string();
             assert!(!message.contains(super::UNMISTAKABLE) && !message.contains("YTpo"), "{message}");
         }

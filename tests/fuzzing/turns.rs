@@ -9,8 +9,9 @@ use std::ffi::c_void;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use couchdrop::call::{Call, Chance, Clock};
-use couchdrop::cancel::Cancel;
+use couchdrop::clock::Clock;
+use couchdrop::context::CallContext;
+use couchdrop::rng::Rng;
 
 /// The other side of a call.
 pub trait Peer {
@@ -19,22 +20,30 @@ pub trait Peer {
 }
 
 /// Runs `work` with a call whose waits run `peer`. A call that waits in vain ends as cancelled.
-pub fn with<T>(peer: &mut dyn Peer, work: impl FnOnce(&Call) -> T) -> T {
+pub fn with<T>(peer: &mut dyn Peer, work: impl FnOnce(&CallContext) -> T) -> T {
     NOW.set(Duration::ZERO);
     let mut peer = peer;
-    let cancel = Cancel::default();
-    cancel.set_check(Some(turn), (&raw mut peer).cast());
-    work(&Call::with(AN_HOUR, Some(Arc::new(cancel)), None, &Steps, &Half))
+    let check = Turn((&raw mut peer).cast());
+    let call = CallContext::with(AN_HOUR, None, None, &Steps, &Half);
+    work(&call.with_check(Some(Arc::new(move || check.stops()))))
 }
 
 const AN_HOUR: Duration = Duration::from_secs(3600);
 /// Longer than the interval at which a call invokes its check.
 const STEP: Duration = Duration::from_millis(60);
 
-unsafe extern "C" fn turn(peer: *mut c_void) -> i32 {
-    // SAFETY: the pointer comes from `with`, and its target outlives the call.
-    let peer = unsafe { &mut *peer.cast::<&mut dyn Peer>() };
-    i32::from(!peer.turn())
+struct Turn(*mut c_void);
+
+// SAFETY: the call runs its check on this thread.
+unsafe impl Send for Turn {}
+unsafe impl Sync for Turn {}
+
+impl Turn {
+    fn stops(&self) -> bool {
+        // SAFETY: the pointer comes from `with`, and its target outlives the call.
+        let peer = unsafe { &mut *self.0.cast::<&mut dyn Peer>() };
+        !peer.turn()
+    }
 }
 
 thread_local! {
@@ -60,8 +69,8 @@ impl Clock for Steps {
 /// Always returns the middle of the range.
 struct Half;
 
-impl Chance for Half {
-    fn draw(&self, below: Duration) -> Duration {
+impl Rng for Half {
+    fn random_up_to(&self, below: Duration) -> Duration {
         below / 2
     }
 }

@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
-use couchdrop::failure::Failure;
-use couchdrop::settings::{Proxy, Settings};
+use couchdrop::config::{Config, Proxy};
+use couchdrop::error::ErrorKind;
+use couchdrop::http::proxy;
 use couchdrop::url::{BaseUrl, Host, ProxyUrl};
-use couchdrop::wire::proxy;
 use ureq::http::Uri;
 
 /// In the order of an input, and in the order of precedence.
@@ -44,7 +44,10 @@ fn check_base(text: &str) -> Option<BaseUrl> {
     let base = match BaseUrl::parse(text) {
         Ok(base) => base,
         Err(failure) => {
-            assert!(matches!(failure, Failure::InvalidUrl { .. } | Failure::InsecureUrl(_)), "{failure:?}");
+            assert!(
+                matches!(failure, ErrorKind::InvalidUrl { .. } | ErrorKind::InsecureUrl(_)),
+                "{failure:?}"
+            );
             return None;
         }
     };
@@ -94,7 +97,7 @@ fn check_proxy(text: &str) {
 }
 
 /// The error for a URL does not depend on its user info, except for errors in the user info itself.
-fn check_silence(text: &str, parse: impl Fn(&str) -> Option<Failure>) {
+fn check_silence(text: &str, parse: impl Fn(&str) -> Option<ErrorKind>) {
     let from = text.find("://").map_or(0, |at| at + 3);
     let end = text[from..].find(['/', '?', '#', '\\']).map_or(text.len(), |at| from + at);
     let Some(at) = text[from..end].rfind('@') else { return };
@@ -117,7 +120,7 @@ fn check_choice(base: BaseUrl, values: &[&[u8]]) {
     };
     let (proxies, exceptions) = values.split_at(values.len().min(PROXIES.len()));
     let (proxies, exceptions) = (set(&PROXIES, proxies), set(&EXCEPTIONS, exceptions));
-    let settings = Settings { base, proxy: Proxy::FromEnvironment, ..Settings::default() };
+    let settings = Config { base, proxy: Proxy::FromEnvironment, ..Config::default() };
     let variables: Vec<_> = proxies.iter().chain(&exceptions).cloned().collect();
     let chosen = with_environment(&variables, || proxy::choose(&settings));
 
@@ -131,7 +134,7 @@ fn check_choice(base: BaseUrl, values: &[&[u8]]) {
     let expected = std::str::from_utf8(value).ok().and_then(|text| ProxyUrl::parse("It", text).ok());
     match (chosen, expected) {
         (Ok(Some(proxy)), Some(expected)) => assert_eq!(proxy.to_string(), expected.to_string()),
-        (Err(Failure::Proxy { why, status: 0, retryable: false, .. }), None) => {
+        (Err(ErrorKind::Proxy { why, status: 0, retryable: false, .. }), None) => {
             assert!(why.contains(name), "{why}")
         }
         (chosen, expected) => panic!("{chosen:?}, {expected:?}"),

@@ -49,7 +49,8 @@ class Tls(world.Test):
             for group, server in servers.items():
                 result = self.login(server, self.world.ecdsa)
                 self.assert_login(result)
-                self.assertEqual(nginx.seen(result)["group"], group)
+                # nginx logs a group without a name in its OpenSSL by its number.
+                self.assertIn(nginx.seen(result)["group"], (group, "0x11ec" if group == "X25519MLKEM768" else group))
         finally:
             running.stop()
 

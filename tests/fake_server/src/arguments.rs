@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use lexopt::prelude::*;
 use fake_server::{ACCOUNTS, Config, PASSWORD};
+use lexopt::prelude::*;
 
 pub(crate) const HELP: &str = "\
 A fake server of the Couchdrop API on loopback, with HTTP and HTTPS.

@@ -11,8 +11,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
-use rustix::process::{Pid, Signal, kill_process};
 use fake_server::{ACCOUNTS, Config, FakeServer};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -119,7 +119,10 @@ async fn run(config: Config, mut command: Command, account: Option<Credentials>)
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("fake_server: cannot run {}: {error}", command.as_std().get_program().to_string_lossy());
+            eprintln!(
+                "fake_server: cannot run {}: {error}",
+                command.as_std().get_program().to_string_lossy()
+            );
             return Ok(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 });
         }
     };

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{client, log_in_by_form, log_in_by_json};
+use fake_server::{ACCOUNTS, Encoding, FakeServer, PASSWORD};
 use serde_json::json;
-use fake_server::{ACCOUNTS, Encoding, PASSWORD, FakeServer};
 
 #[test]
 fn each_login_gets_a_token_of_its_own_shaped_like_a_uuid() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{SOON, answer, client, client_trusting, log_in_by_form};
-use fake_server::{Config, PASSWORD, FakeServer};
+use fake_server::{Config, FakeServer, PASSWORD};
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 
@@ -147,7 +147,8 @@ fn the_certificate_is_valid_for_every_address_of_loopback() {
 fn a_client_that_trusts_another_authority_sends_nothing() {
     let (fake_server, other) = (FakeServer::start(), FakeServer::start());
     let client = client_trusting(other.ca_pem());
-    let login = client.post(format!("{}/authenticate", fake_server.https_url())).send_form([("username", "a")]);
+    let login =
+        client.post(format!("{}/authenticate", fake_server.https_url())).send_form([("username", "a")]);
     assert!(login.is_err());
     assert!(fake_server.wait_for_connections(SOON, |now| now.https.accepted == 1 && now.https.open == 0));
     assert_eq!(fake_server.connections().handshakes, 0);

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{answer, client, log_in_by_form};
+use fake_server::{Encoding, FakeServer, MAX_BODY_BYTES, PASSWORD};
 use serde_json::json;
-use fake_server::{Encoding, MAX_BODY_BYTES, PASSWORD, FakeServer};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

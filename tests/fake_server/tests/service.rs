@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use common::{SOON, answer, client_trusting_through, log_in_by_form};
-use fake_server::{Config, PASSWORD, FakeServer};
+use fake_server::{Config, FakeServer, PASSWORD};
 
 fn as_service() -> FakeServer {
     Config::new().as_service().start().unwrap()

@@ -4,11 +4,13 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use couchdrop_models::call::Call;
+use couchdrop_models::context::CallContext;
 use couchdrop_models::cancel::Cancel;
-use couchdrop_models::failure::Failure;
-use couchdrop_models::process;
-use couchdrop_models::wire::wait;
+use couchdrop_models::error::ErrorKind;
+use couchdrop_models::sys::fork_detect;
+use couchdrop_models::http::wait::wait;
+use couchdrop_models::sys::fork_waker::ForkLocalWaker;
+use couchdrop_models::sys::poll::PollEntry;
 use shuttle::thread;
 
 /// The number of schedules that are tried for each model: `MODEL_RUNS`.
@@ -18,10 +20,10 @@ fn runs() -> usize {
 
 /// Waits only for the cancel handle. Only a trigger ends the wait, so a lost one is a deadlock.
 fn wait_until_cancelled(cancel: &Arc<Cancel>) {
-    let call = Call::new(Duration::from_secs(3600), Some(Arc::clone(cancel)), None);
-    let until = call.until();
-    let ended = wait::wait(&call, &mut [wait::readable(-1)], until);
-    assert!(matches!(ended, Err(Failure::Cancelled)));
+    let call = CallContext::new(Duration::from_secs(3600), Some(Arc::clone(cancel)), None);
+    let until = call.effective_deadline();
+    let ended = wait(&call, &mut [PollEntry::unused()], until);
+    assert!(matches!(ended, Err(ErrorKind::Cancelled)));
 }
 
 fn open_descriptors() -> usize {
@@ -62,21 +64,21 @@ fn parent_and_child_wait_on_descriptors_of_their_own() {
     // Two processes after a fork share no memory; here they do, which is harder: both make theirs at once.
     shuttle::check_random(
         || {
-            let cancel = Arc::new(Cancel::default());
-            let own = process::id();
+            let waker = Arc::new(ForkLocalWaker::default());
+            let own = fork_detect::generation();
             let threads: Vec<_> = (0..2)
                 .map(|_| {
-                    let cancel = Arc::clone(&cancel);
-                    thread::spawn(move || cancel.descriptor(own).unwrap())
+                    let waker = Arc::clone(&waker);
+                    thread::spawn(move || waker.descriptor(own, &|| false).unwrap())
                 })
                 .collect();
             let seen: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
             assert_eq!(seen[0], seen[1]);
-            let child_s = cancel.descriptor(own + 1).unwrap();
+            let child_s = waker.descriptor(own + 1, &|| false).unwrap();
             assert_ne!(child_s, seen[0]);
             // The handle must not close either descriptor here: one belongs to another process, and the other was left
             // alone.
-            drop(cancel);
+            drop(waker);
             for descriptor in [seen[0], child_s] {
                 // SAFETY: no other owner remains.
                 drop(unsafe { OwnedFd::from_raw_fd(descriptor) });

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use couchdrop_models::call::Call;
+use couchdrop_models::context::CallContext;
 use couchdrop_models::cancel::Cancel;
-use couchdrop_models::failure::Failure;
-use couchdrop_models::wire::resolve::Lookups;
+use couchdrop_models::error::ErrorKind;
+use couchdrop_models::http::dns::Resolver;
 use shuttle::thread;
 
 const MOST_HELPERS: usize = 8;
@@ -70,8 +70,8 @@ unsafe extern "C" fn freeaddrinfo(list: *mut libc::addrinfo) {
     }
 }
 
-fn resolve(lookups: &Lookups, number: u8, cancel: Option<Arc<Cancel>>) -> Result<(), Failure> {
-    let call = Call::new(Duration::from_secs(3600), cancel, None);
+fn resolve(lookups: &Resolver, number: u8, cancel: Option<Arc<Cancel>>) -> Result<(), ErrorKind> {
+    let call = CallContext::new(Duration::from_secs(3600), cancel, None);
     let found = lookups.resolve(&call, &format!("name-{number}"), None)?;
     assert_eq!(found, Some(vec![SocketAddr::from(([192, 0, 2, number], 0))]));
     Ok(())
@@ -81,7 +81,7 @@ fn resolve(lookups: &Lookups, number: u8, cancel: Option<Arc<Cancel>>) -> Result
 fn model(callers: usize, names: usize) {
     INSIDE.store(0, Ordering::Relaxed);
     ASKED.store(0, Ordering::Relaxed);
-    let lookups = Arc::new(Lookups::default());
+    let lookups = Arc::new(Resolver::default());
     let threads: Vec<_> = (0..callers)
         .map(|caller| {
             let lookups = Arc::clone(&lookups);
@@ -92,7 +92,7 @@ fn model(callers: usize, names: usize) {
                     let triggered = Arc::clone(&cancel);
                     let other = thread::spawn(move || triggered.trigger());
                     let ended = resolve(&lookups, number, Some(cancel));
-                    assert!(matches!(ended, Ok(()) | Err(Failure::Cancelled)));
+                    assert!(matches!(ended, Ok(()) | Err(ErrorKind::Cancelled)));
                     other.join().unwrap();
                 } else {
                     resolve(&lookups, number, None).unwrap();

@@ -7,9 +7,9 @@ use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use couchdrop_models::call::Call;
-use couchdrop_models::wire::connection::Connection;
-use couchdrop_models::wire::pool::Pool;
+use couchdrop_models::context::CallContext;
+use couchdrop_models::http::connection::Connection;
+use couchdrop_models::http::pool::Pool;
 use shuttle::thread;
 use socket2::{Domain, Socket, Type};
 
@@ -24,7 +24,7 @@ fn connection(number: u16) -> (Box<Connection>, Socket) {
 }
 
 fn take(pool: &Pool) -> Option<Box<Connection>> {
-    pool.take(&Call::new(Duration::from_secs(3600), None, None), None)
+    pool.take(&CallContext::new(Duration::from_secs(3600), None, None), None)
 }
 
 fn model(threads: u16, rounds: u16) {

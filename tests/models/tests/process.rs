@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use couchdrop_models::process::PerProcess;
+use couchdrop_models::sys::fork_local::ForkLocal;
 use shuttle::thread;
 
 /// The number of values that exist.
@@ -25,7 +25,7 @@ impl Drop for Value {
     }
 }
 
-fn at_once(owner: &Arc<PerProcess<Value>>, id: u64, threads: usize) -> usize {
+fn at_once(owner: &Arc<ForkLocal<Value>>, id: u64, threads: usize) -> usize {
     let threads: Vec<_> = (0..threads)
         .map(|_| {
             let owner = Arc::clone(owner);
@@ -45,7 +45,7 @@ fn at_once(owner: &Arc<PerProcess<Value>>, id: u64, threads: usize) -> usize {
 
 fn model() {
     ALIVE.store(0, Ordering::Relaxed);
-    let owner = Arc::new(PerProcess::<Value>::new());
+    let owner = Arc::new(ForkLocal::<Value>::new());
     let parents = at_once(&owner, 1, 2);
     assert_eq!(ALIVE.load(Ordering::Relaxed), 1, "who came second has dropped his");
     // In the child: the parent's value is not freed, since the parent's threads may have been using it.

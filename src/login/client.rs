@@ -1,0 +1,220 @@
+//! One login with its retries.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::config::{BodyFormat, Config};
+use crate::context::CallContext;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::http::client::{HttpClient, RetryState};
+use crate::http::endpoint::Endpoint;
+use crate::http::request::RequestHead;
+use crate::http::response::Response;
+use crate::http::wait::pause;
+use crate::logger::Level;
+use crate::login::credentials::Credentials;
+use crate::login::response::{server_message, token as parse_token};
+use crate::login::retry::Backoff;
+use crate::login::{redact, request};
+use crate::secret::Secret;
+use crate::sys::fork_local::ForkLocal;
+
+/// The service with the settings of frozen options.
+pub struct Client {
+    config: Config,
+    endpoint: Arc<Endpoint>,
+    form_head: RequestHead,
+    json_head: RequestHead,
+    /// A server has received a password, and may repeat it in the names of a certificate.
+    has_sent: AtomicBool,
+    /// The service has accepted JSON after it refused a form.
+    prefers_json: AtomicBool,
+    http: ForkLocal<HttpClient>,
+}
+
+impl Client {
+    /// Freezes the settings and reads the environment, once.
+    pub fn new(config: Config) -> Result<Client, ErrorKind> {
+        let endpoint = Arc::new(Endpoint::choose(&config)?);
+        let head =
+            |content_type| RequestHead::new(&config.base, "/authenticate", content_type, &config.user_agent);
+        Ok(Client {
+            form_head: head("application/x-www-form-urlencoded"),
+            json_head: head("application/json"),
+            has_sent: AtomicBool::new(false),
+            prefers_json: AtomicBool::new(false),
+            http: ForkLocal::new(),
+            endpoint,
+            config,
+        })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Opens a connection before a login; sends no credentials.
+    pub fn connect(&self, call: &CallContext) -> Result<(), Error> {
+        call.ensure_active()?;
+        self.http(call).connect(call).map_err(|error| {
+            call.log(level_of(&error.kind), || format!("connection failed: {}", error.kind));
+            Error::from(error.kind)
+        })?;
+        Ok(())
+    }
+
+    /// Logs in, with the retries that are needed and allowed.
+    pub fn login(&self, call: &CallContext, credentials: &Credentials) -> Result<Secret, Error> {
+        #[cfg(feature = "panic-probe")]
+        assert!(credentials.username != "panic-probe", "a probe of {}", credentials.password);
+
+        let done = self.attempts(call, credentials);
+        match &done {
+            Ok(_) => call.log(Level::Info, || {
+                format!("logged in: {} request(s), {} ms", call.attempts(), call.elapsed().as_millis())
+            }),
+            Err(failed) => call.log(level_of(&failed.kind), || {
+                let (requests, ms) = (call.attempts(), call.elapsed().as_millis());
+                format!("login failed: {requests} request(s), {ms} ms: {}", failed.kind)
+            }),
+        }
+        if call.attempts() > 0 && !self.has_sent.load(Ordering::Relaxed) {
+            self.has_sent.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+
+    fn attempts(&self, call: &CallContext, credentials: &Credentials) -> Result<Secret, Error> {
+        let mut json = match self.config.body_format {
+            BodyFormat::Auto => self.prefers_json.load(Ordering::Relaxed),
+            BodyFormat::Form => false,
+            BodyFormat::Json => true,
+        };
+        let mut backoff = Backoff::new(&self.config, call.deadline.saturating_duration_since(call.started));
+        let mut last = None;
+        let http = self.http(call);
+        let mut retry = RetryState::default();
+        let account = http.account(credentials.username);
+        loop {
+            if let Err(kind) = call.ensure_active() {
+                return Err(ended(kind, last));
+            }
+            let (head, body) = if json {
+                (&self.json_head, request::json(credentials))
+            } else {
+                (&self.form_head, request::form(credentials))
+            };
+            let failed = match http.exchange(call, &mut retry, account, head, &body) {
+                Ok(response) if response.status == 200 => match parse_token(&response.body) {
+                    Ok(token) => {
+                        if json && !self.prefers_json.load(Ordering::Relaxed) {
+                            self.prefers_json.store(true, Ordering::Relaxed);
+                        }
+                        return Ok(token);
+                    }
+                    Err(failure) => {
+                        let failure = response.missing_close_notify.unwrap_or(failure);
+                        return Err(Error { http_status: 200, attempts: call.attempts(), ..failure.into() });
+                    }
+                },
+                Ok(response) => {
+                    let failed = refused(&response, credentials.password, call);
+                    // The service refused the format, not the account.
+                    if !json
+                        && self.config.body_format == BodyFormat::Auto
+                        && matches!(response.status, 400 | 415 | 422)
+                    {
+                        call.log(Level::Warn, || {
+                            format!("status {} for a form: retrying with JSON", response.status)
+                        });
+                        json = true;
+                        last = Some(failed);
+                        continue;
+                    }
+                    if !matches!(response.status, 429 | 500 | 502 | 503 | 504) {
+                        return Err(failed);
+                    }
+                    failed
+                }
+                Err(mut error) => {
+                    if call.attempts() > 0 || self.has_sent.load(Ordering::Relaxed) {
+                        error.kind = without_password(error.kind, credentials.password);
+                    }
+                    let retryable = error.may_be_retried();
+                    let failed =
+                        Error { http_status: error.status, attempts: call.attempts(), ..error.kind.into() };
+                    if !retryable {
+                        return Err(failed);
+                    }
+                    failed
+                }
+            };
+            let retry_after = failed.retry_after.and_then(|seconds| u64::try_from(seconds).ok());
+            let asked = || match retry_after {
+                Some(seconds) => format!(" (the service asks to wait {seconds} s)"),
+                None => String::new(),
+            };
+            let wait = backoff.next(call.remaining(), retry_after.map(Duration::from_secs), call.rng);
+            let Some(wait) = wait else {
+                call.log(Level::Warn, || {
+                    format!("giving up, no retries or no time left{}: {}", asked(), failed.kind)
+                });
+                return Err(failed);
+            };
+            call.log(Level::Warn, || {
+                format!("retrying in {} ms{}: {}", wait.as_millis(), asked(), failed.kind)
+            });
+            call.set_phase(Phase::BackOff);
+            last = Some(failed);
+            if let Err(kind) = pause(call, wait) {
+                return Err(ended(kind, last));
+            }
+        }
+    }
+
+    fn http(&self, call: &CallContext) -> &HttpClient {
+        self.http.get(call.process, |parents| HttpClient::new(&self.endpoint, parents))
+    }
+}
+
+/// A failure between attempts, with the details of the last attempt's response.
+fn ended(kind: ErrorKind, last: Option<Error>) -> Error {
+    match last {
+        Some(last) => Error { kind, ..last },
+        None => kind.into(),
+    }
+}
+
+fn refused(response: &Response, password: &str, call: &CallContext) -> Error {
+    Error {
+        kind: ErrorKind::Refused { status: response.status },
+        http_status: response.status,
+        // A success other than 200 might contain a token too.
+        server_message: match response.status {
+            200..=299 => None,
+            _ => server_message(&response.body, response.is_truncated, password),
+        },
+        retry_after: response.retry_after,
+        attempts: call.attempts(),
+    }
+}
+
+/// Removes the reason of a TLS failure if it repeats the password: it quotes names of the server's certificate.
+fn without_password(failure: ErrorKind, password: &str) -> ErrorKind {
+    match failure {
+        ErrorKind::Tls(why) if redact::contains_secret(&why, false, password) => ErrorKind::Tls(
+            "TLS verification failed; the reason is not shown, since the server may have put the password into it"
+                .into(),
+        ),
+        other => other,
+    }
+}
+
+/// Log cancellation at info, not error.
+fn level_of(failure: &ErrorKind) -> Level {
+    match failure {
+        ErrorKind::Cancelled => Level::Info,
+        _ => Level::Error,
+    }
+}
