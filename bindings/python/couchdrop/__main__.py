@@ -18,8 +18,7 @@ from typing import NoReturn
 
 import couchdrop
 
-from . import _library
-from ._abi import library_path
+from ._abi import ABI_VERSION, library_path
 
 # The service name of the password in a keyring: `keyring set couchdrop USERNAME`.
 KEYRING_SERVICE = "couchdrop"
@@ -75,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "--version",
         action="version",
         version=f"couchdrop {couchdrop.__version__}, libcouchdrop {couchdrop.library_version()} "
-        f"(ABI {_library.ABI_VERSION}, {library_path})",
+        f"(ABI {ABI_VERSION}, {library_path})",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     login = commands.add_parser(

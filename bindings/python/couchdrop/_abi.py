@@ -1,18 +1,24 @@
-"""The C functions of libcouchdrop, as ``couchdrop.h`` declares them. The tests compare this file with it.
+"""The C API of libcouchdrop: finds and loads the library, and declares its functions as ``couchdrop.h`` does.
 
-Objects that the library creates are `Handle`s. Their users free them with `Handle.release`; a finalizer frees
-those that an exception left behind. CPython finalizes all objects of a garbage cycle in any order before it
-clears them. So code that a finalizer may call must check `is_released` before it uses a handle.
+The tests compare the declarations with the header.
+
+Search order for the library:
+
+1. ``couchdrop/_lib`` beside this package, which a wheel contains;
+2. the file in the environment variable ``COUCHDROP_LIBRARY`` (ignored in a set-user-id process);
+3. the system's search path for libraries.
+
+The first one that exists must load. There is no fallback to the next one.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_void_p
-
-from . import _library
+from types import MethodType
 
 # The same as in `typing`, which takes longer to import than this package.
 TYPE_CHECKING = False
@@ -26,11 +32,84 @@ else:
     except ImportError:
         from functools import partial as partial
 
-library, library_path = _library.load()
+ABI_VERSION = 1
+
+if sys.platform == "win32":
+    FILE_NAME = "couchdrop.dll"
+elif sys.platform == "darwin":
+    FILE_NAME = f"libcouchdrop.{ABI_VERSION}.dylib"
+else:
+    FILE_NAME = f"libcouchdrop.so.{ABI_VERSION}"
+
+VARIABLE = "COUCHDROP_LIBRARY"
 
 
-# Always False without gc.is_finalized: only CPython's collector finalizes in any order.
-is_released: Callable[[object], bool] = getattr(gc, "is_finalized", lambda _: False)
+def _load() -> tuple[ctypes.CDLL, str]:
+    """Returns the library and the path or name that was loaded. Raises ImportError."""
+    path, looked = _find()
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        reason = str(error).removeprefix(f"Cannot load library {path}: ")  # PyPy adds this
+        # Most messages name the file, but not if a dependency of it is missing.
+        looked.append(reason if path in reason else f"{path}: {reason}")
+        raise ImportError(
+            "couchdrop needs the shared library libcouchdrop. Looked for it here:\n  "
+            + "\n  ".join(looked)
+            + f"\nInstall libcouchdrop, or name its file in {VARIABLE}.",
+            path=path,
+        ) from None
+    _check_abi(library, path)
+    return library, path
+
+
+def _find() -> tuple[str, list[str]]:
+    """Returns the path or name to load, and a description of each place without a library."""
+    bundled = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_lib", FILE_NAME)
+    if os.path.exists(bundled):
+        return bundled, []
+    looked = [f"{bundled}: no such file"]
+    named = os.environ.get(VARIABLE)
+    if not named:
+        looked.append(f"{VARIABLE}: not set")
+    elif _has_raised_privileges():
+        looked.append(f"{VARIABLE}: ignored, since this process has another user's privileges")
+    else:
+        # Absolute, because dlopen searches for a name without a slash.
+        return os.path.abspath(named), looked
+    return FILE_NAME, looked
+
+
+def _has_raised_privileges() -> bool:
+    """Returns True if the user who set the environment may have fewer privileges than this process."""
+    if sys.platform == "win32":
+        return False
+    if os.getuid() != os.geteuid() or os.getgid() != os.getegid():
+        return True
+    # On Linux, AT_SECURE also covers file capabilities.
+    getauxval = getattr(ctypes.CDLL(None), "getauxval", None)
+    if getauxval is None:
+        return False
+    getauxval.argtypes, getauxval.restype = [ctypes.c_ulong], ctypes.c_ulong
+    at_secure = 23
+    return bool(getauxval(at_secure))
+
+
+def _check_abi(library: ctypes.CDLL, path: str) -> None:
+    try:
+        abi_version = library.cd_abi_version
+    except AttributeError:
+        raise ImportError(f"{path} is not libcouchdrop: it has no cd_abi_version()", path=path) from None
+    abi_version.argtypes, abi_version.restype = [], ctypes.c_uint32
+    found = abi_version()
+    if found != ABI_VERSION:
+        raise ImportError(
+            f"{path} has version {found} of libcouchdrop's ABI; this package needs version {ABI_VERSION}",
+            path=path,
+        )
+
+
+library, library_path = _load()
 
 
 def _function(name: str) -> Any:
@@ -40,20 +119,31 @@ def _function(name: str) -> Any:
         raise ImportError(f"{library_path} is too old for this package: it has no {name}()") from None
 
 
+# CPython finalizes all objects of a garbage cycle in any order before it clears them. So code that a
+# finalizer may call checks a handle with this function before it uses it. PyPy does not have it or need it.
+is_finalized: Callable[[object], bool] = getattr(gc, "is_finalized", lambda _: False)
+
+
 def _finalizer(free: Any) -> Any:
-    # This destructor runs no Python code: an exception of a signal handler would be lost in it, and the
-    # object would leak. `free` itself can't be the method, because ctypes functions do not bind to instances.
-    return property(partial(partial, free))
+    """Makes a C function the method ``__del__``.
+
+    A signal handler can raise in a ``__del__`` of Python code. Python then drops the exception, and a Ctrl-C
+    is lost. The property binds the C function to the object: ctypes functions do not bind themselves.
+    """
+    return property(partial(MethodType, free))
 
 
 class Handle(c_void_p):
-    """A pointer to an object of the library. NULL before a call stores one, and after `release`."""
+    """A pointer to an object of the library. NULL before a call stores one, and after `release`.
+
+    Its user frees it with `release`. The finalizer frees it if an exception prevented that.
+    """
 
     _free: ClassVar[Any]
 
     def release(self) -> None:
         """Frees the object. The caller must be its only user."""
-        if is_released(self):
+        if is_finalized(self):
             return
         address, self.value = self.value, None
         if address is not None:
@@ -85,6 +175,61 @@ class Token(Handle):
 class Error(Handle):
     _free = _function("cd_error_free")
     __del__ = _finalizer(_free)
+
+
+class SharedHandle:
+    """A handle that several threads use, and that any of them may close at any time.
+
+    After it is closed, the last user that leaves frees the handle. If an exception of a signal handler
+    prevents a user from leaving, the handle's finalizer frees it.
+
+    There is no lock. The garbage collector may run another of these methods on the thread that holds a lock,
+    and a child of fork would inherit a lock that none of its threads releases. Instead the methods use atomic
+    operations: to store and to remove an item of a dict, and to pop from a list.
+    """
+
+    __slots__ = ("_closed", "_to_free", "_users", "handle")
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        # Keyed by identity.
+        self._users: dict[int, bool] = {}
+        self._closed = False
+        # The thread that pops the handle from this list frees it, so it is freed once.
+        self._to_free = [handle]
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed or is_finalized(self.handle)
+
+    def enter(self, user: object) -> bool:
+        """Keeps the handle until the user leaves. Returns False if it is closed."""
+        self._users[id(user)] = True
+        # In this order: `close` sets the flag before it reads the users.
+        if self.is_closed:
+            self.leave(user)
+            return False
+        return True
+
+    def leave(self, user: object) -> None:
+        """Removes a user. May be called again."""
+        self._users.pop(id(user), None)
+        if self._closed:
+            self._free_unless_used()
+
+    def close(self) -> None:
+        """Frees the handle when it has no users. May be called again."""
+        self._closed = True
+        self._free_unless_used()
+
+    def _free_unless_used(self) -> None:
+        if self._users:
+            return
+        try:
+            handle = self._to_free.pop()
+        except IndexError:
+            return
+        handle.release()
 
 
 LogFunction = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p)

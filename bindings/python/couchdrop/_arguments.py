@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LONGEST_TIMEOUT = 3600.0
+MAX_TIMEOUT = 3600.0
 
 
 def _not_for_c(message: str) -> ArgumentError:
@@ -105,9 +105,9 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
     # Written so that NaN is rejected too.
-    if not (0 < value <= LONGEST_TIMEOUT or (zero and value == 0)):
+    if not (0 < value <= MAX_TIMEOUT or (zero and value == 0)):
         raise ArgumentError(
-            f"{name} must be {'0' if zero else 'above 0'} to {LONGEST_TIMEOUT:.0f} seconds",
+            f"{name} must be {'0' if zero else 'above 0'} to {MAX_TIMEOUT:.0f} seconds",
             code=_abi.CD_ERR_OUT_OF_RANGE,
         )
     return float(value)
@@ -118,7 +118,7 @@ def milliseconds(value: float) -> int:
     return max(1, round(value * 1000)) if value else 0
 
 
-def waits(name: str, value: object) -> tuple[float, float]:
+def backoff_pair(name: str, value: object) -> tuple[float, float]:
     """Checks the first and the longest wait, in seconds."""
     takes = f"{name} must be two numbers of seconds, the first and the longest wait"
     if not isinstance(value, (tuple, list)):

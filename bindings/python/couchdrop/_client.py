@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 
-from . import _abi
-from ._abi import Error, library
-from ._arguments import Credentials, Text, integer, milliseconds, seconds, waits
-from ._call import Call, Login, SharedOptions, closed
+from . import _abi, _shutdown
+from ._abi import Error, SharedHandle, library
+from ._arguments import Credentials, Text, backoff_pair, integer, milliseconds, seconds
+from ._call import Call, Login, closed
 from ._errors import ArgumentError, exception_from
 
 TYPE_CHECKING = False
@@ -17,15 +17,27 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from ._log import Logger
+    from ._executor import Executor
+    from ._log import Logger, LogWriter
     from ._options import ClientOptions, Proxy
     from ._token import Token
-    from ._workers import Workers
 
 DEFAULT_TIMEOUT = 30.0
 # The limits of the library.
-MOST_RETRIES = 10
+MAX_RETRIES = 10
 RESPONSE_BYTES = (1024, 16 * 1024 * 1024)
+
+# The variables that the library reads itself unless it receives their values.
+VARIABLES = (
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
 
 
 class Environment:
@@ -43,6 +55,58 @@ class Environment:
 ENVIRONMENT: Final = Environment()
 
 _BODY_FORMATS = {"auto": _abi.CD_BODY_AUTO, "form": _abi.CD_BODY_FORM, "json": _abi.CD_BODY_JSON}
+
+
+class SharedOptions(SharedHandle):
+    """The options of a client, shared by its calls."""
+
+    __slots__ = ("_frozen",)
+
+    def __init__(self) -> None:
+        super().__init__(library.cd_options_new())
+        self._frozen = False
+
+    def __reduce_ex__(self, _: object) -> NoReturn:
+        raise TypeError("an object of libcouchdrop can't be pickled or copied")
+
+    def pass_environment(self) -> None:
+        """Passes the variables to the library, whose getenv would be a data race with os.environ.
+
+        Has no effect once the options are frozen: they use the environment of the first login.
+        """
+        if self._frozen:
+            return
+        # Held until the options are frozen, so that they receive the variables of one thread only.
+        with _shutdown.environment_lock:
+            for name in VARIABLES:
+                error = Error()
+                setter = library.cd_options_set_environment
+                code: int = setter(self.handle, name.encode(), _variable(name), ctypes.byref(error))
+                if code == _abi.CD_ERR_OPTIONS_IN_USE:
+                    self._frozen = True
+                    error.release()
+                    return
+                if code:
+                    raise exception_from(error)
+            self._freeze()
+
+    def _freeze(self) -> None:
+        # A call with a triggered handle freezes the options and has no other effect.
+        error, stopped = Error(), library.cd_cancel_new()
+        library.cd_cancel_trigger(stopped)
+        code: int = library.cd_connect(self.handle, stopped, 0, ctypes.byref(error))
+        stopped.release()
+        if code != _abi.CD_ERR_CANCELLED:
+            raise exception_from(error)
+        error.release()
+        self._frozen = True
+
+
+def _variable(name: str) -> bytes | None:
+    if os.supports_bytes_environ:
+        return os.environb.get(name.encode())
+    value = os.environ.get(name)
+    return None if value is None else value.encode("utf-8", "surrogatepass")
 
 
 class Client:
@@ -89,8 +153,8 @@ class Client:
         del proxy
         self._options = SharedOptions()
         # By process id: a child of fork does not have the parent's threads.
-        self._workers: dict[int, Workers] = {}
-        self._logger: Logger | None = None
+        self._executors: dict[int, Executor] = {}
+        self._log: LogWriter | None = None
         if proxy_url is None:
             self._set(library.cd_options_set_proxy, None)
         elif isinstance(proxy_url, Text):
@@ -105,10 +169,10 @@ class Client:
             wait = milliseconds(seconds("connect_timeout", connect_timeout))
             self._set(library.cd_options_set_connect_timeout_ms, wait)
         if max_retries is not None:
-            retries = integer("max_retries", max_retries, 0, MOST_RETRIES)
+            retries = integer("max_retries", max_retries, 0, MAX_RETRIES)
             self._set(library.cd_options_set_max_retries, retries)
         if backoff is not None:
-            first, longest = waits("backoff", backoff)
+            first, longest = backoff_pair("backoff", backoff)
             self._set(library.cd_options_set_backoff_ms, milliseconds(first), milliseconds(longest))
         if user_agent is not None:
             self._set_text(library.cd_options_set_user_agent, Text("user_agent", user_agent))
@@ -144,9 +208,9 @@ class Client:
         """
         with Credentials(username, password, system) as credentials:
             del password
-            limit, workers = self._seconds(timeout), self._own_workers()
+            limit, executor = self._seconds(timeout), self._own_executor()
             login = self._login(credentials)
-        return await workers.run(login, limit)
+        return await executor.run(login, limit)
 
     def connect(self, *, timeout: float | None = None) -> None:
         """Connects now, so that the next login needs one round trip. Sends no credentials and does not retry.
@@ -154,7 +218,7 @@ class Client:
         It also shows why this machine can't reach the service. None means the connect timeout.
         """
         limit = 0 if timeout is None else seconds("timeout", timeout)
-        call = Call(self._options, self._logger)
+        call = Call(self._options, self._log)
         try:
             call.connect(limit)
         finally:
@@ -177,14 +241,14 @@ class Client:
 
     def _login(self, credentials: Credentials) -> Login:
         credentials.check()
-        return Login(Call(self._options, self._logger), credentials)
+        return Login(Call(self._options, self._log), credentials)
 
-    def _own_workers(self) -> Workers:
-        from ._workers import Workers
+    def _own_executor(self) -> Executor:
+        from ._executor import Executor
 
         process = os.getpid()
         # setdefault is atomic: threads that call this at the same time get the same object.
-        return self._workers.get(process) or self._workers.setdefault(process, Workers())
+        return self._executors.get(process) or self._executors.setdefault(process, Executor())
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else seconds("timeout", timeout)
@@ -202,12 +266,12 @@ class Client:
             text.wipe()
 
     def _set_logger(self, logger: Logger) -> None:
-        from ._log import check, log_function
+        from ._log import LogWriter, log_function
 
-        check(logger)
+        log = LogWriter(logger)
         # Each call reads the logger's level, because options can't change after the first call.
         self._set(library.cd_options_set_logger, log_function, None, _abi.CD_LOG_DEBUG)
-        self._logger = logger
+        self._log = log
 
 
 def _body_format(name: str) -> int:
@@ -271,10 +335,10 @@ async def authenticate_async(
         del password
         client = Client(**options) if options else _shared
         try:
-            limit, workers = client._seconds(timeout), _shared._own_workers()
+            limit, executor = client._seconds(timeout), _shared._own_executor()
             login = client._login(credentials)
         finally:
             # The login keeps the options alive until it ends.
             if client is not _shared:
                 client.close()
-    return await workers.run(login, limit)
+    return await executor.run(login, limit)

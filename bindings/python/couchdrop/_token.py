@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 
 from . import _abi
-from ._abi import TOKEN_HEADER, library, partial
+from ._abi import TOKEN_HEADER, SharedHandle, library
 from ._errors import ArgumentError
-from ._shared import Shared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, NoReturn
+    from typing import NoReturn
 
 MAX_LENGTH = 65_536
 
@@ -34,7 +33,7 @@ class Token:
     __slots__ = ("__weakref__", "_shared")
 
     # An object with `copy` and `release`.
-    _shared: Shared
+    _shared: SharedHandle
 
     def __init__(self, value: str | bytes) -> None:
         problem = _problem_of(value)
@@ -42,7 +41,7 @@ class Token:
             # The traceback refers to this frame.
             del value
             raise problem
-        self._shared = Shared(_Characters(value.encode("ascii") if isinstance(value, str) else value))
+        self._shared = SharedHandle(_Characters(value.encode("ascii") if isinstance(value, str) else value))
 
     @property
     def value(self) -> str:
@@ -91,27 +90,24 @@ class Token:
 class _Characters:
     """The handle of a token that was not created by a login."""
 
-    # Each instance has its own finalizer, a C function. It runs no Python code: an exception of a signal
-    # handler would be lost there.
-    __slots__ = ("__del__", "_buffer")
-
-    __del__: Callable[[], None]
+    __slots__ = ("_buffer",)
 
     def __init__(self, characters: bytes) -> None:
         self._buffer = (ctypes.c_char * len(characters))()
-        self.__del__ = partial(library.cd_secure_zero, self._buffer, len(characters))
         ctypes.memmove(self._buffer, characters, len(characters))
 
     def copy(self) -> bytes:
         return self._buffer.raw
 
     def release(self) -> None:
-        self.__del__()
+        library.cd_secure_zero(self._buffer, len(self._buffer))
+
+    __del__ = release
 
 
 def token_from(handle: _abi.Token) -> Token:
     token = Token.__new__(Token)
-    token._shared = Shared(handle)
+    token._shared = SharedHandle(handle)
     return token
 
 

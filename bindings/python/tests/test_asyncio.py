@@ -9,7 +9,7 @@ import unittest
 import support
 from support import PASSWORD, Recorder, Silent, couchdrop
 
-MOST_THREADS = 64
+MAX_THREADS = 64
 
 
 def login_threads():
@@ -89,8 +89,8 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
         with couchdrop.Client(base_url=self.silent.base_url) as client:
             before = len(login_threads())
             tasks = self.start(client, 200)
-            await self.arrived(MOST_THREADS)
-            self.assertLessEqual(len(login_threads()) - before, MOST_THREADS)
+            await self.arrived(MAX_THREADS)
+            self.assertLessEqual(len(login_threads()) - before, MAX_THREADS)
             started = time.monotonic()
             for task in tasks:
                 task.cancel()
@@ -98,7 +98,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             self.assertLess(time.monotonic() - started, 2.0)
             self.assertTrue(all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes))
             await asyncio.get_running_loop().run_in_executor(None, self.silent.wait_until_alone)
-            self.assertEqual(self.silent.requests, MOST_THREADS)
+            self.assertEqual(self.silent.requests, MAX_THREADS)
 
     async def test_the_function_with_options_is_bounded_too(self):
         before = len(login_threads())
@@ -106,14 +106,14 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             asyncio.ensure_future(
                 couchdrop.authenticate_async("ada", PASSWORD, base_url=self.silent.base_url)
             )
-            for _ in range(MOST_THREADS + 10)
+            for _ in range(MAX_THREADS + 10)
         ]
-        await self.arrived(MOST_THREADS)
-        self.assertLessEqual(len(login_threads()) - before, MOST_THREADS)
+        await self.arrived(MAX_THREADS)
+        self.assertLessEqual(len(login_threads()) - before, MAX_THREADS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.assertEqual(self.silent.requests, MOST_THREADS)
+        self.assertEqual(self.silent.requests, MAX_THREADS)
 
     async def test_200_logins_succeed_in_turn(self):
         with Recorder() as recorder, couchdrop.Client(base_url=recorder.base_url) as client:
@@ -121,12 +121,12 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             logins = [client.authenticate_async("ada", PASSWORD) for _ in range(200)]
             tokens = await asyncio.gather(*logins)
             self.assertEqual(len(tokens), 200)
-            self.assertLessEqual(recorder.connections, MOST_THREADS)
+            self.assertLessEqual(recorder.connections, MAX_THREADS)
 
     async def test_waiting_in_line_counts_against_the_time(self):
         with couchdrop.Client(base_url=self.silent.base_url) as client:
-            tasks = self.start(client, MOST_THREADS)
-            await self.arrived(MOST_THREADS)
+            tasks = self.start(client, MAX_THREADS)
+            await self.arrived(MAX_THREADS)
             started = time.monotonic()
             with self.assertRaises(couchdrop.Timeout) as caught:
                 await client.authenticate_async("late", PASSWORD, timeout=0.2)
@@ -141,8 +141,8 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
 
     async def test_a_cancelled_login_in_line_is_never_sent(self):
         with couchdrop.Client(base_url=self.silent.base_url) as client:
-            first = self.start(client, MOST_THREADS)
-            await self.arrived(MOST_THREADS)
+            first = self.start(client, MAX_THREADS)
+            await self.arrived(MAX_THREADS)
             (waiting,) = self.start(client, 1)
             await asyncio.sleep(0)
             waiting.cancel()
@@ -151,7 +151,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
                 task.cancel()
             await asyncio.gather(*first, return_exceptions=True)
             await asyncio.get_running_loop().run_in_executor(None, self.silent.wait_until_alone)
-            self.assertEqual(self.silent.accepted, MOST_THREADS)
+            self.assertEqual(self.silent.accepted, MAX_THREADS)
 
     @unittest.skipIf(support.PYPY, "PyPy frees by collection alone")
     async def test_a_failed_login_leaves_no_cycle(self):
@@ -186,9 +186,9 @@ class Loops(unittest.TestCase):
             silent.wait_until_alone()
 
     def test_idle_threads_end(self):
-        from couchdrop import _workers
+        from couchdrop import _executor
 
-        idle, _workers.IDLE_SECONDS = _workers.IDLE_SECONDS, 0.05
+        idle, _executor.IDLE_SECONDS = _executor.IDLE_SECONDS, 0.05
         try:
             with couchdrop.Client(**support.fake_server_options()) as client:
                 before = set(login_threads())
@@ -199,7 +199,7 @@ class Loops(unittest.TestCase):
                 # The next login starts another thread.
                 asyncio.run(client.authenticate_async("ada@example.com", PASSWORD))
         finally:
-            _workers.IDLE_SECONDS = idle
+            _executor.IDLE_SECONDS = idle
 
 
 if __name__ == "__main__":

@@ -72,21 +72,21 @@ class Cycles(unittest.TestCase):
     def test_a_job_is_withdrawn_by_a_thread_that_has_the_lock(self):
         program = """
             import faulthandler
-            from couchdrop._workers import Workers
+            from couchdrop._executor import Executor
 
             faulthandler.dump_traceback_later(8, exit=True)
-            workers = Workers()
-            with workers._changed:
-                workers._withdraw(object())
+            executor = Executor()
+            with executor._changed:
+                executor._withdraw(object())
         """
         done = support.run_python(program)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_a_call_that_begins_at_the_end_is_refused_and_holds_nobody_up(self):
-        from couchdrop import _call, _process
+        from couchdrop import _call, _client, _shutdown
 
-        calls = _process._Calls()
-        options = _call.SharedOptions()
+        calls = _shutdown._Calls()
+        options = _client.SharedOptions()
         first, second = (_call.Call(options, None) for _ in range(2))
         self.addCleanup(first.end)
         self.addCleanup(second.end)

@@ -10,7 +10,7 @@ import unittest
 import support
 from support import couchdrop
 
-from couchdrop import _abi, _errors, _library
+from couchdrop import _abi, _errors
 
 TYPES = {
     "void": None,
@@ -170,7 +170,7 @@ class Header(unittest.TestCase):
         declared = {name: int(value) for name, value in macros.items() if re.match("CD_(BODY|LOG)_", name)}
         self.assertGreater(len(declared), 6)
         self.assertEqual(numbers_of("CD_(BODY|LOG)_"), declared)
-        self.assertEqual(_library.ABI_VERSION, int(macros["COUCHDROP_ABI_VERSION"]))
+        self.assertEqual(_abi.ABI_VERSION, int(macros["COUCHDROP_ABI_VERSION"]))
         self.assertEqual(couchdrop.TOKEN_HEADER, macros["COUCHDROP_TOKEN_HEADER"].strip('"'))
         self.assertEqual(couchdrop.__version__, macros["COUCHDROP_VERSION"].strip('"'))
         self.assertEqual(couchdrop.library_version(), couchdrop.__version__)

@@ -12,7 +12,7 @@ from unittest import mock
 
 import support
 
-from couchdrop import _library
+from couchdrop import _abi
 
 # Importing each of them takes at least as long as importing ctypes.
 HEAVY = {"asyncio", "collections", "enum", "functools", "hmac", "logging", "re", "threading", "typing"}
@@ -79,7 +79,7 @@ class Library(unittest.TestCase):
 
     def test_the_system_is_asked_last(self):
         folder = os.path.dirname(os.environ["COUCHDROP_LIBRARY"])
-        self.assertEqual(self.import_with(LD_LIBRARY_PATH=folder).stdout.strip(), _library.FILE_NAME)
+        self.assertEqual(self.import_with(LD_LIBRARY_PATH=folder).stdout.strip(), _abi.FILE_NAME)
 
     def test_a_library_beside_the_package_comes_first(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ class Library(unittest.TestCase):
                 os.path.join(folder, "couchdrop"),
                 ignore=shutil.ignore_patterns("_lib", "__pycache__"),
             )
-            bundled = os.path.join(package, "_lib", _library.FILE_NAME)
+            bundled = os.path.join(package, "_lib", _abi.FILE_NAME)
             os.mkdir(os.path.dirname(bundled))
             shutil.copy(os.environ["COUCHDROP_LIBRARY"], bundled)
             done = self.import_with(folder, COUCHDROP_LIBRARY="/no/such/file")
@@ -98,7 +98,7 @@ class Library(unittest.TestCase):
         self.refused("/no/such/file: ", "_lib", "COUCHDROP_LIBRARY", COUCHDROP_LIBRARY="/no/such/file")
         # If the system has no library, the import fails.
         if self.import_with().returncode:
-            self.refused("_lib", "COUCHDROP_LIBRARY: not set", _library.FILE_NAME + ": ")
+            self.refused("_lib", "COUCHDROP_LIBRARY: not set", _abi.FILE_NAME + ": ")
 
     def test_the_file_that_the_variable_names_must_load(self):
         # LD_LIBRARY_PATH makes the library available to the system's search.
@@ -113,10 +113,10 @@ class Library(unittest.TestCase):
         def load(path):
             raise OSError("libother.so: cannot open shared object file")
 
-        with mock.patch.object(_library.ctypes, "CDLL", load):
-            with mock.patch.object(_library, "_find", lambda: ("/some/file", [])):
+        with mock.patch.object(_abi.ctypes, "CDLL", load):
+            with mock.patch.object(_abi, "_find", lambda: ("/some/file", [])):
                 with self.assertRaisesRegex(ImportError, "/some/file: libother.so: cannot open"):
-                    _library.load()
+                    _abi._load()
 
     def test_another_library_is_refused(self):
         with open("/proc/self/maps", encoding="utf-8") as file:
@@ -143,15 +143,14 @@ class Library(unittest.TestCase):
 
     @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "needs root")
     def test_the_variable_is_ignored_with_another_user_s_privileges(self):
-        # Importing the package would load the library, so import only this file.
-        path = os.path.join(support.PACKAGE, "couchdrop", "_library.py")
+        # The system's search finds the library, so that the import succeeds.
+        folder = os.path.dirname(os.environ["COUCHDROP_LIBRARY"])
         script = (
-            "import importlib.util, os, sys; os.setresuid(65534, 0, 0)\n"
-            "spec = importlib.util.spec_from_file_location('_library', sys.argv[1])\n"
-            "library = importlib.util.module_from_spec(spec); spec.loader.exec_module(library)\n"
-            "print(library._find())"
+            "import os; os.setresuid(65534, 0, 0)\n"
+            "from couchdrop import _abi\n"
+            "print(_abi._find(), _abi.library_path)"
         )
-        done = support.run_python(script, path)
+        done = support.run_python(script, env={**os.environ, "LD_LIBRARY_PATH": folder})
         self.assertIn("COUCHDROP_LIBRARY: ignored", done.stdout, done.stderr)
         self.assertNotIn(os.environ["COUCHDROP_LIBRARY"], done.stdout)
 

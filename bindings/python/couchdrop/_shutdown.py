@@ -1,8 +1,8 @@
-"""The calls in progress on threads other than the main thread, for a clean exit of the interpreter.
+"""The calls that an exit of the interpreter must stop, and the state that a child of fork resets.
 
 A callback from the library into Python, for instance to a logger, aborts the process after the interpreter
-was finalized. So the exit handler stops these calls, waits until they have left the library, and rejects new
-ones. Calls on the main thread are not tracked: that thread runs the exit handler.
+was finalized. So the exit handler stops the calls in progress, waits until they have left the library, and
+rejects new ones. Calls on the main thread are not tracked: that thread runs the exit handler.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class _Calls:
-    """Calls take no lock here: the garbage collector may run another call between any two of these lines."""
+    """The calls in progress on threads other than the main thread.
+
+    `enter` and `leave` take no lock, because the garbage collector may run another call between their lines.
+    """
 
     def __init__(self) -> None:
         # `end` holds it while it waits. The last call that leaves releases it.
@@ -75,7 +78,7 @@ def on_main_thread() -> bool:
     return get_ident() == _main_thread
 
 
-def _start_anew() -> None:
+def _reset_in_child() -> None:
     # The parent's calls do not exist in the child, and the thread that forked is its main thread.
     global calls, _main_thread, environment_lock
     calls = _Calls()
@@ -85,4 +88,4 @@ def _start_anew() -> None:
 
 atexit.register(lambda: calls.end())
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
+    os.register_at_fork(after_in_child=_reset_in_child)

@@ -1,12 +1,12 @@
-"""Logins for asyncio: each runs on a thread, and there are at most 64 threads.
+"""Logins for asyncio: an executor with at most 64 threads.
 
-A login without a free thread is queued, and the wait counts against its timeout.
+A login without a free thread is queued, and the wait counts against its timeout. The executors of
+`concurrent.futures` do not fit: Python joins their threads at exit before an exit handler could stop a login.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -16,14 +16,15 @@ from ._call import Login
 from ._errors import ResourcesError, Timeout
 from ._token import Token
 
-MOST_THREADS = 64
+MAX_THREADS = 64
 # A thread exits after this time without work.
 IDLE_SECONDS = 5.0
 
 
-class Workers:
+class Executor:
+    """Runs logins on threads that it starts as needed, and ends when they are idle."""
+
     def __init__(self) -> None:
-        self.process = os.getpid()
         self._changed = threading.Condition(threading.Lock())
         # In order of arrival. Removing a job is atomic and needs no lock: the garbage collector may close a
         # coroutine, which withdraws its job, on a thread that holds the lock.
@@ -54,7 +55,7 @@ class Workers:
     def _submit(self, job: _Job) -> None:
         with self._changed:
             self._queue[job] = True
-            if len(self._queue) > self._idle and self._threads < MOST_THREADS:
+            if len(self._queue) > self._idle and self._threads < MAX_THREADS:
                 self._start_thread()
             else:
                 self._changed.notify()
@@ -119,21 +120,21 @@ class _Job:
             # deadline fails in `expire`.
             token = self.login.run(max(self._deadline - time.monotonic(), 0.001))
         except BaseException as error:
-            self._hand_over(self.future.set_exception, error)
+            self._complete(self.future.set_exception, error)
         else:
-            self._hand_over(self.future.set_result, token)
+            self._complete(self.future.set_result, token)
 
     def expire(self) -> None:
         if not self.future.done():
             self.future.set_exception(Timeout("The time was over before a thread was free for this login."))
 
-    def _hand_over(self, set_outcome: Callable[[Any], None], outcome: object) -> None:
-        def hand_over() -> None:
+    def _complete(self, set_outcome: Callable[[Any], None], outcome: object) -> None:
+        def complete() -> None:
             if not self.future.done():
                 set_outcome(outcome)
 
         try:
-            self._loop.call_soon_threadsafe(hand_over)
+            self._loop.call_soon_threadsafe(complete)
         except RuntimeError:
             # The loop is closed, so no task waits for the result.
             pass
