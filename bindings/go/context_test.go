@@ -203,13 +203,13 @@ func TestAContextsPanicReachesItsCaller(t *testing.T) {
 		mustCome(t, requests)
 		close(ctx.done)
 	})
-	if len(client.turns) != 0 {
+	if len(client.slots) != 0 {
 		t.Error("its slot was not given back")
 	}
-	client.turns <- struct{}{}
+	client.slots <- struct{}{}
 	fail("while it waits for a slot", func(ctx *defective) { close(ctx.done) })
-	<-client.turns
-	if len(client.turns) != 0 {
+	<-client.slots
+	if len(client.slots) != 0 {
 		t.Error("another slot is taken")
 	}
 }
@@ -245,7 +245,7 @@ func TestAThousandLoginsHoldABoundedNumberOfThreads(t *testing.T) {
 	}
 	t.Logf("all stopped after %v; %d threads before, %d during, %d after", time.Since(start), before, during, status(t, "Threads"))
 	if len(requests) != 0 {
-		t.Error("more logins were under way than may be")
+		t.Error("more logins ran than the limit allows")
 	}
 	waitFor(t, "goroutines are left", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
@@ -259,7 +259,7 @@ func TestWaitingForATurnCountsAgainstTheTime(t *testing.T) {
 	mustCome(t, requests)
 
 	_, err := client.Authenticate(context.Background(), account("ada"))
-	if !errors.Is(err, ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+	if !errors.Is(err, ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "limit of 1 concurrent calls") {
 		t.Errorf("with a timeout: %#v", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
@@ -279,7 +279,7 @@ func TestWaitingForATurnCountsAgainstTheTime(t *testing.T) {
 		t.Error(err)
 	}
 	if len(requests) != 0 {
-		t.Error("a call ran out of its turn")
+		t.Error("a call ran without a slot")
 	}
 	// The slot is free again.
 	ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
@@ -371,7 +371,7 @@ func TestCloseAmidLoginsOfManyGoroutines(t *testing.T) {
 		}()
 	}
 	group.Wait()
-	if len(client.turns) != cap(client.turns) {
+	if len(client.slots) != cap(client.slots) {
 		t.Error("Close did not wait for the calls")
 	}
 	waitFor(t, "goroutines are left", func() bool { return runtime.NumGoroutine() <= goroutines })
@@ -408,8 +408,8 @@ func TestANilContextIsRefused(t *testing.T) {
 	_, err = Authenticate(none, account("ada"), WithBaseURL(service.http))
 	refuse("Authenticate with options", err)
 	// The panic must not leak a slot.
-	if len(client.turns) != 0 {
-		t.Error("a turn was taken")
+	if len(client.slots) != 0 {
+		t.Error("a slot was acquired")
 	}
 }
 
@@ -425,7 +425,7 @@ func TestCancelledLoginsLeaveNothingBehind(t *testing.T) {
 		cancel()
 		mustEndSoon(t, result)
 	}
-	if kept := len(client.cancels); kept > 1 {
+	if kept := len(client.cancelHandles); kept > 1 {
 		t.Errorf("%d cancel handles are kept", kept)
 	}
 	client.Close()
@@ -438,7 +438,7 @@ func TestCancelledLoginsLeaveNothingBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if kept := len(client.cancels); kept != 1 {
+	if kept := len(client.cancelHandles); kept != 1 {
 		t.Errorf("%d cancel handles are kept", kept)
 	}
 	client.Close()

@@ -18,7 +18,7 @@ import (
 // unused lists the names of the header that this package does not need. cgo checks the types of all others.
 var unused = map[string]string{
 	"cd_authenticate":          "cd_authenticate_with does more",
-	"cd_cancel_is_triggered":   "a turn knows",
+	"cd_cancel_is_triggered":   "the call knows it",
 	"cd_cancel_set_check":      "for languages that must run their own signal handlers",
 	"cd_error_code":            "the call returned it",
 	"cd_version_number":        "cd_version tells the same",

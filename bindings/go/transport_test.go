@@ -244,7 +244,7 @@ func TestAnAnswersRequestShowsNoToken(t *testing.T) {
 		}
 		// The second request is refused and sent again with a new token.
 		service.expire()
-		u.skip(settled)
+		u.skip(minLoginInterval)
 	}
 	if tokens, _, _ := service.seen(); tokens != "token-1 token-1 token-102" {
 		t.Error(tokens)
@@ -349,7 +349,7 @@ func TestAllRequestsShareOneLogin(t *testing.T) {
 	}
 	// The token of all requests has expired.
 	service.expire()
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	atOnce(requests, func() {
 		if status := u.post(t, service.URL, "b"); status != 200 {
 			t.Error(status)
@@ -377,7 +377,7 @@ func TestAYoungTokenThatIsRefusedBringsNoLogin(t *testing.T) {
 	u := newUser(t, service)
 	service.set(func() { service.forbidden = true })
 	for i := 0; i < 3; i++ {
-		u.skip(settled / 4)
+		u.skip(minLoginInterval / 4)
 		if status := u.post(t, service.URL, "a"); status != 403 {
 			t.Error(status)
 		}
@@ -386,7 +386,7 @@ func TestAYoungTokenThatIsRefusedBringsNoLogin(t *testing.T) {
 		t.Errorf("%d logins, %s", logins, tokens)
 	}
 	// Now it may have expired. The transport retries once and returns the response.
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	if status := u.post(t, service.URL, "b"); status != 403 {
 		t.Error(status)
 	}
@@ -407,7 +407,7 @@ func TestAnAnswerOf401MeansTheSame(t *testing.T) {
 	if status := u.post(t, service.URL, "a"); status != 401 {
 		t.Error(status)
 	}
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	if status := u.post(t, service.URL, "b"); status != 200 {
 		t.Error(status)
 	}
@@ -426,7 +426,7 @@ func TestARequestWhoseBodyIsGoneIsNotSentAgain(t *testing.T) {
 	u := newUser(t, service)
 	u.post(t, service.URL, "a")
 	service.expire()
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	body := &once{Reader: strings.NewReader("b")}
 	response, err := u.Client.Post(service.URL, "", body)
 	if err != nil {
@@ -534,9 +534,9 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 	if _, _, logins := service.seen(); logins != 3 {
 		t.Errorf("%d logins", logins)
 	}
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	// A Retry-After delays the next login too, but at most as long.
-	for patience, pause := range map[string]time.Duration{"3600": settled, "40": 40 * time.Second} {
+	for patience, pause := range map[string]time.Duration{"3600": minLoginInterval, "40": 40 * time.Second} {
 		header := patience
 		service.set(func() {
 			service.login = func(w http.ResponseWriter, _ *http.Request) {
@@ -559,7 +559,7 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 	}
 	// The token has expired, and the new login fails.
 	service.expire()
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	service.set(func() { service.login = unavailable })
 	response, err := u.Client.Post(service.URL, "", strings.NewReader("c"))
 	if err == nil {
@@ -651,7 +651,7 @@ func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
 func (u *user) waiting(count int) bool {
 	u.Transport.mutex.Lock()
 	defer u.Transport.mutex.Unlock()
-	return u.flight != nil && u.flight.waiting == count
+	return u.inFlight != nil && u.inFlight.waiters == count
 }
 
 // panicOf returns the value that call panics with, or nil if it returns.
@@ -705,7 +705,7 @@ func TestTransportLoggerPanicReachesItsRequests(t *testing.T) {
 			t.Error("the body of a request was not closed")
 		}
 	}
-	if len(u.client.turns) != 0 || u.flight != nil {
+	if len(u.client.slots) != 0 || u.inFlight != nil {
 		t.Error("a slot or a login was not given back")
 	}
 	// The next request logs in.
@@ -742,7 +742,7 @@ func TestTransportLoggerPanicForNobodyIsDropped(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Error(response, err)
 	}
-	waitFor(t, "the login does not end", func() bool { return len(u.client.turns) == 0 })
+	waitFor(t, "the login does not end", func() bool { return len(u.client.slots) == 0 })
 }
 
 func TestTransportLoggerThatExitsFailsTheRequest(t *testing.T) {
@@ -759,5 +759,5 @@ func TestTransportLoggerThatExitsFailsTheRequest(t *testing.T) {
 	if err := mustEndSoon(t, result); !errors.Is(err, ErrInternal) {
 		t.Error(err)
 	}
-	waitFor(t, "the login keeps its slot", func() bool { return len(u.client.turns) == 0 })
+	waitFor(t, "the login keeps its slot", func() bool { return len(u.client.slots) == 0 })
 }
