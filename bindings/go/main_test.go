@@ -24,8 +24,8 @@ const notLoopback = "https://couchdrop.invalid"
 // service holds the addresses of the fake server.
 var service struct{ https, http, caFile string }
 
-// lacking skips a test because something is missing. If CI is set, the test fails instead.
-func lacking(t *testing.T, what string) {
+// skipOrFail skips a test because something is missing. If CI is set, the test fails instead.
+func skipOrFail(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatal(what)
@@ -33,10 +33,10 @@ func lacking(t *testing.T, what string) {
 	t.Skip(what)
 }
 
-func TestMain(m *testing.M) { os.Exit(testAll(m)) }
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
-func testAll(m *testing.M) int {
-	stop, err := findStandIn()
+func runTests(m *testing.M) int {
+	stop, err := findFakeServer()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -45,8 +45,8 @@ func testAll(m *testing.M) int {
 	return m.Run()
 }
 
-// findStandIn uses the fake server that already runs (scripts/with-stand-in), or starts one. stop ends the started one.
-func findStandIn() (stop func(), err error) {
+// findFakeServer uses the fake server that already runs (scripts/with-stand-in), or starts one. stop ends the started one.
+func findFakeServer() (stop func(), err error) {
 	service.https, service.http = os.Getenv("COUCHDROP_BASE_URL"), os.Getenv("COUCHDROP_HTTP_URL")
 	service.caFile = os.Getenv("COUCHDROP_CA_FILE")
 	if service.https != "" && service.http != "" && service.caFile != "" {
@@ -67,7 +67,7 @@ func findStandIn() (stop func(), err error) {
 		return nil, err
 	}
 	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("no stand-in of the service (`cargo build -p couchdrop-stand-in`, or set COUCHDROP_STAND_IN): %w", err)
+		return nil, fmt.Errorf("no fake server (`cargo build -p couchdrop-stand-in`, or set COUCHDROP_STAND_IN): %w", err)
 	}
 	lines := bufio.NewScanner(output)
 	for _, value := range []struct {
@@ -77,7 +77,7 @@ func findStandIn() (stop func(), err error) {
 		lines.Scan()
 		name, text, found := strings.Cut(lines.Text(), " ")
 		if !found || name != value.name {
-			return nil, fmt.Errorf("the stand-in says %q in place of its address", lines.Text())
+			return nil, fmt.Errorf("the fake server printed %q instead of its address", lines.Text())
 		}
 		*value.into = text
 	}
