@@ -21,7 +21,7 @@
  * functions. A setter of Options that fails changes nothing, and Options::error() returns the first
  * such failure. Every call with these options returns it too, and sends nothing.
  *
- * String arguments (Text) are UTF-8 of at most 64 KiB. A string that contains a NUL fails with
+ * String arguments (StringArg) are UTF-8 of at most 64 KiB. A string that contains a NUL fails with
  * CD_ERR_INVALID_UTF8, because C would truncate it there. A null `const char *`, for instance from
  * std::getenv(), fails with CD_ERR_NULL_ARGUMENT. The library receives a copy, which is wiped. The
  * caller wipes its own string (cd_secure_zero()).
@@ -104,26 +104,26 @@ inline namespace COUCHDROP_NAMESPACE {
 /** Not for callers. */
 namespace detail {
 
-struct Free {
+struct Deleter {
     void operator()(cd_options *options) const noexcept { cd_options_free(options); }
     void operator()(cd_cancel *cancel) const noexcept { cd_cancel_free(cancel); }
     void operator()(cd_token *token) const noexcept { cd_token_free(token); }
 };
 
-/** The message of an error that this header creates: a static string. */
-struct Sentence {
+/** The message of an Error that this header creates: a string literal. */
+struct StaticMessage {
     const char *text;
 };
 
-/** A reference-counted cd_error. std::shared_ptr throws when it cannot allocate its counter. */
+/** A reference-counted cd_error. std::shared_ptr throws if it cannot allocate its counter. */
 class SharedError {
   public:
     SharedError() noexcept = default;
-    /** Takes ownership of `error`. Frees it if there is no memory for the counter. */
+    /** Takes ownership of `error`. If it cannot allocate the counter, it frees `error`. */
     explicit SharedError(cd_error *error) noexcept {
         if (error == nullptr)
             return;
-        shared_ = new (std::nothrow) Counted{error, {1}};
+        shared_ = new (std::nothrow) ControlBlock{error, {1}};
         if (shared_ == nullptr)
             cd_error_free(error);
     }
@@ -147,24 +147,25 @@ class SharedError {
     const cd_error *get() const noexcept { return shared_ != nullptr ? shared_->error : nullptr; }
 
   private:
-    struct Counted {
+    struct ControlBlock {
         cd_error *error;
         std::atomic<std::size_t> count;
     };
-    Counted *shared_ = nullptr;
+    ControlBlock *shared_ = nullptr;
 };
 
-/** An integer above the range of every setting: the library rejects it and returns the reason. */
+/** A value above the range of every setting: the library rejects it and returns the reason. */
 inline constexpr std::uint32_t out_of_range = UINT32_MAX;
 
+/** Rounds up to milliseconds; `out_of_range` if the duration is negative or does not fit. */
 template <class Rep, class Period>
-std::uint32_t milliseconds(std::chrono::duration<Rep, Period> length) noexcept {
+std::uint32_t ceil_ms(std::chrono::duration<Rep, Period> duration) noexcept {
     // No duration overflows a double, and a double is exact for every value in range.
-    const double exact = std::chrono::duration<double, std::milli>(length).count();
-    if (!(exact >= 0 && exact < out_of_range))
+    const double ms = std::chrono::duration<double, std::milli>(duration).count();
+    if (!(ms >= 0 && ms < out_of_range))
         return out_of_range;
-    const auto whole = static_cast<std::uint32_t>(exact);
-    return whole < exact ? whole + 1 : whole;
+    const auto whole = static_cast<std::uint32_t>(ms);
+    return whole < ms ? whole + 1 : whole;
 }
 
 } // namespace detail
@@ -183,14 +184,14 @@ class COUCHDROP_VISIBLE Error : public std::exception {
      * `cd_error **`. Takes ownership of `error`. If it is NULL, the message is that of the code.
      */
     explicit Error(cd_code code, cd_error *error = nullptr) noexcept
-        : code_(code), snapshot_(error), sentence_{cd_code_message(code)} {}
+        : code_(code), snapshot_(error), message_{cd_code_message(code)} {}
 
     /** Not for callers. */
-    Error(cd_code code, detail::Sentence sentence) noexcept : code_(code), sentence_(sentence) {}
+    Error(cd_code code, detail::StaticMessage message) noexcept : code_(code), message_(message) {}
 
     /** The library's message: English sentences in UTF-8. It does not quote the server. */
     const char *what() const noexcept override {
-        return snapshot_.get() != nullptr ? cd_error_message(snapshot_.get()) : sentence_.text;
+        return snapshot_.get() != nullptr ? cd_error_message(snapshot_.get()) : message_.text;
     }
 
     /**
@@ -236,37 +237,40 @@ class COUCHDROP_VISIBLE Error : public std::exception {
   private:
     cd_code code_;
     detail::SharedError snapshot_;
-    detail::Sentence sentence_;
+    detail::StaticMessage message_;
 };
 
 /**
- * A string argument. It converts from a `const char *` (which may be null), a std::string, or
- * anything else that converts to std::string_view. It also converts from a std::optional of these,
- * and is null if that is empty. Refers to the caller's string, which must outlive the call.
+ * The type of string parameters. It converts from a `const char *` (which may be null), a
+ * std::string, or anything else that converts to std::string_view. It also converts from a
+ * std::optional of these, and is null if that is empty.
+ *
+ * Does not own its characters: the caller's string must outlive the call.
  */
-class Text {
+class StringArg {
   public:
     /** Empty, but not null. */
-    Text() noexcept = default;
+    StringArg() noexcept = default;
 
-    /** Null if `text` is. */
-    Text(const char *text) noexcept
+    /** Null if `text` is null. */
+    StringArg(const char *text) noexcept
         : view_(text != nullptr ? std::string_view(text) : std::string_view()) {}
 
     /** Null. */
-    Text(std::nullopt_t) noexcept : Text(static_cast<const char *>(nullptr)) {}
+    StringArg(std::nullopt_t) noexcept : StringArg(static_cast<const char *>(nullptr)) {}
 
     /** Null if `text` is empty; otherwise converts its value, which may be null. */
-    template <class S, std::enable_if_t<std::is_convertible_v<const S &, Text>, int> = 0>
-    Text(const std::optional<S> &text) : Text(text ? Text(*text) : Text(std::nullopt)) {}
+    template <class S, std::enable_if_t<std::is_convertible_v<const S &, StringArg>, int> = 0>
+    StringArg(const std::optional<S> &text)
+        : StringArg(text ? StringArg(*text) : StringArg(std::nullopt)) {}
 
     /** From anything that converts to std::string_view; never null. */
     template <class S, std::enable_if_t<std::is_convertible_v<const S &, std::string_view> &&
                                             !std::is_convertible_v<const S &, const char *>,
                                         int> = 0>
-    Text(const S &text) : Text(static_cast<std::string_view>(text), NotNull()) {}
+    StringArg(const S &text) : StringArg(static_cast<std::string_view>(text), NotNull()) {}
 
-    /** True if it was made from a null pointer or an empty std::optional. */
+    /** True if it was created from a null pointer or an empty std::optional. */
     bool is_null() const noexcept { return view_.data() == nullptr; }
 
     /** The characters; empty if it is null. */
@@ -274,24 +278,29 @@ class Text {
 
   private:
     struct NotNull {};
-    // An empty view may have a null address.
-    Text(std::string_view text, NotNull) noexcept : view_(text.data() != nullptr ? text : "") {}
+    // The data() of an empty view may be null.
+    StringArg(std::string_view text, NotNull) noexcept
+        : view_(text.data() != nullptr ? text : "") {}
 
     std::string_view view_ = ""; // its data() is null if the argument is null
 };
 
+/** The former name of StringArg. */
+using Text = StringArg;
+
 namespace detail {
 
-/** A NUL-terminated copy for C, wiped by the destructor. NULL for a null argument. */
-class Argument {
+/** A NUL-terminated copy of a string argument for C; NULL if it is null. Wiped when destroyed. */
+class CString {
   public:
-    /** `with_nul` is the error message for a string that contains a NUL. */
-    Argument(Text argument, Sentence with_nul) noexcept : size_(argument.view().size()) {
+    /** `nul_message` is the error message for a string that contains a NUL. */
+    CString(StringArg argument, StaticMessage nul_message) noexcept
+        : size_(argument.view().size()) {
         if (argument.is_null())
             return;
         const std::string_view text = argument.view();
         if (text.find('\0') != std::string_view::npos) {
-            error_ = Error(CD_ERR_INVALID_UTF8, with_nul);
+            error_ = Error(CD_ERR_INVALID_UTF8, nul_message);
             return;
         }
         copy_.reset(new (std::nothrow) char[size_ + 1]);
@@ -302,14 +311,14 @@ class Argument {
         text.copy(copy_.get(), size_);
         copy_[size_] = '\0';
     }
-    Argument(const Argument &) = delete;
-    Argument &operator=(const Argument &) = delete;
-    ~Argument() {
+    CString(const CString &) = delete;
+    CString &operator=(const CString &) = delete;
+    ~CString() {
         if (copy_ != nullptr)
             cd_secure_zero(copy_.get(), size_);
     }
 
-    /** CD_OK, or the reason why the string cannot be passed to C. */
+    /** The reason why the string cannot be passed to C; its code is CD_OK if it can. */
     const Error &error() const noexcept { return error_; }
     const char *c_str() const noexcept { return copy_.get(); }
 
@@ -319,7 +328,7 @@ class Argument {
     Error error_{CD_OK};
 };
 
-/** True for std::filesystem::path and classes with the same members. */
+/** True for std::filesystem::path and for classes with the same members. */
 template <class P, class = void> struct is_path : std::false_type {};
 template <class P>
 struct is_path<P, std::void_t<typename P::value_type, decltype(std::declval<const P &>().native()),
@@ -356,7 +365,7 @@ template <class T> class [[nodiscard]] Result {
 
     /** True if there is a value. */
     bool has_value() const noexcept { return value_.has_value(); }
-    /** As has_value(). */
+    /** The same as has_value(). */
     explicit operator bool() const noexcept { return has_value(); }
 
 #if COUCHDROP_EXCEPTIONS
@@ -366,13 +375,13 @@ template <class T> class [[nodiscard]] Result {
             throw error_;
         return *value_;
     }
-    /** As above. */
+    /** The same for a const Result. */
     const T &value() const & {
         if (!value_)
             throw error_;
         return *value_;
     }
-    /** As above, for an rvalue. */
+    /** The same for an rvalue. */
     T &&value() && {
         if (!value_)
             throw error_;
@@ -382,13 +391,13 @@ template <class T> class [[nodiscard]] Result {
 
     /** The value. Undefined behavior if there is no value. */
     T &operator*() &noexcept { return *value_; }
-    /** As above. */
+    /** The same for a const Result. */
     const T &operator*() const &noexcept { return *value_; }
-    /** As above, for an rvalue. */
+    /** The same for an rvalue. */
     T &&operator*() &&noexcept { return *std::move(value_); }
     /** A member of the value. Undefined behavior if there is no value. */
     T *operator->() noexcept { return &*value_; }
-    /** As above. */
+    /** The same for a const Result. */
     const T *operator->() const noexcept { return &*value_; }
 
     /** The error; its code is CD_OK after a success. */
@@ -419,7 +428,7 @@ template <> class [[nodiscard]] Result<void> {
 
     /** True if the call succeeded. */
     bool has_value() const noexcept { return error_.code() == CD_OK; }
-    /** As has_value(). */
+    /** The same as has_value(). */
     explicit operator bool() const noexcept { return has_value(); }
 
 #if COUCHDROP_EXCEPTIONS
@@ -477,7 +486,7 @@ class [[nodiscard]] Token {
     const cd_token *get() const noexcept { return handle_.get(); }
 
   private:
-    std::unique_ptr<cd_token, detail::Free> handle_;
+    std::unique_ptr<cd_token, detail::Deleter> handle_;
 };
 
 /** Deleted, so that a token is not printed by mistake. Token::view() gives the characters. */
@@ -488,11 +497,11 @@ std::basic_ostream<Char, Traits> &operator<<(std::basic_ostream<Char, Traits> &,
 /** The arguments of a login. Refers to the caller's strings, which must outlive the call. */
 struct Credentials {
     /** UTF-8, neither null nor empty. */
-    Text username;
+    StringArg username;
     /** UTF-8, neither null nor empty. */
-    Text password;
+    StringArg password;
     /** The name of the program or system that logs in; empty or null = none. */
-    Text system = {};
+    StringArg system = {};
 };
 
 /** Deleted, so that a password is not printed by mistake. */
@@ -522,11 +531,13 @@ enum class LogLevel : std::int32_t {
  * thread; after that any number of threads may use them. The first call freezes them. Moved-from
  * options fail with CD_ERR_NULL_ARGUMENT and are never taken for the defaults.
  *
- * A setter copies its argument and returns the options, so that calls can be chained. It throws an
- * Error for a bad argument, and one with CD_ERR_OPTIONS_IN_USE after the first call that used the
- * options. A setter that throws changes nothing:
+ * A setter copies its argument and returns the options, so that calls can be chained. A setter of a
+ * temporary returns the options by value, so that no reference to the temporary remains:
  *
  *     const auto options = couchdrop::Options().timeout(10s).max_retries(2);
+ *
+ * It throws an Error for a bad argument, and one with CD_ERR_OPTIONS_IN_USE after the first call
+ * that used the options. A setter that throws changes nothing.
  *
  * Without exceptions a failed setter stores its Error, and error() returns the first one.
  */
@@ -547,69 +558,54 @@ class Options {
      * Sets the URL of the service: `https://HOST[:PORT][/PREFIX]`. Plain `http` is allowed only for
      * loopback addresses. Throws CD_ERR_INVALID_URL or CD_ERR_INSECURE_URL.
      */
-    Options &base_url(Text url) & {
-        return set_text(cd_options_set_base_url,
-                        detail::Argument(url, {"The base URL contains a NUL."}));
+    Options &base_url(StringArg url) & {
+        return set_string(cd_options_set_base_url,
+                          detail::CString(url, {"The base URL contains a NUL."}));
     }
-    /** The same for an rvalue. */
-    Options base_url(Text url) && { return std::move(base_url(url)); }
 
-    /** Sets the encoding of a login. The default is automatic. */
+    /** Sets the encoding of a login. The default is BodyFormat::automatic. */
     Options &body_format(BodyFormat format) & {
         return set(cd_options_set_body_format, static_cast<std::int32_t>(format));
     }
-    /** The same for an rvalue. */
-    Options body_format(BodyFormat format) && { return std::move(body_format(format)); }
 
-    /** Sets the time limit of a whole call with its retries: 1 ms to 1 hour. */
+    /**
+     * Sets the time limit of a whole call with its retries: 1 ms to 1 hour. The default is 30 s.
+     * Throws CD_ERR_OUT_OF_RANGE.
+     */
     template <class Rep, class Period>
-    Options &timeout(std::chrono::duration<Rep, Period> length) & {
-        return set(cd_options_set_timeout_ms, detail::milliseconds(length));
-    }
-    /** The same for an rvalue. */
-    template <class Rep, class Period>
-    Options timeout(std::chrono::duration<Rep, Period> length) && {
-        return std::move(timeout(length));
-    }
-
-    /** Sets the limit for name lookup, connecting and handshakes of one attempt: 1 ms to 1 hour. */
-    template <class Rep, class Period>
-    Options &connect_timeout(std::chrono::duration<Rep, Period> length) & {
-        return set(cd_options_set_connect_timeout_ms, detail::milliseconds(length));
-    }
-    /** The same for an rvalue. */
-    template <class Rep, class Period>
-    Options connect_timeout(std::chrono::duration<Rep, Period> length) && {
-        return std::move(connect_timeout(length));
+    Options &timeout(std::chrono::duration<Rep, Period> duration) & {
+        return set(cd_options_set_timeout_ms, detail::ceil_ms(duration));
     }
 
     /**
-     * Sets the maximum number of retries: 0 to 10. A login is retried after a response of 429, 500,
-     * 502, 503 or 504, or if a connection could not be made.
+     * Sets the time limit for name lookup, connecting and handshakes of one attempt: 1 ms to
+     * 1 hour. The default is 10 s. Throws CD_ERR_OUT_OF_RANGE.
+     */
+    template <class Rep, class Period>
+    Options &connect_timeout(std::chrono::duration<Rep, Period> duration) & {
+        return set(cd_options_set_connect_timeout_ms, detail::ceil_ms(duration));
+    }
+
+    /**
+     * Sets the maximum number of retries: 0 to 10. The default is 4. A login is retried after a
+     * response of 429, 500, 502, 503 or 504, or if a connection could not be made. Throws
+     * CD_ERR_OUT_OF_RANGE.
      */
     Options &max_retries(std::int64_t count) & {
         const bool fits = count >= 0 && count < detail::out_of_range;
         return set(cd_options_set_max_retries,
                    fits ? static_cast<std::uint32_t>(count) : detail::out_of_range);
     }
-    /** The same for an rvalue. */
-    Options max_retries(std::int64_t count) && { return std::move(max_retries(count)); }
 
     /**
      * Sets the back-off. Each wait is random, uniform between 0 and a window. The window doubles
-     * from `first` to `max` (both 0 to 1 hour, `first` not above `max`).
+     * from `first` to `max` (both 0 to 1 hour, `first` not above `max`). The defaults are 1 s and
+     * 8 s. Throws CD_ERR_OUT_OF_RANGE.
      */
     template <class Rep1, class Period1, class Rep2, class Period2>
     Options &backoff(std::chrono::duration<Rep1, Period1> first,
                      std::chrono::duration<Rep2, Period2> max) & {
-        return set(cd_options_set_backoff_ms, detail::milliseconds(first),
-                   detail::milliseconds(max));
-    }
-    /** The same for an rvalue. */
-    template <class Rep1, class Period1, class Rep2, class Period2>
-    Options backoff(std::chrono::duration<Rep1, Period1> first,
-                    std::chrono::duration<Rep2, Period2> max) && {
-        return std::move(backoff(first, max));
+        return set(cd_options_set_backoff_ms, detail::ceil_ms(first), detail::ceil_ms(max));
     }
 
     /**
@@ -618,46 +614,35 @@ class Options {
      * environment selects the proxy. no_proxy() disables it; null fails with CD_ERR_NULL_ARGUMENT.
      * Throws CD_ERR_INVALID_URL, or CD_ERR_INSECURE_URL if the base URL is plain http.
      */
-    Options &proxy(Text url) & {
+    Options &proxy(StringArg url) & {
         if (url.is_null()) // in C, NULL means no proxy
             return fail(Error(CD_ERR_NULL_ARGUMENT, {"The proxy URL must not be null."}));
-        return set_text(cd_options_set_proxy,
-                        detail::Argument(url, {"The proxy URL contains a NUL."}));
+        return set_string(cd_options_set_proxy,
+                          detail::CString(url, {"The proxy URL contains a NUL."}));
     }
-    /** The same for an rvalue. */
-    Options proxy(Text url) && { return std::move(proxy(url)); }
 
     /** Disables the proxy and ignores the environment's. */
     Options &no_proxy() & { return set(cd_options_set_proxy, static_cast<const char *>(nullptr)); }
-    /** The same for an rvalue. */
-    Options no_proxy() && { return std::move(no_proxy()); }
 
     /**
      * Sets a file of CA certificates (PEM) to trust in place of the system's. The file is read
      * immediately. The path is UTF-8. Throws CD_ERR_CA_FILE.
      */
-    Options &ca_file(Text path) & {
-        return set_text(cd_options_set_ca_file,
-                        detail::Argument(path, {"The path of the CA file contains a NUL."}));
+    Options &ca_file(StringArg path) & {
+        return set_string(cd_options_set_ca_file,
+                          detail::CString(path, {"The path of the CA file contains a NUL."}));
     }
-    /** The same for an rvalue. */
-    Options ca_file(Text path) && { return std::move(ca_file(path)); }
 
-    /** The same for std::filesystem::path or a class with the same members. */
+    /** The same for a std::filesystem::path or a class with the same members. */
     template <class Path, std::enable_if_t<detail::is_path<Path>::value, int> = 0>
     Options &ca_file(const Path &path) & {
         if constexpr (std::is_same_v<typename Path::value_type, char>) {
-            return ca_file(Text(path.native()));
+            return ca_file(StringArg(path.native()));
         } else {
             const auto text = path.u8string(); // char in C++17, char8_t from C++20 on
             return ca_file(
                 std::string_view(reinterpret_cast<const char *>(text.data()), text.size()));
         }
-    }
-    /** The same for an rvalue. */
-    template <class Path, std::enable_if_t<detail::is_path<Path>::value, int> = 0>
-    Options ca_file(const Path &path) && {
-        return std::move(ca_file(path));
     }
 
     /**
@@ -674,52 +659,87 @@ class Options {
      *
      * The first call checks the value. Throws CD_ERR_OUT_OF_RANGE for another name.
      */
-    Options &environment(Text name, Text value) & {
-        const detail::Argument name_in_c(name, {"The name of the variable contains a NUL."});
-        const detail::Argument value_in_c(value, {"The value of the variable contains a NUL."});
-        for (const detail::Argument *argument : {&name_in_c, &value_in_c})
+    Options &environment(StringArg name, StringArg value) & {
+        const detail::CString c_name(name, {"The name of the variable contains a NUL."});
+        const detail::CString c_value(value, {"The value of the variable contains a NUL."});
+        for (const detail::CString *argument : {&c_name, &c_value})
             if (argument->error().code() != CD_OK)
                 return fail(argument->error());
-        return set(cd_options_set_environment, name_in_c.c_str(), value_in_c.c_str());
-    }
-    /** The same for an rvalue. */
-    Options environment(Text name, Text value) && { return std::move(environment(name, value)); }
-
-    /** Sets the product before the library's name in the User-Agent header, such as "acme/2.1". */
-    Options &user_agent(Text product) & {
-        return set_text(cd_options_set_user_agent,
-                        detail::Argument(product, {"The user agent contains a NUL."}));
-    }
-    /** The same for an rvalue. */
-    Options user_agent(Text product) && { return std::move(user_agent(product)); }
-
-    /** Sets the maximum size of a response body: 1024 to 16777216 bytes. */
-    Options &max_response_bytes(std::size_t bytes) & {
-        return set(cd_options_set_max_response_bytes, bytes);
-    }
-    /** The same for an rvalue. */
-    Options max_response_bytes(std::size_t bytes) && {
-        return std::move(max_response_bytes(bytes));
+        return set(cd_options_set_environment, c_name.c_str(), c_value.c_str());
     }
 
     /**
-     * Sets the function that receives log messages up to `max_level`; an empty function = none. It
-     * runs only on threads that are inside a call with these options, perhaps on several at once.
-     * It must neither set nor destroy these options. Its exceptions are dropped.
+     * Sets the product before the library's name in the User-Agent header, such as "acme/2.1".
+     * Throws CD_ERR_OUT_OF_RANGE for control characters.
+     */
+    Options &user_agent(StringArg product) & {
+        return set_string(cd_options_set_user_agent,
+                          detail::CString(product, {"The user agent contains a NUL."}));
+    }
+
+    /**
+     * Sets the maximum size of a response body: 1024 to 16777216 bytes. The default is 65536.
+     * Throws CD_ERR_OUT_OF_RANGE.
+     */
+    Options &max_response_bytes(std::size_t bytes) & {
+        return set(cd_options_set_max_response_bytes, bytes);
+    }
+
+    /**
+     * Sets the function that receives log messages up to `max_level`; an empty function = none. The
+     * options own it. It runs only on threads that are inside a call with these options, perhaps on
+     * several at once. It must neither set nor destroy these options. Its exceptions are dropped.
+     * Throws CD_ERR_OUT_OF_RANGE for a level that LogLevel does not have.
      */
     Options &logger(Logger function, LogLevel max_level = LogLevel::info) & {
         auto logger = function ? std::make_unique<Logger>(std::move(function)) : nullptr;
-        Error error = call(cd_options_set_logger, logger ? &log : nullptr,
-                           static_cast<void *>(logger.get()), static_cast<std::int32_t>(max_level));
+        Error error =
+            call_setter(cd_options_set_logger, logger ? &forward_log : nullptr,
+                        static_cast<void *>(logger.get()), static_cast<std::int32_t>(max_level));
         if (error.code() != CD_OK)
             return fail(std::move(error)); // the library still uses the previous logger_
         logger_ = std::move(logger);
         return *this;
     }
-    /** The same for an rvalue. */
+
+    // C++17 cannot deduce the value category of *this, so each setter needs an overload for
+    // temporaries. With one overload, `Options &` would let `auto &o = Options().timeout(5s)`
+    // dangle, and `Options` would move out of named options.
+    /// @cond
+    Options base_url(StringArg url) && { return std::move(base_url(url)); }
+    Options body_format(BodyFormat format) && { return std::move(body_format(format)); }
+    template <class Rep, class Period>
+    Options timeout(std::chrono::duration<Rep, Period> duration) && {
+        return std::move(timeout(duration));
+    }
+    template <class Rep, class Period>
+    Options connect_timeout(std::chrono::duration<Rep, Period> duration) && {
+        return std::move(connect_timeout(duration));
+    }
+    Options max_retries(std::int64_t count) && { return std::move(max_retries(count)); }
+    template <class Rep1, class Period1, class Rep2, class Period2>
+    Options backoff(std::chrono::duration<Rep1, Period1> first,
+                    std::chrono::duration<Rep2, Period2> max) && {
+        return std::move(backoff(first, max));
+    }
+    Options proxy(StringArg url) && { return std::move(proxy(url)); }
+    Options no_proxy() && { return std::move(no_proxy()); }
+    Options ca_file(StringArg path) && { return std::move(ca_file(path)); }
+    template <class Path, std::enable_if_t<detail::is_path<Path>::value, int> = 0>
+    Options ca_file(const Path &path) && {
+        return std::move(ca_file(path));
+    }
+    Options environment(StringArg name, StringArg value) && {
+        return std::move(environment(name, value));
+    }
+    Options user_agent(StringArg product) && { return std::move(user_agent(product)); }
+    Options max_response_bytes(std::size_t bytes) && {
+        return std::move(max_response_bytes(bytes));
+    }
     Options logger(Logger function, LogLevel max_level = LogLevel::info) && {
         return std::move(logger(std::move(function), max_level));
     }
+    /// @endcond
 
 #if !COUCHDROP_EXCEPTIONS
     /** Without exceptions only: the first failure of a setter, or CD_OK if none failed. */
@@ -740,20 +760,21 @@ class Options {
 #endif
     }
 
-    template <class Setter, class... Values> Error call(Setter setter, Values... values) noexcept {
+    template <class Setter, class... Values>
+    Error call_setter(Setter setter, Values... values) noexcept {
         cd_error *error = nullptr;
         const cd_code code = setter(handle_.get(), values..., &error);
         return Error(code, error);
     }
     template <class Setter, class... Values> Options &set(Setter setter, Values... values) {
-        Error error = call(setter, values...);
+        Error error = call_setter(setter, values...);
         return error.code() == CD_OK ? *this : fail(std::move(error));
     }
-    template <class Setter> Options &set_text(Setter setter, const detail::Argument &text) {
+    template <class Setter> Options &set_string(Setter setter, const detail::CString &text) {
         return text.error().code() == CD_OK ? set(setter, text.c_str()) : fail(text.error());
     }
 
-    static void log(void *user_data, std::int32_t level, const char *message) noexcept {
+    static void forward_log(void *user_data, std::int32_t level, const char *message) noexcept {
         const Logger &function = *static_cast<const Logger *>(user_data);
 #if COUCHDROP_EXCEPTIONS
         try {
@@ -766,7 +787,7 @@ class Options {
     }
 
     std::unique_ptr<Logger> logger_; // before the handle that uses it, so destroyed after it
-    std::unique_ptr<cd_options, detail::Free> handle_;
+    std::unique_ptr<cd_options, detail::Deleter> handle_;
 #if !COUCHDROP_EXCEPTIONS
     Error error_{CD_OK};
 #endif
@@ -788,13 +809,13 @@ class CancelSource {
 
     /**
      * Sets a function that each call runs on its own thread: whenever a signal interrupts its wait,
-     * and at least every 50 ms while it waits. Returning true stops only that call. An exception
-     * stops it too and is dropped. For programs that must do other work while a login waits.
+     * and at least every 50 ms while it waits. If it returns true or throws, only that call stops.
+     * The exception is dropped. For programs that must do other work while a login waits.
      */
     explicit CancelSource(Check check) : CancelSource() {
         if (check) {
             check_ = std::make_unique<Check>(std::move(check));
-            cd_cancel_set_check(handle_.get(), &ask, check_.get());
+            cd_cancel_set_check(handle_.get(), &run_check, check_.get());
         }
     }
 
@@ -811,7 +832,7 @@ class CancelSource {
     cd_cancel *get() const noexcept { return handle_.get(); }
 
   private:
-    static std::int32_t ask(void *user_data) noexcept {
+    static std::int32_t run_check(void *user_data) noexcept {
         const Check &function = *static_cast<const Check *>(user_data);
 #if COUCHDROP_EXCEPTIONS
         try {
@@ -825,7 +846,7 @@ class CancelSource {
     }
 
     std::unique_ptr<Check> check_; // before the handle that uses it, so destroyed after it
-    std::unique_ptr<cd_cancel, detail::Free> handle_;
+    std::unique_ptr<cd_cancel, detail::Deleter> handle_;
 };
 
 /** The time limit of one call: 1 ms to 1 hour. The call fails for any other value. */
@@ -834,10 +855,10 @@ class Timeout {
     /** The timeout of the options. */
     Timeout() noexcept = default;
 
-    /** `length`. 0 is out of range too: it does not mean the timeout of the options. */
+    /** Rounds up to milliseconds. 0 is out of range: it does not mean the options' timeout. */
     template <class Rep, class Period>
-    Timeout(std::chrono::duration<Rep, Period> length) noexcept
-        : milliseconds_(detail::milliseconds(length)) {
+    Timeout(std::chrono::duration<Rep, Period> duration) noexcept
+        : milliseconds_(detail::ceil_ms(duration)) {
         if (milliseconds_ == 0)
             milliseconds_ = detail::out_of_range;
     }
@@ -850,20 +871,20 @@ class Timeout {
 };
 
 /**
- * The limits of one call: its timeout and its CancelSource. Written as `5s`, `cancel` or
- * `{cancel, 5s}`. Refers to the CancelSource, which must outlive the call.
+ * The options of one call: its timeout and its CancelSource. It converts from `5s`, `cancel` and
+ * `{cancel, 5s}`. Does not own the CancelSource, which must outlive the call.
  */
-class Limits {
+class CallOptions {
   public:
     /** The timeout of the options; no CancelSource. */
-    Limits() noexcept = default;
+    CallOptions() noexcept = default;
 
     /** `timeout`; no CancelSource. */
     template <class Rep, class Period>
-    Limits(std::chrono::duration<Rep, Period> timeout) noexcept : timeout_(timeout) {}
+    CallOptions(std::chrono::duration<Rep, Period> timeout) noexcept : timeout_(timeout) {}
 
     /** `cancel` and `timeout`. */
-    Limits(const CancelSource &cancel, Timeout timeout = {}) noexcept
+    CallOptions(const CancelSource &cancel, Timeout timeout = {}) noexcept
         : cancel_(&cancel), timeout_(timeout) {}
 
     /** The source that may stop the call; null = none. */
@@ -876,32 +897,35 @@ class Limits {
     Timeout timeout_;
 };
 
+/** The former name of CallOptions. */
+using Limits = CallOptions;
+
 namespace detail {
 
-/** Rejects moved-from objects, which C would take for the defaults, and options that failed. */
-inline Error unusable(const Options &options, const Limits &limits) noexcept {
+/** Rejects options that failed, and moved-from objects: in C their NULL means the defaults. */
+inline Error check_objects(const Options &options, const CallOptions &call) noexcept {
     if (options.get() == nullptr)
-        return Error(CD_ERR_NULL_ARGUMENT, Sentence{"The options were moved from."});
+        return Error(CD_ERR_NULL_ARGUMENT, StaticMessage{"The options were moved from."});
 #if !COUCHDROP_EXCEPTIONS
     if (options.error().code() != CD_OK)
         return options.error();
 #endif
-    if (limits.cancel() != nullptr && limits.cancel()->get() == nullptr)
-        return Error(CD_ERR_NULL_ARGUMENT, Sentence{"The cancel source was moved from."});
+    if (call.cancel() != nullptr && call.cancel()->get() == nullptr)
+        return Error(CD_ERR_NULL_ARGUMENT, StaticMessage{"The cancel source was moved from."});
     return Error(CD_OK);
 }
 
-inline const cd_cancel *handle(const Limits &limits) noexcept {
-    return limits.cancel() != nullptr ? limits.cancel()->get() : nullptr;
+inline const cd_cancel *cancel_handle(const CallOptions &call) noexcept {
+    return call.cancel() != nullptr ? call.cancel()->get() : nullptr;
 }
 
-/** Logs in. `options` and `cancel` may be NULL, as in C. */
-inline Result<Token> log_in(const cd_options *options, const cd_cancel *cancel, Timeout timeout,
-                            const Credentials &credentials) noexcept {
-    const Argument username(credentials.username, {"The user name contains a NUL."});
-    const Argument password(credentials.password, {"The password contains a NUL."});
-    const Argument system(credentials.system, {"The name of the system contains a NUL."});
-    for (const Argument *argument : {&username, &password, &system})
+/** Calls cd_authenticate_with(). `options` and `cancel` may be NULL, as there. */
+inline Result<Token> authenticate_with(const cd_options *options, const cd_cancel *cancel,
+                                       Timeout timeout, const Credentials &credentials) noexcept {
+    const CString username(credentials.username, {"The user name contains a NUL."});
+    const CString password(credentials.password, {"The password contains a NUL."});
+    const CString system(credentials.system, {"The name of the system contains a NUL."});
+    for (const CString *argument : {&username, &password, &system})
         if (argument->error().code() != CD_OK)
             return argument->error();
 
@@ -921,20 +945,22 @@ inline Result<Token> log_in(const cd_options *options, const cd_cancel *cancel, 
  * Logs in as authenticate() does, but returns the Error instead of throwing it.
  */
 inline Result<Token> try_authenticate(const Credentials &credentials, const Options &options,
-                                      const Limits &limits = {}) noexcept {
-    Error refused = detail::unusable(options, limits);
-    if (refused.code() != CD_OK)
-        return refused;
-    return detail::log_in(options.get(), detail::handle(limits), limits.timeout(), credentials);
+                                      const CallOptions &call = {}) noexcept {
+    Error invalid = detail::check_objects(options, call);
+    if (invalid.code() != CD_OK)
+        return invalid;
+    return detail::authenticate_with(options.get(), detail::cancel_handle(call), call.timeout(),
+                                     credentials);
 }
 
 /** Logs in to the real service with the defaults; otherwise like try_authenticate() above. */
 inline Result<Token> try_authenticate(const Credentials &credentials) noexcept {
-    return detail::log_in(nullptr, nullptr, {}, credentials);
+    return detail::authenticate_with(nullptr, nullptr, {}, credentials);
 }
 
 /** The same. */
-inline Result<Token> try_authenticate(Text username, Text password, Text system = {}) noexcept {
+inline Result<Token> try_authenticate(StringArg username, StringArg password,
+                                      StringArg system = {}) noexcept {
     return try_authenticate(Credentials{username, password, system});
 }
 
@@ -944,11 +970,11 @@ inline Result<Token> try_authenticate(Text username, Text password, Text system 
  * Logs in: exchanges a user name and a password for a token.
  *
  * Blocks until the login succeeds, fails, times out or is cancelled. Keeps neither the credentials
- * nor the limits. Throws an Error; a code of 2xxx means that nothing was sent.
+ * nor the options. Throws an Error; a code of 2xxx means that nothing was sent.
  */
 inline Token authenticate(const Credentials &credentials, const Options &options,
-                          const Limits &limits = {}) {
-    return try_authenticate(credentials, options, limits).value();
+                          const CallOptions &call = {}) {
+    return try_authenticate(credentials, options, call).value();
 }
 
 /** Logs in to the real service with the defaults; otherwise like authenticate() above. */
@@ -957,7 +983,7 @@ inline Token authenticate(const Credentials &credentials) {
 }
 
 /** The same. */
-inline Token authenticate(Text username, Text password, Text system = {}) {
+inline Token authenticate(StringArg username, StringArg password, StringArg system = {}) {
     return try_authenticate(username, password, system).value();
 }
 
@@ -966,13 +992,13 @@ inline Token authenticate(Text username, Text password, Text system = {}) {
 /**
  * Connects as connect() does, but returns the Error instead of throwing it.
  */
-inline Result<void> try_connect(const Options &options, const Limits &limits = {}) noexcept {
-    Error refused = detail::unusable(options, limits);
-    if (refused.code() != CD_OK)
-        return refused;
+inline Result<void> try_connect(const Options &options, const CallOptions &call = {}) noexcept {
+    Error invalid = detail::check_objects(options, call);
+    if (invalid.code() != CD_OK)
+        return invalid;
     cd_error *error = nullptr;
-    const cd_code code =
-        cd_connect(options.get(), detail::handle(limits), limits.timeout().milliseconds(), &error);
+    const cd_code code = cd_connect(options.get(), detail::cancel_handle(call),
+                                    call.timeout().milliseconds(), &error);
     if (code != CD_OK)
         return Error(code, error);
     return {};
@@ -986,8 +1012,8 @@ inline Result<void> try_connect(const Options &options, const Limits &limits = {
  * It also shows why a machine cannot reach the service. The default timeout is the connect timeout
  * of the options. Throws the Error that a login would throw if it could not connect.
  */
-inline void connect(const Options &options, const Limits &limits = {}) {
-    try_connect(options, limits).value();
+inline void connect(const Options &options, const CallOptions &call = {}) {
+    try_connect(options, call).value();
 }
 #endif
 
@@ -995,14 +1021,14 @@ inline void connect(const Options &options, const Limits &limits = {}) {
 
 /**
  * From C++20 on: try_authenticate() that a `std::stop_token` stops, with CD_ERR_CANCELLED. It is a
- * template so that `{}` still means Limits.
+ * template so that `{}` still means CallOptions.
  */
 template <std::same_as<std::stop_token> Stop>
 Result<Token> try_authenticate(const Credentials &credentials, const Options &options, Stop stop,
                                Timeout timeout = {}) noexcept {
     CancelSource cancel;
     const std::stop_callback trigger(std::move(stop), [&cancel]() noexcept { cancel.trigger(); });
-    return try_authenticate(credentials, options, Limits(cancel, timeout));
+    return try_authenticate(credentials, options, CallOptions(cancel, timeout));
 }
 
 /** From C++20 on: try_connect() that a `std::stop_token` stops, with CD_ERR_CANCELLED. */
@@ -1010,7 +1036,7 @@ template <std::same_as<std::stop_token> Stop>
 Result<void> try_connect(const Options &options, Stop stop, Timeout timeout = {}) noexcept {
     CancelSource cancel;
     const std::stop_callback trigger(std::move(stop), [&cancel]() noexcept { cancel.trigger(); });
-    return try_connect(options, Limits(cancel, timeout));
+    return try_connect(options, CallOptions(cancel, timeout));
 }
 
 #if COUCHDROP_EXCEPTIONS

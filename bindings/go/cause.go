@@ -13,8 +13,8 @@ func withCause(ctx context.Context, err error) error {
 	if cause == nil || errors.Is(err, cause) || !errors.Is(ctx.Err(), err) {
 		return err
 	}
-	return &contextEnd{err, cause}
+	return &contextError{err, cause}
 }
 
 // Unwrap returns both errors.
-func (e *contextEnd) Unwrap() []error { return []error{e.err, e.cause} }
+func (e *contextError) Unwrap() []error { return []error{e.err, e.cause} }

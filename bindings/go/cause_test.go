@@ -15,50 +15,50 @@ import (
 // shutdown is the cause of a context.
 type shutdown struct{ who string }
 
-func (s *shutdown) Error() string { return s.who + " shuts down" }
+func (s *shutdown) Error() string { return s.who + " is shutting down" }
 
-// mustShow checks that an error is both the end and the cause of its context, and that its text ends with the cause.
-func mustShow(t *testing.T, err, end error, code Code, cause *shutdown) {
+// checkCause checks that an error wraps both the Err and the cause of its context, and ends with the cause's text.
+func checkCause(t *testing.T, err, ctxErr error, code Code, cause *shutdown) {
 	t.Helper()
 	var failure *Error
-	if !errors.As(err, &failure) || failure.Code != code || !errors.Is(err, end) || !errors.Is(err, cause) {
+	if !errors.As(err, &failure) || failure.Code != code || !errors.Is(err, ctxErr) || !errors.Is(err, cause) {
 		t.Errorf("%#v", err)
 		return
 	}
 	var found *shutdown
 	if !errors.As(err, &found) || found != cause {
-		t.Error("the cause can't be had")
+		t.Error("errors.As does not find the cause")
 	}
 	if text := failure.Error(); !strings.HasSuffix(text, ": "+cause.Error()) || strings.Contains(text, ".:") {
 		t.Error(text)
 	}
 }
 
-func TestTheCauseOfACancelledContextIsKept(t *testing.T) {
+func TestCancelCauseIsKept(t *testing.T) {
 	cause := &shutdown{"ada"}
 	url, requests := silentServer(t)
 	client := newClient(t, WithBaseURL(url), WithMaxConcurrent(1))
 	ctx, cancel := context.WithCancelCause(context.Background())
 	running := logIn(ctx, client, "ada")
-	mustCome(t, requests)
+	waitForRequest(t, requests)
 	waiting := make(chan error, 1)
 	go func() { waiting <- client.Connect(ctx) }()
 	cancel(cause)
-	err := mustEndSoon(t, running)
-	mustShow(t, err, context.Canceled, CodeCancelled, cause)
+	err := waitForResult(t, running)
+	checkCause(t, err, context.Canceled, CodeCancelled, cause)
 	t.Log(err)
-	mustShow(t, mustEndSoon(t, waiting), context.Canceled, CodeCancelled, cause)
-	mustShow(t, client.Connect(ctx), context.Canceled, CodeCancelled, cause)
+	checkCause(t, waitForResult(t, waiting), context.Canceled, CodeCancelled, cause)
+	checkCause(t, client.Connect(ctx), context.Canceled, CodeCancelled, cause)
 }
 
-func TestTheCauseOfADeadlineIsKept(t *testing.T) {
+func TestDeadlineCauseIsKept(t *testing.T) {
 	cause := &shutdown{"grace"}
 	url, requests := silentServer(t)
 	client := newClient(t, WithBaseURL(url), WithMaxConcurrent(1))
 	// Each iteration is a race between the timers of the library, the slot and the context.
 	for i := 0; i < 20; i++ {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), 20*time.Millisecond, cause)
-		mustShow(t, mustEndSoon(t, logIn(ctx, client, "ada")), context.DeadlineExceeded, CodeTimeout, cause)
+		checkCause(t, waitForResult(t, logIn(ctx, client, "ada")), context.DeadlineExceeded, CodeTimeout, cause)
 		cancel()
 	}
 	first, stop := context.WithTimeout(context.Background(), time.Minute)
@@ -66,17 +66,17 @@ func TestTheCauseOfADeadlineIsKept(t *testing.T) {
 		<-requests
 	}
 	running := logIn(first, client, "ada")
-	mustCome(t, requests)
+	waitForRequest(t, requests)
 	for i := 0; i < 20; i++ {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), time.Millisecond, cause)
-		mustShow(t, client.Connect(ctx), context.DeadlineExceeded, CodeTimeout, cause)
+		checkCause(t, client.Connect(ctx), context.DeadlineExceeded, CodeTimeout, cause)
 		cancel()
 	}
 	stop()
-	mustEndSoon(t, running)
+	waitForResult(t, running)
 }
 
-func TestACauseChangesNoCode(t *testing.T) {
+func TestContextCauseDoesNotChangeCode(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(fmt.Errorf("too late: %w", context.DeadlineExceeded))
 	err := newClient(t).Connect(ctx)
@@ -92,7 +92,7 @@ func TestACauseChangesNoCode(t *testing.T) {
 	}
 }
 
-func TestARequestThatWaitsForALoginKeepsTheCause(t *testing.T) {
+func TestRequestWaitingForLoginKeepsCause(t *testing.T) {
 	cause := &shutdown{"ada"}
 	url, requests := silentServer(t)
 	transport, err := NewTransport(newClient(t, WithBaseURL(url)), account("ada"), nil, url)
@@ -108,7 +108,7 @@ func TestARequestThatWaitsForALoginKeepsTheCause(t *testing.T) {
 		}
 		result <- err
 	}()
-	mustCome(t, requests)
+	waitForRequest(t, requests)
 	cancel(cause)
-	mustShow(t, mustEndSoon(t, result), context.Canceled, CodeCancelled, cause)
+	checkCause(t, waitForResult(t, result), context.Canceled, CodeCancelled, cause)
 }

@@ -17,45 +17,20 @@ import (
 // TokenHeader is the name of the request header that carries a token.
 const TokenHeader = C.COUCHDROP_TOKEN_HEADER
 
-// Credentials are the arguments of a login. Each string is UTF-8 of at most 64 KiB without a NUL. Any other string
-// fails with [ErrInvalidUTF8] or [ErrOutOfRange], and nothing is sent. No call keeps them.
-type Credentials struct {
-	// Username must not be empty ([ErrEmptyArgument]).
-	Username string
-	// Password must not be empty or wiped ([ErrEmptyArgument]). [NewSecret] creates it. The caller wipes it.
-	Password Secret
-	// System is the name of the program or system that logs in; "" = none.
-	System string
-}
-
-// mustBeThere returns the error of a login with an empty user name or password.
-func (c Credentials) mustBeThere() error {
-	if c.Username == "" {
-		return invalid(CodeEmptyArgument, "The user name must not be empty")
-	}
-	var err error
-	c.Password.read(func(text []byte) {
-		if len(text) == 0 {
-			err = invalid(CodeEmptyArgument, "The password must not be empty")
-		}
-	})
-	return err
-}
-
 // Client logs in, and keeps connections for the next login. [NewClient] creates it. Any number of goroutines may use
 // it. Close it when it is not needed any more. A finalizer closes a client that was not closed.
 type Client struct {
 	settings
-	// One element for each call in progress.
-	turns  chan struct{}
+	// A semaphore: it contains one element for each call in progress.
+	slots  chan struct{}
 	closed chan struct{}
 	close  sync.Once
 
 	environment environment
 
 	mutex sync.Mutex
-	// Handles that were not triggered, for reuse by the next calls. Each holds a file descriptor.
-	cancels []*C.cd_cancel
+	// Handles that were not triggered, for reuse by the next calls. Each has a file descriptor.
+	cancelHandles []*C.cd_cancel
 }
 
 // NewClient returns a client with these options. A later option overrides an earlier one of the same kind. It does not
@@ -79,7 +54,7 @@ func NewClient(options ...Option) (*Client, error) {
 			return nil, err
 		}
 	}
-	client.turns = make(chan struct{}, client.maxConcurrent)
+	client.slots = make(chan struct{}, client.maxConcurrent)
 	return client, nil
 }
 
@@ -87,11 +62,11 @@ func NewClient(options ...Option) (*Client, error) {
 // succeeds or fails, or ctx is done. Without a deadline of ctx it takes at most the timeout of [WithTimeout]. It never
 // takes more than an hour. A nil ctx fails with [ErrNullArgument]. Any number of goroutines may call it.
 func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*Token, error) {
-	turn, err := c.begin(ctx, c.timeout)
+	call, err := c.startCall(ctx, c.timeout)
 	if err != nil {
 		return nil, err
 	}
-	defer turn.end()
+	defer call.finish()
 
 	username, err := newCString("The user name", []byte(credentials.Username))
 	if err != nil {
@@ -111,8 +86,8 @@ func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*To
 	defer system.free()
 
 	var token *C.cd_token
-	err = turn.run(func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code {
-		return turn.log.authenticate(c.options, cancel, timeoutMS, username.text, password.text, system.text, &token, failure)
+	err = call.run(func(cancel *C.cd_cancel, timeoutMS C.uint32_t, cErr **C.cd_error) C.cd_code {
+		return call.log.authenticate(c.options, cancel, timeoutMS, username.text, password.text, system.text, &token, cErr)
 	})
 	if err != nil {
 		return nil, err
@@ -126,13 +101,13 @@ func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*To
 // connect timeout ([WithConnectTimeout]). It does not retry. A nil ctx fails with [ErrNullArgument]. Any number of
 // goroutines may call it.
 func (c *Client) Connect(ctx context.Context) error {
-	turn, err := c.begin(ctx, c.connectTimeout)
+	call, err := c.startCall(ctx, c.connectTimeout)
 	if err != nil {
 		return err
 	}
-	defer turn.end()
-	return turn.run(func(cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code {
-		return turn.log.connect(c.options, cancel, timeoutMS, failure)
+	defer call.finish()
+	return call.run(func(cancel *C.cd_cancel, timeoutMS C.uint32_t, cErr **C.cd_error) C.cd_code {
+		return call.log.connect(c.options, cancel, timeoutMS, cErr)
 	})
 }
 
@@ -140,14 +115,14 @@ func (c *Client) Connect(ctx context.Context) error {
 // return an error that is [ErrClosed] and [ErrCancelled]. Close returns nil. Closing again does nothing. Any goroutine
 // may call it, but a logger of the client must not.
 func (c *Client) Close() error {
-	if c.turns == nil {
+	if c.slots == nil {
 		return nil // NewClient did not create it: there is nothing to close.
 	}
 	c.close.Do(func() {
 		close(c.closed)
-		// Taking all slots waits until no call is in progress.
-		for i := 0; i < cap(c.turns); i++ {
-			c.turns <- struct{}{}
+		// Acquiring all slots waits until no call is in progress.
+		for i := 0; i < cap(c.slots); i++ {
+			c.slots <- struct{}{}
 		}
 		runtime.SetFinalizer(c, nil)
 		c.free()
@@ -157,42 +132,10 @@ func (c *Client) Close() error {
 
 // free releases the C objects. No call may be in progress or follow.
 func (c *Client) free() {
-	for _, cancel := range c.cancels {
+	for _, cancel := range c.cancelHandles {
 		C.cd_cancel_free(cancel)
 	}
 	C.cd_options_free(c.options)
-}
-
-var (
-	shared     *Client
-	makeShared sync.Once
-)
-
-// sharedClient returns the client with the defaults. It is never closed.
-func sharedClient() *Client {
-	makeShared.Do(func() {
-		client, err := NewClient()
-		if err != nil {
-			panic(err) // The defaults are valid.
-		}
-		shared = client
-	})
-	return shared
-}
-
-// Authenticate logs in as [Client.Authenticate] does. Without options all calls share one client with the defaults, its
-// connections and its limit of 64 calls at once. With options each call creates its own client and closes it. A program
-// that logs in more than once should use [NewClient] instead.
-func Authenticate(ctx context.Context, credentials Credentials, options ...Option) (*Token, error) {
-	if len(options) == 0 {
-		return sharedClient().Authenticate(ctx, credentials)
-	}
-	client, err := NewClient(options...)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	return client.Authenticate(ctx, credentials)
 }
 
 // Version returns the version of the library in use, for instance "1.0.0".

@@ -19,11 +19,11 @@ type cString struct {
 	size C.size_t
 }
 
-// newCString copies the text, which an error message calls what. It rejects a text with a NUL, because C would truncate
-// it there: a truncated password is a different password.
-func newCString(what string, text []byte) (cString, error) {
+// newCString copies the text, which error messages call name. It rejects a text with a NUL, because C would truncate it
+// there: a truncated password is a different password.
+func newCString(name string, text []byte) (cString, error) {
 	if bytes.IndexByte(text, 0) >= 0 {
-		return cString{}, invalid(CodeInvalidUTF8, what+" holds a NUL character")
+		return cString{}, invalid(CodeInvalidUTF8, name+" contains a NUL character")
 	}
 	size := len(text) + 1
 	memory := C.malloc(C.size_t(size))

@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// TestEveryExportedNameIsExplained also checks fields and methods.
-func TestEveryExportedNameIsExplained(t *testing.T) {
-	explained := 0
-	explain := func(name *ast.Ident, comments ...*ast.CommentGroup) {
+// TestExportedNamesAreDocumented also checks fields and methods.
+func TestExportedNamesAreDocumented(t *testing.T) {
+	documented := 0
+	checkDocumented := func(name *ast.Ident, comments ...*ast.CommentGroup) {
 		if !name.IsExported() {
 			return
 		}
-		explained++
+		documented++
 		for _, comment := range comments {
 			if comment != nil {
 				return
@@ -26,7 +26,7 @@ func TestEveryExportedNameIsExplained(t *testing.T) {
 		ast.Inspect(file, func(node ast.Node) bool {
 			switch node := node.(type) {
 			case *ast.FuncDecl:
-				explain(node.Name, node.Doc)
+				checkDocumented(node.Name, node.Doc)
 				return false
 			case *ast.GenDecl:
 				// The only name of a group may use the comment of the group.
@@ -39,20 +39,20 @@ func TestEveryExportedNameIsExplained(t *testing.T) {
 					}
 				}
 			case *ast.TypeSpec:
-				explain(node.Name, node.Doc)
+				checkDocumented(node.Name, node.Doc)
 			case *ast.ValueSpec:
 				for _, name := range node.Names {
-					explain(name, node.Doc, node.Comment)
+					checkDocumented(name, node.Doc, node.Comment)
 				}
 			case *ast.Field:
 				for _, name := range node.Names {
-					explain(name, node.Doc, node.Comment)
+					checkDocumented(name, node.Doc, node.Comment)
 				}
 			}
 			return true
 		})
 	}
-	if explained < 100 {
-		t.Errorf("%d names", explained)
+	if documented < 100 {
+		t.Errorf("%d names", documented)
 	}
 }

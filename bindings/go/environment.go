@@ -27,8 +27,8 @@ type environment struct {
 	mutex sync.Mutex
 }
 
-// pass passes the present values of the variables to the library.
-func (e *environment) pass(options *C.cd_options) error {
+// apply passes the present values of the variables to the library.
+func (e *environment) apply(options *C.cd_options) error {
 	if e.frozen.Load() {
 		return nil
 	}
@@ -45,10 +45,10 @@ func (e *environment) pass(options *C.cd_options) error {
 		}
 	}
 	// A call with a triggered handle freezes the options and has no other effect.
-	stopped := C.cd_cancel_new()
-	defer C.cd_cancel_free(stopped)
-	C.cd_cancel_trigger(stopped)
-	err := run(func(failure **C.cd_error) C.cd_code { return C.cd_connect(options, stopped, 0, failure) })
+	cancelled := C.cd_cancel_new()
+	defer C.cd_cancel_free(cancelled)
+	C.cd_cancel_trigger(cancelled)
+	err := callC(func(cErr **C.cd_error) C.cd_code { return C.cd_connect(options, cancelled, 0, cErr) })
 	if !errors.Is(err, ErrCancelled) {
 		return err
 	}
@@ -58,11 +58,11 @@ func (e *environment) pass(options *C.cd_options) error {
 
 // setVariable passes the value of one variable to the library, or NULL if it is not set.
 func setVariable(options *C.cd_options, name string) error {
-	nameInC, err := newCString("The name of an environment variable", []byte(name))
+	cName, err := newCString("The name of an environment variable", []byte(name))
 	if err != nil {
 		return err
 	}
-	defer nameInC.free()
+	defer cName.free()
 	var value cString
 	if text, set := os.LookupEnv(name); set {
 		if value, err = newCString("The environment variable "+name, []byte(text)); err != nil {
@@ -71,7 +71,7 @@ func setVariable(options *C.cd_options, name string) error {
 		// The value may contain the password of a proxy.
 		defer value.free()
 	}
-	return run(func(failure **C.cd_error) C.cd_code {
-		return C.cd_options_set_environment(options, nameInC.text, value.text, failure)
+	return callC(func(cErr **C.cd_error) C.cd_code {
+		return C.cd_options_set_environment(options, cName.text, value.text, cErr)
 	})
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-func TestEnvironmentIsReadUntilTheFirstLogin(t *testing.T) {
+func TestEnvironmentIsReadUntilFirstLogin(t *testing.T) {
 	client, err := NewClient(WithBaseURL(service.https))
 	must(t, err)
 	defer client.Close()
@@ -33,7 +33,7 @@ func TestEnvironmentIsReadUntilTheFirstLogin(t *testing.T) {
 	}
 }
 
-func TestLongEnvironmentVariableIsTaken(t *testing.T) {
+func TestLongEnvironmentVariableIsAccepted(t *testing.T) {
 	t.Setenv("NO_PROXY", strings.Repeat("a", 65<<10))
 	client := newClient(t)
 	if _, err := client.Authenticate(context.Background(), account("ada")); err != nil {
@@ -90,7 +90,7 @@ func TestSetenvDuringFirstLoginsIsSafe(t *testing.T) {
 		must(t, err)
 		defer client.Close()
 		if _, err := client.Authenticate(context.Background(), account("ada")); !errors.Is(err, want) {
-			t.Errorf("is not %v but: %v", want, err)
+			t.Errorf("got %v, want %v", err, want)
 		}
 	}
 	for i := 0; i < 20; i++ {
@@ -115,12 +115,12 @@ __attribute__((constructor)) static void set(void) {
 
 func TestEnvironmentOfCIsNotRead(t *testing.T) {
 	if os.Getenv(isChild) != "" {
-		readGosEnvironmentAlone(t)
+		checkGoEnvironmentIsUsed(t)
 		return
 	}
 	compiler, err := exec.LookPath("cc")
 	if err != nil {
-		lacking(t, "there is no cc")
+		skipOrFail(t, "cc is not installed")
 	}
 	library := filepath.Join(t.TempDir(), "other_environment.so")
 	compile := exec.Command(compiler, "-shared", "-fPIC", "-x", "c", "-o", library, "-")
@@ -131,8 +131,8 @@ func TestEnvironmentOfCIsNotRead(t *testing.T) {
 	runAsChild(t, "LD_PRELOAD="+library)
 }
 
-// readGosEnvironmentAlone runs in a process whose two environments differ.
-func readGosEnvironmentAlone(t *testing.T) {
+// checkGoEnvironmentIsUsed runs in a process whose C environment differs from Go's.
+func checkGoEnvironmentIsUsed(t *testing.T) {
 	maps, err := os.ReadFile("/proc/self/maps")
 	must(t, err)
 	if !strings.Contains(string(maps), "other_environment.so") {
@@ -153,7 +153,7 @@ func readGosEnvironmentAlone(t *testing.T) {
 	} {
 		// The error names the variable, and the library prefers C's.
 		if err := call(); !errors.Is(err, ErrProxy) || !strings.Contains(err.Error(), "HTTPS_PROXY") {
-			t.Errorf("%s: is not of Go's HTTPS_PROXY but: %v", name, err)
+			t.Errorf("%s: got %v, want an error about Go's HTTPS_PROXY", name, err)
 		}
 	}
 	trusting, err := NewClient(WithBaseURL(service.https))

@@ -49,8 +49,8 @@ func (e *Error) Error() string {
 	if message == "" {
 		message = e.Code.Message()
 	}
-	if end, ok := e.cause.(*contextEnd); ok {
-		message = strings.TrimSuffix(message, ".") + ": " + end.cause.Error()
+	if ctxErr, ok := e.cause.(*contextError); ok {
+		message = strings.TrimSuffix(message, ".") + ": " + ctxErr.cause.Error()
 	}
 	return "couchdrop: " + message
 }
@@ -85,8 +85,8 @@ func (e *Error) Temporary() bool { return e.Retryable() }
 // invalid returns the error of an argument that this package itself rejects.
 func invalid(code Code, message string) *Error { return &Error{Code: code, message: message} }
 
-// ended returns the error of a call that ended before it called the library.
-func ended(cause error, message string) *Error {
+// newCancelError returns the error of a call that ended for the cause, before it called the library.
+func newCancelError(cause error, message string) *Error {
 	code := CodeCancelled
 	if errors.Is(cause, context.DeadlineExceeded) {
 		code = CodeTimeout
@@ -94,38 +94,38 @@ func ended(cause error, message string) *Error {
 	return &Error{Code: code, message: message, cause: cause}
 }
 
-// endedBy returns the error of a call that its context ended. The code depends only on the context's Err, because the
-// cause may be any error.
-func endedBy(ctx context.Context, message string) *Error {
-	failure := ended(ctx.Err(), message)
+// newContextError returns the error of a call whose context is done. The code depends only on the context's Err, because
+// the cause may be any error.
+func newContextError(ctx context.Context, message string) *Error {
+	failure := newCancelError(ctx.Err(), message)
 	failure.cause = withCause(ctx, failure.cause)
 	return failure
 }
 
-// contextEnd combines the Err and the cause of a context.
-type contextEnd struct{ err, cause error }
+// contextError combines the Err and the cause of a context.
+type contextError struct{ err, cause error }
 
 // Error returns both messages.
-func (e *contextEnd) Error() string { return e.err.Error() + ": " + e.cause.Error() }
+func (e *contextError) Error() string { return e.err.Error() + ": " + e.cause.Error() }
 
-// run calls a function of the library and returns a failure as an [*Error].
-func run(call func(failure **C.cd_error) C.cd_code) error {
-	var failure *C.cd_error
-	code := call(&failure)
+// callC calls a function of the library and returns a failure as an [*Error].
+func callC(f func(cErr **C.cd_error) C.cd_code) error {
+	var cErr *C.cd_error
+	code := f(&cErr)
 	if code == C.CD_OK {
 		return nil
 	}
-	defer C.cd_error_free(failure)
-	retryable := C.cd_error_is_retryable(failure) != 0
+	defer C.cd_error_free(cErr)
+	retryable := C.cd_error_is_retryable(cErr) != 0
 	err := &Error{
 		Code:          Code(code),
-		HTTPStatus:    int(C.cd_error_http_status(failure)),
-		ServerMessage: C.GoString(C.cd_error_server_message(failure)),
-		Attempts:      int(C.cd_error_attempts(failure)),
-		message:       C.GoString(C.cd_error_message(failure)),
+		HTTPStatus:    int(C.cd_error_http_status(cErr)),
+		ServerMessage: C.GoString(C.cd_error_server_message(cErr)),
+		Attempts:      int(C.cd_error_attempts(cErr)),
+		message:       C.GoString(C.cd_error_message(cErr)),
 		retryable:     &retryable,
 	}
-	if seconds := int64(C.cd_error_retry_after_seconds(failure)); seconds >= 0 {
+	if seconds := int64(C.cd_error_retry_after_seconds(cErr)); seconds >= 0 {
 		err.HasRetryAfter = true
 		err.RetryAfter = math.MaxInt64
 		if seconds <= math.MaxInt64/int64(time.Second) {

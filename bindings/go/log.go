@@ -13,14 +13,14 @@ extern void couchdrop_go_log(uintptr_t call, int32_t level, char *message);
 // so a panic of the logger can be returned to its call.
 static __thread uintptr_t couchdrop_go_call;
 
-static void couchdrop_go_pass_on(void *unused, int32_t level, const char *message) {
+static void couchdrop_go_forward_log(void *unused, int32_t level, const char *message) {
 	(void)unused;
 	if (couchdrop_go_call != 0)
 		couchdrop_go_log(couchdrop_go_call, level, (char *)message);
 }
 
 static cd_code couchdrop_go_set_logger(cd_options *options, int32_t max_level, cd_error **error) {
-	return cd_options_set_logger(options, couchdrop_go_pass_on, NULL, max_level, error);
+	return cd_options_set_logger(options, couchdrop_go_forward_log, NULL, max_level, error);
 }
 
 static cd_code couchdrop_go_authenticate(uintptr_t call, const cd_options *options, const cd_cancel *cancel,
@@ -74,8 +74,8 @@ func WithLogger(maxLevel LogLevel, log func(level LogLevel, message string)) Opt
 		if log == nil {
 			return invalid(CodeNullArgument, "The logger is nil")
 		}
-		err := run(func(failure **C.cd_error) C.cd_code {
-			return C.couchdrop_go_set_logger(s.options, C.int32_t(maxLevel), failure)
+		err := callC(func(cErr **C.cd_error) C.cd_code {
+			return C.couchdrop_go_set_logger(s.options, C.int32_t(maxLevel), cErr)
 		})
 		if err != nil {
 			return err
@@ -89,7 +89,7 @@ func WithLogger(maxLevel LogLevel, log func(level LogLevel, message string)) Opt
 type callLog struct {
 	log      func(level LogLevel, message string)
 	handle   cgo.Handle
-	panicked *panicked
+	panicked *panicValue
 }
 
 // newCallLog returns nil for a client without a logger.
@@ -102,8 +102,8 @@ func newCallLog(log func(level LogLevel, message string)) *callLog {
 	return l
 }
 
-// number returns the handle for couchdrop_go_call.
-func (l *callLog) number() C.uintptr_t {
+// handleValue returns the handle for couchdrop_go_call.
+func (l *callLog) handleValue() C.uintptr_t {
 	if l == nil {
 		return 0
 	}
@@ -124,8 +124,8 @@ func (l *callLog) delete() {
 	}
 }
 
-// panicAgain repeats the logger's panic, if any.
-func (l *callLog) panicAgain() {
+// repanic panics with the value of the logger's panic, if any.
+func (l *callLog) repanic() {
 	if l != nil && l.panicked != nil {
 		panic(l.panicked.value)
 	}
@@ -133,28 +133,12 @@ func (l *callLog) panicAgain() {
 
 // authenticate calls cd_authenticate_with(), whose messages l receives.
 func (l *callLog) authenticate(options *C.cd_options, cancel *C.cd_cancel, timeoutMS C.uint32_t,
-	username, password, system *C.char, token **C.cd_token, failure **C.cd_error,
+	username, password, system *C.char, token **C.cd_token, cErr **C.cd_error,
 ) C.cd_code {
-	return C.couchdrop_go_authenticate(l.number(), options, cancel, timeoutMS, username, password, system, token, failure)
+	return C.couchdrop_go_authenticate(l.handleValue(), options, cancel, timeoutMS, username, password, system, token, cErr)
 }
 
 // connect calls cd_connect(), whose messages l receives.
-func (l *callLog) connect(options *C.cd_options, cancel *C.cd_cancel, timeoutMS C.uint32_t, failure **C.cd_error) C.cd_code {
-	return C.couchdrop_go_connect(l.number(), options, cancel, timeoutMS, failure)
-}
-
-// panicked is the value of a panic, which may be nil.
-type panicked struct{ value interface{} }
-
-// catchPanic calls f and returns its panic, or nil if it returned. It does not return if f ended the goroutine.
-func catchPanic(f func()) (caught *panicked) {
-	returned := false
-	defer func() {
-		if !returned {
-			caught = &panicked{recover()}
-		}
-	}()
-	f()
-	returned = true
-	return nil
+func (l *callLog) connect(options *C.cd_options, cancel *C.cd_cancel, timeoutMS C.uint32_t, cErr **C.cd_error) C.cd_code {
+	return C.couchdrop_go_connect(l.handleValue(), options, cancel, timeoutMS, cErr)
 }

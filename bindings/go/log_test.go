@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-func TestTheLoggerIsToldWhatHappensWithoutSecrets(t *testing.T) {
+func TestLoggerReceivesMessagesWithoutSecrets(t *testing.T) {
 	var mutex sync.Mutex
 	told := map[LogLevel]string{}
 	log := func(level LogLevel, message string) {
@@ -21,7 +21,7 @@ func TestTheLoggerIsToldWhatHappensWithoutSecrets(t *testing.T) {
 		defer mutex.Unlock()
 		told[level] += message + "\n"
 	}
-	replaced := func(LogLevel, string) { t.Error("a logger that was replaced is told something") }
+	replaced := func(LogLevel, string) { t.Error("a replaced logger received a message") }
 	client := newClient(t, WithLogger(LogDebug, replaced), WithLogger(LogDebug, log))
 	token, err := client.Authenticate(context.Background(), account("ada"))
 	if err != nil {
@@ -32,19 +32,19 @@ func TestTheLoggerIsToldWhatHappensWithoutSecrets(t *testing.T) {
 	}
 	for level := LogError; level <= LogDebug; level++ {
 		if told[level] == "" {
-			t.Errorf("nothing at level %d", level)
+			t.Errorf("no message at level %d", level)
 		}
 		if strings.Contains(told[level], token.Value()) || strings.Contains(told[level], password) {
 			t.Error("the log shows a secret")
 		}
 	}
-	quiet := newClient(t, WithLogger(LogWarn, func(level LogLevel, message string) { t.Errorf("told at level %d: %s", level, message) }))
+	quiet := newClient(t, WithLogger(LogWarn, func(level LogLevel, message string) { t.Errorf("message at level %d: %s", level, message) }))
 	if _, err := quiet.Authenticate(context.Background(), account("ada")); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestALoggersPanicReachesItsCaller(t *testing.T) {
+func TestLoggerPanicReachesCaller(t *testing.T) {
 	reason := errors.New("a defect of the logger")
 	client := newClient(t, WithLogger(LogInfo, func(LogLevel, string) { panic(reason) }))
 	for i := 0; i < 2; i++ {
@@ -55,20 +55,20 @@ func TestALoggersPanicReachesItsCaller(t *testing.T) {
 				}
 			}()
 			_, err := client.Authenticate(context.Background(), account("ada"))
-			t.Errorf("returns, with %v", err)
+			t.Errorf("returned %v", err)
 		}()
 	}
 	// Close would block if a call were still in progress.
 	client.Close()
 }
 
-func TestALoggersPanicStaysWithItsCall(t *testing.T) {
+func TestLoggerPanicDoesNotReachOtherCalls(t *testing.T) {
 	service := newFakeService(t)
-	asked, proceed := make(chan struct{}, 1), make(chan struct{})
+	requested, proceed := make(chan struct{}, 1), make(chan struct{})
 	service.set(func() {
 		service.login = func(w http.ResponseWriter, r *http.Request) {
 			if r.FormValue("username") == "slow@example.com" {
-				asked <- struct{}{}
+				requested <- struct{}{}
 				<-proceed
 			}
 			_, _ = io.WriteString(w, `{"token":"token-1"}`)
@@ -85,7 +85,7 @@ func TestALoggersPanicStaysWithItsCall(t *testing.T) {
 	go func() {
 		slow <- panicOf(func() { _, _ = client.Authenticate(context.Background(), account("slow")) })
 	}()
-	mustCome(t, asked)
+	waitForRequest(t, requested)
 	if value := panicOf(func() { _, _ = client.Authenticate(context.Background(), account("ada")) }); value != nil {
 		t.Errorf("another call panics with %v", value)
 	}
@@ -95,7 +95,7 @@ func TestALoggersPanicStaysWithItsCall(t *testing.T) {
 	}
 }
 
-func TestALoggerMayLogInItself(t *testing.T) {
+func TestLoggerMayLogIn(t *testing.T) {
 	var client *Client
 	var told, inner int64
 	log := func(LogLevel, string) {
@@ -110,11 +110,11 @@ func TestALoggerMayLogInItself(t *testing.T) {
 	client = newClient(t, WithLogger(LogDebug, log))
 	value := panicOf(func() { _, _ = client.Authenticate(context.Background(), account("ada")) })
 	if value != "a defect of the logger" || inner < 2 || told <= inner {
-		t.Errorf("panics with %v, told %d times within, %d in all", value, inner, told)
+		t.Errorf("panicked with %v; %d messages inside, %d in total", value, inner, told)
 	}
 }
 
-func TestLoggersOfManyGoroutines(t *testing.T) {
+func TestLoggerRunsConcurrently(t *testing.T) {
 	var mutex sync.Mutex
 	lines := 0
 	client := newClient(t, WithBaseURL(service.http), WithLogger(LogDebug, func(_ LogLevel, message string) {

@@ -18,7 +18,7 @@ import (
 
 var tokenShape = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-func TestEachAccountEndsAsTheServiceSays(t *testing.T) {
+func TestLoginReturnsResultOfService(t *testing.T) {
 	unicode := Credentials{Username: "жук@example.com", Password: NewSecret(`пароль & 100% + "q"\ é`)}
 	wrong := account("ada")
 	wrong.Password = NewSecretBytes([]byte("not my password"))
@@ -55,11 +55,11 @@ func TestEachAccountEndsAsTheServiceSays(t *testing.T) {
 				return
 			}
 			if token != nil {
-				t.Error("there is a token beside the error")
+				t.Error("got a token and an error")
 			}
 			var failure *Error
 			if !errors.As(err, &failure) || !errors.Is(err, test.is) {
-				t.Fatalf("is not %v but: %v", test.is, err)
+				t.Fatalf("got %v, want %v", err, test.is)
 			}
 			retryAfter := failure.RetryAfter
 			if !failure.HasRetryAfter {
@@ -71,11 +71,11 @@ func TestEachAccountEndsAsTheServiceSays(t *testing.T) {
 			}
 			for code := range map[error]bool{ErrAccessDenied: true, ErrRateLimited: true, ErrServer: true, ErrTimeout: true} {
 				if code != test.is && errors.Is(err, code) {
-					t.Errorf("is %v too", code)
+					t.Errorf("the error is also %v", code)
 				}
 			}
 			if errors.Unwrap(err) != nil {
-				t.Error("wraps an error, though no context ended")
+				t.Error("the error wraps another, but no context is done")
 			}
 			if !strings.HasPrefix(err.Error(), "couchdrop: ") || strings.Contains(err.Error(), password) {
 				t.Error(err)
@@ -84,7 +84,7 @@ func TestEachAccountEndsAsTheServiceSays(t *testing.T) {
 	}
 }
 
-func TestAuthenticateTakesOptions(t *testing.T) {
+func TestAuthenticateAcceptsOptions(t *testing.T) {
 	token, err := Authenticate(context.Background(), account("ada"), WithBaseURL(service.https), WithCAFile(service.caFile))
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestAuthenticateTakesOptions(t *testing.T) {
 	}
 }
 
-func TestAnyNumberOfGoroutinesMayLogIn(t *testing.T) {
+func TestConcurrentLoginsSucceed(t *testing.T) {
 	client := newClient(t)
 	var tokens sync.Map
 	var group sync.WaitGroup
@@ -121,7 +121,7 @@ func TestAnyNumberOfGoroutinesMayLogIn(t *testing.T) {
 	group.Wait()
 }
 
-func TestBadArgumentsAreRefusedBeforeAnythingIsSent(t *testing.T) {
+func TestInvalidArgumentsAreRejectedUnsent(t *testing.T) {
 	url, requests := silentServer(t)
 	client := newClient(t, WithBaseURL(url))
 	good := NewSecret("secret")
@@ -131,21 +131,21 @@ func TestBadArgumentsAreRefusedBeforeAnythingIsSent(t *testing.T) {
 		credentials Credentials
 		is          error
 	}{
-		"NUL in the user name":      {Credentials{"a\x00b", good, ""}, ErrInvalidUTF8},
-		"NUL in the password":       {Credentials{"a", NewSecret("pass\x00word"), ""}, ErrInvalidUTF8},
-		"NUL in the system":         {Credentials{"a", good, "s\x00"}, ErrInvalidUTF8},
-		"a user name not in UTF-8":  {Credentials{"a\xff", good, ""}, ErrInvalidUTF8},
-		"a password not in UTF-8":   {Credentials{"a", NewSecret("\xc3"), ""}, ErrInvalidUTF8},
-		"no user name":              {Credentials{"", good, ""}, ErrEmptyArgument},
-		"no password":               {Credentials{"a", Secret{}, ""}, ErrEmptyArgument},
-		"a password that was wiped": {Credentials{"a", wiped, ""}, ErrEmptyArgument},
-		"a password of 65 KiB":      {Credentials{"a", NewSecret(strings.Repeat("x", 65<<10)), ""}, ErrOutOfRange},
+		"NUL in the user name":     {Credentials{"a\x00b", good, ""}, ErrInvalidUTF8},
+		"NUL in the password":      {Credentials{"a", NewSecret("pass\x00word"), ""}, ErrInvalidUTF8},
+		"NUL in the system":        {Credentials{"a", good, "s\x00"}, ErrInvalidUTF8},
+		"a user name not in UTF-8": {Credentials{"a\xff", good, ""}, ErrInvalidUTF8},
+		"a password not in UTF-8":  {Credentials{"a", NewSecret("\xc3"), ""}, ErrInvalidUTF8},
+		"no user name":             {Credentials{"", good, ""}, ErrEmptyArgument},
+		"no password":              {Credentials{"a", Secret{}, ""}, ErrEmptyArgument},
+		"a wiped password":         {Credentials{"a", wiped, ""}, ErrEmptyArgument},
+		"a password of 65 KiB":     {Credentials{"a", NewSecret(strings.Repeat("x", 65<<10)), ""}, ErrOutOfRange},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := client.Authenticate(context.Background(), test.credentials)
 			var failure *Error
 			if !errors.Is(err, test.is) || !errors.As(err, &failure) || failure.Attempts != 0 {
-				t.Errorf("is not %v but: %v", test.is, err)
+				t.Errorf("got %v, want %v", err, test.is)
 			}
 			if strings.Contains(err.Error(), "pass\x00word") || strings.Contains(err.Error(), "secret") {
 				t.Error("the error quotes the password")
@@ -153,52 +153,52 @@ func TestBadArgumentsAreRefusedBeforeAnythingIsSent(t *testing.T) {
 		})
 	}
 	if len(requests) != 0 {
-		t.Error("something was sent")
+		t.Error("a request was sent")
 	}
 }
 
-func TestBadOptionsAreRefused(t *testing.T) {
+func TestInvalidOptionsAreRejected(t *testing.T) {
 	const century = 876000 * time.Hour
 	for name, test := range map[string]struct {
 		option Option
 		is     error
 	}{
-		"no URL":                    {WithBaseURL("couchdrop"), ErrInvalidURL},
+		"not a URL":                 {WithBaseURL("couchdrop"), ErrInvalidURL},
 		"plain http":                {WithBaseURL("http://example.com"), ErrInsecureURL},
 		"NUL in the URL":            {WithBaseURL("https://localhost\x00.example.com"), ErrInvalidUTF8},
-		"no CA file":                {WithCAFile("/nowhere/ca.pem"), ErrCAFile},
+		"a missing CA file":         {WithCAFile("/nowhere/ca.pem"), ErrCAFile},
 		"empty CA file":             {WithCAFile(""), ErrEmptyArgument},
 		"NUL in the CA file":        {WithCAFile("a\x00b"), ErrInvalidUTF8},
 		"a proxy of unknown kind":   {WithProxy("gopher://localhost"), ErrInvalidURL},
-		"no timeout":                {WithTimeout(0), ErrOutOfRange},
-		"a timeout below zero":      {WithTimeout(-time.Nanosecond), ErrOutOfRange},
+		"a timeout of 0":            {WithTimeout(0), ErrOutOfRange},
+		"a negative timeout":        {WithTimeout(-time.Nanosecond), ErrOutOfRange},
 		"a timeout of centuries":    {WithTimeout(century), ErrOutOfRange},
 		"a timeout above an hour":   {WithTimeout(time.Hour + 1), ErrOutOfRange},
-		"no connect timeout":        {WithConnectTimeout(0), ErrOutOfRange},
+		"a connect timeout of 0":    {WithConnectTimeout(0), ErrOutOfRange},
 		"too many retries":          {WithMaxRetries(11), ErrOutOfRange},
-		"retries below zero":        {WithMaxRetries(-1), ErrOutOfRange},
-		"back-off the wrong way":    {WithBackoff(2*time.Second, time.Second), ErrOutOfRange},
-		"a back-off below zero":     {WithBackoff(0, -1), ErrOutOfRange},
+		"negative retries":          {WithMaxRetries(-1), ErrOutOfRange},
+		"first above max":           {WithBackoff(2*time.Second, time.Second), ErrOutOfRange},
+		"a negative back-off":       {WithBackoff(0, -1), ErrOutOfRange},
 		"a back-off of centuries":   {WithBackoff(0, century), ErrOutOfRange},
 		"an unknown body format":    {WithBodyFormat(3), ErrOutOfRange},
 		"a user agent of two lines": {WithUserAgent("a\r\nb: c"), ErrOutOfRange},
-		"answers below 1 KiB":       {WithMaxResponseBytes(1023), ErrOutOfRange},
-		"answers below zero":        {WithMaxResponseBytes(-1), ErrOutOfRange},
-		"nobody at once":            {WithMaxConcurrent(0), ErrOutOfRange},
-		"too many at once":          {WithMaxConcurrent(1001), ErrOutOfRange},
+		"responses below 1 KiB":     {WithMaxResponseBytes(1023), ErrOutOfRange},
+		"negative responses":        {WithMaxResponseBytes(-1), ErrOutOfRange},
+		"no concurrent calls":       {WithMaxConcurrent(0), ErrOutOfRange},
+		"too many concurrent calls": {WithMaxConcurrent(1001), ErrOutOfRange},
 		"an unknown log level":      {WithLogger(5, func(LogLevel, string) {}), ErrOutOfRange},
-		"a logger that is nil":      {WithLogger(LogInfo, nil), ErrNullArgument},
+		"a nil logger":              {WithLogger(LogInfo, nil), ErrNullArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, err := NewClient(test.option)
 			if client != nil || !errors.Is(err, test.is) {
-				t.Errorf("is not %v but: %v", test.is, err)
+				t.Errorf("got %v, want %v", err, test.is)
 			}
 		})
 	}
 }
 
-func TestGoodOptionsAreTaken(t *testing.T) {
+func TestValidOptionsAreAccepted(t *testing.T) {
 	client := newClient(t, WithProxy("socks5h://user:secret@localhost"), WithNoProxy(), WithTimeout(time.Nanosecond),
 		WithTimeout(time.Hour), WithConnectTimeout(time.Second), WithMaxRetries(10), WithBackoff(0, time.Hour),
 		WithBodyFormat(BodyJSON), WithUserAgent("acme/2.1"), WithMaxResponseBytes(16<<20), WithMaxConcurrent(1000))
@@ -212,7 +212,7 @@ func TestGoodOptionsAreTaken(t *testing.T) {
 	}
 }
 
-func TestConnectTellsWhyTheServiceCannotBeReached(t *testing.T) {
+func TestConnectReportsReasonForFailure(t *testing.T) {
 	ctx := context.Background()
 	if err := newClient(t).Connect(ctx); err != nil {
 		t.Error(err)
@@ -223,7 +223,7 @@ func TestConnectTellsWhyTheServiceCannotBeReached(t *testing.T) {
 	}
 	defer untrusted.Close()
 	if err := untrusted.Connect(ctx); !errors.Is(err, ErrTLS) {
-		t.Errorf("a certificate that nobody trusts: %v", err)
+		t.Errorf("an untrusted certificate: %v", err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -231,11 +231,11 @@ func TestConnectTellsWhyTheServiceCannotBeReached(t *testing.T) {
 	}
 	listener.Close()
 	if err := newClient(t, WithBaseURL("http://"+listener.Addr().String())).Connect(ctx); !errors.Is(err, ErrConnect) {
-		t.Errorf("a port where nobody listens: %v", err)
+		t.Errorf("a port without a listener: %v", err)
 	}
 }
 
-func TestProxyRefusalSaysWhetherItMayPass(t *testing.T) {
+func TestProxyRefusalReportsRetryable(t *testing.T) {
 	for status, want := range map[int]bool{http.StatusServiceUnavailable: true, http.StatusForbidden: false} {
 		status := status
 		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
@@ -252,7 +252,7 @@ func TestProxyRefusalSaysWhetherItMayPass(t *testing.T) {
 	}
 }
 
-func TestCodesSayWhetherToTryAgain(t *testing.T) {
+func TestCodesReportRetryable(t *testing.T) {
 	if !(&Error{Code: CodeUnavailable}).Temporary() || (&Error{Code: CodeAccessDenied}).Temporary() {
 		t.Error("Temporary is wrong")
 	}
@@ -261,13 +261,13 @@ func TestCodesSayWhetherToTryAgain(t *testing.T) {
 	}
 	var timeout net.Error = &Error{Code: CodeTimeout}
 	if !timeout.Timeout() {
-		t.Error("ErrTimeout is no timeout")
+		t.Error("ErrTimeout is not a timeout")
 	}
 	if got := (&Error{Code: CodeRateLimited}).Error(); got != ErrRateLimited.Error() {
-		t.Errorf("an error without a message of its own says %q", got)
+		t.Errorf("the message of an error without its own is %q", got)
 	}
 	if Code(12345).String() != "CD_ERR_UNKNOWN" || Code(12345).Message() == "" || Code(12345).Retryable() {
-		t.Error("an unknown code has no name of its own")
+		t.Error("an unknown code has no name, or is retryable")
 	}
 	if got := ErrAccessDenied.Error(); got != "couchdrop: "+CodeAccessDenied.Message() {
 		t.Error(got)

@@ -24,8 +24,8 @@ const notLoopback = "https://couchdrop.invalid"
 // service holds the addresses of the fake server.
 var service struct{ https, http, caFile string }
 
-// lacking skips a test because something is missing. If CI is set, the test fails instead.
-func lacking(t *testing.T, what string) {
+// skipOrFail skips a test because something is missing. If CI is set, the test fails instead.
+func skipOrFail(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatal(what)
@@ -33,9 +33,9 @@ func lacking(t *testing.T, what string) {
 	t.Skip(what)
 }
 
-func TestMain(m *testing.M) { os.Exit(testAll(m)) }
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
-func testAll(m *testing.M) int {
+func runTests(m *testing.M) int {
 	stop, err := findFakeServer()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -67,7 +67,7 @@ func findFakeServer() (stop func(), err error) {
 		return nil, err
 	}
 	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("no fake server of the service (`cargo build -p couchdrop-fake-server`, or set COUCHDROP_FAKE_SERVER): %w", err)
+		return nil, fmt.Errorf("no fake server (`cargo build -p couchdrop-fake-server`, or set COUCHDROP_FAKE_SERVER): %w", err)
 	}
 	lines := bufio.NewScanner(output)
 	for _, value := range []struct {
@@ -77,7 +77,7 @@ func findFakeServer() (stop func(), err error) {
 		lines.Scan()
 		name, text, found := strings.Cut(lines.Text(), " ")
 		if !found || name != value.name {
-			return nil, fmt.Errorf("the fake server says %q in place of its address", lines.Text())
+			return nil, fmt.Errorf("the fake server printed %q instead of its address", lines.Text())
 		}
 		*value.into = text
 	}

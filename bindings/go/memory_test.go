@@ -14,23 +14,23 @@ import (
 	"testing"
 )
 
-// complement returns the bitwise complement of a text, which copies does not count.
-func complement(text []byte) []byte {
-	turned := make([]byte, len(text))
+// invert returns the bitwise complement of a text, which copies does not count.
+func invert(text []byte) []byte {
+	inverted := make([]byte, len(text))
 	for i, b := range text {
-		turned[i] = ^b
+		inverted[i] = ^b
 	}
-	return turned
+	return inverted
 }
 
 // copies counts the occurrences of a text in this process's memory. The caller passes the complement of the text. Only
 // the second half is searched for, because the allocator may overwrite the first half of released memory.
-func copies(t *testing.T, turned []byte) int {
+func copies(t *testing.T, inverted []byte) int {
 	t.Helper()
-	turned = turned[len(turned)/2:]
+	inverted = inverted[len(inverted)/2:]
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
-		lacking(t, "this system does not show what memory a process has")
+		skipOrFail(t, "this system has no /proc/self/maps")
 	}
 	memory, err := os.Open("/proc/self/mem")
 	must(t, err)
@@ -48,58 +48,58 @@ func copies(t *testing.T, turned []byte) int {
 			continue
 		}
 		// The pieces overlap, so that the text is whole in one of them.
-		for at := start; at < end; at += int64(len(buffer) - len(turned) + 1) {
+		for at := start; at < end; at += int64(len(buffer) - len(inverted) + 1) {
 			piece := buffer
 			if end-at < int64(len(piece)) {
 				piece = piece[:end-at]
 			}
 			n, _ := memory.ReadAt(piece, at)
-			count += countIn(piece[:n], turned)
+			count += countIn(piece[:n], inverted)
 		}
 	}
 	return count
 }
 
-func countIn(piece, turned []byte) int {
+func countIn(piece, inverted []byte) int {
 	count := 0
 	for {
-		first := bytes.IndexByte(piece, ^turned[0])
-		if first < 0 || len(piece)-first < len(turned) {
+		first := bytes.IndexByte(piece, ^inverted[0])
+		if first < 0 || len(piece)-first < len(inverted) {
 			return count
 		}
 		same := 0
-		for same < len(turned) && piece[first+same] == ^turned[same] {
+		for same < len(inverted) && piece[first+same] == ^inverted[same] {
 			same++
 		}
-		if same == len(turned) {
+		if same == len(inverted) {
 			count++
 		}
 		piece = piece[first+1:]
 	}
 }
 
-func TestATokenLiesInMemoryOnceAndAfterWipeNowhere(t *testing.T) {
+func TestTokenIsInMemoryOnceUntilWiped(t *testing.T) {
 	token, err := newClient(t).Authenticate(context.Background(), account("ada"))
 	must(t, err)
-	var turned []byte
-	token.read(func(text []byte) { turned = complement(text) })
-	if count := copies(t, turned); count != 1 {
-		t.Errorf("the token lies in memory %d times", count)
+	var inverted []byte
+	token.read(func(text []byte) { inverted = invert(text) })
+	if count := copies(t, inverted); count != 1 {
+		t.Errorf("the token is in memory %d times", count)
 	}
 	token.Wipe()
-	if count := copies(t, turned); count != 0 {
-		t.Errorf("wiped, the token lies in memory %d times", count)
+	if count := copies(t, inverted); count != 0 {
+		t.Errorf("after Wipe the token is in memory %d times", count)
 	}
 }
 
-func TestAPasswordLiesInMemoryOnceAndAfterWipeNowhere(t *testing.T) {
-	turned := make([]byte, 32)
-	_, err := rand.Read(turned)
+func TestPasswordIsInMemoryOnceUntilWiped(t *testing.T) {
+	inverted := make([]byte, 32)
+	_, err := rand.Read(inverted)
 	must(t, err)
-	for i, b := range turned {
-		turned[i] = ^('a' + b%26)
+	for i, b := range inverted {
+		inverted[i] = ^('a' + b%26)
 	}
-	text := complement(turned)
+	text := invert(inverted)
 	secret := NewSecretBytes(text)
 	for i := range text {
 		text[i] = 0
@@ -111,16 +111,16 @@ func TestAPasswordLiesInMemoryOnceAndAfterWipeNowhere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if count := copies(t, turned); count != 1 {
-		t.Errorf("the password lies in memory %d times", count)
+	if count := copies(t, inverted); count != 1 {
+		t.Errorf("the password is in memory %d times", count)
 	}
 	secret.Wipe()
-	if count := copies(t, turned); count != 0 {
-		t.Errorf("wiped, the password lies in memory %d times", count)
+	if count := copies(t, inverted); count != 0 {
+		t.Errorf("after Wipe the password is in memory %d times", count)
 	}
 }
 
-func TestFailuresLeaveNoMemoryBehind(t *testing.T) {
+func TestFailuresLeakNoMemory(t *testing.T) {
 	client := newClient(t)
 	fail := func(calls int) {
 		for i := 0; i < calls; i++ {
@@ -134,7 +134,7 @@ func TestFailuresLeaveNoMemoryBehind(t *testing.T) {
 	fail(50000)
 	// An error object has more than 100 bytes.
 	if grown := status(t, "RssAnon") - before; grown > 2500 {
-		t.Errorf("50,000 failed calls left %d kB behind", grown)
+		t.Errorf("50,000 failed calls leaked %d kB", grown)
 	} else {
 		t.Logf("50,000 failed calls: %d kB more", grown)
 	}

@@ -51,8 +51,8 @@ const (
 // default is https://api.couchdrop.io. Plain http is allowed only for loopback addresses. Other URLs fail with
 // [ErrInvalidURL] or [ErrInsecureURL].
 func WithBaseURL(url string) Option {
-	return withString("The base URL", url, func(s *settings, url *C.char, failure **C.cd_error) C.cd_code {
-		return C.cd_options_set_base_url(s.options, url, failure)
+	return withString("The base URL", url, func(s *settings, url *C.char, cErr **C.cd_error) C.cd_code {
+		return C.cd_options_set_base_url(s.options, url, cErr)
 	})
 }
 
@@ -60,8 +60,8 @@ func WithBaseURL(url string) Option {
 // missing, unreadable, empty or malformed file fails with [ErrCAFile]. The file may contain a server's own self-signed
 // certificate.
 func WithCAFile(path string) Option {
-	return withString("The path of the CA file", path, func(s *settings, path *C.char, failure **C.cd_error) C.cd_code {
-		return C.cd_options_set_ca_file(s.options, path, failure)
+	return withString("The path of the CA file", path, func(s *settings, path *C.char, cErr **C.cd_error) C.cd_code {
+		return C.cd_options_set_ca_file(s.options, path, cErr)
 	})
 }
 
@@ -69,15 +69,15 @@ func WithCAFile(path string) Option {
 // this machine looks up names; after socks5h:// the proxy does. By default the environment selects the proxy at the
 // first call: HTTPS_PROXY, ALL_PROXY and NO_PROXY. Other URLs fail with [ErrInvalidURL] or [ErrInsecureURL].
 func WithProxy(url string) Option {
-	return withString("The proxy's URL", url, func(s *settings, url *C.char, failure **C.cd_error) C.cd_code {
-		return C.cd_options_set_proxy(s.options, url, failure)
+	return withString("The proxy's URL", url, func(s *settings, url *C.char, cErr **C.cd_error) C.cd_code {
+		return C.cd_options_set_proxy(s.options, url, cErr)
 	})
 }
 
 // WithNoProxy disables the proxy and ignores the environment's.
 func WithNoProxy() Option {
-	return with(func(s *settings, failure **C.cd_error) C.cd_code {
-		return C.cd_options_set_proxy(s.options, nil, failure)
+	return with(func(s *settings, cErr **C.cd_error) C.cd_code {
+		return C.cd_options_set_proxy(s.options, nil, cErr)
 	})
 }
 
@@ -85,9 +85,9 @@ func WithNoProxy() Option {
 // The range is 1 ms to 1 h, the default 30 s; other values fail with [ErrOutOfRange]. Fractions of a millisecond are
 // rounded up.
 func WithTimeout(timeout time.Duration) Option {
-	return withDuration("The timeout", timeout, func(s *settings, ms C.uint32_t, failure **C.cd_error) C.cd_code {
+	return withDuration("The timeout", timeout, func(s *settings, ms C.uint32_t, cErr **C.cd_error) C.cd_code {
 		s.timeout = timeout
-		return C.cd_options_set_timeout_ms(s.options, ms, failure)
+		return C.cd_options_set_timeout_ms(s.options, ms, cErr)
 	})
 }
 
@@ -95,9 +95,9 @@ func WithTimeout(timeout time.Duration) Option {
 // range is 1 ms to 1 h, the default 10 s; other values fail with [ErrOutOfRange]. Fractions of a millisecond are
 // rounded up.
 func WithConnectTimeout(timeout time.Duration) Option {
-	return withDuration("The connect timeout", timeout, func(s *settings, ms C.uint32_t, failure **C.cd_error) C.cd_code {
+	return withDuration("The connect timeout", timeout, func(s *settings, ms C.uint32_t, cErr **C.cd_error) C.cd_code {
 		s.connectTimeout = timeout
-		return C.cd_options_set_connect_timeout_ms(s.options, ms, failure)
+		return C.cd_options_set_connect_timeout_ms(s.options, ms, cErr)
 	})
 }
 
@@ -106,10 +106,10 @@ func WithConnectTimeout(timeout time.Duration) Option {
 func WithMaxRetries(count int) Option {
 	return func(s *settings) error {
 		if count < 0 || count > math.MaxInt32 {
-			return invalid(CodeOutOfRange, fmt.Sprintf("The number of retries is out of its range: %d", count))
+			return invalid(CodeOutOfRange, fmt.Sprintf("The number of retries is out of range: %d", count))
 		}
-		return run(func(failure **C.cd_error) C.cd_code {
-			return C.cd_options_set_max_retries(s.options, C.uint32_t(count), failure)
+		return callC(func(cErr **C.cd_error) C.cd_code {
+			return C.cd_options_set_max_retries(s.options, C.uint32_t(count), cErr)
 		})
 	}
 }
@@ -119,40 +119,40 @@ func WithMaxRetries(count int) Option {
 // and 8 s. After a Retry-After the wait is that time plus a random time up to the larger of it and the window.
 // Fractions of a millisecond are rounded up.
 func WithBackoff(first, max time.Duration) Option {
-	return withDuration("The first back-off", first, func(s *settings, firstMS C.uint32_t, failure **C.cd_error) C.cd_code {
+	return withDuration("The first back-off", first, func(s *settings, firstMS C.uint32_t, cErr **C.cd_error) C.cd_code {
 		// The library rejects a value that is too large.
 		maxMS, ok := milliseconds(max)
 		if !ok {
 			maxMS = math.MaxUint32
 		}
-		return C.cd_options_set_backoff_ms(s.options, firstMS, maxMS, failure)
+		return C.cd_options_set_backoff_ms(s.options, firstMS, maxMS, cErr)
 	})
 }
 
 // WithBodyFormat sets the encoding of a login. The default is [BodyAuto]. A value other than the three constants fails
 // with [ErrOutOfRange].
 func WithBodyFormat(format BodyFormat) Option {
-	return with(func(s *settings, failure **C.cd_error) C.cd_code {
-		return C.cd_options_set_body_format(s.options, C.int32_t(format), failure)
+	return with(func(s *settings, cErr **C.cd_error) C.cd_code {
+		return C.cd_options_set_body_format(s.options, C.int32_t(format), cErr)
 	})
 }
 
 // WithUserAgent sets the product before the library's name in the User-Agent header, for instance "acme/2.1". Control
 // characters, or a string that is too long, fail with [ErrOutOfRange].
 func WithUserAgent(product string) Option {
-	return withString("The user agent", product, func(s *settings, product *C.char, failure **C.cd_error) C.cd_code {
-		return C.cd_options_set_user_agent(s.options, product, failure)
+	return withString("The user agent", product, func(s *settings, product *C.char, cErr **C.cd_error) C.cd_code {
+		return C.cd_options_set_user_agent(s.options, product, cErr)
 	})
 }
 
 // WithMaxResponseBytes sets the maximum size of a response body. The range is 1 KiB to 16 MiB, the default 64 KiB;
 // other values fail with [ErrOutOfRange].
 func WithMaxResponseBytes(count int) Option {
-	return with(func(s *settings, failure **C.cd_error) C.cd_code {
+	return with(func(s *settings, cErr **C.cd_error) C.cd_code {
 		if count < 0 {
 			count = 0
 		}
-		return C.cd_options_set_max_response_bytes(s.options, C.size_t(count), failure)
+		return C.cd_options_set_max_response_bytes(s.options, C.size_t(count), cErr)
 	})
 }
 
@@ -162,7 +162,7 @@ func WithMaxResponseBytes(count int) Option {
 func WithMaxConcurrent(count int) Option {
 	return func(s *settings) error {
 		if count < 1 || count > 1000 {
-			return invalid(CodeOutOfRange, fmt.Sprintf("The number of concurrent calls is 1 to 1000, not %d", count))
+			return invalid(CodeOutOfRange, fmt.Sprintf("The number of concurrent calls must be 1 to 1000, not %d", count))
 		}
 		s.maxConcurrent = count
 		return nil
@@ -170,32 +170,32 @@ func WithMaxConcurrent(count int) Option {
 }
 
 // with returns an option that calls a setter of the library.
-func with(set func(s *settings, failure **C.cd_error) C.cd_code) Option {
+func with(set func(s *settings, cErr **C.cd_error) C.cd_code) Option {
 	return func(s *settings) error {
-		return run(func(failure **C.cd_error) C.cd_code { return set(s, failure) })
+		return callC(func(cErr **C.cd_error) C.cd_code { return set(s, cErr) })
 	}
 }
 
-// withString returns an option with a string value. what names it in error messages.
-func withString(what, text string, set func(s *settings, text *C.char, failure **C.cd_error) C.cd_code) Option {
+// withString returns an option with a string value, which error messages call name.
+func withString(name, text string, set func(s *settings, text *C.char, cErr **C.cd_error) C.cd_code) Option {
 	return func(s *settings) error {
-		copied, err := newCString(what, []byte(text))
+		copied, err := newCString(name, []byte(text))
 		if err != nil {
 			return err
 		}
 		defer copied.free()
-		return run(func(failure **C.cd_error) C.cd_code { return set(s, copied.text, failure) })
+		return callC(func(cErr **C.cd_error) C.cd_code { return set(s, copied.text, cErr) })
 	}
 }
 
-// withDuration returns an option with a value in milliseconds. what names it in error messages.
-func withDuration(what string, length time.Duration, set func(s *settings, ms C.uint32_t, failure **C.cd_error) C.cd_code) Option {
+// withDuration returns an option with a value in milliseconds, which error messages call name.
+func withDuration(name string, length time.Duration, set func(s *settings, ms C.uint32_t, cErr **C.cd_error) C.cd_code) Option {
 	return func(s *settings) error {
 		ms, ok := milliseconds(length)
 		if !ok {
-			return invalid(CodeOutOfRange, fmt.Sprintf("%s is out of its range: %v", what, length))
+			return invalid(CodeOutOfRange, fmt.Sprintf("%s is out of range: %v", name, length))
 		}
-		return run(func(failure **C.cd_error) C.cd_code { return set(s, ms, failure) })
+		return callC(func(cErr **C.cd_error) C.cd_code { return set(s, ms, cErr) })
 	}
 }
 

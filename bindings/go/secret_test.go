@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-const hush = "hunter2 Zhuk-7431!"
+const secretText = "hunter2 Zhuk-7431!"
 
 // config holds secrets in every kind of field that a caller may have.
 type config struct {
@@ -35,7 +35,7 @@ type config struct {
 
 // holders returns a value for each way in which a program can hold a secret.
 func holders() map[string]interface{} {
-	secret, token := NewSecret(hush), &Token{masked{hide([]byte(hush))}}
+	secret, token := NewSecret(secretText), &Token{masked{hide([]byte(secretText))}}
 	login := Credentials{Username: "ada", Password: secret}
 	c := config{
 		Exported: secret, unexported: secret, Pointer: &secret, Token: token, token: token, copied: *token, Login: login,
@@ -53,13 +53,13 @@ func holders() map[string]interface{} {
 // shows returns true if a text contains the secret in any form that package fmt can print.
 func shows(text string) bool {
 	decimal, hexadecimal := "", ""
-	for _, b := range []byte(hush[:4]) {
+	for _, b := range []byte(secretText[:4]) {
 		decimal += strconv.Itoa(int(b)) + " "
 		hexadecimal += fmt.Sprintf("%#x, ", b)
 	}
 	for _, form := range []string{
-		hush[:6], hush[8:12], decimal, hexadecimal, fmt.Sprintf("%x", hush[:6]), fmt.Sprintf("%X", hush[:6]),
-		fmt.Sprintf("% x", hush[:6]), base64.StdEncoding.EncodeToString([]byte(hush[:6])),
+		secretText[:6], secretText[8:12], decimal, hexadecimal, fmt.Sprintf("%x", secretText[:6]), fmt.Sprintf("%X", secretText[:6]),
+		fmt.Sprintf("% x", secretText[:6]), base64.StdEncoding.EncodeToString([]byte(secretText[:6])),
 	} {
 		if strings.Contains(text, form) {
 			return true
@@ -68,19 +68,19 @@ func shows(text string) bool {
 	return false
 }
 
-func TestShowsKnowsASecret(t *testing.T) {
+func TestShowsDetectsSecret(t *testing.T) {
 	open := struct {
 		text  string
 		bytes []byte
-	}{hush, []byte(hush)}
+	}{secretText, []byte(secretText)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "% x"} {
 		if !shows(fmt.Sprintf(verb, open)) {
-			t.Errorf("not what %s prints: %s", verb, fmt.Sprintf(verb, open))
+			t.Errorf("the output of %s is not detected: %s", verb, fmt.Sprintf(verb, open))
 		}
 	}
 }
 
-func TestNoVerbShowsASecret(t *testing.T) {
+func TestFormatVerbsDoNotShowSecrets(t *testing.T) {
 	for name, value := range holders() {
 		for _, flag := range []string{"", "+", "#", " ", "-20", "020", ".3"} {
 			for _, verb := range "vTtbcdoOqxXUeEfFgGspwyz" {
@@ -108,7 +108,7 @@ func TestNoVerbShowsASecret(t *testing.T) {
 	}
 }
 
-func TestNoEncodingShowsASecret(t *testing.T) {
+func TestEncodingsDoNotShowSecrets(t *testing.T) {
 	for name, value := range holders() {
 		encoded, err := json.Marshal(value)
 		if shows(string(encoded)) || err != nil && shows(err.Error()) {
@@ -124,7 +124,7 @@ func TestNoEncodingShowsASecret(t *testing.T) {
 			t.Errorf("gob of %s: %v", name, err)
 		}
 	}
-	secret := NewSecret(hush)
+	secret := NewSecret(secretText)
 	encoded, err := json.Marshal(map[string]interface{}{"a": secret, "b": &Token{masked{secret.hidden}}, "c": map[Secret]int{secret: 1}})
 	if want := `{"a":"[redacted]","b":"[redacted]","c":{"[redacted]":1}}`; err != nil || string(encoded) != want {
 		t.Errorf("%s, %v", encoded, err)
@@ -158,27 +158,27 @@ func reach(value reflect.Value, f func(text string)) {
 	}
 }
 
-func TestNoPointerLeadsToASecret(t *testing.T) {
+func TestReflectionDoesNotFindSecrets(t *testing.T) {
 	for name, value := range holders() {
 		reach(reflect.ValueOf(value), func(text string) {
 			if shows(text) {
-				t.Errorf("%s: reflection leads to %q", name, text)
+				t.Errorf("%s: reflection finds %q", name, text)
 			}
 		})
 	}
-	open, found := struct{ any interface{} }{&[]map[string][]byte{{"": []byte(hush)}}}, false
+	open, found := struct{ any interface{} }{&[]map[string][]byte{{"": []byte(secretText)}}}, false
 	reach(reflect.ValueOf(open), func(text string) { found = found || shows(text) })
 	if !found {
-		t.Error("reach does not reach what lies open")
+		t.Error("reach does not find an unprotected secret")
 	}
 }
 
-func TestASecretIsReadFromAConfiguration(t *testing.T) {
+func TestSecretIsUnmarshaledFromJSON(t *testing.T) {
 	var login Credentials
-	must(t, json.Unmarshal([]byte(`{"Username":"ada","Password":"`+hush+`"}`), &login))
+	must(t, json.Unmarshal([]byte(`{"Username":"ada","Password":"`+secretText+`"}`), &login))
 	login.Password.read(func(text []byte) {
-		if string(text) != hush {
-			t.Error("the secret is another")
+		if string(text) != secretText {
+			t.Error("the secret is a different one")
 		}
 	})
 	// A masked secret must not be read as a password.
@@ -189,25 +189,25 @@ func TestASecretIsReadFromAConfiguration(t *testing.T) {
 	}
 }
 
-func TestSecretsAreEqualToTheirCopiesAlone(t *testing.T) {
-	secret := NewSecret(hush)
-	if copied := secret; copied != secret || !reflect.DeepEqual(copied, secret) || secret == NewSecret(hush) {
-		t.Error("equal are others")
+func TestSecretEqualsOnlyItsCopies(t *testing.T) {
+	secret := NewSecret(secretText)
+	if copied := secret; copied != secret || !reflect.DeepEqual(copied, secret) || secret == NewSecret(secretText) {
+		t.Error("the wrong secrets are equal")
 	}
 }
 
-func TestAWipedSecretIsOverwritten(t *testing.T) {
-	source := []byte(hush)
+func TestWipeOverwritesSecret(t *testing.T) {
+	source := []byte(secretText)
 	secret := NewSecretBytes(source)
 	source[0] = '*'
 	secret.read(func(text []byte) {
-		if string(text) != hush {
-			t.Error("the secret is not a copy of its own")
+		if string(text) != secretText {
+			t.Error("the secret is not a copy")
 		}
 	})
-	token := &Token{masked{hide([]byte(hush))}}
-	if token.Value() != hush {
-		t.Error("the token's value is another")
+	token := &Token{masked{hide([]byte(secretText))}}
+	if token.Value() != secretText {
+		t.Error("the token's value is wrong")
 	}
 	for _, m := range []masked{secret.masked, token.masked} {
 		text := m.hidden.text()
@@ -218,21 +218,21 @@ func TestAWipedSecretIsOverwritten(t *testing.T) {
 		m.wipe()
 	}
 	if token.Value() != "" || (&Token{}).Value() != "" {
-		t.Error("there is a value without a token")
+		t.Error("an empty token has a value")
 	}
 	Secret{}.Wipe()
 }
 
-func TestAForgottenTokenIsOverwritten(t *testing.T) {
+func TestUnreachableTokenIsWiped(t *testing.T) {
 	left := make(chan string, 1)
-	token := &Token{masked{hide([]byte(hush))}}
+	token := &Token{masked{hide([]byte(secretText))}}
 	// The runtime finalizes an object before the objects that it refers to: the token is wiped before the bytes are
 	// finalized.
 	runtime.SetFinalizer(&token.hidden.text()[0], func(first *byte) { left <- string([]byte{*first}) })
 	runtime.KeepAlive(token)
 	token = nil
-	waitFor(t, "the token is not released", func() bool { return len(left) == 1 })
+	waitFor(t, "the token is not freed", func() bool { return len(left) == 1 })
 	if first := <-left; first != "\x00" {
-		t.Errorf("left behind: %q", first)
+		t.Errorf("the first byte is %q", first)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestSlogShowsNoSecret(t *testing.T) {
+func TestSlogDoesNotShowSecrets(t *testing.T) {
 	var buffer bytes.Buffer
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&buffer, nil), slog.NewJSONHandler(&buffer, nil)} {
 		for name, value := range holders() {
@@ -34,18 +34,18 @@ func TestSlogShowsNoSecret(t *testing.T) {
 	}
 }
 
-func TestSlogIsToldWhatHappens(t *testing.T) {
+func TestSlogReceivesMessagesWithoutSecrets(t *testing.T) {
 	var buffer bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&buffer, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	token, err := newClient(t, WithSlog(logger)).Authenticate(context.Background(), account("ada"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := buffer.String()
-	if !strings.Contains(told, "level=INFO") || !strings.Contains(told, "level=DEBUG") {
-		t.Error(told)
+	messages := buffer.String()
+	if !strings.Contains(messages, "level=INFO") || !strings.Contains(messages, "level=DEBUG") {
+		t.Error(messages)
 	}
-	if strings.Contains(told, token.Value()) || strings.Contains(told, password) {
+	if strings.Contains(messages, token.Value()) || strings.Contains(messages, password) {
 		t.Error("the log shows a secret")
 	}
 	if _, err := NewClient(WithSlog(nil)); !errors.Is(err, ErrNullArgument) {
@@ -54,11 +54,11 @@ func TestSlogIsToldWhatHappens(t *testing.T) {
 	// Messages below the logger's level are not created.
 	client := newClient(t, WithSlog(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))))
 	if client.log != nil {
-		t.Error("a logger that wants nothing is asked")
+		t.Error("a logger without an enabled level is called")
 	}
 }
 
-func TestATokenThatIsNilIsLoggedAsNil(t *testing.T) {
+func TestNilTokenIsLoggedAsNull(t *testing.T) {
 	var buffer bytes.Buffer
 	var token *Token
 	slog.New(slog.NewJSONHandler(&buffer, nil)).Info("login", "token", token)

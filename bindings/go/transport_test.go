@@ -129,30 +129,30 @@ func (u *user) post(t *testing.T, url, body string) int {
 	return response.StatusCode
 }
 
-func TestTheTokenGoesToListedOriginsAlone(t *testing.T) {
-	service, stranger := newFakeService(t), newFakeService(t)
+func TestTokenIsSentOnlyToListedOrigins(t *testing.T) {
+	service, other := newFakeService(t), newFakeService(t)
 	u := newUser(t, service)
 	if status := u.post(t, service.URL+"/file/ls?path=/", "a"); status != 200 {
 		t.Error(status)
 	}
-	u.post(t, stranger.URL+"/file/ls", "b")
+	u.post(t, other.URL+"/file/ls", "b")
 	// A different name for the same host is a different origin.
 	u.post(t, strings.Replace(service.URL, "127.0.0.1", "localhost", 1)+"/file/ls", "c")
 	if tokens, bodies, logins := service.seen(); tokens != "token-1 " || bodies != "a c" || logins != 1 {
 		t.Errorf("%q %q %d", tokens, bodies, logins)
 	}
-	if tokens, bodies, logins := stranger.seen(); tokens != "" || bodies != "b" || logins != 0 {
-		t.Errorf("the stranger got %q %q %d", tokens, bodies, logins)
+	if tokens, bodies, logins := other.seen(); tokens != "" || bodies != "b" || logins != 0 {
+		t.Errorf("the other host got %q %q %d", tokens, bodies, logins)
 	}
 }
 
-func TestARedirectTakesNoTokenToAnotherHost(t *testing.T) {
-	service, stranger := newFakeService(t), newFakeService(t)
+func TestRedirectToOtherHostCarriesNoToken(t *testing.T) {
+	service, other := newFakeService(t), newFakeService(t)
 	u := newUser(t, service)
 	// The second redirect must not restore the token either.
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/there" {
-			http.Redirect(w, r, stranger.URL+"/here", http.StatusTemporaryRedirect)
+			http.Redirect(w, r, other.URL+"/here", http.StatusTemporaryRedirect)
 		}
 		if r.URL.Path == "/within" {
 			http.Redirect(w, r, "/end", http.StatusTemporaryRedirect)
@@ -170,8 +170,8 @@ func TestARedirectTakesNoTokenToAnotherHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	if tokens, bodies, _ := stranger.seen(); tokens != " " || bodies != "a b" {
-		t.Errorf("the stranger got %q %q", tokens, bodies)
+	if tokens, bodies, _ := other.seen(); tokens != " " || bodies != "a b" {
+		t.Errorf("the other host got %q %q", tokens, bodies)
 	}
 	if status := u.post(t, service.URL+"/within", "c"); status != 200 {
 		t.Error(status)
@@ -181,18 +181,18 @@ func TestARedirectTakesNoTokenToAnotherHost(t *testing.T) {
 	}
 }
 
-func TestARedirectBackFromAnotherHostTakesNoToken(t *testing.T) {
-	service, stranger := newFakeService(t), newFakeService(t)
-	stranger.forward = service.URL + "/file/delete"
+func TestRedirectBackFromOtherHostCarriesNoToken(t *testing.T) {
+	service, other := newFakeService(t), newFakeService(t)
+	other.forward = service.URL + "/file/delete"
 	u := newUser(t, service)
 	service.set(func() {
 		service.answer = func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/there" {
-				http.Redirect(w, r, stranger.URL, http.StatusTemporaryRedirect)
+				http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 			}
 		}
 	})
-	for _, start := range []string{stranger.URL, service.URL + "/there"} {
+	for _, start := range []string{other.URL, service.URL + "/there"} {
 		request, err := http.NewRequest("POST", start, strings.NewReader("a"))
 		must(t, err)
 		request.Header.Set("token", "the user's own")
@@ -208,12 +208,12 @@ func TestARedirectBackFromAnotherHostTakesNoToken(t *testing.T) {
 	}
 }
 
-func TestATokenInAnotherSpellingGoesNowhere(t *testing.T) {
-	service, stranger := newFakeService(t), newFakeService(t)
+func TestTokenHeaderInOtherCaseIsRemoved(t *testing.T) {
+	service, other := newFakeService(t), newFakeService(t)
 	u := newUser(t, service)
 	service.set(func() {
 		service.answer = func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, stranger.URL, http.StatusTemporaryRedirect)
+			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 		}
 	})
 	request, err := http.NewRequest("POST", service.URL, strings.NewReader("a"))
@@ -225,12 +225,12 @@ func TestATokenInAnotherSpellingGoesNowhere(t *testing.T) {
 	if tokens, _, _ := service.seen(); tokens != "token-1" {
 		t.Errorf("the service got %q", tokens)
 	}
-	if tokens, bodies, _ := stranger.seen(); tokens != "" || bodies != "a" {
-		t.Errorf("the stranger got %q %q", tokens, bodies)
+	if tokens, bodies, _ := other.seen(); tokens != "" || bodies != "a" {
+		t.Errorf("the other host got %q %q", tokens, bodies)
 	}
 }
 
-func TestAnAnswersRequestShowsNoToken(t *testing.T) {
+func TestResponseRequestHasNoToken(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
 	for i := 0; i < 2; i++ {
@@ -244,14 +244,14 @@ func TestAnAnswersRequestShowsNoToken(t *testing.T) {
 		}
 		// The second request is refused and sent again with a new token.
 		service.expire()
-		u.skip(settled)
+		u.skip(minLoginInterval)
 	}
 	if tokens, _, _ := service.seen(); tokens != "token-1 token-1 token-102" {
 		t.Error(tokens)
 	}
 }
 
-func TestOriginsAreComparedAsBrowsersDo(t *testing.T) {
+func TestOriginsAreNormalized(t *testing.T) {
 	transport, err := NewTransport(nil, account("ada"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -284,15 +284,15 @@ func TestOriginsAreComparedAsBrowsersDo(t *testing.T) {
 	}
 }
 
-func TestATransportRefusesEmptyCredentials(t *testing.T) {
+func TestTransportRejectsEmptyCredentials(t *testing.T) {
 	good, wiped := NewSecret("secret"), NewSecret("secret")
 	wiped.Wipe()
 	for name, credentials := range map[string]Credentials{
-		"nothing":                   {},
-		"no user name":              {Password: good},
-		"no password":               {Username: "ada"},
-		"an empty password":         {Username: "ada", Password: NewSecret("")},
-		"a password that was wiped": {Username: "ada", Password: wiped},
+		"nothing":           {},
+		"no user name":      {Password: good},
+		"no password":       {Username: "ada"},
+		"an empty password": {Username: "ada", Password: NewSecret("")},
+		"a wiped password":  {Username: "ada", Password: wiped},
 	} {
 		transport, err := NewTransport(nil, credentials, nil)
 		var failure *Error
@@ -305,7 +305,7 @@ func TestATransportRefusesEmptyCredentials(t *testing.T) {
 	}
 }
 
-func TestBadOrigins(t *testing.T) {
+func TestInvalidOriginsAreRejected(t *testing.T) {
 	for text, want := range map[string]error{
 		"https://localhost:1234":       nil,
 		"https://localhost/":           nil,
@@ -327,7 +327,7 @@ func TestBadOrigins(t *testing.T) {
 	} {
 		_, err := NewTransport(nil, account("ada"), nil, text)
 		if !errors.Is(err, want) {
-			t.Errorf("%s is not %v but: %v", text, want, err)
+			t.Errorf("%s: got %v, want %v", text, err, want)
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Error("the error quotes user info:", err)
@@ -349,7 +349,7 @@ func TestAllRequestsShareOneLogin(t *testing.T) {
 	}
 	// The token of all requests has expired.
 	service.expire()
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	atOnce(requests, func() {
 		if status := u.post(t, service.URL, "b"); status != 200 {
 			t.Error(status)
@@ -372,12 +372,12 @@ func atOnce(count int, do func()) {
 	group.Wait()
 }
 
-func TestAYoungTokenThatIsRefusedBringsNoLogin(t *testing.T) {
+func TestRefusedYoungTokenCausesNoLogin(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
 	service.set(func() { service.forbidden = true })
 	for i := 0; i < 3; i++ {
-		u.skip(settled / 4)
+		u.skip(minLoginInterval / 4)
 		if status := u.post(t, service.URL, "a"); status != 403 {
 			t.Error(status)
 		}
@@ -386,7 +386,7 @@ func TestAYoungTokenThatIsRefusedBringsNoLogin(t *testing.T) {
 		t.Errorf("%d logins, %s", logins, tokens)
 	}
 	// Now it may have expired. The transport retries once and returns the response.
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	if status := u.post(t, service.URL, "b"); status != 403 {
 		t.Error(status)
 	}
@@ -395,7 +395,7 @@ func TestAYoungTokenThatIsRefusedBringsNoLogin(t *testing.T) {
 	}
 }
 
-func TestAnAnswerOf401MeansTheSame(t *testing.T) {
+func TestStatus401RefreshesOldToken(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
 	answer := func(w http.ResponseWriter, r *http.Request) {
@@ -407,7 +407,7 @@ func TestAnAnswerOf401MeansTheSame(t *testing.T) {
 	if status := u.post(t, service.URL, "a"); status != 401 {
 		t.Error(status)
 	}
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	if status := u.post(t, service.URL, "b"); status != 200 {
 		t.Error(status)
 	}
@@ -421,12 +421,12 @@ type once struct {
 
 func (o *once) Close() error { atomic.AddInt64(&o.closed, 1); return nil }
 
-func TestARequestWhoseBodyIsGoneIsNotSentAgain(t *testing.T) {
+func TestRequestWithConsumedBodyIsNotResent(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
 	u.post(t, service.URL, "a")
 	service.expire()
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	body := &once{Reader: strings.NewReader("b")}
 	response, err := u.Client.Post(service.URL, "", body)
 	if err != nil {
@@ -449,7 +449,7 @@ func TestARequestWhoseBodyIsGoneIsNotSentAgain(t *testing.T) {
 	}
 }
 
-func TestARequestWithAnOldTokenIsSentAgainWithoutALogin(t *testing.T) {
+func TestRequestWithOldTokenIsResentWithoutLogin(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
 	u.post(t, service.URL, "a")
@@ -476,7 +476,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-func TestARequestStaysAsItIs(t *testing.T) {
+func TestRequestIsNotModified(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
 	body := &once{Reader: strings.NewReader("a")}
@@ -501,7 +501,7 @@ func TestARequestStaysAsItIs(t *testing.T) {
 	}
 }
 
-func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
+func TestFailedLoginFailsRequest(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
 	denied := func(w http.ResponseWriter, _ *http.Request) {
@@ -515,7 +515,7 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 		_, err := u.Client.Post(service.URL, "", body)
 		var failure *Error
 		if !errors.Is(err, want) || !errors.As(err, &failure) {
-			t.Errorf("is not %v but: %v", want, err)
+			t.Errorf("got %v, want %v", err, want)
 		}
 		if atomic.LoadInt64(&body.closed) == 0 {
 			t.Error("the request's body was not closed")
@@ -534,10 +534,10 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 	if _, _, logins := service.seen(); logins != 3 {
 		t.Errorf("%d logins", logins)
 	}
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	// A Retry-After delays the next login too, but at most as long.
-	for patience, pause := range map[string]time.Duration{"3600": settled, "40": 40 * time.Second} {
-		header := patience
+	for retryAfter, pause := range map[string]time.Duration{"3600": minLoginInterval, "40": 40 * time.Second} {
+		header := retryAfter
 		service.set(func() {
 			service.login = func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Retry-After", header)
@@ -549,7 +549,7 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 		u.skip(pause / 2)
 		fail(ErrRateLimited)
 		if _, _, logins := service.seen(); logins != before+1 {
-			t.Errorf("Retry-After: %s: %d logins", patience, logins-before)
+			t.Errorf("Retry-After: %s: %d logins", retryAfter, logins-before)
 		}
 		u.skip(pause / 2)
 	}
@@ -559,7 +559,7 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 	}
 	// The token has expired, and the new login fails.
 	service.expire()
-	u.skip(settled)
+	u.skip(minLoginInterval)
 	service.set(func() { service.login = unavailable })
 	response, err := u.Client.Post(service.URL, "", strings.NewReader("c"))
 	if err == nil {
@@ -570,14 +570,14 @@ func TestALoginThatFailsIsTheRequestsError(t *testing.T) {
 	}
 }
 
-func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
+func TestCancelledRequestDoesNotStopSharedLogin(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
-	asked, goOn := make(chan struct{}, 2), make(chan struct{})
+	requested, proceed := make(chan struct{}, 2), make(chan struct{})
 	login := func(w http.ResponseWriter, r *http.Request) {
-		asked <- struct{}{}
+		requested <- struct{}{}
 		select {
-		case <-goOn:
+		case <-proceed:
 			_, _ = io.WriteString(w, `{"token":"token-1"}`)
 		case <-r.Context().Done():
 		}
@@ -601,17 +601,17 @@ func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
 		}()
 		return result
 	}
-	impatient, giveUp := context.WithCancel(context.Background())
-	first := get(impatient)
-	<-asked
+	cancellable, cancelFirst := context.WithCancel(context.Background())
+	first := get(cancellable)
+	<-requested
 	second := get(context.Background())
 	waitFor(t, "the second request does not wait for the login", func() bool { return u.waiting(2) })
-	giveUp()
-	if err := mustEndSoon(t, first); !errors.Is(err, context.Canceled) {
+	cancelFirst()
+	if err := waitForResult(t, first); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	close(goOn)
-	if err := mustEndSoon(t, second); err != nil {
+	close(proceed)
+	if err := waitForResult(t, second); err != nil {
 		t.Error(err)
 	}
 
@@ -624,26 +624,26 @@ func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
 		service.login = func(_ http.ResponseWriter, r *http.Request) {
 			// net/http detects that the client closed the connection only after the body was read.
 			_, _ = io.Copy(io.Discard, r.Body)
-			asked <- struct{}{}
+			requested <- struct{}{}
 			<-r.Context().Done()
 			close(stopped)
 		}
 	})
 	late, cancel := context.WithCancel(context.Background())
 	third := get(late)
-	<-asked
+	<-requested
 	cancel()
-	if err := mustEndSoon(t, third); !errors.Is(err, context.Canceled) {
+	if err := waitForResult(t, third); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	select {
 	case <-stopped:
-	case <-time.After(soon):
-		t.Error("the login goes on for nobody")
+	case <-time.After(testTimeout):
+		t.Error("the login continues without a waiter")
 	}
 	service.set(func() { service.login = nil })
-	if err := mustEndSoon(t, get(context.Background())); err != nil {
-		t.Error("after a login that was stopped:", err)
+	if err := waitForResult(t, get(context.Background())); err != nil {
+		t.Error("after a stopped login:", err)
 	}
 }
 
@@ -651,7 +651,7 @@ func TestARequestThatGivesUpLeavesTheLoginToOthers(t *testing.T) {
 func (u *user) waiting(count int) bool {
 	u.Transport.mutex.Lock()
 	defer u.Transport.mutex.Unlock()
-	return u.flight != nil && u.flight.waiting == count
+	return u.inFlight != nil && u.inFlight.waiters == count
 }
 
 // panicOf returns the value that call panics with, or nil if it returns.
@@ -689,7 +689,7 @@ func TestTransportLoggerPanicReachesItsRequests(t *testing.T) {
 				if err == nil {
 					response.Body.Close()
 				}
-				t.Errorf("a request returns, with %v", err)
+				t.Errorf("a request returned %v", err)
 			})
 		}()
 	}
@@ -705,8 +705,8 @@ func TestTransportLoggerPanicReachesItsRequests(t *testing.T) {
 			t.Error("the body of a request was not closed")
 		}
 	}
-	if len(u.client.turns) != 0 || u.flight != nil {
-		t.Error("a slot or a login was not given back")
+	if len(u.client.slots) != 0 || u.inFlight != nil {
+		t.Error("a slot or a login was not released")
 	}
 	// The next request logs in.
 	good.Store(true)
@@ -719,14 +719,14 @@ func TestTransportLoggerPanicReachesItsRequests(t *testing.T) {
 	}
 }
 
-func TestTransportLoggerPanicForNobodyIsDropped(t *testing.T) {
+func TestTransportLoggerPanicWithoutWaiterIsDropped(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service, WithLogger(LogInfo, func(LogLevel, string) { panic("a defect of the logger") }))
-	asked := make(chan struct{}, 1)
+	requested := make(chan struct{}, 1)
 	service.set(func() {
 		service.login = func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			asked <- struct{}{}
+			requested <- struct{}{}
 			<-r.Context().Done()
 		}
 	})
@@ -734,7 +734,7 @@ func TestTransportLoggerPanicForNobodyIsDropped(t *testing.T) {
 	request, err := http.NewRequestWithContext(ctx, "GET", service.URL, nil)
 	must(t, err)
 	go func() {
-		<-asked
+		<-requested
 		cancel()
 	}()
 	// Cancelling the request stops the login, and the library logs that.
@@ -742,7 +742,7 @@ func TestTransportLoggerPanicForNobodyIsDropped(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Error(response, err)
 	}
-	waitFor(t, "the login does not end", func() bool { return len(u.client.turns) == 0 })
+	waitFor(t, "the login does not end", func() bool { return len(u.client.slots) == 0 })
 }
 
 func TestTransportLoggerThatExitsFailsTheRequest(t *testing.T) {
@@ -756,8 +756,8 @@ func TestTransportLoggerThatExitsFailsTheRequest(t *testing.T) {
 		}
 		result <- err
 	}()
-	if err := mustEndSoon(t, result); !errors.Is(err, ErrInternal) {
+	if err := waitForResult(t, result); !errors.Is(err, ErrInternal) {
 		t.Error(err)
 	}
-	waitFor(t, "the login keeps its slot", func() bool { return len(u.client.turns) == 0 })
+	waitFor(t, "the login keeps its slot", func() bool { return len(u.client.slots) == 0 })
 }

@@ -134,6 +134,22 @@ for compiler in g++ clang++; do
          echo \"\$errors\"; [ \$(wc -l <<< \"\$errors\") = 1 ] && grep -q 'needs C++17' <<< \"\$errors\""
 done
 
+# check_rejected COMPILER CASE ERROR: the compiler rejects a case of tests/cpp/rejected.cpp with this error
+check_rejected() {
+    step "case $2 of cpp/rejected is an error for $1" \
+        "! errors=\$($1 -std=c++17 $strict $cflags -DREJECTED=$2 -fsyntax-only tests/cpp/rejected.cpp 2>&1) &&
+         echo \"\$errors\" && grep -qE 'rejected.cpp:.* error: .*$3' <<< \"\$errors\""
+}
+for compiler in g++ clang++; do
+    has "$compiler" || continue
+    step "case 0 of cpp/rejected compiles with $compiler" \
+        "$compiler -std=c++17 $strict $cflags -DREJECTED=0 -fsyntax-only tests/cpp/rejected.cpp"
+    check_rejected $compiler 1 'non-const lvalue reference'
+    check_rejected $compiler 2 'taking (the )?address'
+    check_rejected $compiler 3 'deleted'
+    check_rejected $compiler 4 'deleted'
+done
+
 ### The programs: built here, run further down
 
 runs=()

@@ -98,14 +98,15 @@ void set(Case &it, std::string_view name, const std::optional<std::string> &valu
 }
 
 void call(Case &it, const couchdrop::CancelSource &cancel) {
-    const couchdrop::Limits limits =
-        it.call_timeout ? couchdrop::Limits(cancel, *it.call_timeout) : couchdrop::Limits(cancel);
+    const couchdrop::CallOptions call_options =
+        it.call_timeout ? couchdrop::CallOptions(cancel, *it.call_timeout)
+                        : couchdrop::CallOptions(cancel);
     for (; it.times > 0; it.times--) {
         if (it.connects) {
-            couchdrop::connect(it.options, limits);
+            couchdrop::connect(it.options, call_options);
         } else {
             const couchdrop::Token token = couchdrop::authenticate(
-                {it.username, it.password, it.system}, it.options, limits);
+                {it.username, it.password, it.system}, it.options, call_options);
             it.token = token.view();
         }
     }

@@ -2,6 +2,7 @@
 #include "check.hpp"
 
 #include <cstdlib>
+#include <filesystem>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -12,11 +13,11 @@
 using namespace std::chrono_literals;
 using couchdrop::authenticate;
 using couchdrop::BodyFormat;
+using couchdrop::CallOptions;
 using couchdrop::CancelSource;
-using couchdrop::Limits;
 using couchdrop::LogLevel;
 using couchdrop::Options;
-using couchdrop::Text;
+using couchdrop::StringArg;
 using couchdrop::try_authenticate;
 using couchdrop::try_connect;
 
@@ -26,6 +27,27 @@ static_assert(!std::is_copy_constructible_v<Options> && !std::is_copy_assignable
 static_assert(std::is_nothrow_move_constructible_v<Options>);
 static_assert(!std::is_copy_constructible_v<CancelSource>);
 static_assert(std::is_nothrow_move_constructible_v<CancelSource>);
+
+// Each setter returns a reference to named options, so that they are not moved, and a temporary by
+// value, so that no reference to it remains.
+#define SETTER(call)                                                                               \
+    static_assert(std::is_same_v<decltype(std::declval<Options &>().call), Options &>);            \
+    static_assert(std::is_same_v<decltype(std::declval<Options>().call), Options>)
+
+SETTER(base_url(""));
+SETTER(body_format(BodyFormat::json));
+SETTER(timeout(1s));
+SETTER(connect_timeout(1s));
+SETTER(max_retries(1));
+SETTER(backoff(1s, 2s));
+SETTER(proxy(""));
+SETTER(no_proxy());
+SETTER(ca_file(""));
+SETTER(ca_file(std::filesystem::path()));
+SETTER(environment("", ""));
+SETTER(user_agent(""));
+SETTER(max_response_bytes(1));
+SETTER(logger(nullptr));
 
 // Nothing listens there: a login with good arguments fails with CD_ERR_CONNECT.
 Options nowhere() {
@@ -52,6 +74,10 @@ void settings() {
           &options);
     CHECK(&options.connect_timeout(1h).max_retries(0).backoff(1s, 1s).no_proxy() == &options);
     CHECK(&options.user_agent("a").max_response_bytes(16777216).logger(nullptr) == &options);
+
+    // A reference extends the lifetime of a temporary's result.
+    const auto &referenced = Options().base_url("http://127.0.0.1:1").max_retries(0);
+    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw"}, referenced));
 
     CHECK_THROWS(CD_ERR_INVALID_URL, options.base_url("couchdrop"));
     CHECK_THROWS(CD_ERR_INSECURE_URL, options.base_url("http://couchdrop.example"));
@@ -217,25 +243,26 @@ struct Name {
     operator std::string_view() const { return "ada"; }
 };
 
-static_assert(std::is_nothrow_constructible_v<Text, const char *>);
-static_assert(std::is_convertible_v<char *, Text>);
-static_assert(std::is_convertible_v<std::string, Text>);
-static_assert(std::is_convertible_v<Name, Text>);
-static_assert(!std::is_convertible_v<int, Text> && !std::is_convertible_v<std::string *, Text>);
+static_assert(std::is_nothrow_constructible_v<StringArg, const char *>);
+static_assert(std::is_convertible_v<char *, StringArg>);
+static_assert(std::is_convertible_v<std::string, StringArg>);
+static_assert(std::is_convertible_v<Name, StringArg>);
+static_assert(!std::is_convertible_v<int, StringArg> &&
+              !std::is_convertible_v<std::string *, StringArg>);
 static_assert(std::is_aggregate_v<couchdrop::Credentials>);
 
-void texts() {
-    CHECK(Text(static_cast<const char *>(nullptr)).is_null());
-    CHECK(Text(nullptr).view().empty());
+void string_args() {
+    CHECK(StringArg(static_cast<const char *>(nullptr)).is_null());
+    CHECK(StringArg(nullptr).view().empty());
     // An empty string is not null, whatever its address.
-    CHECK(!Text().is_null() && !Text("").is_null());
-    CHECK(!Text(std::string()).is_null() && !Text(std::string_view()).is_null());
+    CHECK(!StringArg().is_null() && !StringArg("").is_null());
+    CHECK(!StringArg(std::string()).is_null() && !StringArg(std::string_view()).is_null());
     char letters[] = "ada";
     const std::string name = "ada";
-    for (const Text &text :
-         {Text(letters), Text("ada"), Text(name), Text(std::string_view(name)), Text(Name())})
+    for (const StringArg &text : {StringArg(letters), StringArg("ada"), StringArg(name),
+                                  StringArg(std::string_view(name)), StringArg(Name())})
         CHECK(text.view() == "ada" && !text.is_null());
-    CHECK(Text(name).view().data() == name.data()); // not a copy
+    CHECK(StringArg(name).view().data() == name.data()); // not a copy
 }
 
 void other_strings() {
@@ -276,7 +303,8 @@ void moved_from() {
 
 void in_use() {
     Options options = nowhere();
-    CHECK_CODE(CD_ERR_CONNECT, try_authenticate({"ada", "pw"}, options, Limits()).error().code());
+    CHECK_CODE(CD_ERR_CONNECT,
+               try_authenticate({"ada", "pw"}, options, CallOptions()).error().code());
     CHECK_THROWS(CD_ERR_OPTIONS_IN_USE, options.timeout(1s));
     CHECK_THROWS(CD_ERR_OPTIONS_IN_USE, options.logger(nullptr));
 }
@@ -323,7 +351,7 @@ int main() {
     durations();
     strings_with_a_nul();
     null_strings();
-    texts();
+    string_args();
     other_strings();
     moved_from();
     in_use();

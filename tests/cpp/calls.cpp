@@ -10,11 +10,15 @@ using couchdrop::authenticate;
 using couchdrop::CancelSource;
 using couchdrop::Credentials;
 using couchdrop::Options;
-using couchdrop::Text;
+using couchdrop::StringArg;
 using couchdrop::try_authenticate;
 using couchdrop::try_connect;
 
 namespace {
+
+// Programs that use the former names still compile.
+static_assert(std::is_same_v<couchdrop::Text, StringArg>);
+static_assert(std::is_same_v<couchdrop::Limits, couchdrop::CallOptions>);
 
 // These would use the real service, so each has an argument that is refused before anything is
 // sent.
@@ -73,13 +77,14 @@ void with_options() {
     CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate({"ada", ""}, {}, {}).error().code());
 }
 
-void optional_texts() {
+void optional_strings() {
     const std::optional<std::string> empty;
     const std::optional<std::string_view> view = "ada";
     const std::optional<const char *> pointer = "ada", null = nullptr;
-    CHECK(Text(empty).is_null() && Text(std::nullopt).is_null() && Text(null).is_null());
-    CHECK(Text(view).view() == "ada" && Text(pointer).view() == "ada");
-    static_assert(!std::is_convertible_v<std::optional<int>, Text>);
+    CHECK(StringArg(empty).is_null() && StringArg(std::nullopt).is_null());
+    CHECK(StringArg(null).is_null());
+    CHECK(StringArg(view).view() == "ada" && StringArg(pointer).view() == "ada");
+    static_assert(!std::is_convertible_v<std::optional<int>, StringArg>);
 }
 
 // A CA file as a std::filesystem::path, including one that is not ASCII.
@@ -130,7 +135,7 @@ void environments() {
 int main() {
     without_options();
     with_options();
-    optional_texts();
+    optional_strings();
     paths();
     environments();
     return checks_result();

@@ -18,7 +18,7 @@ struct Standard {
     couchdrop::Result<couchdrop::Token> (*log_in)(const couchdrop::Options &, const char *username);
     void (*log_in_or_throw)(const couchdrop::Options &, const char *username,
                             couchdrop::Token *token);
-    couchdrop::Result<void> (*connect)(const couchdrop::Options &, couchdrop::Limits);
+    couchdrop::Result<void> (*connect)(const couchdrop::Options &, couchdrop::CallOptions);
     // Takes a result that another file has made. Returns true if it is as expected.
     bool (*takes)(couchdrop::Result<couchdrop::Token>, cd_code expected);
     bool (*catches)(void (*throwing)(const couchdrop::Options &, const char *, couchdrop::Token *),

@@ -8,9 +8,10 @@ using namespace couchdrop;
 namespace {
 
 Layout layout() {
-    return {sizeof(Error),   sizeof(Token),          sizeof(Result<Token>), sizeof(Result<void>),
-            sizeof(Limits),  sizeof(Options),        sizeof(CancelSource),  sizeof(Credentials),
-            sizeof(Timeout), alignof(Result<Token>), sizeof(Text)};
+    return {sizeof(Error),          sizeof(Token),       sizeof(Result<Token>),
+            sizeof(Result<void>),   sizeof(CallOptions), sizeof(Options),
+            sizeof(CancelSource),   sizeof(Credentials), sizeof(Timeout),
+            alignof(Result<Token>), sizeof(StringArg)};
 }
 
 Options make_options() {
@@ -31,8 +32,8 @@ void log_in_or_throw(const Options &options, const char *username, Token *token)
     *token = authenticate({username, PASSWORD}, options);
 }
 
-Result<void> connect(const Options &options, Limits limits) {
-    return try_connect(options, limits);
+Result<void> connect(const Options &options, CallOptions call_options) {
+    return try_connect(options, call_options);
 }
 
 bool takes(Result<Token> result, cd_code expected) {
