@@ -23,6 +23,10 @@ impl Buffer {
         self.to - self.from
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.from == self.to
+    }
+
     pub fn filled(&self) -> &[u8] {
         self.bytes.get(self.from..self.to).unwrap_or_default()
     }

@@ -92,7 +92,7 @@ impl Connection {
 
     /// True if all received bytes were consumed, including those of incomplete TLS records.
     pub fn is_input_empty(&self) -> bool {
-        self.input.len() == 0 && self.tls.as_ref().is_none_or(|tls| tls.ciphertext_in.len() == 0)
+        self.input.is_empty() && self.tls.as_ref().is_none_or(|tls| tls.ciphertext_in.is_empty())
     }
 
     /// False if the host has closed the descriptor since the last call.
@@ -239,7 +239,7 @@ impl Connection {
                 }
                 Ok(0) | Err(_) => return IdleState::Closed,
                 Ok(count) => match self.process() {
-                    Ok(_) if self.input.len() > 0 => return IdleState::UnexpectedData,
+                    Ok(_) if !self.input.is_empty() => return IdleState::UnexpectedData,
                     Ok(_) => taken_in += count,
                     Err(_) => return IdleState::Closed,
                 },
@@ -264,7 +264,7 @@ impl Connection {
         let of_tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.ciphertext_in, &mut tls.plaintext_out]);
         for buffer in of_tls.chain([&mut self.input, &mut self.output]) {
             // Non-empty buffers hold pending TLS records; keep them.
-            if buffer.len() == 0 {
+            if buffer.is_empty() {
                 buffer.wipe();
             }
         }
