@@ -21,10 +21,10 @@ fn keep(pointer: *mut u8) {
     std::hint::black_box(pointer);
 }
 
-/// Overwrites the stack below the caller's frame: 34 KiB, more than a key exchange uses.
+/// Overwrites the stack below the caller's frame: 38 KiB, more than a key exchange uses with Rust 1.85 to 1.95.
 #[inline(never)]
 pub fn wipe_stack() {
-    wipe(&mut [0; 34 << 10]);
+    wipe(&mut [0; 38 << 10]);
 }
 
 /// Bytes that are wiped when dropped and never printed.
