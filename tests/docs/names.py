@@ -82,6 +82,9 @@ def _interfaces(page, line, code, project, language):
 
 def _test_name(page, line, code, project):
     """The name of a test, such as `redirect_is_not_followed` or `TestClose`, must be in the sources."""
+    # Names there are of functions at the time of the measurement.
+    if page.name == "docs/reliability.md":
+        return
     if re.fullmatch(r"[a-z]+(_[a-z0-9]+){3,}|test_\w+|Test[A-Z]\w+", code) and code not in project.words:
         page.complain(line, f"there is no test {code}")
 
