@@ -18,6 +18,7 @@ def check(page, project):
     for line, code in page.inline_code():
         _interfaces(page, line, code, project, language and language[1])
         _path(page, line, code, project)
+        _test_name(page, line, code, project)
         command = shell.looks_like(code, project)
         if command:
             for problem in shell.problems(code, project):
@@ -77,6 +78,15 @@ def _interfaces(page, line, code, project, language):
     )
     if is_python and not known:
         page.complain(line, f"the Python package has no {name}")
+
+
+def _test_name(page, line, code, project):
+    """The name of a test, such as `redirect_is_not_followed` or `TestClose`, must be in the sources."""
+    # Names there are of functions at the time of the measurement.
+    if page.name == "docs/reliability.md":
+        return
+    if re.fullmatch(r"[a-z]+(_[a-z0-9]+){3,}|test_\w+|Test[A-Z]\w+", code) and code not in project.words:
+        page.complain(line, f"there is no test {code}")
 
 
 def _path(page, line, code, project):

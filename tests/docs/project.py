@@ -42,6 +42,11 @@ class Project:
         return "\n".join(texts)
 
     @cached_property
+    def words(self):
+        """The identifiers in the sources."""
+        return set(re.findall(r"\w+", self.sources))
+
+    @cached_property
     def top(self):
         """The first components of paths."""
         return {name.split("/")[0] for name in self.files if "/" in name}

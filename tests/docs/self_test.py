@@ -15,6 +15,7 @@ SOUND = """# A page
 [Writing](WRITING.md#blocks-of-code), [itself](#a-page), ![no picture](../LICENSE-MIT), `docs/WRITING.md`, `src/`,
 `cd_authenticate()`, `CD_ERR_*`, `COUCHDROP_CA_FILE`, `make test-docs`, `make install PREFIX=/opt`, `scripts/demo`,
 `couchdrop::Token`, `couchdrop.Client.authenticate`, `couchdrop.WithTimeout`, `ErrRateLimited`, within 50 ms,
+`target_os_is_only_in_sys`, `TestDefaultsMatchHeader`,
 `fake_server run --as-service true`, `python -m couchdrop login ada@example.com --password-stdin`, `tests/*.rs`,
 <!-- figure: include/couchdrop.h / COUCHDROP_ABI_VERSION (\\d+) -->1<!-- end -->.
 
@@ -185,6 +186,8 @@ FAULTS = [
     ("an anchor of another page", "[x](WRITING.md#bloks)\n", "no such heading"),
     ("an anchor of its own", "# A\n[x](#b)\n", "no such heading"),
     # Names.
+    ("a Rust test that is not there", "`redirect_is_not_folowed`\n", "there is no test redirect_is_not_folowed"),
+    ("a Go test that is not there", "`TestClosse`\n", "there is no test TestClosse"),
     ("a function that is not there", "`cd_autenticate()`\n", "no cd_autenticate"),
     ("a code that is not there", "CD_ERR_TIMEOUTS\n", "no CD_ERR_TIMEOUTS"),
     ("a beginning that nothing has", "`cd_option_*`\n", r"no cd_option_\*"),
