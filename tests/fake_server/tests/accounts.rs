@@ -7,7 +7,7 @@ use fake_server::{ACCOUNTS, Encoding, FakeServer, PASSWORD};
 use serde_json::json;
 
 #[test]
-fn each_login_gets_a_token_of_its_own_shaped_like_a_uuid() {
+fn each_login_gets_its_own_uuid_token() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let first = log_in_by_form(&client, fake_server.https_url(), "ada@example.com", PASSWORD).token();
@@ -19,7 +19,7 @@ fn each_login_gets_a_token_of_its_own_shaped_like_a_uuid() {
 }
 
 #[test]
-fn a_wrong_password_is_refused_for_every_account_whatever_it_answers_else() {
+fn wrong_password_is_refused_for_every_account() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let denied = json!({"err": "Access denied"});
@@ -65,7 +65,7 @@ fn refusals_and_failures_are_as_listed() {
 }
 
 #[test]
-fn the_busy_account_is_limited_every_other_time() {
+fn busy_account_is_limited_every_other_time() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let log_in = |password| log_in_by_form(&client, fake_server.https_url(), "busy@example.com", password);
@@ -78,7 +78,7 @@ fn the_busy_account_is_limited_every_other_time() {
 }
 
 #[test]
-fn the_json_account_refuses_a_form_whatever_its_password() {
+fn json_account_refuses_every_form() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     for password in [PASSWORD, "wrong"] {
@@ -88,8 +88,9 @@ fn the_json_account_refuses_a_form_whatever_its_password() {
     log_in_by_json(&client, fake_server.https_url(), "json@example.com", PASSWORD).token();
 }
 
+/// The target is a path of the same server.
 #[test]
-fn a_redirect_leads_to_a_path_of_the_same_server_that_records_who_follows() {
+fn redirect_target_records_requests() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let answer = log_in_by_form(&client, fake_server.https_url(), "moved@example.com", PASSWORD);
@@ -102,7 +103,7 @@ fn a_redirect_leads_to_a_path_of_the_same_server_that_records_who_follows() {
 }
 
 #[test]
-fn characters_that_encodings_get_wrong_arrive_in_both_encodings() {
+fn special_characters_arrive_in_both_encodings() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let (username, password) = ("жук@example.com", r#"пароль & 100% + "q"\ é"#);
@@ -119,7 +120,7 @@ fn characters_that_encodings_get_wrong_arrive_in_both_encodings() {
 }
 
 #[test]
-fn the_readme_names_every_account() {
+fn readme_names_every_account() {
     let readme = include_str!("../README.md");
     for account in ACCOUNTS {
         assert!(readme.contains(&format!("\n| `{}` |", account.username)), "{}", account.username);

@@ -9,7 +9,7 @@ use serde_json::json;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 #[test]
-fn a_request_is_recorded_before_it_is_answered() {
+fn request_is_recorded_before_its_response() {
     let fake_server = FakeServer::start();
     let body = "username=ada%40example.com&password=wrong&system=nightly+backup";
     let request = client(&fake_server).post(format!("{}/authenticate", fake_server.https_url()));
@@ -30,7 +30,7 @@ fn a_request_is_recorded_before_it_is_answered() {
 }
 
 #[test]
-fn the_system_is_read_from_json_too() {
+fn system_is_read_from_json() {
     let fake_server = FakeServer::start();
     let login = json!({"username": "ada@example.com", "password": PASSWORD, "system": "резерв"});
     let request = client(&fake_server).post(format!("{}/authenticate", fake_server.http_url()));
@@ -41,7 +41,7 @@ fn the_system_is_read_from_json_too() {
 }
 
 #[test]
-fn a_base_url_may_have_a_path() {
+fn base_url_accepts_a_path() {
     let fake_server = FakeServer::start();
     let base_url = format!("{}/some/prefix", fake_server.https_url());
     log_in_by_form(&client(&fake_server), &base_url, "ada@example.com", PASSWORD).token();
@@ -49,7 +49,7 @@ fn a_base_url_may_have_a_path() {
 }
 
 #[test]
-fn a_login_without_its_fields_is_refused_like_a_wrong_password() {
+fn login_without_fields_is_refused_with_403() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     for (content_type, body) in [
@@ -68,7 +68,7 @@ fn a_login_without_its_fields_is_refused_like_a_wrong_password() {
 }
 
 #[test]
-fn bodies_that_are_no_login_are_told_apart() {
+fn invalid_bodies_have_distinct_statuses() {
     let fake_server = FakeServer::start();
     let url = format!("{}/authenticate", fake_server.https_url());
     let status = |content_type: Option<&str>, body: &str| {
@@ -88,8 +88,9 @@ fn bodies_that_are_no_login_are_told_apart() {
     assert_eq!(encodings, [Some(Encoding::Json), None, None, None]);
 }
 
+/// The largest valid login is below the limit.
 #[test]
-fn a_body_beyond_the_limit_is_refused_and_the_largest_login_fits() {
+fn body_over_the_limit_is_refused() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let url = format!("{}/authenticate", fake_server.http_url());
@@ -126,7 +127,7 @@ fn other_methods_and_paths_are_refused() {
 }
 
 #[test]
-fn a_token_lists_the_files_on_either_server() {
+fn token_lists_files_on_both_servers() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let token = log_in_by_form(&client, fake_server.https_url(), "ada@example.com", PASSWORD).token();
@@ -145,7 +146,7 @@ fn a_token_lists_the_files_on_either_server() {
 }
 
 #[test]
-fn no_token_but_an_issued_one_lists_files() {
+fn only_issued_tokens_list_files() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let elsewhere = FakeServer::start();

@@ -35,7 +35,7 @@ fn connect_to(target: &str) -> String {
 }
 
 #[test]
-fn a_client_reaches_it_by_the_names_of_the_service() {
+fn client_reaches_it_by_the_services_names() {
     let fake_server = as_service();
     let client = client_trusting_through(fake_server.ca_pem(), proxy(&fake_server));
     let token = log_in_by_form(&client, "https://api.couchdrop.io", "ada@example.com", PASSWORD).token();
@@ -50,7 +50,7 @@ fn a_client_reaches_it_by_the_names_of_the_service() {
 }
 
 #[test]
-fn the_proxy_leads_nowhere_else() {
+fn proxy_refuses_other_targets() {
     let fake_server = as_service();
     let (_, https) = fake_server.https_url().split_once("://").unwrap();
     for target in [
@@ -78,7 +78,7 @@ fn the_proxy_leads_nowhere_else() {
 }
 
 #[test]
-fn a_tunnel_is_a_connection_like_others() {
+fn tunnel_counts_as_a_connection() {
     let fake_server = as_service();
     let (mut tunnel, head) = ask(&fake_server, &connect_to("api.couchdrop.io:443"));
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -89,6 +89,6 @@ fn a_tunnel_is_a_connection_like_others() {
 }
 
 #[test]
-fn without_being_asked_it_has_no_proxy() {
+fn proxy_is_off_by_default() {
     assert_eq!(FakeServer::start().proxy_url(), None);
 }
