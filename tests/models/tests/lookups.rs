@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use couchdrop_models::context::CallContext;
 use couchdrop_models::cancel::Cancel;
+use couchdrop_models::context::CallContext;
 use couchdrop_models::error::ErrorKind;
 use couchdrop_models::http::dns::Resolver;
 use shuttle::thread;
@@ -113,7 +113,7 @@ fn runs() -> usize {
 }
 
 #[test]
-fn everybody_who_waits_for_a_name_gets_an_answer() {
+fn every_waiter_for_a_name_gets_a_result() {
     for (callers, names) in [(2, 1), (3, 2), (6, 3)] {
         shuttle::check_random(move || model(callers, names), runs());
         shuttle::check_pct(move || model(callers, names), runs(), 3);
@@ -121,6 +121,6 @@ fn everybody_who_waits_for_a_name_gets_an_answer() {
 }
 
 #[test]
-fn no_more_threads_look_names_up_than_may() {
+fn lookup_threads_are_bounded() {
     shuttle::check_random(|| model(12, 12), runs() / 10);
 }

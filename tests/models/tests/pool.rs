@@ -67,13 +67,13 @@ fn runs() -> usize {
 }
 
 #[test]
-fn a_connection_is_never_in_two_hands() {
+fn connection_has_one_user_at_a_time() {
     shuttle::check_random(|| model(3, 3), runs());
     shuttle::check_pct(|| model(3, 3), runs(), 3);
 }
 
 #[test]
-fn no_more_connections_stay_than_may() {
+fn idle_connections_are_bounded() {
     shuttle::check_random(
         || {
             let pool = Pool::default();

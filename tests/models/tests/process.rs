@@ -58,6 +58,6 @@ fn model() {
 }
 
 #[test]
-fn all_threads_of_a_process_have_the_same_value_in_every_order() {
+fn threads_of_a_process_share_one_value() {
     shuttle::check_dfs(model, None);
 }
