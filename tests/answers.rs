@@ -284,8 +284,9 @@ fn answer_503_of(length: usize) -> String {
     format!("HTTP/1.1 503 X\r\nContent-Length: {length}\r\n\r\nbusy")
 }
 
+/// A complete head with an error status decides the result, even if the body is truncated.
 #[test]
-fn an_answer_that_is_cut_short_is_a_lost_connection_unless_its_status_decides() {
+fn truncated_response_is_a_lost_connection() {
     try_all(is_peer_failure());
 }
 
@@ -369,7 +370,7 @@ fn slow() -> Vec<Behaviour> {
 }
 
 #[test]
-fn a_server_that_is_slow_is_waited_for_until_the_deadline_and_no_longer() {
+fn slow_server_is_waited_for_until_the_deadline() {
     try_all(slow());
 }
 
@@ -446,7 +447,7 @@ fn lengths() -> Vec<Behaviour> {
 }
 
 #[test]
-fn a_length_is_digits_alone_and_all_lengths_agree() {
+fn content_length_must_be_digits_and_unambiguous() {
     try_all(lengths());
 }
 
@@ -588,7 +589,7 @@ fn chunk_each_byte(body: &str) -> String {
 const FLOODED: u32 = 10_000;
 
 #[test]
-fn chunks_are_read_to_their_end_or_refused() {
+fn chunked_body_is_read_whole_or_refused() {
     try_all(chunks().into_iter().map(|behaviour| behaviour.timeout(FLOODED)).collect());
 }
 
@@ -717,7 +718,7 @@ fn versions() -> Vec<Behaviour> {
 }
 
 #[test]
-fn what_does_not_begin_as_http_1_is_malformed() {
+fn response_without_http_1_status_line_is_malformed() {
     try_all(versions());
 }
 
@@ -791,7 +792,7 @@ fn fields() -> Vec<Behaviour> {
 }
 
 #[test]
-fn odd_fields_neither_hide_nor_make_an_answer() {
+fn unusual_fields_do_not_change_the_response() {
     try_all(fields());
 }
 
@@ -923,7 +924,7 @@ fn interim() -> Vec<Behaviour> {
 }
 
 #[test]
-fn interim_answers_are_passed_over_and_bounded() {
+fn interim_responses_are_skipped_and_bounded() {
     try_all(interim().into_iter().map(|behaviour| behaviour.timeout(FLOODED)).collect());
 }
 
@@ -1081,14 +1082,14 @@ fn statuses() -> Vec<Behaviour> {
 }
 
 #[test]
-fn every_status_but_200_decides_by_itself() {
+fn status_other_than_200_alone_decides_the_result() {
     try_all(statuses());
 }
 
 // ---- redirects
 
 #[test]
-fn a_redirect_is_never_followed_and_never_carries_the_password() {
+fn redirect_is_not_followed() {
     let plain = FaultServer::plain(vec![serve(GOOD)]);
     let secure = FaultServer::tls(good_server(), vec![serve(GOOD)]);
     assert!(try_all(redirects(&plain.url(), &secure.url())) >= 60);
@@ -1279,7 +1280,7 @@ fn serde_text(text: &str) -> String {
 }
 
 #[test]
-fn a_success_without_a_usable_token_is_malformed() {
+fn status_200_without_a_usable_token_is_malformed() {
     try_all(bodies());
 }
 
@@ -1395,8 +1396,9 @@ fn limits() -> Vec<Behaviour> {
     all
 }
 
+/// A response of exactly the limit is accepted.
 #[test]
-fn what_is_larger_than_its_limit_is_refused_and_what_just_fits_is_taken() {
+fn response_over_a_limit_is_refused() {
     try_all(limits());
 }
 
@@ -1498,7 +1500,7 @@ fn retry_after() -> Vec<Behaviour> {
 }
 
 #[test]
-fn a_retry_after_is_seconds_or_a_date_and_nothing_absurd() {
+fn retry_after_is_seconds_or_a_date() {
     try_all(retry_after());
 }
 
@@ -1589,7 +1591,7 @@ fn packed() -> Vec<Behaviour> {
 }
 
 #[test]
-fn gzip_is_not_asked_for_and_never_unpacked() {
+fn compression_is_neither_requested_nor_decoded() {
     try_all(packed());
 }
 
@@ -1754,8 +1756,9 @@ fn words() -> Vec<Behaviour> {
     all
 }
 
+/// The message never contains the password.
 #[test]
-fn the_servers_words_are_bounded_clean_and_never_the_password() {
+fn server_message_is_bounded_and_sanitized() {
     try_all(words());
 }
 
@@ -1796,7 +1799,7 @@ fn read(done: Result<Response, TransportError>) -> Read {
 }
 
 #[test]
-fn whatever_the_strict_reader_takes_ureq_reads_the_same() {
+fn fast_path_and_ureq_read_responses_alike() {
     const LIMIT: usize = 1 << 10;
     let base = BaseUrl::parse("http://127.0.0.1").unwrap();
     let head = RequestHead::new(&base, "/authenticate", "application/json", "x");
@@ -1828,8 +1831,9 @@ fn through_ureq_alone(bytes: &[u8], limit: usize) -> Result<Response, TransportE
     answer
 }
 
+/// The error has the status, if the head was complete, and says if the request was sent.
 #[test]
-fn how_far_an_odd_answer_got_is_told_with_its_failure() {
+fn ureq_path_error_reports_progress() {
     let broken =
         through_ureq_alone(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nx", 1 << 10).map(drop).unwrap_err();
     assert!(matches!(broken.kind, ErrorKind::Lost { .. }), "{broken:?}");
@@ -1853,8 +1857,9 @@ fn how_far_an_odd_answer_got_is_told_with_its_failure() {
     assert_eq!(broken.status, 503);
 }
 
+/// The framing of one-byte chunks is six times as long as the body.
 #[test]
-fn a_body_in_the_smallest_of_chunks_is_not_too_much_around_it() {
+fn body_in_one_byte_chunks_is_within_the_limit() {
     const LIMIT: usize = 32 << 10;
     let answer = chunked("1\r\nx\r\n".repeat(LIMIT) + "0\r\n\r\n");
     assert_eq!(through_ureq_alone(&answer, LIMIT).unwrap().body.len(), LIMIT);
@@ -2064,7 +2069,7 @@ fn send_much(connection: Box<Connection>, timeout: Duration) -> Result<Response,
 }
 
 #[test]
-fn a_server_that_never_reads_holds_a_login_until_its_deadline_said_to_be_sending() {
+fn unread_request_times_out_in_the_send_phase() {
     let (connection, server) = narrow_connection();
     let broken = send_much(connection, Duration::from_millis(300)).map(drop).unwrap_err();
     let ErrorKind::Timeout { phase: Phase::Send, .. } = broken.kind else { panic!("{broken:?}") };
@@ -2072,8 +2077,9 @@ fn a_server_that_never_reads_holds_a_login_until_its_deadline_said_to_be_sending
     drop(server);
 }
 
+/// The error reports that no byte of the request was sent.
 #[test]
-fn what_failed_before_a_byte_was_handed_over_is_said_not_to_be_sent() {
+fn failure_before_the_first_byte_is_not_sent() {
     // The server resets the connection before it is used.
     let (client, server) = connected();
     let peer = server.local_addr().unwrap();
@@ -2085,7 +2091,7 @@ fn what_failed_before_a_byte_was_handed_over_is_said_not_to_be_sent() {
 }
 
 #[test]
-fn an_answer_of_a_server_that_never_reads_the_request_is_taken() {
+fn response_to_an_unread_request_is_accepted() {
     let (connection, mut server) = narrow_connection();
     server.write_all(&json_answer(413, "too much")).unwrap();
     let answer = send_much(connection, Duration::from_secs(20)).unwrap();
@@ -2093,8 +2099,9 @@ fn an_answer_of_a_server_that_never_reads_the_request_is_taken() {
     drop(server); // stays open until here
 }
 
+/// The server does not read the request, so without the FIN the login would wait until its deadline.
 #[test]
-fn a_server_that_ends_its_side_and_never_reads_the_request_is_not_waited_for() {
+fn fin_while_sending_is_a_lost_connection() {
     let (connection, server) = narrow_connection();
     server.shutdown(Shutdown::Write).unwrap();
     let broken = send_much(connection, Duration::from_secs(20)).map(drop).unwrap_err();
@@ -2103,7 +2110,7 @@ fn a_server_that_ends_its_side_and_never_reads_the_request_is_not_waited_for() {
 }
 
 #[test]
-fn an_answer_that_comes_before_the_request_is_read_is_taken() {
+fn response_before_a_reset_is_accepted() {
     let (connection, mut server) = narrow_connection();
     server.write_all(&json_answer(413, "too much")).unwrap();
     drop(server); // a reset, because part of the request was never read
@@ -2114,7 +2121,7 @@ fn an_answer_that_comes_before_the_request_is_read_is_taken() {
 // ---- number of behaviours
 
 #[test]
-fn more_than_200_behaviours_are_tried() {
+fn tables_have_at_least_200_behaviours() {
     let tables = [
         is_peer_failure(),
         slow(),

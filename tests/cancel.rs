@@ -133,7 +133,7 @@ impl Clogged {
 // ---- a trigger
 
 #[test]
-fn with_a_triggered_handle_nothing_is_sent() {
+fn triggered_handle_sends_nothing() {
     let silent = Silent::new();
     let cancel = Cancel::new();
     cancel.trigger();
@@ -147,7 +147,7 @@ fn with_a_triggered_handle_nothing_is_sent() {
 }
 
 #[test]
-fn a_trigger_stops_a_call_while_it_connects() {
+fn trigger_stops_connect() {
     let hole = BlackHole::new();
     type Run = fn(&Options, &Cancel) -> Result<(), Error>;
     let runs: [(&str, Run); 2] = [
@@ -167,7 +167,7 @@ fn a_trigger_stops_a_call_while_it_connects() {
 }
 
 #[test]
-fn a_trigger_stops_a_call_in_the_tls_handshake() {
+fn trigger_stops_tls_handshake() {
     let silent = Silent::new();
     let cancel = Cancel::new();
     let options = Options::to_silent(&silent);
@@ -191,7 +191,7 @@ fn a_trigger_stops_a_call_in_the_tls_handshake() {
 }
 
 #[test]
-fn a_trigger_stops_a_call_that_waits_for_its_answer() {
+fn trigger_stops_wait_for_response() {
     let fake_server = FakeServer::start();
     for (number, options) in
         [Options::to(fake_server.http_url()), Options::secure(&fake_server)].iter().enumerate()
@@ -208,7 +208,7 @@ fn a_trigger_stops_a_call_that_waits_for_its_answer() {
 }
 
 #[test]
-fn a_trigger_stops_a_call_that_can_not_write() {
+fn trigger_stops_blocked_send() {
     let clogged = Clogged::new();
     let cancel = Cancel::new();
     let error = stopped(
@@ -221,7 +221,7 @@ fn a_trigger_stops_a_call_that_can_not_write() {
 }
 
 #[test]
-fn a_trigger_stops_a_call_that_waits_to_try_again() {
+fn trigger_stops_backoff() {
     let server = Scripted::replying([answer_with(429, "Retry-After: 2\r\n", r#"{"error":"slow down"}"#)]);
     let (cancel, log) = (Cancel::new(), Log::new());
     let options = Options::to(server.url());
@@ -238,8 +238,9 @@ fn a_trigger_stops_a_call_that_waits_to_try_again() {
     assert_eq!(server.requests().len(), 1);
 }
 
+/// The status of an earlier attempt is not reported.
 #[test]
-fn a_call_that_is_stopped_in_a_later_attempt_has_no_status_of_an_earlier_one() {
+fn cancelled_retry_has_no_status() {
     let server = Scripted::replying([answer(503, "busy"), Reply::Bytes(Vec::new())]);
     let cancel = Cancel::new();
     let options = Options::to(server.url());
@@ -253,7 +254,7 @@ fn a_call_that_is_stopped_in_a_later_attempt_has_no_status_of_an_earlier_one() {
 }
 
 #[test]
-fn one_trigger_stops_all_calls_of_its_handle_and_no_other() {
+fn trigger_stops_only_calls_of_its_handle() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let (cancel, other) = (Cancel::new(), Cancel::new());
@@ -275,7 +276,7 @@ fn one_trigger_stops_all_calls_of_its_handle_and_no_other() {
 }
 
 #[test]
-fn a_handle_that_nobody_triggers_changes_nothing() {
+fn untriggered_handle_has_no_effect() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     let cancel = Cancel::new();
@@ -288,7 +289,7 @@ fn a_handle_that_nobody_triggers_changes_nothing() {
 }
 
 #[test]
-fn a_stopped_call_does_no_harm_to_the_next() {
+fn login_after_a_cancelled_one_succeeds() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     login(Login::of(&options)).unwrap();
@@ -305,7 +306,7 @@ fn a_stopped_call_does_no_harm_to_the_next() {
 }
 
 #[test]
-fn a_trigger_keeps_errno() {
+fn trigger_preserves_errno() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let cancel = Cancel::new();
@@ -334,7 +335,7 @@ fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
 }
 
 #[test]
-fn a_signal_handler_stops_a_call_whichever_thread_it_runs_on() {
+fn signal_handler_stops_call_on_any_thread() {
     handle(libc::SIGUSR1, trigger_in_handler);
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
@@ -406,14 +407,14 @@ fn asked_in_500_ms(options: &Options) -> usize {
 }
 
 #[test]
-fn a_check_is_asked_every_50_ms_on_the_thread_of_the_call() {
+fn check_runs_every_50_ms_on_the_calling_thread() {
     let fake_server = FakeServer::start();
     let asked = asked_in_500_ms(&Options::to(fake_server.http_url()));
     assert!((8..=20).contains(&asked), "asked {asked} times");
 }
 
 #[test]
-fn a_check_is_asked_as_often_when_an_answer_comes_in_drops() {
+fn check_runs_as_often_while_bytes_arrive() {
     let silent = Silent::new();
     let options = Options::to(&format!("http://{}", silent.authority()));
     // It continues until this program ends.
@@ -432,7 +433,7 @@ fn a_check_is_asked_as_often_when_an_answer_comes_in_drops() {
 }
 
 #[test]
-fn a_check_stops_a_call_wherever_it_waits() {
+fn check_stops_every_wait() {
     let fake_server = FakeServer::start();
     let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), Clogged::new());
     let server = Scripted::start(|_| answer_with(429, "Retry-After: 10\r\n", ""));
@@ -460,7 +461,7 @@ fn a_check_stops_a_call_wherever_it_waits() {
 }
 
 #[test]
-fn a_check_stops_connect_too() {
+fn check_stops_cd_connect() {
     let silent = Silent::new();
     let asked = Asked { stop_at: 2, ..Asked::default() };
     let cancel = Cancel::with_check(ask, &asked);
@@ -470,7 +471,7 @@ fn a_check_stops_connect_too() {
 }
 
 #[test]
-fn a_check_that_says_stop_ends_that_call_alone() {
+fn check_stops_only_its_call() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let asked = Asked::default();
@@ -490,7 +491,7 @@ fn a_check_that_says_stop_ends_that_call_alone() {
 }
 
 #[test]
-fn a_handle_with_a_check_can_be_triggered_all_the_same() {
+fn handle_with_a_check_can_be_triggered() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let asked = Asked::default();
@@ -514,7 +515,7 @@ unsafe extern "C" fn ask_for_signals(_: *mut c_void) -> i32 {
 }
 
 #[test]
-fn a_check_is_asked_when_a_signal_interrupts_the_wait() {
+fn signal_runs_the_check_at_once() {
     handle(libc::SIGUSR2, note_signal);
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
@@ -529,7 +530,7 @@ fn a_check_is_asked_when_a_signal_interrupts_the_wait() {
 }
 
 #[test]
-fn a_signal_does_not_end_a_wait_that_nobody_stops() {
+fn signal_without_trigger_does_not_end_a_wait() {
     handle(libc::SIGALRM, note_nothing);
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
@@ -552,8 +553,9 @@ extern "C" fn note_nothing(_: libc::c_int) {}
 
 // ---- timeouts
 
+/// It may be shorter or longer than the timeout of the options.
 #[test]
-fn a_calls_own_timeout_takes_the_place_of_the_options_and_may_be_smaller_or_larger() {
+fn timeout_of_a_call_overrides_the_options() {
     let fake_server = FakeServer::start();
     for (of_options, own, expected) in [(100, 0, 100), (20_000, 100, 100), (50, 200, 200)] {
         let options = Options::to(fake_server.http_url());
@@ -567,7 +569,7 @@ fn a_calls_own_timeout_takes_the_place_of_the_options_and_may_be_smaller_or_larg
 }
 
 #[test]
-fn a_timeout_says_what_the_call_was_doing_and_how_long_it_took() {
+fn timeout_message_has_phase_and_duration() {
     let fake_server = FakeServer::start();
     let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), Clogged::new());
     let slow = Options::secure(&fake_server);
@@ -591,7 +593,7 @@ fn a_timeout_says_what_the_call_was_doing_and_how_long_it_took() {
 }
 
 #[test]
-fn an_answer_that_comes_before_the_login_is_sent_to_its_end_is_heard() {
+fn response_during_send_is_accepted() {
     let clogged = Clogged::new();
     thread::scope(|scope| {
         let login = scope.spawn(|| clogged.login().run().map(drop));
@@ -603,7 +605,7 @@ fn an_answer_that_comes_before_the_login_is_sent_to_its_end_is_heard() {
 }
 
 #[test]
-fn a_connection_that_is_reset_while_the_login_is_sent_is_lost() {
+fn reset_during_send_is_a_lost_connection() {
     let clogged = Clogged::new();
     thread::scope(|scope| {
         let login = scope.spawn(|| clogged.login().run().map(drop));
@@ -623,7 +625,7 @@ fn timed_out_in(phase: &str, timeout_ms: u32, call: impl Fn(u32) -> Result<(), E
 }
 
 #[test]
-fn a_connect_timeout_is_retried_and_says_so() {
+fn connect_timeout_is_retried_and_named() {
     let silent = Silent::new();
     let log = Log::new();
     let options = Options::to_silent(&silent);
@@ -638,7 +640,7 @@ fn a_connect_timeout_is_retried_and_says_so() {
 }
 
 #[test]
-fn a_connect_timeout_covers_tcp_too() {
+fn connect_timeout_includes_tcp_connect() {
     let hole = BlackHole::new();
     let log = Log::new();
     let options = Options::to(&hole.url());
@@ -651,7 +653,7 @@ fn a_connect_timeout_covers_tcp_too() {
 }
 
 #[test]
-fn a_connect_timeout_is_no_limit_for_the_answer() {
+fn connect_timeout_does_not_limit_the_response() {
     let server = Scripted::start(|_| {
         // Longer than the connect timeout, as this test requires.
         thread::sleep(Duration::from_millis(300));
@@ -663,7 +665,7 @@ fn a_connect_timeout_is_no_limit_for_the_answer() {
 }
 
 #[test]
-fn the_deadline_is_that_of_the_whole_call_retries_included() {
+fn deadline_includes_retries() {
     let silent = Silent::new();
     let options = Options::to_silent(&silent);
     options.set_connect_timeout_ms(200).unwrap().set_max_retries(10).unwrap();
@@ -673,8 +675,9 @@ fn the_deadline_is_that_of_the_whole_call_retries_included() {
     assert!((Duration::from_millis(200)..SOON).contains(&took), "{took:?}");
 }
 
+/// The status of an earlier attempt is not reported.
 #[test]
-fn a_timeout_in_a_later_attempt_has_no_status_of_an_earlier_one() {
+fn timed_out_retry_has_no_status() {
     let server =
         Scripted::replying([answer_with(429, "Retry-After: 0\r\n", "slow down"), Reply::Bytes(Vec::new())]);
     let options = Options::to(server.url());

@@ -36,8 +36,9 @@ fn for_each<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
 /// The number of bytes by which signatures vary the length of a handshake.
 const VARYING: usize = 8;
 
+/// The cut is in either direction. No part of a response is accepted.
 #[test]
-fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_taken() {
+fn cut_at_any_byte_is_a_lost_connection() {
     for (version, to_server) in [(&TLS13, true), (&TLS13, false), (&TLS12, true), (&TLS12, false)] {
         let tls = good_server_but(&[version], |config| config.send_tls13_tickets = 0);
         let server = FaultServer::tls(tls, vec![serve(token("whole"))]);
@@ -94,8 +95,9 @@ fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_ta
     }
 }
 
+/// The next login succeeds.
 #[test]
-fn a_network_that_falls_silent_ends_a_login_at_its_deadline_and_the_next_one_is_none_the_worse() {
+fn stalled_network_times_out() {
     const DEADLINE: Duration = Duration::from_millis(300);
     let server = FaultServer::tls(good_server(), vec![serve(token("whole"))]);
     let network = Network::new(server.address(), |_| GOOD_PATH);
@@ -122,7 +124,7 @@ fn a_network_that_falls_silent_ends_a_login_at_its_deadline_and_the_next_one_is_
 }
 
 #[test]
-fn a_login_that_comes_through_byte_by_byte_succeeds() {
+fn byte_by_byte_network_succeeds() {
     for version in [&TLS13, &TLS12] {
         let server = FaultServer::tls(good_server_but(&[version], |_| {}), vec![serve(token("whole"))]);
         let path = Path { to_server: Link::Throttled, to_client: Link::Throttled };
@@ -138,7 +140,7 @@ fn a_login_that_comes_through_byte_by_byte_succeeds() {
 /// Responses take about as long as the timeout. Some arrive in time, and some arrive just after their login has timed
 /// out and while others are running.
 #[test]
-fn answers_that_come_late_next_to_others_reach_their_own_logins_or_nobody() {
+fn late_responses_never_reach_other_logins() {
     let server = FaultServer::tls(good_server(), vec![vec![Repeat(vec![Request, Echo])]]);
     let network = Network::new(server.address(), |index| {
         let late = Duration::from_millis([10, 25, 40][index % 3]);

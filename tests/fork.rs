@@ -101,8 +101,9 @@ fn outcome(result: Result<(), ErrorKind>, allowed: &[cd_code]) -> i32 {
     }
 }
 
+/// Each child logs in or fails by its deadline.
 #[test]
-fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
+fn children_finish_and_parent_logins_succeed() {
     let server = FakeServer::start();
     let kept = service(&server, server.https_url(), |_| ());
     // This name makes the system do a lookup, which may fail; the certificate is not valid for it.
@@ -175,7 +176,7 @@ fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
 }
 
 #[test]
-fn a_child_that_frees_what_it_inherited_leaves_the_parents_connection_alone() {
+fn child_freeing_handles_keeps_parents_connection() {
     let server = FakeServer::start();
     let kept = Box::new(service(&server, server.https_url(), |_| ()));
     login(&kept, HUNG).unwrap();
@@ -194,7 +195,7 @@ fn a_child_that_frees_what_it_inherited_leaves_the_parents_connection_alone() {
 }
 
 #[test]
-fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
+fn child_trigger_does_not_stop_parents_login() {
     use couchdrop::cancel::Cancel;
     use std::sync::Arc;
     let server = FakeServer::start();
@@ -222,7 +223,7 @@ fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
 }
 
 #[test]
-fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
+fn child_with_the_same_process_id_is_detected() {
     // The first process of a PID namespace has the id 1, and so has the first of a nested namespace.
     // SAFETY: plain system calls.
     let in_new_namespace = |child: &dyn Fn() -> i32| match unsafe { libc::unshare(libc::CLONE_NEWPID) } {

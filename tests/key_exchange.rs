@@ -41,7 +41,7 @@ fn assert_agrees(
 }
 
 #[test]
-fn server_with_both_groups_takes_the_hybrid_one() {
+fn server_with_both_groups_selects_the_hybrid_one() {
     let groups = [x25519_mlkem768(), X25519, SECP256R1];
     assert_agrees(&groups, ALL_VERSIONS, NamedGroup::X25519MLKEM768, Full);
     assert_agrees(&groups[..1], &[&TLS13], NamedGroup::X25519MLKEM768, Full);
@@ -135,7 +135,7 @@ fn assert_refused(group: NamedGroup, share: Vec<u8>, words: &str) {
 }
 
 #[test]
-fn share_that_is_none_is_refused() {
+fn invalid_key_share_is_refused() {
     for length in [1, 32, 1087, 1088, 1119, 1121, 2000] {
         assert_refused(NamedGroup::X25519MLKEM768, vec![7; length], "key exchange is not valid");
     }

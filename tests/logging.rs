@@ -50,7 +50,7 @@ fn levels(log: &Log) -> Vec<i32> {
 // ---- levels
 
 #[test]
-fn nothing_above_the_level_that_was_asked_for_is_told() {
+fn messages_above_the_level_are_not_logged() {
     let fake_server = FakeServer::start();
     for max_level in CD_LOG_ERROR..=CD_LOG_DEBUG {
         let log = Log::new();
@@ -62,7 +62,7 @@ fn nothing_above_the_level_that_was_asked_for_is_told() {
 }
 
 #[test]
-fn each_login_gives_one_line_at_info_or_error() {
+fn each_login_logs_one_line_at_info_or_error() {
     let fake_server = FakeServer::start();
     let log = Log::new();
     let options = Options::to(fake_server.http_url());
@@ -77,7 +77,7 @@ fn each_login_gives_one_line_at_info_or_error() {
 }
 
 #[test]
-fn the_line_of_a_login_says_how_long_it_took() {
+fn login_line_has_the_duration() {
     let fake_server = FakeServer::start();
     let log = Log::new();
     let options = Options::to(fake_server.http_url());
@@ -89,7 +89,7 @@ fn the_line_of_a_login_says_how_long_it_took() {
 }
 
 #[test]
-fn a_retry_is_a_warning_with_its_reason() {
+fn retry_is_logged_as_a_warning_with_its_reason() {
     let server = Scripted::replying([answer(503, ""), answer(415, ""), common::scripted::token("t")]);
     let log = Log::new();
     let options = Options::to(server.url());
@@ -103,7 +103,7 @@ fn a_retry_is_a_warning_with_its_reason() {
 }
 
 #[test]
-fn debug_tells_what_became_of_connections() {
+fn debug_level_logs_connection_events() {
     let fake_server = FakeServer::start();
     let log = Log::new();
     let options = Options::secure(&fake_server);
@@ -120,7 +120,7 @@ fn debug_tells_what_became_of_connections() {
 }
 
 #[test]
-fn a_connection_that_fails_ahead_of_a_login_is_an_error_too() {
+fn failed_cd_connect_is_logged_as_an_error() {
     let refusing = Refusing::new();
     let log = Log::new();
     let options = Options::to(&format!("https://{}", refusing.authority()));
@@ -165,7 +165,7 @@ fn secrets() -> Vec<String> {
 }
 
 #[test]
-fn no_message_holds_a_user_name_a_password_or_a_token() {
+fn log_contains_no_credentials_or_token() {
     let fake_server = FakeServer::start();
     for options in [Options::to(fake_server.http_url()), Options::secure(&fake_server)] {
         let log = Log::new();
@@ -198,7 +198,7 @@ fn no_message_holds_a_user_name_a_password_or_a_token() {
 }
 
 #[test]
-fn no_error_holds_a_user_name_or_a_password_either() {
+fn errors_contain_no_credentials() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     options.set_max_retries(0).unwrap();
@@ -215,7 +215,7 @@ fn no_error_holds_a_user_name_or_a_password_either() {
 }
 
 #[test]
-fn an_answer_that_repeats_the_login_does_not_get_it_into_the_log() {
+fn echoed_credentials_are_not_logged() {
     let password = "distinctive word 37";
     let server = Scripted::start(move |request| {
         let body = String::from_utf8_lossy(&request.body).into_owned();
@@ -252,8 +252,9 @@ fn inside<T>(call: impl FnOnce() -> T) -> T {
     done
 }
 
+/// It never runs after the call has returned.
 #[test]
-fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
+fn logger_runs_on_the_calling_thread() {
     let fake_server = FakeServer::start();
     let silent = Silent::new();
     let strays = Arc::new(AtomicUsize::new(0));
@@ -293,7 +294,7 @@ fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
 }
 
 #[test]
-fn a_login_that_its_host_cancelled_is_no_error_in_the_log() {
+fn cancelled_login_is_not_logged_as_an_error() {
     let fake_server = FakeServer::start();
     let log = Log::new();
     let options = Options::secure(&fake_server);
@@ -344,7 +345,7 @@ fn no_lock_is_held_while_the_logger_runs() {
 }
 
 #[test]
-fn a_message_is_one_line_without_control_characters() {
+fn message_is_one_line_without_control_characters() {
     let odd = [
         "HTTP/1.1 403 \x1b[31mno\r\nX-\x07: \x07\r\nContent-Length: 7\r\n\r\n\x1b[31m\r\nx",
         "HTTP/1.1 500 a\tb\r\nContent-Length: 5\r\n\r\na\nb\rc",
@@ -372,12 +373,12 @@ fn a_message_is_one_line_without_control_characters() {
 }
 
 #[test]
-fn a_message_is_one_line_even_where_a_path_in_it_is_not() {
+fn path_with_line_breaks_is_logged_in_one_line() {
     const VARIABLE: &str = "SSL_CERT_FILE";
     let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/logging-\n\u{1b}[31m.pem");
     if std::env::var(VARIABLE).as_deref() != Ok(path) {
         // The environment belongs to the whole process, so the test runs in its own.
-        let this = "a_message_is_one_line_even_where_a_path_in_it_is_not";
+        let this = "path_with_line_breaks_is_logged_in_one_line";
         let own = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", this])
             .env(VARIABLE, path)

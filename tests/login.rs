@@ -39,7 +39,7 @@ fn encodings(server: &Scripted) -> Vec<&'static str> {
 // ---- the request
 
 #[test]
-fn a_login_is_one_request_with_a_form_and_gives_a_token() {
+fn login_sends_one_form_and_returns_a_token() {
     let fake_server = FakeServer::start();
     for (options, secure) in both(&fake_server).iter().zip([false, true]) {
         let token = options.login(ADA, PASSWORD).unwrap();
@@ -66,7 +66,7 @@ fn a_login_is_one_request_with_a_form_and_gives_a_token() {
 }
 
 #[test]
-fn each_login_has_a_token_of_its_own() {
+fn each_login_returns_its_own_token() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let [first, second] = [(); 2].map(|()| options.login(ADA, PASSWORD).unwrap().text());
@@ -74,7 +74,7 @@ fn each_login_has_a_token_of_its_own() {
 }
 
 #[test]
-fn a_form_carries_every_character() {
+fn form_encodes_every_character() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         Login { username: BEETLE.0, password: BEETLE.1, system: Some("a=b&c ~*-._"), ..Login::of(&options) }
@@ -91,7 +91,7 @@ fn a_form_carries_every_character() {
 }
 
 #[test]
-fn json_carries_every_character() {
+fn json_encodes_every_character() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         options.set_body_format(CD_BODY_JSON).unwrap();
@@ -108,7 +108,7 @@ fn json_carries_every_character() {
 }
 
 #[test]
-fn a_login_goes_out_in_one_piece() {
+fn login_is_sent_in_one_write() {
     // The scripted server finds the end of the body only by a Content-Length in the head.
     let server = Scripted::replying([token("t")]);
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
@@ -127,7 +127,7 @@ fn a_login_goes_out_in_one_piece() {
 // ---- form and JSON
 
 #[test]
-fn a_form_that_is_refused_as_such_is_followed_by_json() {
+fn refused_form_is_retried_as_json() {
     for status in [400, 415, 422] {
         let server = Scripted::replying([answer(status, ""), token("taken")]);
         let options = Options::to(server.url());
@@ -140,7 +140,7 @@ fn a_form_that_is_refused_as_such_is_followed_by_json() {
 }
 
 #[test]
-fn the_fake_servers_json_account_works_over_both_servers() {
+fn json_account_of_the_fake_server_succeeds() {
     let fake_server = FakeServer::start();
     for (options, from) in both(&fake_server).iter().zip([0, 3]) {
         for _ in 0..2 {
@@ -153,7 +153,7 @@ fn the_fake_servers_json_account_works_over_both_servers() {
 }
 
 #[test]
-fn json_is_tried_once_and_the_second_answer_counts() {
+fn json_response_is_the_result() {
     for status in [400, 415, 422] {
         let server = Scripted::replying([
             answer(status, r#"{"error":"to the form"}"#),
@@ -167,7 +167,7 @@ fn json_is_tried_once_and_the_second_answer_counts() {
 }
 
 #[test]
-fn json_is_remembered_after_a_success_with_it() {
+fn json_is_remembered_after_a_success() {
     let server = Scripted::replying([answer(415, ""), token("a"), token("b"), answer(415, "")]);
     let options = Options::to(server.url());
     options.login(ADA, PASSWORD).unwrap();
@@ -178,7 +178,7 @@ fn json_is_remembered_after_a_success_with_it() {
 }
 
 #[test]
-fn json_is_remembered_for_these_options_alone() {
+fn json_is_remembered_per_options() {
     let server = Scripted::replying([answer(415, ""), token("a"), token("b")]);
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
@@ -186,7 +186,7 @@ fn json_is_remembered_for_these_options_alone() {
 }
 
 #[test]
-fn json_is_never_remembered_after_anything_but_a_success() {
+fn json_is_not_remembered_after_a_failure() {
     let no_token = || answer(200, "<html>Welcome</html>");
     let cut = || Reply::LastBytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec());
     let refused: Vec<(Reply, cd_code)> = vec![
@@ -211,7 +211,7 @@ fn json_is_never_remembered_after_anything_but_a_success() {
 }
 
 #[test]
-fn the_form_is_never_remembered() {
+fn form_is_never_remembered() {
     let server = Scripted::replying([token("a"), answer(415, ""), token("b")]);
     let options = Options::to(server.url());
     options.login(ADA, PASSWORD).unwrap();
@@ -220,7 +220,7 @@ fn the_form_is_never_remembered() {
 }
 
 #[test]
-fn a_pinned_format_is_the_only_one() {
+fn pinned_format_is_the_only_one_sent() {
     for (format, expected) in [(CD_BODY_FORM, "form"), (CD_BODY_JSON, "JSON")] {
         for status in [400, 415, 422] {
             let server = Scripted::replying([answer(status, ""), token("t")]);
@@ -235,7 +235,7 @@ fn a_pinned_format_is_the_only_one() {
 }
 
 #[test]
-fn a_retry_is_encoded_as_what_it_repeats() {
+fn retry_keeps_the_body_format() {
     let server =
         Scripted::replying([answer(503, ""), answer(415, ""), answer(503, ""), answer(429, ""), token("t")]);
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
@@ -279,7 +279,7 @@ fn every_status_has_its_code() {
 }
 
 #[test]
-fn each_account_of_the_fake_server_ends_as_it_should() {
+fn each_fake_server_account_has_its_result() {
     let fake_server = FakeServer::start();
     let table = [
         (ADA, PASSWORD, CD_OK, 0, None, -1),
@@ -326,7 +326,7 @@ fn each_account_of_the_fake_server_ends_as_it_should() {
 // ---- redirects
 
 #[test]
-fn a_redirect_never_carries_the_password() {
+fn redirect_never_sends_the_password() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     target.set_nonblocking(true).unwrap();
     let elsewhere = format!("http://{}/elsewhere", target.local_addr().unwrap());
@@ -346,7 +346,7 @@ fn a_redirect_never_carries_the_password() {
 }
 
 #[test]
-fn a_redirect_within_the_service_is_not_followed_either() {
+fn redirect_within_the_service_is_not_followed() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         options.login("moved@example.com", PASSWORD).unwrap_err();
@@ -358,7 +358,7 @@ fn a_redirect_within_the_service_is_not_followed_either() {
 // ---- retries
 
 #[test]
-fn an_answer_that_may_pass_is_retried_until_it_has() {
+fn transient_status_is_retried_until_success() {
     for status in [429, 500, 502, 503, 504] {
         let server = Scripted::replying([answer(status, ""), answer(status, ""), token("at-last")]);
         assert_eq!(Options::to(server.url()).login(ADA, PASSWORD).unwrap().text(), "at-last");
@@ -370,7 +370,7 @@ fn an_answer_that_may_pass_is_retried_until_it_has() {
 }
 
 #[test]
-fn the_number_of_attempts_is_that_of_the_retries_and_one() {
+fn attempts_are_retries_plus_one() {
     for status in [429, 500, 502, 503, 504] {
         for retries in [0, 1, 2, 10] {
             let server = always(status);
@@ -390,7 +390,7 @@ fn four_retries_are_the_default() {
 }
 
 #[test]
-fn no_other_answer_is_retried() {
+fn other_statuses_are_not_retried() {
     for status in [201, 204, 301, 401, 403, 404, 408, 421, 425, 501, 505, 511, 599] {
         let server = always(status);
         let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
@@ -404,7 +404,7 @@ fn no_other_answer_is_retried() {
 }
 
 #[test]
-fn a_login_that_was_cut_off_is_not_sent_again() {
+fn connection_closed_without_a_response_is_not_retried() {
     let server = Scripted::start(|_| Reply::LastBytes(Vec::new()));
     let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
     assert_eq!((error.code, error.http_status, error.attempts), (CD_ERR_CONNECTION_LOST, 0, 1));
@@ -412,7 +412,7 @@ fn a_login_that_was_cut_off_is_not_sent_again() {
 }
 
 #[test]
-fn the_last_answer_is_the_one_that_counts() {
+fn last_response_is_the_result() {
     let server = Scripted::replying([
         answer_with(429, "Retry-After: 0\r\n", r#"{"error":"first"}"#),
         answer(503, r#"{"error":"second"}"#),
@@ -425,7 +425,7 @@ fn the_last_answer_is_the_one_that_counts() {
 }
 
 #[test]
-fn an_attempt_without_an_answer_has_no_status() {
+fn attempt_without_a_response_has_no_status() {
     let server = Scripted::replying([
         answer_with(429, "Retry-After: 0\r\n", "slow down"),
         Reply::LastBytes(b"HTTP/1.1 200 OK\r\n".to_vec()),
@@ -437,7 +437,7 @@ fn an_attempt_without_an_answer_has_no_status() {
 }
 
 #[test]
-fn a_retry_after_that_does_not_fit_is_returned_at_once() {
+fn retry_after_beyond_the_deadline_returns_at_once() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         let (done, took) = timed(|| options.login("limited@example.com", PASSWORD));
@@ -450,7 +450,7 @@ fn a_retry_after_that_does_not_fit_is_returned_at_once() {
 }
 
 #[test]
-fn a_retry_after_is_waited_for() {
+fn retry_after_is_waited_for() {
     let fake_server = FakeServer::start();
     let (token, took) = timed(|| Options::to(fake_server.http_url()).login("busy@example.com", PASSWORD));
     token.unwrap();
@@ -462,7 +462,7 @@ fn a_retry_after_is_waited_for() {
 }
 
 #[test]
-fn a_retry_after_is_read_as_seconds_or_as_a_date() {
+fn retry_after_is_read_as_seconds_or_date() {
     let date = "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\n";
     for (fields, expected) in [
         ("Retry-After: 120\r\n".to_owned(), 120),
@@ -492,7 +492,7 @@ fn a_retry_after_is_read_as_seconds_or_as_a_date() {
 }
 
 #[test]
-fn a_refused_connection_is_retried_and_counts_no_attempt() {
+fn refused_connection_is_retried_and_not_counted() {
     let refusing = Refusing::new();
     for retries in [0, 2] {
         let log = Log::new();
@@ -507,7 +507,7 @@ fn a_refused_connection_is_retried_and_counts_no_attempt() {
 // ---- connections
 
 #[test]
-fn logins_one_after_another_share_a_connection() {
+fn consecutive_logins_share_a_connection() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         for _ in 0..3 {
@@ -522,7 +522,7 @@ fn logins_one_after_another_share_a_connection() {
 }
 
 #[test]
-fn options_share_no_connection() {
+fn options_do_not_share_connections() {
     let fake_server = FakeServer::start();
     for _ in 0..2 {
         Options::to(fake_server.http_url()).login(ADA, PASSWORD).unwrap();
@@ -531,7 +531,7 @@ fn options_share_no_connection() {
 }
 
 #[test]
-fn a_connection_ends_with_its_options() {
+fn freeing_options_closes_connections() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     options.login(ADA, PASSWORD).unwrap();
@@ -541,7 +541,7 @@ fn a_connection_ends_with_its_options() {
 }
 
 #[test]
-fn a_connection_that_was_closed_while_it_was_idle_is_replaced() {
+fn connection_closed_while_idle_is_replaced() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         options.login(ADA, PASSWORD).unwrap();
@@ -559,7 +559,7 @@ fn given_up() -> [Reply; 3] {
 }
 
 #[test]
-fn a_login_on_a_reused_connection_that_ends_is_sent_again_on_a_fresh_one() {
+fn login_on_a_closed_reused_connection_is_resent() {
     for ended in given_up() {
         let server = Scripted::replying([token("first"), ended, token("again")]);
         let options = Options::to(server.url());
@@ -573,7 +573,7 @@ fn a_login_on_a_reused_connection_that_ends_is_sent_again_on_a_fresh_one() {
 }
 
 #[test]
-fn it_is_sent_again_once_and_both_count_as_attempts() {
+fn login_is_resent_once_and_both_attempts_count() {
     for (ended, last) in given_up().into_iter().zip([403, 408, 421]) {
         let server = Scripted::replying([token("first"), ended, answer(last, ""), token("never")]);
         let options = Options::to(server.url());
@@ -592,7 +592,7 @@ fn it_is_sent_again_once_and_both_count_as_attempts() {
 }
 
 #[test]
-fn a_reused_connection_that_ends_amid_its_answer_is_not_tried_again() {
+fn truncation_on_a_reused_connection_is_not_resent() {
     let cut = Reply::LastBytes(b"HTTP/1.1 200 OK\r\nContent-".to_vec());
     let server = Scripted::replying([token("first"), cut, token("never")]);
     let options = Options::to(server.url());
@@ -603,7 +603,7 @@ fn a_reused_connection_that_ends_amid_its_answer_is_not_tried_again() {
 }
 
 #[test]
-fn a_connection_is_kept_where_the_answer_leaves_no_doubt_of_its_end() {
+fn connection_is_kept_after_unambiguous_framing() {
     let body = r#"{"token":"t"}"#;
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nd\r\n{\"token\":\"t\"}\r\n0\r\n\r\n";
     let trailing = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}\r\n";
@@ -635,7 +635,7 @@ fn said(password: &str, body: impl Into<Vec<u8>>) -> Option<String> {
 }
 
 #[test]
-fn the_servers_words_are_those_of_err_or_error_or_of_a_text() {
+fn server_message_is_err_error_or_plain_text() {
     for (body, expected) in [
         (r#"{"err":"Access denied"}"#, Some("Access denied")),
         (r#"{"error":"Access denied"}"#, Some("Access denied")),
@@ -663,7 +663,7 @@ fn the_servers_words_are_those_of_err_or_error_or_of_a_text() {
 }
 
 #[test]
-fn the_servers_words_are_trimmed_and_without_control_characters() {
+fn server_message_is_trimmed_and_sanitized() {
     for (body, expected) in [
         (&b"  \t Bad gateway \r\n"[..], "Bad gateway"),
         (br#"{"err":"\u0000a\u001b[31mb\u007f\u0085c\r\nd"}"#, "a[31mbcd"),
@@ -676,7 +676,7 @@ fn the_servers_words_are_trimmed_and_without_control_characters() {
 }
 
 #[test]
-fn the_servers_words_are_at_most_a_kibibyte_of_whole_characters() {
+fn server_message_is_at_most_1_kib() {
     assert_eq!(said(PASSWORD, "x".repeat(1024)).unwrap(), "x".repeat(1024));
     assert_eq!(said(PASSWORD, "x".repeat(1025)).unwrap(), "x".repeat(1024));
     assert_eq!(said(PASSWORD, format!(r#"{{"err":"{}"}}"#, "x".repeat(3000))).unwrap(), "x".repeat(1024));
@@ -689,7 +689,7 @@ fn the_servers_words_are_at_most_a_kibibyte_of_whole_characters() {
 }
 
 #[test]
-fn the_servers_words_never_repeat_the_password() {
+fn server_message_never_contains_the_password() {
     let password = "p w&\"é\\";
     for body in [
         "no: p w&\"é\\ is wrong".to_owned(),
@@ -707,7 +707,7 @@ fn the_servers_words_never_repeat_the_password() {
 }
 
 #[test]
-fn nothing_is_quoted_of_a_success() {
+fn status_200_has_no_server_message() {
     for body in [r#"{"err":"a secret"}"#, "a secret", r#"{"token":"a secret"}"#, r#"{"token":["a-secret"]}"#]
     {
         let server = Scripted::replying([answer(200, body)]);
@@ -729,7 +729,7 @@ fn login_with(body: impl Into<Vec<u8>>) -> Result<String, Error> {
 }
 
 #[test]
-fn a_token_is_any_string_that_a_header_may_carry() {
+fn token_is_any_valid_header_value() {
     let all: String = (0x21..=0x7e_u8).map(char::from).collect();
     let escaped = all.replace('\\', "\\\\").replace('"', "\\\"");
     assert_eq!(login_with(format!(r#"{{"token":"{escaped}"}}"#)).unwrap(), all);
@@ -745,7 +745,7 @@ fn a_token_is_any_string_that_a_header_may_carry() {
 }
 
 #[test]
-fn a_token_has_1_to_65536_bytes() {
+fn token_has_1_to_65536_bytes() {
     let token = |length| format!(r#"{{"token":"{}"}}"#, "x".repeat(length));
     assert_eq!(login_with(token(1)).unwrap(), "x");
     assert_eq!(login_with(token(65_536)).unwrap().len(), 65_536);
@@ -754,7 +754,7 @@ fn a_token_has_1_to_65536_bytes() {
 }
 
 #[test]
-fn anything_else_in_a_200_is_malformed() {
+fn status_200_without_a_token_is_malformed() {
     for body in [
         "",
         " ",
@@ -795,7 +795,7 @@ fn anything_else_in_a_200_is_malformed() {
 // ---- responses that are truncated, broken or too large
 
 #[test]
-fn an_answer_that_is_cut_or_broken_or_too_large_says_which() {
+fn bad_response_error_names_the_fault() {
     let no_body = || b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec();
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101));
     let large = format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "x".repeat(65 << 10));
@@ -826,7 +826,7 @@ fn an_answer_that_is_cut_or_broken_or_too_large_says_which() {
 }
 
 #[test]
-fn another_status_decides_whatever_becomes_of_its_body() {
+fn error_status_decides_despite_a_bad_body() {
     for bytes in [
         "HTTP/1.1 403 No\r\nContent-Length: 99\r\n\r\nAccess de",
         "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nAccess de\r\nxyz",
@@ -844,7 +844,7 @@ fn another_status_decides_whatever_becomes_of_its_body() {
 }
 
 #[test]
-fn the_response_limit_is_the_callers() {
+fn response_limit_is_configurable() {
     let body = |length: usize| format!("{}{}", r#"{"token":"t"}"#, " ".repeat(length - 13));
     for (limit, length, fits) in [(1024, 1024, true), (1024, 1025, false), (1 << 20, 1 << 20, true)] {
         let server = Scripted::replying([answer(200, body(length))]);
@@ -862,7 +862,7 @@ fn the_response_limit_is_the_callers() {
 // ---- many logins in parallel
 
 #[test]
-fn threads_that_learn_json_at_once_all_succeed() {
+fn concurrent_switch_to_json_succeeds() {
     let server =
         Arc::new(Scripted::start(|request| if request.is_json() { token("t") } else { answer(415, "") }));
     let options = Options::to(server.url());

@@ -202,7 +202,7 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 }
 
 #[test]
-fn a_warm_login_looks_no_name_up() {
+fn warm_login_does_no_lookup() {
     let _alone = alone();
     let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
@@ -215,7 +215,7 @@ fn a_warm_login_looks_no_name_up() {
 }
 
 #[test]
-fn a_lookup_that_hangs_is_left_behind_at_the_deadline() {
+fn hung_lookup_ends_at_the_deadline() {
     let _alone = alone();
     let server = FakeServer::start();
     tell("hangs.test", Told::Hang);
@@ -228,7 +228,7 @@ fn a_lookup_that_hangs_is_left_behind_at_the_deadline() {
 }
 
 #[test]
-fn a_lookup_that_hangs_is_left_behind_when_the_call_is_cancelled() {
+fn hung_lookup_ends_on_cancel() {
     let _alone = alone();
     let server = FakeServer::start();
     tell("cancelled.test", Told::Hang);
@@ -253,7 +253,7 @@ fn a_lookup_that_hangs_is_left_behind_when_the_call_is_cancelled() {
 }
 
 #[test]
-fn one_lookup_serves_all_who_wait_for_the_same_name() {
+fn concurrent_logins_share_one_lookup() {
     let _alone = alone();
     let server = FakeServer::start();
     tell(NAME, Told::Hang);
@@ -282,7 +282,7 @@ fn one_lookup_serves_all_who_wait_for_the_same_name() {
 }
 
 #[test]
-fn hanging_lookups_use_a_bounded_number_of_threads() {
+fn hung_lookups_use_a_bounded_number_of_threads() {
     let _alone = alone();
     let server = FakeServer::start();
     let names: Vec<String> = (0..40).map(|index| format!("many-{index}.test")).collect();
@@ -305,8 +305,9 @@ fn hanging_lookups_use_a_bounded_number_of_threads() {
     wait_until(|resolver| resolver.inside == 0);
 }
 
+/// A thread that already exists runs it later.
 #[test]
-fn a_lookup_that_can_have_no_thread_of_its_own_waits_for_another() {
+fn lookup_without_a_thread_is_queued() {
     let _alone = alone();
     let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
@@ -344,7 +345,7 @@ fn a_lookup_that_can_have_no_thread_of_its_own_waits_for_another() {
 }
 
 #[test]
-fn a_resolver_without_descriptors_is_no_name_that_is_unknown() {
+fn resolver_without_descriptors_is_a_resource_error() {
     let _alone = alone();
     let server = FakeServer::start();
     tell("starved.test", Told::Starve);
@@ -356,7 +357,7 @@ fn a_resolver_without_descriptors_is_no_name_that_is_unknown() {
 }
 
 #[test]
-fn a_name_that_fails_is_a_dns_failure_that_names_it() {
+fn failed_lookup_is_a_dns_error_with_the_name() {
     let _alone = alone();
     let server = FakeServer::start();
     tell("unknown.test", Told::Fail);
@@ -369,7 +370,7 @@ fn a_name_that_fails_is_a_dns_failure_that_names_it() {
 }
 
 #[test]
-fn a_failed_lookup_is_retried() {
+fn failed_lookup_is_retried() {
     let _alone = alone();
     let server = FakeServer::start();
     tell("retried.test", Told::Fail);
@@ -381,8 +382,9 @@ fn a_failed_lookup_is_retried() {
     assert_eq!(asked("retried.test"), 4);
 }
 
+/// Also if the lookup takes too long.
 #[test]
-fn addresses_that_were_good_serve_when_a_lookup_fails_or_stalls() {
+fn earlier_addresses_are_used_if_a_lookup_fails() {
     let _alone = alone();
     let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
@@ -398,7 +400,7 @@ fn addresses_that_were_good_serve_when_a_lookup_fails_or_stalls() {
 }
 
 #[test]
-fn the_log_has_the_addresses_of_a_name_and_how_long_it_took_to_find_them() {
+fn log_has_addresses_and_lookup_duration() {
     let _alone = alone();
     let server = FakeServer::start();
     tell(NAME, Told::Hang);
@@ -427,7 +429,7 @@ fn the_log_has_the_addresses_of_a_name_and_how_long_it_took_to_find_them() {
 }
 
 #[test]
-fn a_name_that_has_moved_is_followed_though_its_old_address_is_known() {
+fn changed_address_is_used() {
     let _alone = alone();
     let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
@@ -470,7 +472,7 @@ fn https_port(server: &FakeServer) -> u16 {
 }
 
 #[test]
-fn an_address_that_does_not_answer_costs_a_fifth_of_a_second() {
+fn silent_address_costs_200_ms() {
     let _alone = alone();
     let server = FakeServer::start();
     let silent = Ipv4Addr::new(127, 0, 0, 2);
@@ -485,7 +487,7 @@ fn an_address_that_does_not_answer_costs_a_fifth_of_a_second() {
 }
 
 #[test]
-fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() {
+fn first_address_to_accept_is_used() {
     type Hole = Mutex<Option<BlackHole>>;
     /// Accepts from the first address once the second is tried.
     fn accept_first(hole: &Hole, message: &CStr) {
@@ -514,7 +516,7 @@ fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() 
 }
 
 #[test]
-fn an_address_that_refuses_costs_nothing() {
+fn refusing_address_costs_no_time() {
     let _alone = alone();
     let server = FakeServer::start();
     // Nothing listens on this address: it refuses at once, and the next is tried at once.
@@ -524,7 +526,7 @@ fn an_address_that_refuses_costs_nothing() {
 }
 
 #[test]
-fn a_connection_that_can_not_be_made_names_every_address() {
+fn failed_connect_names_every_address() {
     let _alone = alone();
     let server = FakeServer::start();
     tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(127, 0, 0, 4)]));
@@ -534,8 +536,9 @@ fn a_connection_that_can_not_be_made_names_every_address() {
     assert!(message.contains("127.0.0.3: connection refused") && message.contains("127.0.0.4"), "{message}");
 }
 
+/// The attempt is retried.
 #[test]
-fn the_connect_timeout_covers_the_lookup_and_is_retried() {
+fn connect_timeout_includes_the_lookup() {
     let _alone = alone();
     let server = FakeServer::start();
     tell(NAME, Told::Hang);
@@ -554,7 +557,7 @@ fn the_connect_timeout_covers_the_lookup_and_is_retried() {
 }
 
 #[test]
-fn the_address_whose_handshake_failed_is_tried_last_in_the_retry() {
+fn retry_tries_the_failed_address_last() {
     let _alone = alone();
     let server = FakeServer::start();
     // An address that accepts connections and closes them during the handshake.
@@ -593,7 +596,7 @@ fn localhost_is_never_looked_up() {
 }
 
 #[test]
-fn localhost_is_never_looked_up_for_a_socks_proxy_either() {
+fn localhost_for_a_socks_proxy_is_never_looked_up() {
     let _alone = alone();
     let server = FakeServer::start();
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

@@ -102,7 +102,7 @@ proptest! {
     #![proptest_config(cases(1000))]
 
     #[test]
-    fn python_reads_back_what_the_form_and_json_encoders_write(
+    fn python_decodes_encoded_form_and_json(
         username in text(40), password in text(40), system in option::of(text(20))
     ) {
         let credentials =
@@ -290,8 +290,9 @@ fn milliseconds(most: u64) -> impl Strategy<Value = Duration> {
 proptest! {
     #![proptest_config(cases(2000))]
 
+    /// A number that exceeds 63 bits is ignored.
     #[test]
-    fn a_retry_after_of_digits_is_that_number_or_none_that_63_bits_hold(
+    fn retry_after_of_digits_is_that_number(
         number in prop_oneof![any::<u128>(), any::<u64>().prop_map(u128::from), (0..1000_u128)],
         zeros in 0..4_usize,
     ) {
@@ -299,8 +300,9 @@ proptest! {
         prop_assert_eq!(seconds(text.as_bytes(), None), i64::try_from(number).ok());
     }
 
+    /// The result is never negative.
     #[test]
-    fn a_retry_after_of_a_date_is_the_time_from_the_answers_date_and_never_negative(
+    fn retry_after_date_is_relative_to_the_date_field(
         then in moment(), now in moment()
     ) {
         let found = seconds(then.written.as_bytes(), Some(now.written.as_bytes()));
@@ -308,14 +310,15 @@ proptest! {
     }
 
     #[test]
-    fn a_later_date_is_never_a_shorter_wait(one in moment(), other in moment(), now in moment()) {
+    fn later_retry_after_date_is_never_a_shorter_wait(one in moment(), other in moment(), now in moment()) {
         let (early, late) = if one.since_1970 <= other.since_1970 { (one, other) } else { (other, one) };
         let wait = |moment: &Moment| seconds(moment.written.as_bytes(), Some(now.written.as_bytes()));
         prop_assert!(wait(&early) <= wait(&late));
     }
 
+    /// It is at least the Retry-After and leaves time for the attempt.
     #[test]
-    fn a_back_off_keeps_to_its_window_what_the_service_asks_for_and_the_time_that_is_left(
+    fn backoff_stays_in_its_range(
         first in milliseconds(3_600_000),
         more in milliseconds(3_600_000),
         max_retries in 0..=10_u32,
@@ -358,7 +361,7 @@ proptest! {
     #![proptest_config(cases(1000))]
 
     #[test]
-    fn a_base_url_is_what_python_reads_and_the_same_when_it_is_printed_and_read_again(
+    fn base_url_agrees_with_python_and_round_trips(
         scheme in "[hH][tT][tT][pP][sS]",
         host in host(),
         port in option::of(1..=u16::MAX),
@@ -385,7 +388,7 @@ proptest! {
     }
 
     #[test]
-    fn a_proxys_credentials_are_any_bytes_that_were_escaped(
+    fn proxy_credentials_are_percent_decoded(
         kind in select(vec![("http", ProxyKind::Http), ("socks5", ProxyKind::Socks5), ("socks5h", ProxyKind::Socks5h)]),
         user in vec(any::<u8>(), 0..=255),
         password in vec(any::<u8>(), 0..=255),
@@ -453,7 +456,7 @@ proptest! {
     #![proptest_config(cases(500))]
 
     #[test]
-    fn an_answer_is_read_the_same_however_it_is_cut(
+    fn segmentation_does_not_change_a_response(
         (written, said) in answer(), places in vec(any::<Index>(), 0..20)
     ) {
         let found = read(cut(&written, &places), Ending::Close, LIMIT);
@@ -462,7 +465,7 @@ proptest! {
     }
 
     #[test]
-    fn an_answer_with_bytes_that_are_wrong_is_read_the_same_however_it_is_cut(
+    fn segmentation_does_not_change_a_corrupt_response(
         (mut written, _) in answer(),
         changes in vec((any::<Index>(), prop_oneof![any::<u8>(), select(b"\r\n0a;: ".to_vec())], any::<bool>()), 1..4),
         places in vec(any::<Index>(), 0..20),

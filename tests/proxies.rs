@@ -146,7 +146,7 @@ fn unreadable_field_does_not_hide_the_status_of_a_refusal() {
 }
 
 #[test]
-fn retry_after_of_a_proxy_that_does_not_fit_is_returned() {
+fn proxy_retry_after_beyond_the_deadline_is_returned() {
     let busy = "HTTP/1.1 429 Busy\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
     let (outcome, made) = login_with_retries(http, whole(busy));
     assert_fails("busy", &outcome, CD_ERR_PROXY, 429, &["status 429"]);
@@ -155,8 +155,9 @@ fn retry_after_of_a_proxy_that_does_not_fit_is_returned() {
 
 // ---- HTTP CONNECT
 
+/// The credentials are sent only if the proxy's URL has some.
 #[test]
-fn connect_names_the_host_and_carries_credentials_only_if_there_are_some() {
+fn connect_request_has_host_and_credentials() {
     let refusal = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
     let (_, seen, _) = login_through(http, whole(refusal));
     let agent = concat!("libcouchdrop/", env!("CARGO_PKG_VERSION"));
@@ -173,7 +174,7 @@ fn connect_names_the_host_and_carries_credentials_only_if_there_are_some() {
 }
 
 #[test]
-fn a_refusal_of_connect_is_an_error_of_the_proxy_with_its_status() {
+fn refused_connect_is_a_proxy_error_with_its_status() {
     for status in [300_u16, 302, 400, 401, 403, 404, 407, 429, 500, 502, 503, 504, 599] {
         let (outcome, _, address) = login_through(http, whole(json_answer(status, "proxy's own words")));
         let words = ["refused the tunnel", &status.to_string(), &address];
@@ -191,7 +192,7 @@ fn a_refusal_of_connect_is_an_error_of_the_proxy_with_its_status() {
 }
 
 #[test]
-fn what_is_no_answer_to_connect_is_an_error_of_the_proxy() {
+fn invalid_connect_response_is_a_proxy_error() {
     for answer in [
         &b"garbage\r\n\r\n"[..],
         b"\x05\x00",
@@ -211,7 +212,7 @@ fn what_is_no_answer_to_connect_is_an_error_of_the_proxy() {
 }
 
 #[test]
-fn bytes_after_the_head_of_a_connect_are_an_error_of_the_proxy() {
+fn bytes_after_the_connect_response_are_a_proxy_error() {
     for after in ["x", "\r\n", "HTTP/1.1 200 OK\r\n\r\n", "\x16\x03\x03\0\x01"] {
         let answer = format!("HTTP/1.1 200 OK\r\n\r\n{after}");
         let (outcome, _, address) = login_through(http, whole(answer));
@@ -220,7 +221,7 @@ fn bytes_after_the_head_of_a_connect_are_an_error_of_the_proxy() {
 }
 
 #[test]
-fn a_proxy_that_closes_after_any_byte_of_its_answer_is_a_lost_connection() {
+fn truncated_connect_response_is_a_lost_connection() {
     let answer = "HTTP/1.1 103 X\r\nA: b\r\n\r\nHTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n";
     for bytes in 0..answer.len() {
         for end in [Close, Step::Reset] {
@@ -237,7 +238,7 @@ fn a_proxy_that_closes_after_any_byte_of_its_answer_is_a_lost_connection() {
 }
 
 #[test]
-fn a_proxy_that_hangs_is_a_timeout_that_names_it() {
+fn hung_proxy_is_a_timeout_with_its_name() {
     for (scheme, steps) in [
         ("http", vec![Request]),
         ("http", vec![Request, send("HTTP/1.1 200 OK\r\n")]),
@@ -256,7 +257,7 @@ fn a_proxy_that_hangs_is_a_timeout_that_names_it() {
 }
 
 #[test]
-fn a_proxy_that_can_not_be_reached_is_named() {
+fn unreachable_proxy_is_named() {
     // Nothing listens there, and no other process can: the port is bound.
     let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     taken.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
@@ -294,7 +295,7 @@ fn by_name() -> Vec<u8> {
 const CONSENT: [u8; 10] = [5, 0, 0, 1, 10, 0, 0, 1, 0x1f, 0x90];
 
 #[test]
-fn socks5_sends_an_address_that_was_looked_up_here_and_socks5h_the_name() {
+fn socks5_sends_an_address_and_socks5h_the_name() {
     let by_address = [&[5, 1, 0, 1], &ADDRESS.octets()[..], &PORT].concat();
     for (kind, request) in [("socks5", by_address), ("socks5h", by_name())] {
         let script = vec![Read(3), send([5, 0]), Read(request.len()), send([5, 2, 0, 1, 0, 0, 0, 0, 0, 0])];
@@ -305,7 +306,7 @@ fn socks5_sends_an_address_that_was_looked_up_here_and_socks5h_the_name() {
 }
 
 #[test]
-fn a_server_that_has_no_address_for_socks5_is_not_said_to_be_the_proxy() {
+fn unresolved_target_for_socks5_is_not_a_proxy_error() {
     let proxy = FaultServer::plain(vec![vec![]]);
     let client = Client::new("https://nobody.test").proxy(&socks("socks5")(proxy.port()));
     let outcome = client.login();
@@ -314,7 +315,7 @@ fn a_server_that_has_no_address_for_socks5_is_not_said_to_be_the_proxy() {
 }
 
 #[test]
-fn socks5_sends_credentials_as_they_are_when_asked_for_them() {
+fn socks5_sends_credentials_if_the_proxy_asks() {
     let login = [
         &[1, PROXY_USER.len() as u8],
         PROXY_USER.as_bytes(),
@@ -351,7 +352,7 @@ fn socks5_sends_credentials_as_they_are_when_asked_for_them() {
 }
 
 #[test]
-fn each_refusal_of_socks5_is_an_error_of_the_proxy_with_its_reason() {
+fn socks5_refusal_is_a_proxy_error_with_its_reason() {
     for reply in 1..=255 {
         let why = match reply {
             1 => "general failure",
@@ -373,7 +374,7 @@ fn each_refusal_of_socks5_is_an_error_of_the_proxy_with_its_reason() {
 }
 
 #[test]
-fn what_is_no_socks5_is_an_error_of_the_proxy() {
+fn invalid_socks5_reply_is_a_proxy_error() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[4, 90], &[0, 0], &[5, 1], &[5, 2], &[1, 0]] {
         let (outcome, _, address) = login_through(socks("socks5h"), vec![Read(3), send(answer)]);
         assert_fails("its choice", &outcome, CD_ERR_PROXY, 0, &["The proxy", &address]);
@@ -386,7 +387,7 @@ fn what_is_no_socks5_is_an_error_of_the_proxy() {
 }
 
 #[test]
-fn bytes_after_the_reply_of_socks5_are_an_error_of_the_proxy() {
+fn bytes_after_the_socks5_reply_are_a_proxy_error() {
     let name = [&[5, 0, 0, 3, 1, b'x'], &PORT[..]].concat();
     let v6 = [&[5, 0, 0, 4], &[0; 16][..], &PORT].concat();
     for reply in [CONSENT.to_vec(), name, v6] {
@@ -397,7 +398,7 @@ fn bytes_after_the_reply_of_socks5_are_an_error_of_the_proxy() {
 }
 
 #[test]
-fn a_socks5_proxy_that_closes_after_any_byte_is_a_lost_connection() {
+fn truncated_socks5_reply_is_a_lost_connection() {
     let login = 3 + PROXY_USER.len() + PROXY_PASSWORD.len();
     for end in [Cut, Step::Reset] {
         for bytes in 0..2 + 2 + CONSENT.len() {
@@ -495,8 +496,9 @@ fn assert_tunnels(what: &str, host: &str, scheme: &str, proxy: impl Fn(SocketAdd
     }
 }
 
+/// Interim responses are skipped.
 #[test]
-fn any_success_of_connect_makes_a_tunnel_and_interim_answers_are_passed_over() {
+fn any_2xx_to_connect_opens_the_tunnel() {
     for answer in [
         "HTTP/1.1 200 Connection established\r\n\r\n".to_owned(),
         "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n".to_owned(),
@@ -513,7 +515,7 @@ fn any_success_of_connect_makes_a_tunnel_and_interim_answers_are_passed_over() {
 }
 
 #[test]
-fn socks5_makes_a_tunnel_whatever_address_it_bound() {
+fn socks5_accepts_any_bound_address() {
     let v6 = [&[5, 0, 0, 4], &[0; 16][..], &PORT].concat();
     let name = [&[5, 0, 0, 3, 255], &[b'x'; 255][..], &PORT].concat();
     let empty = [&[5, 0, 0, 3, 0], &PORT[..]].concat();
@@ -526,19 +528,19 @@ fn socks5_makes_a_tunnel_whatever_address_it_bound() {
 }
 
 #[test]
-fn loopback_goes_through_a_proxy_that_was_set_by_hand() {
+fn explicit_proxy_is_used_for_loopback() {
     assert_tunnels("localhost", "localhost", "http", |target| http_proxy(target, "HTTP/1.1 200 OK\r\n\r\n"));
     assert_tunnels("localhost", "localhost", "socks5h", |target| socks_proxy(target, CONSENT.to_vec()));
 }
 
 #[test]
-fn localhost_is_not_looked_up_for_socks5_either() {
+fn localhost_for_socks5_is_not_looked_up() {
     assert_tunnels("localhost", "localhost", "socks5", |target| socks_proxy(target, CONSENT.to_vec()));
     assert_eq!(LOOKUPS_OF_LOCALHOST.load(Ordering::SeqCst), 0);
 }
 
 #[test]
-fn a_handshake_through_a_tunnel_is_refused_and_lost_as_any_other() {
+fn tls_failure_in_a_tunnel_is_not_a_proxy_error() {
     let server = FaultServer::plain(vec![vec![Read(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")]]);
     let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");
     let outcome = Client::new(BASE).proxy(&http(relay.port())).login();
@@ -553,7 +555,7 @@ fn a_handshake_through_a_tunnel_is_refused_and_lost_as_any_other() {
 }
 
 #[test]
-fn many_logins_at_once_each_have_a_tunnel_of_their_own() {
+fn concurrent_logins_use_separate_tunnels() {
     const LOGINS: usize = 8;
     let server = FaultServer::tls(good_server(), vec![vec![Request, Step::Gate("go"), send(GOOD)]]);
     let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");

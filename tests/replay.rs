@@ -10,7 +10,7 @@ use std::path::Path;
 use fuzzing::TARGETS;
 
 #[test]
-fn each_target_holds_for_its_corpus() {
+fn fuzz_targets_hold_for_their_corpus() {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     for target in TARGETS {
         fuzzing::run(target.name, &[]);

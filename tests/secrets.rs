@@ -242,7 +242,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 #[test]
-fn a_login_leaves_no_copy_of_password_token_or_body() {
+fn login_leaves_no_copy_of_secrets() {
     let _alone = alone();
     let server = Server::start();
     let (password, _) = passwords();
@@ -303,7 +303,7 @@ fn a_login_leaves_no_copy_of_password_token_or_body() {
 }
 
 #[test]
-fn a_password_with_every_kind_of_character_leaves_none_of_its_encodings() {
+fn login_leaves_no_encoded_copy_of_the_password() {
     let _alone = alone();
     let server = Server::start();
     let (_, password) = passwords();
@@ -406,7 +406,7 @@ fn faulty_server() {
 }
 
 #[test]
-fn an_answer_that_is_faulty_or_cut_leaves_no_copy_of_password_or_token() {
+fn faulty_response_leaves_no_copy_of_secrets() {
     let _alone = alone();
     let server = Server::faulty();
     let (token, password) =

@@ -38,8 +38,9 @@ fn logins() -> u64 {
     std::env::var("SOAK_LOGINS").ok().and_then(|count| count.parse().ok()).unwrap_or(4_000)
 }
 
+/// Each login gets its own account's result.
 #[test]
-fn logins_without_end_get_their_own_answers_and_nothing_grows() {
+fn repeated_logins_leak_nothing() {
     let server = Server::start();
     let threads = Usage::now().threads;
     let started = Instant::now();

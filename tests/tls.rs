@@ -167,8 +167,9 @@ fn taken(name: &str, shown: &Shown, host: &str, ca_file: &str) {
 
 // ---- dates
 
+/// The message has the certificate's date and the current one.
 #[test]
-fn a_certificate_out_of_its_time_is_refused_with_its_date_and_this_machines() {
+fn certificate_outside_its_validity_is_refused() {
     let ca = Authority::new();
     let today = || httpdate::fmt_http_date(SystemTime::now())[..16].to_owned();
     let before = today();
@@ -202,8 +203,9 @@ fn a_certificate_out_of_its_time_is_refused_with_its_date_and_this_machines() {
 
 // ---- names
 
+/// The message has both names.
 #[test]
-fn a_certificate_for_another_name_is_refused_with_both_names() {
+fn certificate_for_another_name_is_refused() {
     let ca = Authority::new();
     for (presented, host) in [
         ("couchdrop.example", "localhost"),
@@ -225,7 +227,7 @@ fn a_certificate_for_another_name_is_refused_with_both_names() {
 }
 
 #[test]
-fn a_wildcard_that_is_misused_is_refused() {
+fn misused_wildcard_is_refused() {
     let ca = Authority::new();
     for (presented, host) in [
         ("*", "localhost"),
@@ -251,7 +253,7 @@ fn a_wildcard_that_is_misused_is_refused() {
 }
 
 #[test]
-fn an_address_is_no_name_and_a_common_name_counts_for_nothing() {
+fn dns_name_of_an_address_and_common_name_are_refused() {
     let ca = Authority::new();
     let mut params = leaf("x.example");
     params.subject_alt_names = vec![SanType::DnsName("127.0.0.1".try_into().unwrap())];
@@ -273,7 +275,7 @@ fn an_address_is_no_name_and_a_common_name_counts_for_nothing() {
 // ---- issuers
 
 #[test]
-fn a_certificate_of_an_unknown_issuer_is_refused() {
+fn certificate_of_an_unknown_issuer_is_refused() {
     let (ca, other) = (Authority::new(), Authority::new());
     let unknown = ["a CA that is not trusted here", "unknown issuer"];
     let stranger = CertifiedIssuer::self_signed(authority_params("Stranger"), KeyPair::generate().unwrap());
@@ -293,7 +295,7 @@ fn a_certificate_of_an_unknown_issuer_is_refused() {
 }
 
 #[test]
-fn a_self_signed_certificate_is_called_so() {
+fn self_signed_certificate_is_named() {
     let ca = Authority::new();
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let mut params = leaf("localhost");
@@ -304,7 +306,7 @@ fn a_self_signed_certificate_is_called_so() {
 }
 
 #[test]
-fn a_chain_that_breaks_its_issuers_rules_is_refused() {
+fn chain_that_violates_ca_constraints_is_refused() {
     let ca = Authority::new();
     let host = "localhost";
     for (name, is_ca) in [("CA:FALSE", IsCa::ExplicitNoCa), ("no basic constraints", IsCa::NoCa)] {
@@ -427,7 +429,7 @@ fn critical_extension_that_is_processed_is_accepted() {
 // ---- signatures and encodings
 
 #[test]
-fn a_signature_that_is_wrong_is_refused() {
+fn invalid_signature_is_refused() {
     let ca = Authority::new();
     let mut shown = issued(leaf("localhost"), &ca.issuer);
     let mut changed = shown.chain[0].to_vec();
@@ -622,7 +624,7 @@ fn server_key_of_an_unsupported_type_is_named() {
 }
 
 #[test]
-fn ca_of_the_same_name_with_another_key_is_called_so() {
+fn ca_with_same_name_and_other_key_is_named() {
     let ca = Authority::new();
     let other = file("other.pem", "");
     let made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=FaultServer CA"];
@@ -632,7 +634,7 @@ fn ca_of_the_same_name_with_another_key_is_called_so() {
 }
 
 #[test]
-fn a_certificate_that_is_none_is_refused() {
+fn malformed_certificate_is_refused() {
     let ca = Authority::new();
     let good = issued(leaf("localhost"), &ca.issuer);
     for (name, bytes) in [
@@ -649,7 +651,7 @@ fn a_certificate_that_is_none_is_refused() {
 // ---- a server's own certificate as CA file
 
 #[test]
-fn a_self_signed_certificate_is_taken_when_it_is_the_ca_file() {
+fn pinned_self_signed_certificate_is_accepted() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let mut params = leaf("localhost");
         params.is_ca = is_ca;
@@ -778,7 +780,7 @@ fn root_is_held_to_its_own_limits() {
 }
 
 #[test]
-fn another_path_than_that_through_an_expired_root_is_found() {
+fn path_around_an_expired_root_is_found() {
     let key = KeyPair::generate().unwrap();
     let expire = |params: &mut CertificateParams| {
         params.not_before = date_time_ymd(2019, 1, 1);
@@ -803,7 +805,7 @@ fn another_path_than_that_through_an_expired_root_is_found() {
 }
 
 #[test]
-fn certificate_of_the_cas_own_key_is_not_enough() {
+fn certificate_with_the_cas_key_is_refused() {
     // The same name and key as the pin, but not the pin itself.
     let key = KeyPair::generate().unwrap();
     let pin = leaf("localhost").self_signed(&key).unwrap();
@@ -815,7 +817,7 @@ fn certificate_of_the_cas_own_key_is_not_enough() {
 // ---- messages
 
 #[test]
-fn names_in_a_message_are_short_and_printable() {
+fn certificate_names_are_short_and_printable() {
     let ca = Authority::new();
     let mut params = leaf("x.example");
     let san = |name: &str| {
@@ -848,7 +850,7 @@ fn names_in_a_message_are_short_and_printable() {
 }
 
 #[test]
-fn chain_over_the_size_limit_is_called_so() {
+fn chain_over_the_size_limit_is_named() {
     let ca = Authority::new();
     let shown = issued(leaf("localhost"), &ca.issuer);
     let chain = vec![shown.chain[0].clone(); 0x10000 / shown.chain[0].len() + 1];
@@ -856,7 +858,7 @@ fn chain_over_the_size_limit_is_called_so() {
 }
 
 #[test]
-fn chain_of_too_many_cas_is_called_so() {
+fn chain_with_too_many_cas_is_named() {
     let mut chain = vec![root(|_| {})];
     let ca_file = trust(&[chain[0].der()]);
     for number in 0..7 {
@@ -872,7 +874,7 @@ fn chain_of_too_many_cas_is_called_so() {
 }
 
 #[test]
-fn chain_with_too_many_candidates_is_called_so() {
+fn chain_with_too_many_candidates_is_named() {
     let ca = Authority::new();
     let right = intermediate(&ca.issuer, |_| {});
     let others: Vec<_> = (0..50).map(|_| intermediate(&ca.issuer, |_| {})).collect();
@@ -924,7 +926,7 @@ impl Drop for OpensslServer {
 }
 
 #[test]
-fn server_with_a_short_rsa_key_is_called_so() {
+fn short_rsa_key_is_named() {
     let ca = Authority::new();
     let own = with_key_by_openssl("rsa:1024", &ca);
     let server = OpensslServer::new(&own, &["-cipher", "DEFAULT@SECLEVEL=0"]);
@@ -933,7 +935,7 @@ fn server_with_a_short_rsa_key_is_called_so() {
 }
 
 #[test]
-fn alert_of_a_server_with_a_p521_key_names_it() {
+fn alert_of_a_server_with_a_p521_key_names_the_key() {
     let ca = Authority::new();
     for new_key in [P521, "ed448", "rsa-pss"] {
         let own = with_key_by_openssl(new_key, &ca);
@@ -957,8 +959,9 @@ fn alert_of_a_server_with_a_p521_key_names_it() {
 
 // ---- versions, ALPN, resumption
 
+/// TLS 1.2 alone and 1.3 alone also work.
 #[test]
-fn tls_1_2_and_1_3_are_spoken_and_the_later_is_preferred() {
+fn newest_tls_version_is_negotiated() {
     for (versions, spoken) in [
         (&[&TLS12][..], ProtocolVersion::TLSv1_2),
         (&[&TLS13], ProtocolVersion::TLSv1_3),
@@ -974,7 +977,7 @@ fn tls_1_2_and_1_3_are_spoken_and_the_later_is_preferred() {
 }
 
 #[test]
-fn a_session_is_resumed_by_the_handle_that_had_it_and_by_no_other() {
+fn session_is_resumed_only_by_its_handle() {
     for version in [&TLS12, &TLS13] {
         let last = GOOD.replace("Content-Length", "Connection: close\r\nContent-Length");
         let server = FaultServer::tls(good_server_but(&[version], |_| {}), vec![serve(last)]);
@@ -989,8 +992,9 @@ fn a_session_is_resumed_by_the_handle_that_had_it_and_by_no_other() {
     }
 }
 
+/// A server without ALPN is accepted.
 #[test]
-fn a_server_that_wants_another_protocol_is_refused_and_one_without_alpn_is_not() {
+fn other_alpn_protocol_is_refused() {
     for version in [&TLS12, &TLS13] {
         let config = good_server_but(&[version], |config| config.alpn_protocols = vec![b"h2".to_vec()]);
         let server = FaultServer::tls(config, vec![serve(GOOD)]);
@@ -1068,8 +1072,9 @@ fn tls_before_1_2_is_refused() {
     }
 }
 
+/// A downgrade, a weak cipher suite or compression.
 #[test]
-fn a_downgrade_a_weak_cipher_and_compression_are_refused() {
+fn insecure_server_hello_is_refused() {
     let hello = |random: &[u8; 8], cipher, compression, extensions: &[u8]| {
         server_hello(0x0303, random, cipher, compression, extensions)
     };
@@ -1101,7 +1106,7 @@ fn a_downgrade_a_weak_cipher_and_compression_are_refused() {
 }
 
 #[test]
-fn what_is_no_tls_is_refused_with_a_hint_at_the_port() {
+fn non_tls_response_is_refused_with_a_port_hint() {
     for (name, bytes) in [
         ("HTTP", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec()),
         ("SSH", b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()),
@@ -1118,7 +1123,7 @@ fn what_is_no_tls_is_refused_with_a_hint_at_the_port() {
 }
 
 #[test]
-fn a_message_out_of_order_is_refused() {
+fn handshake_message_out_of_order_is_refused() {
     let words = ["out of order"];
     refused_raw("HelloRequest", record(22, 0x0303, &handshake_message(0, b"")), &words);
     refused_raw("Certificate", record(22, 0x0303, &handshake_message(11, &[0, 0, 0])), &words);
@@ -1127,7 +1132,7 @@ fn a_message_out_of_order_is_refused() {
 }
 
 #[test]
-fn an_alert_of_any_kind_ends_the_handshake_and_is_named() {
+fn alert_ends_the_handshake_and_is_named() {
     for number in 1..=255 {
         let name = format!("the alert {number} (");
         refused_raw(&name, record(21, 0x0303, &[2, number]), &[&name, "): "]);
@@ -1139,7 +1144,7 @@ fn an_alert_of_any_kind_ends_the_handshake_and_is_named() {
 }
 
 #[test]
-fn bytes_past_tls_in_an_answer_are_refused() {
+fn plaintext_bytes_in_a_tls_response_are_refused() {
     for version in [&TLS12, &TLS13] {
         let hello_request = record(22, 0x0303, &handshake_message(0, b""));
         for bytes in [hello_request, record(23, 0x0303, &[7; 64]), b"HTTP/1.1 200 OK\r\n\r\n".to_vec()] {
@@ -1164,7 +1169,7 @@ fn of_constant_length(version: &'static rustls::SupportedProtocolVersion) -> (Se
 }
 
 #[test]
-fn a_handshake_that_is_cut_after_any_byte_is_a_lost_connection() {
+fn truncated_handshake_is_a_lost_connection() {
     thread::scope(|scope| {
         for (version, end) in
             [(&TLS12, Step::Cut), (&TLS12, Step::Reset), (&TLS13, Step::Cut), (&TLS13, Step::Reset)]
@@ -1249,7 +1254,7 @@ impl Garbler {
 }
 
 #[test]
-fn garbage_in_place_of_any_message_of_a_handshake_is_refused() {
+fn garbage_as_handshake_message_is_refused() {
     // TLS 1.2: ServerHello, Certificate, ServerKeyExchange, ServerHelloDone, ChangeCipherSpec, Finished. TLS 1.3:
     // ServerHello, ChangeCipherSpec, and the encrypted records.
     for (version, least) in [(&TLS12, 6), (&TLS13, 3)] {
