@@ -17,10 +17,10 @@ use couchdrop::retry_after::seconds;
 use couchdrop::rng::Rng;
 use couchdrop::secret::Secret;
 use couchdrop::url::{BaseUrl, ProxyKind, ProxyUrl};
-use fuzzing::answer::{Whole, read};
+use fuzzing::response::{Whole, read};
 use fuzzing::retry_after::days_since_1970;
 use fuzzing::script::Piece;
-use fuzzing::speaker::Ending;
+use fuzzing::scripted_peer::Ending;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -87,7 +87,7 @@ fn read_by_python(kind: &str, text: &[u8]) -> Option<Vec<(String, String)>> {
     let hexadecimal: String = text.iter().map(|byte| format!("{byte:02x}")).collect();
     writeln!(python.to, "{kind} {hexadecimal}").expect("Python reads on");
     let mut line = String::new();
-    python.from.read_line(&mut line).expect("Python answers");
+    python.from.read_line(&mut line).expect("Python responds");
     assert!(line.ends_with('\n'), "Python could not read {:?}", String::from_utf8_lossy(text));
     let plain = |text: &str| {
         let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
@@ -235,10 +235,10 @@ proptest! {
 
     #[test]
     fn message_without_the_password_is_shown(
-        password in "[a-m0-4]{3,24}", words in "[n-z][n-z5-9]{0,9}([ &][n-z5-9]{1,10}){0,20}", cut in any::<bool>()
+        password in "[a-m0-4]{3,24}", message in "[n-z][n-z5-9]{0,9}([ &][n-z5-9]{1,10}){0,20}", cut in any::<bool>()
     ) {
-        let message = response::server_message(words.as_bytes(), cut, &password);
-        prop_assert_eq!(message, Some(words));
+        let shown = response::server_message(message.as_bytes(), cut, &password);
+        prop_assert_eq!(shown, Some(message));
     }
 }
 
@@ -333,13 +333,13 @@ proptest! {
         let mut window = first;
         let mut retries = 0;
         for (remaining, retry_after) in steps {
-            let asked = retry_after.unwrap_or_default();
-            let fits = asked.checked_add(reserve).is_some_and(|needed| needed <= remaining);
+            let minimum = retry_after.unwrap_or_default();
+            let fits = minimum.checked_add(reserve).is_some_and(|needed| needed <= remaining);
             let wait = backoff.next(remaining, retry_after, &Fraction(rng));
             prop_assert_eq!(wait.is_some(), retries < max_retries && fits);
             retries = (retries + 1).min(max_retries);
             if let Some(wait) = wait {
-                prop_assert!(wait >= asked && wait - asked <= window.max(asked));
+                prop_assert!(wait >= minimum && wait - minimum <= window.max(minimum));
                 prop_assert!(wait + reserve <= remaining);
             }
             window = (window * 2).min(first + more);
@@ -409,7 +409,7 @@ proptest! {
 // ---- responses
 
 /// A response that any parser accepts, and its content.
-fn answer() -> impl Strategy<Value = (Vec<u8>, Whole)> {
+fn response() -> impl Strategy<Value = (Vec<u8>, Whole)> {
     let chunks = vec(vec(any::<u8>(), 1..40), 0..8);
     (200..600_u16, option::of("[ -~]{0,20}"), chunks, any::<bool>(), 0..3_usize)
         .prop_filter("has a body", |(status, ..)| !matches!(status, 204 | 304))
@@ -457,16 +457,16 @@ proptest! {
 
     #[test]
     fn segmentation_does_not_change_a_response(
-        (written, said) in answer(), places in vec(any::<Index>(), 0..20)
+        (written, expected) in response(), places in vec(any::<Index>(), 0..20)
     ) {
         let found = read(cut(&written, &places), Ending::Close, LIMIT);
-        prop_assert_eq!(found.done.as_ref(), Ok(&said));
+        prop_assert_eq!(found.done.as_ref(), Ok(&expected));
         prop_assert!(found.kept);
     }
 
     #[test]
     fn segmentation_does_not_change_a_corrupt_response(
-        (mut written, _) in answer(),
+        (mut written, _) in response(),
         changes in vec((any::<Index>(), prop_oneof![any::<u8>(), select(b"\r\n0a;: ".to_vec())], any::<bool>()), 1..4),
         places in vec(any::<Index>(), 0..20),
     ) {
