@@ -75,7 +75,7 @@ fn warm_login_reuses_the_connection_without_lookup() {
 
 #[test]
 fn refused_login_keeps_the_connection() {
-    let script = [403, 401, 429, 500, 503].map(|status| whole(json_answer(status, "no"))).concat();
+    let script = [403, 401, 429, 500, 503].map(|status| whole(json_response(status, "no"))).concat();
     over_both(vec![[script, whole(GOOD)].concat()], |server, _| {
         let client = Client::new(&server.url());
         for code in [
@@ -95,7 +95,7 @@ fn refused_login_keeps_the_connection() {
 /// The next login makes a new connection after a response that only the ureq path accepts.
 #[test]
 fn lenient_response_closes_the_connection() {
-    for answer in [
+    for response in [
         GOOD.replace("HTTP/1.1", "HTTP/1.0"),
         GOOD.replace("HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"),
         GOOD.replace("\r\n", "\n"),
@@ -106,13 +106,13 @@ fn lenient_response_closes_the_connection() {
         format!("{GOOD}x"),
         format!("{GOOD}{GOOD}"),
     ] {
-        over_both(vec![serve(&answer)], |server, over| {
+        over_both(vec![serve(&response)], |server, over| {
             let client = Client::new(&server.url());
             client.login().expect(CD_OK);
             // Waits here, so that the close precedes the next login and is not caused by it.
             server.wait(|seen| seen[0].over);
             client.login().expect(CD_OK);
-            assert_eq!(requests(&server), [1, 1], "over {over}: {answer:?}");
+            assert_eq!(requests(&server), [1, 1], "over {over}: {response:?}");
         });
     }
 }
@@ -147,15 +147,15 @@ fn late_response_shifts_no_token_to_another_account() {
 fn interim_responses_and_trailers_keep_the_connection() {
     let body = r#"{"token":"0e2b6f14-5ad2-4c9e-b1f8-7a3c2d9e4f60"}"#;
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n30;a=b\r\n";
-    for answer in [
+    for response in [
         format!("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n{GOOD}"),
         format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 X\r\n\r\n{GOOD}"),
         format!("{chunked}{body}\r\n0\r\nServer-Timing: a\r\nX: y\r\n\r\n"),
     ] {
-        over_both(vec![serve(&answer)], |server, over| {
+        over_both(vec![serve(&response)], |server, over| {
             let client = Client::new(&server.url());
             (0..3).for_each(|_| _ = client.login().expect(CD_OK));
-            assert_eq!(requests(&server), [3], "over {over}: {answer:?}");
+            assert_eq!(requests(&server), [3], "over {over}: {response:?}");
         });
     }
 }
@@ -270,7 +270,7 @@ fn closed_idle_connection_is_replaced() {
 }
 
 /// Bytes that a server may send on an idle connection.
-fn unasked() -> Vec<Step> {
+fn unsolicited() -> Vec<Step> {
     let stolen = token("stolen");
     vec![
         send("x"),
@@ -289,7 +289,7 @@ fn unasked() -> Vec<Step> {
 /// The next login succeeds on a new connection.
 #[test]
 fn data_on_an_idle_connection_closes_it() {
-    for early in unasked() {
+    for early in unsolicited() {
         for after in [None, Some(Close), Some(Reset)] {
             let mut script = vec![Request, send(token("one")), Gate("early"), early.clone()];
             script.extend(after.clone());
@@ -310,7 +310,7 @@ fn data_on_an_idle_connection_closes_it() {
 /// The next login succeeds on a new connection.
 #[test]
 fn data_after_a_response_closes_the_connection() {
-    for early in unasked() {
+    for early in unsolicited() {
         let Step::Send(behind) = early else { unreachable!() };
         let script = vec![Request, send([token("one"), behind.clone()].concat())];
         over_both(vec![script, serve(token("two"))], |server, over| {
@@ -360,8 +360,8 @@ fn response_after_a_timeout_is_discarded() {
 /// A client that blocks in the logger at this line, until all bytes of the server's first steps have arrived.
 fn client_that_waits(server: &Arc<FaultServer>, line: &'static str, steps: usize) -> Client {
     let waited_for = Arc::clone(server);
-    Client::new(&server.url()).listen(move |said| {
-        if said.starts_with(line) {
+    Client::new(&server.url()).listen(move |message| {
+        if message.starts_with(line) {
             waited_for.open_gate("connected");
             waited_for.wait_until_arrived(steps);
         }
@@ -378,7 +378,7 @@ fn unsolicited_data_prevents_the_request() {
         assert!(server.wait_until_over(1)[0].received.is_empty());
         assert_eq!(server.connections().len(), 1);
     };
-    for early in unasked() {
+    for early in unsolicited() {
         let Step::Send(bytes) = &early else { unreachable!() };
         // A close after that makes no difference.
         for after in [None, Some(Close)] {
@@ -429,7 +429,7 @@ fn new_connection_closed_before_send_is_retried() {
 // ---- retries on a new connection
 
 /// The ways in which a server may end a connection before the first byte of a response, or refuse to use it.
-fn stale_ends() -> Vec<Vec<Step>> {
+fn dead_endings() -> Vec<Vec<Step>> {
     let status =
         |status: u16| send(format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
     vec![
@@ -438,7 +438,7 @@ fn stale_ends() -> Vec<Vec<Step>> {
         vec![Reset],
         vec![status(408), Close],
         vec![status(421), Close],
-        vec![send(json_answer(408, "idle"))],
+        vec![send(json_response(408, "idle"))],
         vec![send("HTTP/1.0 408 X\r\n\r\n"), Close],
     ]
 }
@@ -446,7 +446,7 @@ fn stale_ends() -> Vec<Vec<Step>> {
 /// The connection ends without a response, and the login is sent once more on a new connection.
 #[test]
 fn login_on_a_dead_reused_connection_is_resent() {
-    for end in stale_ends() {
+    for end in dead_endings() {
         let stale = [whole(token("one")), vec![Request], end.clone()].concat();
         over_both(vec![stale, serve(token("two"))], |server, over| {
             let client = Client::new(&server.url());
@@ -463,7 +463,7 @@ fn login_on_a_dead_reused_connection_is_resent() {
 #[test]
 fn retries_after_a_dead_connection_skip_the_pool() {
     let stale = [whole(token("one")), vec![Request, Close]].concat();
-    let server = FaultServer::plain(vec![stale, whole(json_answer(503, "later")), serve(token("two"))]);
+    let server = FaultServer::plain(vec![stale, whole(json_response(503, "later")), serve(token("two"))]);
     let client = Client::new(&server.url()).retries(1);
     assert_eq!(client.login().expect_token(), "one");
     assert_eq!(client.login().expect_token(), "two");
@@ -474,7 +474,7 @@ fn retries_after_a_dead_connection_skip_the_pool() {
 
 #[test]
 fn login_is_resent_at_most_once() {
-    for end in stale_ends() {
+    for end in dead_endings() {
         let stale = [whole(token("one")), vec![Request], end.clone()].concat();
         let fresh = [vec![Request], end.clone()].concat();
         over_both(vec![stale, fresh], |server, over| {
@@ -568,7 +568,7 @@ fn dead_connection_drops_older_idle_ones() {
     let seen = server.wait(|seen| seen[..3].iter().all(|seen| seen.over));
     let mut requests: Vec<_> = seen.iter().map(|seen| seen.requests).collect();
     requests.sort_unstable();
-    assert_eq!(requests, [1, 1, 1, 2], "one of the old ones was asked, and the new one");
+    assert_eq!(requests, [1, 1, 1, 2], "one old connection was tried, and the new one");
 }
 
 // ---- connecting ahead
@@ -628,7 +628,7 @@ unsafe extern "C" fn open_after_handshake(server: *mut c_void) -> i32 {
 /// A key update or an interim response.
 #[test]
 fn interim_data_during_send_does_not_end_the_login() {
-    for speak in [NewKeys, send("HTTP/1.1 100 Continue\r\n\r\n")] {
+    for data in [NewKeys, send("HTTP/1.1 100 Continue\r\n\r\n")] {
         // The server reads only the handshake; its window is small, and so is the kernel's buffer for small segments.
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4 << 10).unwrap();
@@ -637,14 +637,14 @@ fn interim_data_during_send_does_not_end_the_login() {
         socket.listen(1).unwrap();
         let config = good_server_but(&[&TLS13], |config| config.send_tls13_tickets = 0);
         let mut script = vec![Step::Handshake];
-        script.extend(GATES.iter().flat_map(|gate| [Gate(gate), speak.clone()]));
+        script.extend(GATES.iter().flat_map(|gate| [Gate(gate), data.clone()]));
         script.extend(whole(GOOD));
         let server = FaultServer::on(TcpListener::from(socket), Some(config), vec![script]);
         let client = Client::new(&server.url());
         let cancel = cd_cancel_new();
-        let told = ptr::from_ref(&server).cast_mut().cast();
+        let user_data = ptr::from_ref(&server).cast_mut().cast();
         // SAFETY: a handle, and a server that outlives it.
-        unsafe { cd_cancel_set_check(cancel, Some(open_after_handshake), told) };
+        unsafe { cd_cancel_set_check(cancel, Some(open_after_handshake), user_data) };
         // Each is three bytes in a form.
         client.login_with(cancel, 20_000, USERNAME, &"%".repeat(64 << 10)).expect(CD_OK);
         // SAFETY: no call has it any more.

@@ -131,7 +131,7 @@ const ARGUMENTS: &[Argument] = &[
 fn plain_login(username: *const c_char, password: *const c_char) -> Result<(), Error> {
     let mut token = garbage();
     let done = call(|error| unsafe { cd_authenticate(username, password, ptr::null(), &mut token, error) });
-    assert!(token.is_null(), "the real service is never asked here");
+    assert!(token.is_null(), "the real service is never contacted here");
     done
 }
 
@@ -694,7 +694,7 @@ fn refused_user_agent_keeps_the_previous() {
 
 #[test]
 fn refused_response_limit_keeps_the_previous() {
-    let server = Scripted::start(|_| scripted::answer(200, format!("{:1025}", r#"{"token":"t"}"#)));
+    let server = Scripted::start(|_| scripted::response(200, format!("{:1025}", r#"{"token":"t"}"#)));
     let options = Options::to(server.url());
     options.set_max_response_bytes(1024).unwrap();
     options.set_max_response_bytes(1023).map(drop).unwrap_err();
@@ -1291,7 +1291,7 @@ fn concurrent_calls_have_their_own_results() {
             .iter()
             .cycle()
             .take(2 * cases.len())
-            .map(|(username, password, expected, said)| {
+            .map(|(username, password, expected, message)| {
                 let options = &options;
                 scope.spawn(move || {
                     (0..8)
@@ -1301,7 +1301,10 @@ fn concurrent_calls_have_their_own_results() {
                                 Some(token.text())
                             }
                             Err(error) => {
-                                assert_eq!((error.code, error.server_message.as_deref()), (*expected, *said));
+                                assert_eq!(
+                                    (error.code, error.server_message.as_deref()),
+                                    (*expected, *message)
+                                );
                                 None
                             }
                         })
@@ -1379,7 +1382,7 @@ fn connect_fails_without_retry() {
     assert_eq!(error.message, options.login(ADA, PASSWORD).unwrap_err().message);
 
     let options = Options::to(fake_server.https_url());
-    options.set_ca_file(&ca_file("of-nobody.pem", &other_ca())).unwrap();
+    options.set_ca_file(&ca_file("of-another-ca.pem", &other_ca())).unwrap();
     let error = options.connect().unwrap_err();
     assert_eq!((error.code, error.attempts), (CD_ERR_TLS, 0), "{}", error.message);
     assert_eq!(error.message, options.login(ADA, PASSWORD).unwrap_err().message);
@@ -1388,7 +1391,7 @@ fn connect_fails_without_retry() {
     let silent = Silent::new();
     let options = Options::to_silent(&silent);
     assert_eq!(code(options.connect_within(50, None)), CD_ERR_TIMEOUT);
-    assert_eq!(silent.waiting(), 1, "one connection and no more");
+    assert_eq!(silent.waiting(), 1, "only one connection");
 }
 
 #[test]

@@ -125,12 +125,12 @@ impl SupportedKxGroup for Forged {
 }
 
 #[track_caller]
-fn assert_refused(group: NamedGroup, share: Vec<u8>, words: &str) {
+fn assert_refused(group: NamedGroup, share: Vec<u8>, part: &str) {
     let length = share.len();
     let forged: &'static Forged = Box::leak(Box::new(Forged { group, share }));
     let server = FaultServer::tls(good_server_of(&[forged], &[&TLS13]), vec![serve(GOOD)]);
     let outcome = Client::new(&server.url()).login().expect(CD_ERR_TLS);
-    assert!(outcome.message.contains(words), "{group:?}, {length} bytes: {}", outcome.message);
+    assert!(outcome.message.contains(part), "{group:?}, {length} bytes: {}", outcome.message);
     assert_eq!((outcome.attempts, server.wait_until_over(1)[0].requests), (0, 0));
 }
 

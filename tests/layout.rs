@@ -368,7 +368,10 @@ fn defined(name: &str) -> &'static str {
 #[test]
 fn header_is_current() {
     let generated = include_str!(concat!(env!("OUT_DIR"), "/couchdrop.h"));
-    assert!(HEADER == generated, "include/couchdrop.h is not what the sources say: run `make header`");
+    assert!(
+        HEADER == generated,
+        "include/couchdrop.h is not generated from these sources: run `make header`"
+    );
 }
 
 #[test]

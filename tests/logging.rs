@@ -15,13 +15,13 @@ use fake_server::{ACCOUNTS, FakeServer, PASSWORD};
 
 use common::log::{Line, Log};
 use common::peers::{Refusing, Silent};
-use common::scripted::{Reply, Scripted, answer};
+use common::scripted::{Reply, Scripted, response};
 use common::{Cancel, Login, Options};
 
 const ADA: &str = "ada@example.com";
 
 /// Logins of every kind: successes, refusals, retries, JSON after a form, malformed responses.
-fn log_in_as_everybody(options: &Options) {
+fn log_in_to_every_account(options: &Options) {
     for account in ACCOUNTS {
         // Do not wait for accounts that get no response, or a Retry-After of a second.
         let timeout_ms = match account.username {
@@ -56,7 +56,7 @@ fn messages_above_the_level_are_not_logged() {
         let log = Log::new();
         let options = Options::secure(&fake_server);
         options.set_max_retries(1).unwrap().set_logger(&log, max_level).unwrap();
-        log_in_as_everybody(&options);
+        log_in_to_every_account(&options);
         assert_eq!(levels(&log), (CD_LOG_ERROR..=max_level).collect::<Vec<_>>());
     }
 }
@@ -90,7 +90,7 @@ fn login_line_has_the_duration() {
 
 #[test]
 fn retry_is_logged_as_a_warning_with_its_reason() {
-    let server = Scripted::replying([answer(503, ""), answer(415, ""), common::scripted::token("t")]);
+    let server = Scripted::replying([response(503, ""), response(415, ""), common::scripted::token("t")]);
     let log = Log::new();
     let options = Options::to(server.url());
     options.set_logger(&log, CD_LOG_WARN).unwrap();
@@ -170,8 +170,8 @@ fn log_contains_no_credentials_or_token() {
     for options in [Options::to(fake_server.http_url()), Options::secure(&fake_server)] {
         let log = Log::new();
         options.set_max_retries(2).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
-        log_in_as_everybody(&options);
-        let mut told = secrets();
+        log_in_to_every_account(&options);
+        let mut shown_secrets = secrets();
         let distinctive = Login {
             username: "distinctive-user-31@example.com",
             password: "distinctive word 37",
@@ -180,15 +180,15 @@ fn log_contains_no_credentials_or_token() {
         };
         distinctive.run().unwrap_err();
         for _ in 0..3 {
-            told.push(options.login(ADA, PASSWORD).unwrap().text());
+            shown_secrets.push(options.login(ADA, PASSWORD).unwrap().text());
         }
         fake_server.close_connections();
-        told.push(options.login(ADA, PASSWORD).unwrap().text());
+        shown_secrets.push(options.login(ADA, PASSWORD).unwrap().text());
 
         let lines = log.lines();
         assert!(lines.len() > ACCOUNTS.len(), "there is something to search");
         for Line { message, .. } in &lines {
-            for secret in &told {
+            for secret in &shown_secrets {
                 assert!(!message.contains(secret.as_str()), "{secret:?} in: {message}");
             }
         }
@@ -202,12 +202,12 @@ fn errors_contain_no_credentials() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     options.set_max_retries(0).unwrap();
-    let told = secrets();
+    let shown_secrets = secrets();
     for account in ACCOUNTS {
         for password in [account.password, "distinctive word 37"] {
             let login = Login { timeout_ms: 50, username: account.username, password, ..Login::of(&options) };
             let Err(error) = login.run() else { continue };
-            for secret in &told {
+            for secret in &shown_secrets {
                 assert!(!error.message.contains(secret.as_str()), "{secret:?} in: {}", error.message);
             }
         }
@@ -220,8 +220,8 @@ fn echoed_credentials_are_not_logged() {
     let server = Scripted::start(move |request| {
         let body = String::from_utf8_lossy(&request.body).into_owned();
         match request.number % 4 {
-            0 => answer(200, &body),
-            1 => answer(403, &body),
+            0 => response(200, &body),
+            1 => response(403, &body),
             2 => Reply::LastBytes(format!("HTTP/1.1 {body}\r\n\r\n").into()),
             _ => Reply::LastBytes(format!("HTTP/1.1 403 {body}\r\n{body}: {body}\r\n\r\n{password}").into()),
         }
@@ -232,7 +232,7 @@ fn echoed_credentials_are_not_logged() {
     for _ in 0..4 {
         let error = options.login("distinctive-user-31@example.com", password).unwrap_err();
         assert!(!error.message.contains("distinctive"), "{}", error.message);
-        assert!(!error.server_message.is_some_and(|said| said.contains("word")));
+        assert!(!error.server_message.is_some_and(|message| message.contains("word")));
     }
     assert_eq!(log.count("distinctive"), 0);
     assert!(log.count("login failed") == 4);
@@ -275,7 +275,7 @@ fn logger_runs_on_the_calling_thread() {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    inside(|| log_in_as_everybody(&options));
+                    inside(|| log_in_to_every_account(&options));
                     inside(|| options.connect()).unwrap();
                     inside(|| hanging.login(ADA, PASSWORD)).unwrap_err();
                     let cancel = Cancel::new();
@@ -285,9 +285,9 @@ fn logger_runs_on_the_calling_thread() {
             }
         });
         assert!(log.lines().len() > 4 * ACCOUNTS.len());
-        let told = log.lines().len();
+        let count = log.lines().len();
         drop((options, hanging));
-        assert_eq!(log.lines().len(), told, "freeing options tells nothing");
+        assert_eq!(log.lines().len(), count, "freeing options logs nothing");
     }
     drop(fake_server);
     assert_eq!(strays.load(Ordering::SeqCst), 0);
@@ -346,22 +346,23 @@ fn no_lock_is_held_while_the_logger_runs() {
 
 #[test]
 fn message_is_one_line_without_control_characters() {
-    let odd = [
+    let responses = [
         "HTTP/1.1 403 \x1b[31mno\r\nX-\x07: \x07\r\nContent-Length: 7\r\n\r\n\x1b[31m\r\nx",
         "HTTP/1.1 500 a\tb\r\nContent-Length: 5\r\n\r\na\nb\rc",
         "\x1b[31mSSH-2.0\r\n",
         "HTTP/1.1 200 OK\nContent-Length: 3\n\n\n\n\n",
         "HTTP/1.1 2\r\n\r\n",
     ];
-    let server = Scripted::start(move |request| Reply::LastBytes(odd[request.number % odd.len()].into()));
+    let server =
+        Scripted::start(move |request| Reply::LastBytes(responses[request.number % responses.len()].into()));
     let fake_server = FakeServer::start();
     let log = Log::new();
     for options in [Options::to(server.url()), Options::secure(&fake_server)] {
         options.set_max_retries(2).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
-        for _ in odd {
+        for _ in responses {
             let _any = options.login(ADA, "wrong\r\n\u{1b}[31m");
         }
-        log_in_as_everybody(&options);
+        log_in_to_every_account(&options);
     }
     for line in log.lines() {
         assert!(
@@ -384,8 +385,8 @@ fn path_with_line_breaks_is_logged_in_one_line() {
             .env(VARIABLE, path)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&own.stdout);
-        assert!(own.status.success() && said.contains("1 passed"), "{said}");
+        let stdout = String::from_utf8_lossy(&own.stdout);
+        assert!(own.status.success() && stdout.contains("1 passed"), "{stdout}");
         return;
     }
     let fake_server = FakeServer::start();

@@ -12,7 +12,7 @@ use fake_server::{Encoding, FakeServer, PASSWORD};
 
 use common::log::Log;
 use common::peers::Refusing;
-use common::scripted::{Reply, Scripted, answer, answer_with, token};
+use common::scripted::{Reply, Scripted, response, response_with, token};
 use common::{Error, Login, Options, PATIENCE, code, timed};
 
 const ADA: &str = "ada@example.com";
@@ -28,7 +28,7 @@ fn both(fake_server: &FakeServer) -> [Options; 2] {
 
 /// A server that always responds with this status.
 fn always(status: u16) -> Scripted {
-    Scripted::start(move |_| answer(status, ""))
+    Scripted::start(move |_| response(status, ""))
 }
 
 /// The encoding of each request so far.
@@ -129,7 +129,7 @@ fn login_is_sent_in_one_write() {
 #[test]
 fn refused_form_is_retried_as_json() {
     for status in [400, 415, 422] {
-        let server = Scripted::replying([answer(status, ""), token("taken")]);
+        let server = Scripted::replying([response(status, ""), token("taken")]);
         let options = Options::to(server.url());
         options.set_max_retries(0).unwrap(); // this does not count as a retry
         assert_eq!(options.login(BEETLE.0, BEETLE.1).unwrap().text(), "taken");
@@ -156,8 +156,8 @@ fn json_account_of_the_fake_server_succeeds() {
 fn json_response_is_the_result() {
     for status in [400, 415, 422] {
         let server = Scripted::replying([
-            answer(status, r#"{"error":"to the form"}"#),
-            answer(status, r#"{"error":"to JSON"}"#),
+            response(status, r#"{"error":"to the form"}"#),
+            response(status, r#"{"error":"to JSON"}"#),
         ]);
         let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.http_status), (CD_ERR_HTTP_STATUS, i32::from(status)));
@@ -168,7 +168,7 @@ fn json_response_is_the_result() {
 
 #[test]
 fn json_is_remembered_after_a_success() {
-    let server = Scripted::replying([answer(415, ""), token("a"), token("b"), answer(415, "")]);
+    let server = Scripted::replying([response(415, ""), token("a"), token("b"), response(415, "")]);
     let options = Options::to(server.url());
     options.login(ADA, PASSWORD).unwrap();
     options.login(ADA, PASSWORD).unwrap();
@@ -179,7 +179,7 @@ fn json_is_remembered_after_a_success() {
 
 #[test]
 fn json_is_remembered_per_options() {
-    let server = Scripted::replying([answer(415, ""), token("a"), token("b")]);
+    let server = Scripted::replying([response(415, ""), token("a"), token("b")]);
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
     assert_eq!(encodings(&server), ["form", "JSON", "form"]);
@@ -187,21 +187,21 @@ fn json_is_remembered_per_options() {
 
 #[test]
 fn json_is_not_remembered_after_a_failure() {
-    let no_token = || answer(200, "<html>Welcome</html>");
+    let no_token = || response(200, "<html>Welcome</html>");
     let cut = || Reply::LastBytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec());
     let refused: Vec<(Reply, cd_code)> = vec![
-        (answer(400, ""), CD_ERR_HTTP_STATUS),
-        (answer(401, ""), CD_ERR_TWO_FACTOR_REQUIRED),
-        (answer(403, ""), CD_ERR_ACCESS_DENIED),
-        (answer(415, ""), CD_ERR_HTTP_STATUS),
-        (answer(201, r#"{"token":"t"}"#), CD_ERR_HTTP_STATUS),
-        (answer(429, ""), CD_ERR_RATE_LIMITED),
-        (answer(500, ""), CD_ERR_SERVER),
+        (response(400, ""), CD_ERR_HTTP_STATUS),
+        (response(401, ""), CD_ERR_TWO_FACTOR_REQUIRED),
+        (response(403, ""), CD_ERR_ACCESS_DENIED),
+        (response(415, ""), CD_ERR_HTTP_STATUS),
+        (response(201, r#"{"token":"t"}"#), CD_ERR_HTTP_STATUS),
+        (response(429, ""), CD_ERR_RATE_LIMITED),
+        (response(500, ""), CD_ERR_SERVER),
         (no_token(), CD_ERR_MALFORMED_RESPONSE),
         (cut(), CD_ERR_CONNECTION_LOST),
     ];
     for (reply, expected) in refused {
-        let server = Scripted::replying([answer(415, ""), reply, token("taken")]);
+        let server = Scripted::replying([response(415, ""), reply, token("taken")]);
         let options = Options::to(server.url());
         options.set_max_retries(0).unwrap();
         assert_eq!(code(options.login(ADA, PASSWORD)), expected);
@@ -212,7 +212,7 @@ fn json_is_not_remembered_after_a_failure() {
 
 #[test]
 fn form_is_never_remembered() {
-    let server = Scripted::replying([token("a"), answer(415, ""), token("b")]);
+    let server = Scripted::replying([token("a"), response(415, ""), token("b")]);
     let options = Options::to(server.url());
     options.login(ADA, PASSWORD).unwrap();
     options.login(ADA, PASSWORD).unwrap();
@@ -223,7 +223,7 @@ fn form_is_never_remembered() {
 fn pinned_format_is_the_only_one_sent() {
     for (format, expected) in [(CD_BODY_FORM, "form"), (CD_BODY_JSON, "JSON")] {
         for status in [400, 415, 422] {
-            let server = Scripted::replying([answer(status, ""), token("t")]);
+            let server = Scripted::replying([response(status, ""), token("t")]);
             let options = Options::to(server.url());
             options.set_body_format(format).unwrap();
             let error = options.login(ADA, PASSWORD).unwrap_err();
@@ -236,8 +236,13 @@ fn pinned_format_is_the_only_one_sent() {
 
 #[test]
 fn retry_keeps_the_body_format() {
-    let server =
-        Scripted::replying([answer(503, ""), answer(415, ""), answer(503, ""), answer(429, ""), token("t")]);
+    let server = Scripted::replying([
+        response(503, ""),
+        response(415, ""),
+        response(503, ""),
+        response(429, ""),
+        token("t"),
+    ]);
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
     assert_eq!(encodings(&server), ["form", "form", "JSON", "JSON", "JSON"]);
 }
@@ -250,7 +255,7 @@ fn every_status_has_its_code() {
         // The path contains the requested status.
         let status = request.head.split(['/', ' ']).find_map(|part| part.parse().ok()).unwrap();
         let body = if matches!(status, 204 | 304) { "" } else { r#"{"token":"t"}"# };
-        answer(status, body)
+        response(status, body)
     });
     for status in 200..=599 {
         let options = Options::to(&format!("{}/{status}", server.url()));
@@ -302,17 +307,17 @@ fn each_fake_server_account_has_its_result() {
     ];
     for options in both(&fake_server) {
         options.set_max_retries(0).unwrap();
-        for (username, password, expected, http_status, said, retry_after) in table {
+        for (username, password, expected, http_status, shown, retry_after) in table {
             let before = fake_server.requests().len();
             match options.login(username, password) {
                 Ok(token) => assert_eq!((expected, token.text().len()), (CD_OK, 36)),
                 Err(error) => {
                     let Error { code, message, server_message, .. } = error;
-                    assert_eq!((code, server_message.as_deref()), (expected, said), "{username}");
+                    assert_eq!((code, server_message.as_deref()), (expected, shown), "{username}");
                     assert_eq!((error.http_status, error.retry_after), (http_status, retry_after));
                     assert_eq!(error.attempts, 1);
                     assert!(
-                        !said.is_some_and(|said| message.contains(said)),
+                        !shown.is_some_and(|shown| message.contains(shown)),
                         "it quotes the server: {message}"
                     );
                     assert!(!message.contains(username) && !message.contains(password), "{message}");
@@ -334,7 +339,7 @@ fn redirect_never_sends_the_password() {
         // With `Connection: close` the library uses another parser.
         for fields in ["", "Connection: close\r\n"] {
             let fields = format!("Location: {elsewhere}\r\n{fields}");
-            let server = Scripted::start(move |_| answer_with(status, &fields, "moved"));
+            let server = Scripted::start(move |_| response_with(status, &fields, "moved"));
             let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
             assert_eq!((error.code, error.http_status), (CD_ERR_HTTP_STATUS, status.into()));
             assert_eq!((error.attempts, server.requests().len()), (1, 1));
@@ -360,7 +365,7 @@ fn redirect_within_the_service_is_not_followed() {
 #[test]
 fn transient_status_is_retried_until_success() {
     for status in [429, 500, 502, 503, 504] {
-        let server = Scripted::replying([answer(status, ""), answer(status, ""), token("at-last")]);
+        let server = Scripted::replying([response(status, ""), response(status, ""), token("at-last")]);
         assert_eq!(Options::to(server.url()).login(ADA, PASSWORD).unwrap().text(), "at-last");
         let requests = server.requests();
         assert_eq!(requests.len(), 3);
@@ -397,7 +402,7 @@ fn other_statuses_are_not_retried() {
         assert_eq!((error.attempts, server.requests().len()), (1, 1), "{status}");
     }
     for body in ["", "{}", "<html>"] {
-        let server = Scripted::start(move |_| answer(200, body));
+        let server = Scripted::start(move |_| response(200, body));
         let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.attempts), (CD_ERR_MALFORMED_RESPONSE, 1));
     }
@@ -414,9 +419,9 @@ fn connection_closed_without_a_response_is_not_retried() {
 #[test]
 fn last_response_is_the_result() {
     let server = Scripted::replying([
-        answer_with(429, "Retry-After: 0\r\n", r#"{"error":"first"}"#),
-        answer(503, r#"{"error":"second"}"#),
-        answer(403, r#"{"err":"third"}"#),
+        response_with(429, "Retry-After: 0\r\n", r#"{"error":"first"}"#),
+        response(503, r#"{"error":"second"}"#),
+        response(403, r#"{"err":"third"}"#),
     ]);
     let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
     let expected = (CD_ERR_ACCESS_DENIED, 403, Some("third"), -1, 3);
@@ -427,7 +432,7 @@ fn last_response_is_the_result() {
 #[test]
 fn attempt_without_a_response_has_no_status() {
     let server = Scripted::replying([
-        answer_with(429, "Retry-After: 0\r\n", "slow down"),
+        response_with(429, "Retry-After: 0\r\n", "slow down"),
         Reply::LastBytes(b"HTTP/1.1 200 OK\r\n".to_vec()),
     ]);
     let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
@@ -454,7 +459,7 @@ fn retry_after_is_waited_for() {
     let fake_server = FakeServer::start();
     let (token, took) = timed(|| Options::to(fake_server.http_url()).login("busy@example.com", PASSWORD));
     token.unwrap();
-    assert!(took.as_millis() >= 1000, "the service asked for a second: {took:?}");
+    assert!(took.as_millis() >= 1000, "Retry-After is a second: {took:?}");
     assert_eq!(
         fake_server.requests().iter().map(|request| request.status.unwrap()).collect::<Vec<_>>(),
         [429, 200]
@@ -482,7 +487,7 @@ fn retry_after_is_read_as_seconds_or_date() {
     ] {
         for close in ["", "Connection: close\r\n"] {
             let fields = format!("{fields}{close}");
-            let server = Scripted::replying([answer_with(429, &fields, "")]);
+            let server = Scripted::replying([response_with(429, &fields, "")]);
             let options = Options::to(server.url());
             options.set_max_retries(0).unwrap();
             let error = options.login(ADA, PASSWORD).unwrap_err();
@@ -554,13 +559,13 @@ fn connection_closed_while_idle_is_replaced() {
 }
 
 /// The ways in which a reused connection may end before the first byte of a response.
-fn given_up() -> [Reply; 3] {
-    [Reply::LastBytes(Vec::new()), answer(408, ""), answer(421, "")]
+fn endings_without_response() -> [Reply; 3] {
+    [Reply::LastBytes(Vec::new()), response(408, ""), response(421, "")]
 }
 
 #[test]
 fn login_on_a_closed_reused_connection_is_resent() {
-    for ended in given_up() {
+    for ended in endings_without_response() {
         let server = Scripted::replying([token("first"), ended, token("again")]);
         let options = Options::to(server.url());
         options.set_max_retries(0).unwrap(); // this does not count as a retry
@@ -574,8 +579,8 @@ fn login_on_a_closed_reused_connection_is_resent() {
 
 #[test]
 fn login_is_resent_once_and_both_attempts_count() {
-    for (ended, last) in given_up().into_iter().zip([403, 408, 421]) {
-        let server = Scripted::replying([token("first"), ended, answer(last, ""), token("never")]);
+    for (ended, last) in endings_without_response().into_iter().zip([403, 408, 421]) {
+        let server = Scripted::replying([token("first"), ended, response(last, ""), token("never")]);
         let options = Options::to(server.url());
         options.login(ADA, PASSWORD).unwrap();
         let error = options.login(ADA, PASSWORD).unwrap_err();
@@ -610,10 +615,10 @@ fn connection_is_kept_after_unambiguous_framing() {
     let old = "HTTP/1.0 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}";
     let bare = "HTTP/1.1 200 OK\nContent-Length: 13\n\n{\"token\":\"t\"}";
     for (reply, kept) in [
-        (answer(200, body), true),
-        (answer_with(200, "Connection: keep-alive\r\n", body), true),
+        (response(200, body), true),
+        (response_with(200, "Connection: keep-alive\r\n", body), true),
         (Reply::Bytes(chunked.into()), true),
-        (answer_with(200, "Connection: close\r\n", body), false),
+        (response_with(200, "Connection: close\r\n", body), false),
         (Reply::Bytes(trailing.into()), false),
         (Reply::Bytes(old.into()), false),
         (Reply::Bytes(bare.into()), false),
@@ -629,8 +634,8 @@ fn connection_is_kept_after_unambiguous_framing() {
 // ---- the server's message
 
 /// The server message of a refusal with this body.
-fn said(password: &str, body: impl Into<Vec<u8>>) -> Option<String> {
-    let server = Scripted::replying([answer(403, body.into())]);
+fn server_message(password: &str, body: impl Into<Vec<u8>>) -> Option<String> {
+    let server = Scripted::replying([response(403, body.into())]);
     Options::to(server.url()).login(ADA, password).unwrap_err().server_message
 }
 
@@ -658,7 +663,7 @@ fn server_message_is_err_error_or_plain_text() {
         (r#"{"err":["x"]}"#, None),
         (r#"{"message":"x"}"#, None),
     ] {
-        assert_eq!(said(PASSWORD, body).as_deref(), expected, "{body}");
+        assert_eq!(server_message(PASSWORD, body).as_deref(), expected, "{body}");
     }
 }
 
@@ -671,21 +676,27 @@ fn server_message_is_trimmed_and_sanitized() {
         ("a\u{202e}b\u{2066}c".as_bytes(), "abc"),
         (b"caf\xc3\xa9 \xff!", "café \u{fffd}!"),
     ] {
-        assert_eq!(said(PASSWORD, body).as_deref(), Some(expected));
+        assert_eq!(server_message(PASSWORD, body).as_deref(), Some(expected));
     }
 }
 
 #[test]
 fn server_message_is_at_most_1_kib() {
-    assert_eq!(said(PASSWORD, "x".repeat(1024)).unwrap(), "x".repeat(1024));
-    assert_eq!(said(PASSWORD, "x".repeat(1025)).unwrap(), "x".repeat(1024));
-    assert_eq!(said(PASSWORD, format!(r#"{{"err":"{}"}}"#, "x".repeat(3000))).unwrap(), "x".repeat(1024));
-    assert_eq!(said(PASSWORD, "é".repeat(700)).unwrap(), "é".repeat(512));
-    assert_eq!(said(PASSWORD, format!("x{}", "é".repeat(700))).unwrap(), format!("x{}", "é".repeat(511)));
-    assert_eq!(said(PASSWORD, "€".repeat(700)).unwrap(), "€".repeat(341));
-    assert_eq!(said(PASSWORD, format!("{}end", " ".repeat(2000))).unwrap(), "end");
+    assert_eq!(server_message(PASSWORD, "x".repeat(1024)).unwrap(), "x".repeat(1024));
+    assert_eq!(server_message(PASSWORD, "x".repeat(1025)).unwrap(), "x".repeat(1024));
+    assert_eq!(
+        server_message(PASSWORD, format!(r#"{{"err":"{}"}}"#, "x".repeat(3000))).unwrap(),
+        "x".repeat(1024)
+    );
+    assert_eq!(server_message(PASSWORD, "é".repeat(700)).unwrap(), "é".repeat(512));
+    assert_eq!(
+        server_message(PASSWORD, format!("x{}", "é".repeat(700))).unwrap(),
+        format!("x{}", "é".repeat(511))
+    );
+    assert_eq!(server_message(PASSWORD, "€".repeat(700)).unwrap(), "€".repeat(341));
+    assert_eq!(server_message(PASSWORD, format!("{}end", " ".repeat(2000))).unwrap(), "end");
     // The library reads only the start of a longer refusal, and shows it.
-    assert_eq!(said(PASSWORD, "x".repeat(200 << 10)).unwrap(), "x".repeat(1024));
+    assert_eq!(server_message(PASSWORD, "x".repeat(200 << 10)).unwrap(), "x".repeat(1024));
 }
 
 #[test]
@@ -701,16 +712,16 @@ fn server_message_never_contains_the_password() {
         format!("{}p w&\"é\\", "x".repeat(1020)),
         "p w\u{7}&\"é\\".to_owned(),
     ] {
-        assert_eq!(said(password, body.as_str()), None, "{body}");
+        assert_eq!(server_message(password, body.as_str()), None, "{body}");
     }
-    assert!(said(password, "no: p w& is wrong").is_some());
+    assert!(server_message(password, "no: p w& is wrong").is_some());
 }
 
 #[test]
 fn status_200_has_no_server_message() {
     for body in [r#"{"err":"a secret"}"#, "a secret", r#"{"token":"a secret"}"#, r#"{"token":["a-secret"]}"#]
     {
-        let server = Scripted::replying([answer(200, body)]);
+        let server = Scripted::replying([response(200, body)]);
         let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.http_status), (CD_ERR_MALFORMED_RESPONSE, 200));
         assert_eq!(error.server_message, None);
@@ -722,7 +733,7 @@ fn status_200_has_no_server_message() {
 
 /// A login that gets a 200 with this body.
 fn login_with(body: impl Into<Vec<u8>>) -> Result<String, Error> {
-    let server = Scripted::replying([answer(200, body.into())]);
+    let server = Scripted::replying([response(200, body.into())]);
     let options = Options::to(server.url());
     options.set_max_response_bytes(16 << 20).unwrap();
     options.login(ADA, PASSWORD).map(|token| token.text())
@@ -808,15 +819,15 @@ fn bad_response_error_names_the_fault() {
         "x".repeat(65_537)
     );
     for (what, bytes, expected, status) in [
-        ("a cut head", b"HTTP/1.1 200 OK\r\nConte".to_vec(), CD_ERR_CONNECTION_LOST, 0),
-        ("a cut body", no_body(), CD_ERR_CONNECTION_LOST, 200),
-        ("no HTTP", b"SSH-2.0-OpenSSH\r\n".to_vec(), CD_ERR_MALFORMED_RESPONSE, 0),
-        ("broken framing", framing.into(), CD_ERR_MALFORMED_RESPONSE, 200),
+        ("a truncated head", b"HTTP/1.1 200 OK\r\nConte".to_vec(), CD_ERR_CONNECTION_LOST, 0),
+        ("a truncated body", no_body(), CD_ERR_CONNECTION_LOST, 200),
+        ("not HTTP", b"SSH-2.0-OpenSSH\r\n".to_vec(), CD_ERR_MALFORMED_RESPONSE, 0),
+        ("invalid framing", framing.into(), CD_ERR_MALFORMED_RESPONSE, 200),
         ("101 fields", many.into(), CD_ERR_RESPONSE_TOO_LARGE, 0),
         ("a large head", large.into(), CD_ERR_RESPONSE_TOO_LARGE, 0),
-        ("17 interim answers", interim.into(), CD_ERR_RESPONSE_TOO_LARGE, 0),
-        ("a body beyond the limit", longer.into(), CD_ERR_RESPONSE_TOO_LARGE, 200),
-        ("chunks beyond the limit", chunks.into(), CD_ERR_RESPONSE_TOO_LARGE, 200),
+        ("17 interim responses", interim.into(), CD_ERR_RESPONSE_TOO_LARGE, 0),
+        ("a body over the limit", longer.into(), CD_ERR_RESPONSE_TOO_LARGE, 200),
+        ("chunks over the limit", chunks.into(), CD_ERR_RESPONSE_TOO_LARGE, 200),
     ] {
         let server = Scripted::replying([Reply::LastBytes(bytes)]);
         let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
@@ -847,13 +858,13 @@ fn error_status_decides_despite_a_bad_body() {
 fn response_limit_is_configurable() {
     let body = |length: usize| format!("{}{}", r#"{"token":"t"}"#, " ".repeat(length - 13));
     for (limit, length, fits) in [(1024, 1024, true), (1024, 1025, false), (1 << 20, 1 << 20, true)] {
-        let server = Scripted::replying([answer(200, body(length))]);
+        let server = Scripted::replying([response(200, body(length))]);
         let options = Options::to(server.url());
         options.set_max_response_bytes(limit).unwrap();
         let expected = if fits { CD_OK } else { CD_ERR_RESPONSE_TOO_LARGE };
         assert_eq!(code(options.login(ADA, PASSWORD)), expected, "{length} of {limit}");
     }
-    let server = Scripted::replying([answer(200, body(65_536)), answer(200, body(65_537))]);
+    let server = Scripted::replying([response(200, body(65_536)), response(200, body(65_537))]);
     let options = Options::to(server.url());
     options.login(ADA, PASSWORD).unwrap();
     assert_eq!(code(options.login(ADA, PASSWORD)), CD_ERR_RESPONSE_TOO_LARGE);
@@ -864,7 +875,7 @@ fn response_limit_is_configurable() {
 #[test]
 fn concurrent_switch_to_json_succeeds() {
     let server =
-        Arc::new(Scripted::start(|request| if request.is_json() { token("t") } else { answer(415, "") }));
+        Arc::new(Scripted::start(|request| if request.is_json() { token("t") } else { response(415, "") }));
     let options = Options::to(server.url());
     std::thread::scope(|scope| {
         for _ in 0..8 {

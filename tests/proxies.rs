@@ -78,7 +78,7 @@ fn assert_no_proxy_secrets(client: &Client, outcome: &Outcome) {
     let mut lines = client.log();
     lines.extend([outcome.message.clone(), outcome.server_message.clone().unwrap_or_default()]);
     for secret in proxy_secrets() {
-        assert!(!lines.iter().any(|line| line.contains(&secret)), "{secret} stands in {lines:?}");
+        assert!(!lines.iter().any(|line| line.contains(&secret)), "{secret} is in {lines:?}");
     }
 }
 
@@ -100,11 +100,11 @@ fn login_through(url: impl Fn(u16) -> String, script: Script) -> (Outcome, Vec<u
 }
 
 #[track_caller]
-fn assert_fails(what: &str, outcome: &Outcome, code: cd_code, status: i32, words: &[&str]) {
+fn assert_fails(what: &str, outcome: &Outcome, code: cd_code, status: i32, parts: &[&str]) {
     assert_eq!(outcome.code, code as i32, "{what}: {outcome:?}");
     assert_eq!(outcome.http_status, status, "{what}: {outcome:?}");
-    for word in words {
-        assert!(outcome.message.contains(word), "{what}: no {word:?} in {:?}", outcome.message);
+    for part in parts {
+        assert!(outcome.message.contains(part), "{what}: no {part:?} in {:?}", outcome.message);
     }
 }
 
@@ -115,7 +115,7 @@ fn unreachable_target_is_retried_through_http_proxy() {
     for (status, connections) in
         [(429, 4), (500, 4), (502, 4), (503, 4), (504, 4), (403, 1), (404, 1), (407, 1)]
     {
-        let (outcome, made) = login_with_retries(http, whole(json_answer(status, "no")));
+        let (outcome, made) = login_with_retries(http, whole(json_response(status, "no")));
         assert_fails("a refusal", &outcome, CD_ERR_PROXY, status.into(), &["refused the tunnel"]);
         assert_eq!((made, outcome.attempts, outcome.retry_after), (connections, 0, -1), "{status}");
     }
@@ -176,9 +176,10 @@ fn connect_request_has_host_and_credentials() {
 #[test]
 fn refused_connect_is_a_proxy_error_with_its_status() {
     for status in [300_u16, 302, 400, 401, 403, 404, 407, 429, 500, 502, 503, 504, 599] {
-        let (outcome, _, address) = login_through(http, whole(json_answer(status, "proxy's own words")));
-        let words = ["refused the tunnel", &status.to_string(), &address];
-        assert_fails("a refusal", &outcome, CD_ERR_PROXY, status.into(), &words);
+        let (outcome, _, address) =
+            login_through(http, whole(json_response(status, "the proxy's own message")));
+        let parts = ["refused the tunnel", &status.to_string(), &address];
+        assert_fails("a refusal", &outcome, CD_ERR_PROXY, status.into(), &parts);
         assert_eq!(outcome.server_message, None);
         assert_eq!(outcome.message.contains("user name and a password"), status == 407);
         assert_eq!(outcome.retryable, matches!(status, 429 | 500 | 502 | 503 | 504), "{status}");
@@ -187,13 +188,13 @@ fn refused_connect_is_a_proxy_error_with_its_status() {
         |port| format!("http://{USER_INFO}@127.0.0.1:{port}"),
         whole("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"),
     );
-    let words = ["rejected the user name and password"];
-    assert_fails("wrong credentials", &outcome, CD_ERR_PROXY, 407, &words);
+    let parts = ["rejected the user name and password"];
+    assert_fails("wrong credentials", &outcome, CD_ERR_PROXY, 407, &parts);
 }
 
 #[test]
 fn invalid_connect_response_is_a_proxy_error() {
-    for answer in [
+    for response in [
         &b"garbage\r\n\r\n"[..],
         b"\x05\x00",
         b"\0\0\0\0",
@@ -202,7 +203,7 @@ fn invalid_connect_response_is_a_proxy_error() {
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.6\r\n",
     ] {
-        let (outcome, _, address) = login_through(http, vec![Request, send(answer)]);
+        let (outcome, _, address) = login_through(http, vec![Request, send(response)]);
         assert_fails("garbage", &outcome, CD_ERR_PROXY, 0, &["not HTTP", &address]);
     }
     for endless in ["HTTP/1.1 103 X\r\n\r\n".repeat(17), format!("HTTP/1.1 200 {}", "x".repeat(70_000))] {
@@ -214,25 +215,25 @@ fn invalid_connect_response_is_a_proxy_error() {
 #[test]
 fn bytes_after_the_connect_response_are_a_proxy_error() {
     for after in ["x", "\r\n", "HTTP/1.1 200 OK\r\n\r\n", "\x16\x03\x03\0\x01"] {
-        let answer = format!("HTTP/1.1 200 OK\r\n\r\n{after}");
-        let (outcome, _, address) = login_through(http, whole(answer));
+        let response = format!("HTTP/1.1 200 OK\r\n\r\n{after}");
+        let (outcome, _, address) = login_through(http, whole(response));
         assert_fails(after, &outcome, CD_ERR_PROXY, 200, &["data of its own", &address]);
     }
 }
 
 #[test]
 fn truncated_connect_response_is_a_lost_connection() {
-    let answer = "HTTP/1.1 103 X\r\nA: b\r\n\r\nHTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n";
-    for bytes in 0..answer.len() {
+    let response = "HTTP/1.1 103 X\r\nA: b\r\n\r\nHTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n";
+    for bytes in 0..response.len() {
         for end in [Close, Step::Reset] {
             let cut = if bytes == 0 {
                 vec![Request, end.clone()]
             } else {
-                vec![Request, CutAfter { bytes, end: Box::new(end.clone()) }, send(answer)]
+                vec![Request, CutAfter { bytes, end: Box::new(end.clone()) }, send(response)]
             };
             let (outcome, _, address) = login_through(http, cut);
-            let words = ["waiting for the proxy", &address];
-            assert_fails(&format!("{end:?} after {bytes}"), &outcome, CD_ERR_CONNECTION_LOST, 0, &words);
+            let parts = ["waiting for the proxy", &address];
+            assert_fails(&format!("{end:?} after {bytes}"), &outcome, CD_ERR_CONNECTION_LOST, 0, &parts);
         }
     }
 }
@@ -249,10 +250,10 @@ fn hung_proxy_is_a_timeout_with_its_name() {
         let address = format!("127.0.0.1:{}", server.port());
         let client = Client::new(BASE).proxy(&format!("{scheme}://{USER_INFO}@{address}"));
         let outcome = client.login_within(200);
-        assert_fails("a hang", &outcome, CD_ERR_TIMEOUT, 0, &["waiting for the proxy", &address]);
+        assert_fails("a hung proxy", &outcome, CD_ERR_TIMEOUT, 0, &["waiting for the proxy", &address]);
         assert_no_proxy_secrets(&client, &outcome);
         let outcome = Client::new(BASE).proxy(&format!("{scheme}://{address}")).connect_timeout(200).login();
-        assert_fails("a hang", &outcome, CD_ERR_TIMEOUT, 0, &["connect timeout", &address]);
+        assert_fails("a hung proxy", &outcome, CD_ERR_TIMEOUT, 0, &["connect timeout", &address]);
     }
 }
 
@@ -310,7 +311,7 @@ fn unresolved_target_for_socks5_is_not_a_proxy_error() {
     let proxy = FaultServer::plain(vec![vec![]]);
     let client = Client::new("https://nobody.test").proxy(&socks("socks5")(proxy.port()));
     let outcome = client.login();
-    assert_fails("nobody", &outcome, CD_ERR_DNS, 0, &["nobody.test"]);
+    assert_fails("unknown host", &outcome, CD_ERR_DNS, 0, &["nobody.test"]);
     assert!(!outcome.message.contains("proxy"), "{outcome:?}");
 }
 
@@ -375,12 +376,12 @@ fn socks5_refusal_is_a_proxy_error_with_its_reason() {
 
 #[test]
 fn invalid_socks5_reply_is_a_proxy_error() {
-    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[4, 90], &[0, 0], &[5, 1], &[5, 2], &[1, 0]] {
-        let (outcome, _, address) = login_through(socks("socks5h"), vec![Read(3), send(answer)]);
+    for response in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[4, 90], &[0, 0], &[5, 1], &[5, 2], &[1, 0]] {
+        let (outcome, _, address) = login_through(socks("socks5h"), vec![Read(3), send(response)]);
         assert_fails("its choice", &outcome, CD_ERR_PROXY, 0, &["The proxy", &address]);
     }
-    for answer in [&[4, 0, 0, 1][..], &[5, 0, 0, 2], &[5, 0, 0, 0], b"HTTP"] {
-        let script = vec![Read(3), send([5, 0]), Read(by_name().len()), send(answer)];
+    for response in [&[4, 0, 0, 1][..], &[5, 0, 0, 2], &[5, 0, 0, 0], b"HTTP"] {
+        let script = vec![Read(3), send([5, 0]), Read(by_name().len()), send(response)];
         let (outcome, ..) = login_through(socks("socks5h"), script);
         assert_fails("its reply", &outcome, CD_ERR_PROXY, 0, &["is not a SOCKS5 proxy"]);
     }
@@ -439,11 +440,11 @@ fn read_exactly(client: &mut TcpStream, count: usize) -> io::Result<Vec<u8>> {
 }
 
 /// An HTTP CONNECT proxy with this response.
-fn http_proxy(target: SocketAddr, answer: &str) -> Relay {
-    let answer = answer.to_owned();
+fn http_proxy(target: SocketAddr, response: &str) -> Relay {
+    let response = response.to_owned();
     Relay::greeting(target, move |client| {
         let head = read_head(client)?;
-        client.write_all(answer.as_bytes())?;
+        client.write_all(response.as_bytes())?;
         Ok(head)
     })
 }
@@ -451,8 +452,8 @@ fn http_proxy(target: SocketAddr, answer: &str) -> Relay {
 /// A SOCKS5 proxy without authentication, with this reply.
 fn socks_proxy(target: SocketAddr, reply: Vec<u8>) -> Relay {
     Relay::greeting(target, move |client| {
-        let mut said = read_exactly(client, 2)?;
-        said.extend(read_exactly(client, said[1].into())?);
+        let mut request_bytes = read_exactly(client, 2)?;
+        request_bytes.extend(read_exactly(client, request_bytes[1].into())?);
         client.write_all(&[5, 0])?;
         let request = read_exactly(client, 4)?;
         let address = match request[3] {
@@ -464,9 +465,9 @@ fn socks_proxy(target: SocketAddr, reply: Vec<u8>) -> Relay {
                 [length, name].concat()
             }
         };
-        said.extend([request, address, read_exactly(client, 2)?].concat());
+        request_bytes.extend([request, address, read_exactly(client, 2)?].concat());
         client.write_all(&reply)?;
-        Ok(said)
+        Ok(request_bytes)
     })
 }
 
@@ -499,7 +500,7 @@ fn assert_tunnels(what: &str, host: &str, scheme: &str, proxy: impl Fn(SocketAdd
 /// Interim responses are skipped.
 #[test]
 fn any_2xx_to_connect_opens_the_tunnel() {
-    for answer in [
+    for response in [
         "HTTP/1.1 200 Connection established\r\n\r\n".to_owned(),
         "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(), // ignored here: RFC 9110, 9.3.6
@@ -510,7 +511,7 @@ fn any_2xx_to_connect_opens_the_tunnel() {
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n".to_owned(),
         format!("{}HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 103 X\r\nA: b\r\n\r\n".repeat(16)),
     ] {
-        assert_tunnels(&answer, "api.couchdrop.test", "http", |target| http_proxy(target, &answer));
+        assert_tunnels(&response, "api.couchdrop.test", "http", |target| http_proxy(target, &response));
     }
 }
 
@@ -544,7 +545,7 @@ fn tls_failure_in_a_tunnel_is_not_a_proxy_error() {
     let server = FaultServer::plain(vec![vec![Read(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")]]);
     let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");
     let outcome = Client::new(BASE).proxy(&http(relay.port())).login();
-    assert_fails("no TLS", &outcome, CD_ERR_TLS, 0, &["not TLS"]);
+    assert_fails("a server without TLS", &outcome, CD_ERR_TLS, 0, &["not TLS"]);
     assert_eq!(outcome.attempts, 0);
 
     let server = FaultServer::plain(vec![vec![Read(5), Cut]]);

@@ -135,24 +135,24 @@ fn path(file: &Path) -> &str {
     file.to_str().unwrap()
 }
 
-/// The login ends with `CD_ERR_TLS` under TLS 1.2 and 1.3, its message contains all these words, and nothing of the
+/// The login ends with `CD_ERR_TLS` under TLS 1.2 and 1.3, its message contains all these parts, and nothing of the
 /// request was sent.
 #[track_caller]
-fn refused(name: &str, shown: &Shown, host: &str, ca_file: &str, words: &[&str]) {
+fn refused(name: &str, shown: &Shown, host: &str, ca_file: &str, parts: &[&str]) {
     for version in [&TLS12, &TLS13] {
         let (outcome, seen) = login(shown.config(&[version]), host, ca_file);
-        assert_refused(name, &outcome, 0, words);
+        assert_refused(name, &outcome, 0, parts);
         assert_eq!(seen.received, b"", "{name}");
         assert!(!seen.handshaken, "{name}");
     }
 }
 
 #[track_caller]
-fn assert_refused(name: &str, outcome: &Outcome, attempts: u32, words: &[&str]) {
+fn assert_refused(name: &str, outcome: &Outcome, attempts: u32, parts: &[&str]) {
     assert_eq!(outcome.code, CD_ERR_TLS as i32, "{name}: {outcome:?}");
     assert_eq!((outcome.attempts, outcome.http_status), (attempts, 0), "{name}: {outcome:?}");
-    for word in words {
-        assert!(outcome.message.contains(word), "{name}: no {word:?} in {:?}", outcome.message);
+    for part in parts {
+        assert!(outcome.message.contains(part), "{name}: no {part:?} in {:?}", outcome.message);
     }
 }
 
@@ -176,27 +176,28 @@ fn certificate_outside_its_validity_is_refused() {
     let mut params = leaf("localhost");
     params.not_before = date_time_ymd(2019, 1, 1);
     params.not_after = date_time_ymd(2020, 2, 3);
-    let words = ["expired on", "03 Feb 2020", "this machine's clock says", &before];
-    refused("expired", &issued(params.clone(), &ca.issuer), "localhost", path(&ca.file), &words);
+    let parts = ["expired on", "03 Feb 2020", "this machine's clock says", &before];
+    refused("expired", &issued(params.clone(), &ca.issuer), "localhost", path(&ca.file), &parts);
 
     params.not_before = date_time_ymd(2090, 4, 5);
     params.not_after = date_time_ymd(2091, 1, 1);
-    let words = ["not valid before", "05 Apr 2090", "this machine's clock says", &before];
-    refused("not yet valid", &issued(params.clone(), &ca.issuer), "localhost", path(&ca.file), &words);
+    let parts = ["not valid before", "05 Apr 2090", "this machine's clock says", &before];
+    refused("not yet valid", &issued(params.clone(), &ca.issuer), "localhost", path(&ca.file), &parts);
 
     params.not_after = date_time_ymd(2089, 1, 1);
     let shown = issued(params, &ca.issuer);
-    refused("valid at no time", &shown, "localhost", path(&ca.file), &["its dates are reversed"]);
+    refused("never valid", &shown, "localhost", path(&ca.file), &["its dates are reversed"]);
 
-    for (name, from, to, words) in
-        [("expired issuer", 2019, 2020, "expired"), ("issuer of the future", 2090, 2091, "not valid before")]
-    {
+    for (name, from, to, parts) in [
+        ("expired issuer", 2019, 2020, "expired"),
+        ("issuer that is not yet valid", 2090, 2091, "not valid before"),
+    ] {
         let middle = intermediate(&ca.issuer, |params| {
             params.not_before = date_time_ymd(from, 1, 1);
             params.not_after = date_time_ymd(to, 1, 1);
         });
         let shown = issued(leaf("localhost"), &middle).with(&[&middle]);
-        refused(name, &shown, "localhost", path(&ca.file), &[words, "this machine's clock says"]);
+        refused(name, &shown, "localhost", path(&ca.file), &[parts, "this machine's clock says"]);
     }
     assert_eq!(before, today(), "a test over midnight");
 }
@@ -258,7 +259,7 @@ fn dns_name_of_an_address_and_common_name_are_refused() {
     let mut params = leaf("x.example");
     params.subject_alt_names = vec![SanType::DnsName("127.0.0.1".try_into().unwrap())];
     refused(
-        "an address as a name",
+        "an address as a DNS name",
         &issued(params, &ca.issuer),
         "127.0.0.1",
         path(&ca.file),
@@ -268,8 +269,8 @@ fn dns_name_of_an_address_and_common_name_are_refused() {
     let mut params = leaf("x.example");
     params.subject_alt_names.clear();
     params.distinguished_name.push(DnType::CommonName, "localhost");
-    let words = ["no name at all", "not for localhost"];
-    refused("a common name alone", &issued(params, &ca.issuer), "localhost", path(&ca.file), &words);
+    let parts = ["no name at all", "not for localhost"];
+    refused("only a common name", &issued(params, &ca.issuer), "localhost", path(&ca.file), &parts);
 }
 
 // ---- issuers
@@ -291,7 +292,7 @@ fn certificate_of_an_unknown_issuer_is_refused() {
     let middle = intermediate(&ca.issuer, |_| {});
     let shown = issued(leaf("localhost"), &middle);
     refused("a missing intermediate", &shown, "localhost", path(&ca.file), &unknown);
-    taken("the same with it", &shown.with(&[&middle]), "localhost", path(&ca.file));
+    taken("with the intermediate", &shown.with(&[&middle]), "localhost", path(&ca.file));
 }
 
 #[test]
@@ -300,8 +301,8 @@ fn self_signed_certificate_is_named() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let mut params = leaf("localhost");
         params.is_ca = is_ca;
-        let words = ["is self-signed and not trusted here"];
-        refused("self-signed", &self_signed(&params), "localhost", path(&ca.file), &words);
+        let parts = ["is self-signed and not trusted here"];
+        refused("self-signed", &self_signed(&params), "localhost", path(&ca.file), &parts);
     }
 }
 
@@ -392,8 +393,8 @@ fn critical_certificate_policies_are_refused() {
         ]
     };
     for (name, shown, ca_file) in with_policies(true) {
-        let words = ["or one of its issuers'", "critical extension", "certificate policies"];
-        refused(name, &shown, "localhost", &ca_file, &words);
+        let parts = ["or one of its issuers'", "critical extension", "certificate policies"];
+        refused(name, &shown, "localhost", &ca_file, &parts);
     }
     for (name, shown, ca_file) in with_policies(false) {
         taken(name, &shown, "localhost", &ca_file);
@@ -531,7 +532,7 @@ fn signature_by_a_supported_algorithm_is_accepted() {
 
 #[test]
 fn signature_by_another_algorithm_is_named() {
-    for (key, signature, words) in [
+    for (key, signature, parts) in [
         ("rsa:1024", "-sha256", "was issued with an RSA key of 1024 bits; 2048 to 8192 bits are accepted"),
         (RSA_8200, "-sha256", "was issued with an RSA key of 8200 bits; 2048 to 8192 bits are accepted"),
         ("rsa:2048", "-md5", "is signed with RSA and MD5 by a key of type RSA"),
@@ -561,8 +562,8 @@ fn signature_by_another_algorithm_is_named() {
         ("ed448", "", "is signed with Ed448 by a key of type Ed448"),
     ] {
         let (shown, ca_file) = issued_by_openssl(key, signature);
-        let words = ["The server's certificate", words];
-        refused(&format!("{key} {signature}"), &shown, "localhost", &ca_file, &words);
+        let parts = ["The server's certificate", parts];
+        refused(&format!("{key} {signature}"), &shown, "localhost", &ca_file, &parts);
     }
 }
 
@@ -587,12 +588,12 @@ fn intermediate_by_a_p521_root_is_named() {
     let server_key = KeyPair::generate().unwrap();
     let leaf = leaf("localhost").signed_by(&server_key, &issuer).unwrap().der().clone();
     let chain = vec![leaf, CertificateDer::from_pem_file(&certificate).unwrap()];
-    let words = [
+    let parts = [
         "A CA certificate that the server sent is signed with ECDSA and SHA-512 by a key of type P-521",
         "P-256, P-384 or Ed25519",
     ];
     let shown = Shown { chain, key: server_key };
-    refused("root", &shown, "localhost", path(&root), &words);
+    refused("root", &shown, "localhost", path(&root), &parts);
     // Its own signature is not verified if it is an anchor.
     taken("intermediate as an anchor", &shown, "localhost", path(&certificate));
 }
@@ -612,9 +613,9 @@ fn server_key_of_an_unsupported_type_is_named() {
         let chain = vec![CertificateDer::from_pem_file(&own).unwrap()];
         // A server that sends such a certificate although the client did not offer the algorithm.
         let shown = Shown { chain, key: KeyPair::generate().unwrap() };
-        let words = [&format!("has a key of type {name}, which this library does not accept"), "Ed25519 key"];
-        refused(name, &shown, "localhost", path(&ca.file), &words);
-        refused(&format!("{name}, pinned"), &shown, "localhost", &own, &words);
+        let parts = [&format!("has a key of type {name}, which this library does not accept"), "Ed25519 key"];
+        refused(name, &shown, "localhost", path(&ca.file), &parts);
+        refused(&format!("{name}, pinned"), &shown, "localhost", &own, &parts);
     }
     // The certificate has a supported key, and the server signs with a key of another type.
     let [own, _] = with_key_by_openssl("rsa:2048", &ca);
@@ -640,7 +641,7 @@ fn malformed_certificate_is_refused() {
     for (name, bytes) in [
         ("garbage", b"garbage".to_vec()),
         ("an empty sequence", vec![0x30, 0]),
-        ("cut short", good.chain[0][..200].to_vec()),
+        ("truncated", good.chain[0][..200].to_vec()),
         ("trailing bytes", [&good.chain[0][..], b"x"].concat()),
     ] {
         let shown = Shown { chain: vec![bytes.into()], key: KeyPair::generate().unwrap() };
@@ -735,7 +736,7 @@ fn pinned_certificate_needs_its_dates_and_purpose() {
         params.not_before = date_time_ymd(2090, 1, 1);
         params.not_after = date_time_ymd(2091, 1, 1);
         let shown = self_signed(&params);
-        refused("of the future", &shown, "localhost", &shown.pem_file(), &["not valid before"]);
+        refused("not yet valid", &shown, "localhost", &shown.pem_file(), &["not valid before"]);
     }
 
     // A server's own certificate need not be self-signed, unless it is a CA's.
@@ -942,8 +943,8 @@ fn alert_of_a_server_with_a_p521_key_names_the_key() {
         for version in ["-tls1_2", "-tls1_3"] {
             let server = OpensslServer::new(&own, &[version]);
             let outcome = Client::new(&server.url).ca_file(path(&ca.file)).login();
-            let words = ["alert 40 (handshake_failure)", "RSA, P-256, P-384 or Ed25519 key"];
-            assert_refused(&format!("{new_key} {version}"), &outcome, 0, &words);
+            let parts = ["alert 40 (handshake_failure)", "RSA, P-256, P-384 or Ed25519 key"];
+            assert_refused(&format!("{new_key} {version}"), &outcome, 0, &parts);
         }
     }
     // The same server with a key that is supported does not send the alert.
@@ -962,7 +963,7 @@ fn alert_of_a_server_with_a_p521_key_names_the_key() {
 /// TLS 1.2 alone and 1.3 alone also work.
 #[test]
 fn newest_tls_version_is_negotiated() {
-    for (versions, spoken) in [
+    for (versions, negotiated) in [
         (&[&TLS12][..], ProtocolVersion::TLSv1_2),
         (&[&TLS13], ProtocolVersion::TLSv1_3),
         (ALL_VERSIONS, ProtocolVersion::TLSv1_3),
@@ -970,7 +971,7 @@ fn newest_tls_version_is_negotiated() {
         let server = FaultServer::tls(good_server_but(versions, |_| {}), vec![serve(GOOD)]);
         Client::new(&server.url()).login().expect(CD_OK);
         let seen = &server.connections()[0];
-        assert_eq!(seen.version, Some(spoken));
+        assert_eq!(seen.version, Some(negotiated));
         assert_eq!(seen.alpn.as_deref(), Some(&b"http/1.1"[..]));
         assert_eq!(seen.server_name.as_deref(), Some("localhost"));
     }
@@ -1041,12 +1042,13 @@ fn server_hello(
     record(22, version, &handshake_message(2, &body))
 }
 
-/// The server responds to the first message with this, and the login ends with `CD_ERR_TLS` and these words.
+/// The server responds to the first message with this. The login ends with `CD_ERR_TLS`, and its message contains these
+/// parts.
 #[track_caller]
-fn refused_raw(name: &str, answer: Vec<u8>, words: &[&str]) {
-    let server = FaultServer::plain(vec![vec![Read(5), Raw(answer)]]);
+fn refused_raw(name: &str, response: Vec<u8>, parts: &[&str]) {
+    let server = FaultServer::plain(vec![vec![Read(5), Raw(response)]]);
     let client = Client::new(&server.https_url());
-    assert_refused(name, &client.login(), 0, words);
+    assert_refused(name, &client.login(), 0, parts);
     drop(client);
     let seen = server.wait_until_over(1);
     assert_eq!(seen.len(), 1, "{name}");
@@ -1083,7 +1085,7 @@ fn insecure_server_hello_is_refused() {
         hello(b"DOWNGRD\x01", ECDHE_ECDSA_AES128_GCM, 0, &[]),
         &["rules of TLS", "downgrade"],
     );
-    for (name, cipher) in [("RC4", 0x0005), ("no cipher at all", 0x0000), ("CBC", 0xc009), ("RSA", 0x009c)] {
+    for (name, cipher) in [("RC4", 0x0005), ("no cipher suite", 0x0000), ("CBC", 0xc009), ("RSA", 0x009c)] {
         refused_raw(name, hello(&[7; 8], cipher, 0, &[]), &["rules of TLS", "cipher suite"]);
     }
     refused_raw(
@@ -1114,7 +1116,7 @@ fn non_tls_response_is_refused_with_a_port_hint() {
         ("zeros", vec![0; 64]),
         ("ones", vec![0xff; 64]),
         ("an empty record", record(22, 0x0303, b"")),
-        ("a record that is too long", record(22, 0x0303, &[7; 0x4801])),
+        ("a too long record", record(22, 0x0303, &[7; 0x4801])),
         ("a record of an unknown kind", record(99, 0x0303, b"x")),
         ("a message of garbage", record(22, 0x0303, &handshake_message(2, b"garbage"))),
     ] {
@@ -1124,11 +1126,11 @@ fn non_tls_response_is_refused_with_a_port_hint() {
 
 #[test]
 fn handshake_message_out_of_order_is_refused() {
-    let words = ["out of order"];
-    refused_raw("HelloRequest", record(22, 0x0303, &handshake_message(0, b"")), &words);
-    refused_raw("Certificate", record(22, 0x0303, &handshake_message(11, &[0, 0, 0])), &words);
-    refused_raw("ServerHelloDone", record(22, 0x0303, &handshake_message(14, b"")), &words);
-    refused_raw("application data", record(23, 0x0303, b"HTTP/1.1 200 OK\r\n\r\n"), &words);
+    let parts = ["out of order"];
+    refused_raw("HelloRequest", record(22, 0x0303, &handshake_message(0, b"")), &parts);
+    refused_raw("Certificate", record(22, 0x0303, &handshake_message(11, &[0, 0, 0])), &parts);
+    refused_raw("ServerHelloDone", record(22, 0x0303, &handshake_message(14, b"")), &parts);
+    refused_raw("application data", record(23, 0x0303, b"HTTP/1.1 200 OK\r\n\r\n"), &parts);
 }
 
 #[test]
@@ -1272,7 +1274,7 @@ fn garbage_as_handshake_message_is_refused() {
             let seen = server.wait_until_over(1);
             // The first record after the handshake is the response.
             if seen[0].requests > 0 {
-                assert_refused("the answer", &outcome, 1, &["could not be decrypted"]);
+                assert_refused("the response", &outcome, 1, &["could not be decrypted"]);
                 break;
             }
             assert_refused(&format!("message {message} of {version:?}"), &outcome, 0, &["TLS"]);

@@ -7,7 +7,7 @@ use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{SOON, answer, client, client_trusting, log_in_by_form};
+use common::{SOON, client, client_trusting, log_in_by_form, response};
 use fake_server::{Config, FakeServer, PASSWORD};
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -62,7 +62,7 @@ fn close_connections_closes_all_existing_ones() {
         fake_server.close_connections();
         assert_eq!((fake_server.connections().http.open, fake_server.connections().https.open), (0, 0));
     }
-    assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0, "an orderly end, not a reset");
+    assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0, "a clean close, not a reset");
     // The server may not have read the last bytes yet, and then TCP sends a reset.
     assert!(partial.read(&mut [0; 64]).is_err() || partial.read(&mut [0; 64]).unwrap() == 0);
 
@@ -187,6 +187,6 @@ fn ports_and_directory_can_be_chosen() {
     assert!(chosen.join("ca.pem").exists());
     let again = Config::new().http_port(http).https_port(https).start().unwrap();
     assert_eq!((port(again.http_url()), port(again.https_url())), (http, https));
-    let answer = answer(client(&again).get(again.http_url()).call());
-    assert_eq!(answer.status, 404);
+    let response = response(client(&again).get(again.http_url()).call());
+    assert_eq!(response.status, 404);
 }

@@ -189,8 +189,8 @@ fn login_that_is_refused() {
     let client = client_trusting(&std::fs::read_to_string(environment("COUCHDROP_CA_FILE")).unwrap());
     let (username, password) = (environment("COUCHDROP_USERNAME"), environment("COUCHDROP_PASSWORD"));
     for log_in in [log_in_by_form, log_in_by_json] {
-        let answer = log_in(&client, &environment("COUCHDROP_BASE_URL"), &username, &password);
-        assert_eq!((answer.status, answer.json()), (403, serde_json::json!({"err": "Access denied"})));
+        let response = log_in(&client, &environment("COUCHDROP_BASE_URL"), &username, &password);
+        assert_eq!((response.status, response.json()), (403, serde_json::json!({"err": "Access denied"})));
     }
 }
 

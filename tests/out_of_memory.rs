@@ -39,9 +39,9 @@ fn ca_file_that_exceeds_memory_is_an_error() {
             .output()
             .unwrap();
         fs::remove_file(&path).unwrap();
-        let said = String::from_utf8_lossy(&done.stdout);
+        let stdout = String::from_utf8_lossy(&done.stdout);
         let errors = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success() && said.contains("1 passed"), "{}: {said}{errors}", done.status);
+        assert!(done.status.success() && stdout.contains("1 passed"), "{}: {stdout}{errors}", done.status);
         return;
     };
     let path = path.to_str().unwrap();

@@ -76,13 +76,12 @@ fn cut_at_any_byte_is_a_lost_connection() {
             assert_eq!(outcome.code, CD_ERR_CONNECTION_LOST as i32, "{what}");
             assert!(outcome.attempts <= 1 && matches!(outcome.http_status, 0 | 200), "{what}");
             // A connection that ends before the request is sent is also reported as closed or reset.
-            let says = ["reset by peer", "closed it immediately"]
-                .iter()
-                .any(|words| outcome.message.contains(words));
-            assert!(end == End::Close || says, "{what}");
+            let is_named =
+                ["reset by peer", "closed it immediately"].iter().any(|part| outcome.message.contains(part));
+            assert!(end == End::Close || is_named, "{what}");
             taken.fetch_add(outcome.attempts as usize, Ordering::Relaxed);
         });
-        assert!(taken.into_inner() > 10, "none was cut once its request was under way");
+        assert!(taken.into_inner() > 10, "no connection was cut during a request");
 
         let seen = server.wait(|seen| seen.len() > cuts.len() && seen.iter().all(|seen| seen.over));
         let requests = seen[1..].iter().map(|seen| seen.requests).sum::<usize>();
@@ -163,5 +162,5 @@ fn late_responses_never_reach_other_logins() {
     });
     drop(client);
     let (given, gave_up) = (given.into_inner(), gave_up.into_inner());
-    assert!(given >= 160 && gave_up > 10, "{given} had their answers, {gave_up} gave up");
+    assert!(given >= 160 && gave_up > 10, "{given} got their responses, {gave_up} timed out");
 }

@@ -45,8 +45,8 @@ fn each<C>(test: &str, cases: &[C], variables: impl Fn(&C) -> Variables, check: 
         program.args(["--exact", test]).env(CASE, number.to_string());
         READ.iter().for_each(|name| _ = program.env_remove(name));
         let done = program.envs(variables(case)).output().unwrap();
-        let said = String::from_utf8_lossy(&done.stdout);
-        assert!(done.status.success() && said.contains("1 passed"), "case {number}: {said}");
+        let stdout = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && stdout.contains("1 passed"), "case {number}: {stdout}");
     }
 }
 
@@ -111,10 +111,10 @@ fn invalid_proxy_variable_is_named() {
         "invalid_proxy_variable_is_named",
         &cases,
         |case| vec![(case.0, OsStr::from_bytes(case.1).to_owned())],
-        |(name, _, words)| {
+        |(name, _, reason)| {
             let error = Options::to(AWAY).login(ADA, PASSWORD).unwrap_err();
             assert_eq!((error.code, error.attempts), (CD_ERR_PROXY, 0));
-            for part in [&format!("The environment variable {name} can't be used: "), *words] {
+            for part in [&format!("The environment variable {name} can't be used: "), *reason] {
                 assert!(error.message.contains(part), "{}", error.message);
             }
         },
@@ -207,7 +207,7 @@ fn folder(name: &str) -> PathBuf {
 enum Content {
     Ours,
     Theirs,
-    Words,
+    Text,
 }
 
 struct Store {
@@ -223,7 +223,7 @@ struct Store {
 
 #[test]
 fn trust_variables_replace_the_systems_trust_store() {
-    use Content::{Ours, Theirs, Words};
+    use Content::{Ours, Text, Theirs};
     const UNKNOWN: &str = "The server's certificate ";
     const NONE: &str = "SSL_CERT_DIR names no directory with certificates by their hash";
     const FILE: &str = "SSL_CERT_FILE can't be used: ";
@@ -233,14 +233,14 @@ fn trust_variables_replace_the_systems_trust_store() {
         store(None, &[], &[], UNKNOWN),
         store(Some(Ours), &[], &[], ""),
         store(Some(Theirs), &[], &[], UNKNOWN),
-        store(Some(Words), &[], &[], FILE),
+        store(Some(Text), &[], &[], FILE),
         store(None, &[], &["SSL_CERT_FILE"], FILE),
         store(None, &[], &["SSL_CERT_DIR"], FOLDER),
         store(None, &[&[("0123abCD.0", Ours)]], &[], ""),
         store(None, &[&[("0123abcd.12", Ours)]], &[], ""),
         store(None, &[&[("0123abcd.0", Theirs)]], &[], UNKNOWN),
-        store(None, &[&[("0123abcd.0", Words), ("0123abcd.1", Ours)]], &[], ""),
-        store(None, &[&[("0123abcd.0", Words)]], &[], NONE),
+        store(None, &[&[("0123abcd.0", Text), ("0123abcd.1", Ours)]], &[], ""),
+        store(None, &[&[("0123abcd.0", Text)]], &[], NONE),
         store(None, &[&[("0123abc.0", Ours), ("0123abcde.0", Ours)]], &[], NONE),
         store(None, &[&[("0123abcx.0", Ours), ("0123abcd.", Ours)]], &[], NONE),
         store(None, &[&[("0123abcd.x", Ours), ("0123abcd", Ours)]], &[], NONE),
@@ -276,7 +276,7 @@ fn trust_variables_replace_the_systems_trust_store() {
             let text = match content {
                 Ours => fake_server.ca_pem().to_owned(),
                 Theirs => other.ca_pem().to_owned(),
-                Words => "no certificate\n".into(),
+                Text => "no certificate\n".into(),
             };
             fs::write(path, text).unwrap();
         };
@@ -294,10 +294,10 @@ fn trust_variables_replace_the_systems_trust_store() {
         let done = Options::to(fake_server.https_url()).login(ADA, PASSWORD);
         match case.refused {
             "" => drop(done.unwrap()),
-            words => {
+            part => {
                 let error = done.map(drop).unwrap_err();
                 assert_eq!(error.code, CD_ERR_TLS);
-                assert!(error.message.contains(words), "{}", error.message);
+                assert!(error.message.contains(part), "{}", error.message);
             }
         }
     });
