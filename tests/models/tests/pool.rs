@@ -41,7 +41,7 @@ fn model(threads: u16, rounds: u16) {
                         near
                     });
                     let name = mine.peer.port();
-                    assert!(in_hand.lock().unwrap().insert(name), "in two hands");
+                    assert!(in_hand.lock().unwrap().insert(name), "used twice at once");
                     thread::yield_now();
                     assert!(in_hand.lock().unwrap().remove(&name));
                     pool.put(mine);
