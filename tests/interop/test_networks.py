@@ -76,12 +76,12 @@ class Lookup(NetworkTest):
         resolver = self.world.file("resolv.conf", f"nameserver {network.BLACK_HOLE}\n")
         return world.with_files({"/etc/hosts": table, "/etc/resolv.conf": resolver}), table
 
-    def assert_ends(self, *says, of="https://unknown.peers.test", **settings):
+    def assert_ends(self, *parts, of="https://unknown.peers.test", **settings):
         command, _ = self.mute()
         with self.world.probe(command=command, base_url=of, **settings) as library:
             for ends in (library.login, library.connect):
                 result = ends()
-                self.assert_fails(result, "CD_ERR_TIMEOUT", *says, attempts=0)
+                self.assert_fails(result, "CD_ERR_TIMEOUT", *parts, attempts=0)
                 self.assert_between(600, result.ms, 2000)
             # A hanging lookup does not delay the end of the process.
             self.assertEqual(library.end(), 0)

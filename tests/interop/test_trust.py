@@ -101,14 +101,14 @@ class Environment(world.Test):
         result = self.world.login(other, **{**settings, "base_url": self.world.of_stranger.url()})
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer")
 
-    def assert_unusable(self, *says, command=(), **variables):
+    def assert_unusable(self, *parts, command=(), **variables):
         """The message names the variable, and no connection was made."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.setblocking(False)
             url = f"https://127.0.0.1:{listener.getsockname()[1]}"
             with self.world.probe(variables, command, base_url=url, max_retries=4) as library:
                 for ends in (library.login, library.connect):
-                    self.assert_fails(ends(), "CD_ERR_TLS", *says, attempts=0)
+                    self.assert_fails(ends(), "CD_ERR_TLS", *parts, attempts=0)
             with self.assertRaises(BlockingIOError):
                 listener.accept()
 
@@ -132,8 +132,8 @@ class Environment(world.Test):
         path = self.world.file("unreadable", "")
         write(path, self.world.ecdsa.root)
         os.chmod(path, 0o600)
-        says = ("SSL_CERT_FILE", path, "Permission denied")
-        self.assert_unusable(*says, command=AS_NOBODY, SSL_CERT_FILE=path)
+        parts = ("SSL_CERT_FILE", path, "Permission denied")
+        self.assert_unusable(*parts, command=AS_NOBODY, SSL_CERT_FILE=path)
 
     def test_invalid_directory_is_an_error_and_sends_nothing(self):
         unnamed = self.world.unique("unnamed")

@@ -41,8 +41,8 @@ class Accounts(unittest.TestCase):
             environment["COUCHDROP_FILES_URL"] + "/file/ls?path=/", method="POST", headers=token.headers()
         )
         context = ssl.create_default_context(cafile=environment["COUCHDROP_CA_FILE"])
-        with urllib.request.urlopen(request, context=context) as answer:
-            self.assertIn("ls", json.load(answer))
+        with urllib.request.urlopen(request, context=context) as response:
+            self.assertIn("ls", json.load(response))
 
     def test_function_accepts_options(self):
         token = couchdrop.authenticate("ada@example.com", PASSWORD, **support.fake_server_options())
