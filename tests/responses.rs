@@ -193,7 +193,7 @@ fn is_peer_failure() -> Vec<Behaviour> {
     }
     all.push(
         cut_everywhere(
-            "a FIN without close_notify after every byte of a close-delimited response",
+            "a FIN after every byte of a close-delimited response",
             &until_close,
             &Cut,
             // A complete JSON object cannot be truncated.
@@ -1593,7 +1593,7 @@ fn messages() -> Vec<Behaviour> {
             [PASSWORD, "hunter2+%22%C3%A9%26%25%5C%3D%2B", r#"hunter2 \"é&%\\=+"#].map(|encoded| {
                 let body = format!("bad value: {encoded}");
                 behaviour(
-                    format!("{status} with a message that contains the password as {encoded}"),
+                    format!("{status} with a message that contains {encoded}"),
                     closing(json_response(status, body)),
                     refused(status).no_message(),
                 )
@@ -1647,7 +1647,7 @@ fn messages() -> Vec<Behaviour> {
             refused(403).no_message(),
         ),
         behaviour(
-            "words that repeat the password with a control character in it",
+            "a message with the password and a control character in it",
             repeats("hunt\u{1}er2 \"é&%\\=+"),
             refused(403).no_message(),
         ),
@@ -1657,7 +1657,7 @@ fn messages() -> Vec<Behaviour> {
             refused(403).no_message(),
         ),
         behaviour(
-            "a message that contains the password in other encodings and case",
+            "a message with the password in other encodings and case",
             repeats("HUNTER2%20%26quot%3B%26Eacute%3B%26amp%3B%25%5C%3D%2B"),
             refused(403).no_message(),
         ),
@@ -1675,7 +1675,7 @@ fn messages() -> Vec<Behaviour> {
             refused(403).no_message(),
         ),
         behaviour(
-            "a message that contains the password without its last character",
+            "a message with the password except its last character",
             repeats(&PASSWORD[..PASSWORD.len() - 1]),
             refused(403).no_message(),
         ),
