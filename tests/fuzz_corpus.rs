@@ -1,6 +1,5 @@
 //! Runs each fuzz target over each input of its corpus, to check that earlier findings stay fixed. No fuzzer is needed;
 //! `make fuzz` looks for more.
-//! more.
 
 mod fuzzing;
 

@@ -384,7 +384,7 @@ fn export_list_matches_the_header() {
 /// libcolord exports these.
 const TAKEN: [&str; 5] = ["cd_client_", "cd_device_", "cd_profile_", "cd_icc_", "cd_sensor_"];
 
-/// No name begins as those of another known library.
+/// No name has the prefix of another library.
 #[test]
 fn exported_names_are_prefixed_and_unique() {
     for name in functions().keys() {

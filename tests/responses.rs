@@ -1857,7 +1857,7 @@ fn ureq_path_error_reports_progress() {
     assert_eq!(broken.status, 503);
 }
 
-/// The framing of one-byte chunks is six times as long as the body.
+/// With its framing, each byte of the body takes six bytes.
 #[test]
 fn body_in_one_byte_chunks_is_within_the_limit() {
     const LIMIT: usize = 32 << 10;

@@ -1,8 +1,8 @@
-//! The fuzz targets: plain functions that take bytes and panic if a property does not hold. `tests/fuzz_corpus.rs` runs them
-//! over the inputs in `tests/corpus`; `fuzz/` passes them to libFuzzer, which looks for more.
+//! The fuzz targets: plain functions that take bytes and panic if a property does not hold. `tests/fuzz_corpus.rs` runs
+//! them over the inputs in `tests/corpus`; `fuzz/` passes them to libFuzzer, which looks for more.
 //!
-//! The targets are deterministic. A call and its peer share one thread (see [`lockstep`]), so the same bytes always have
-//! the same effect.
+//! The targets are deterministic. A call and its peer share one thread (see [`lockstep`]), so the same bytes always
+//! have the same effect.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 

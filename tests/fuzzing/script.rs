@@ -54,8 +54,8 @@ impl Script {
                 0xfd => {
                     let times = 1 << (marked.next().unwrap_or(0) % 16);
                     let part = piece.bytes[from..].to_vec();
-                    let room = (MAX_BYTES - size) / part.len().max(1);
-                    let more = part.repeat(room.min(times - 1));
+                    let available = (MAX_BYTES - size) / part.len().max(1);
+                    let more = part.repeat(available.min(times - 1));
                     size += more.len();
                     piece.bytes.extend(more);
                     from = piece.bytes.len();

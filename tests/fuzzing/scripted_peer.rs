@@ -56,7 +56,7 @@ pub struct ScriptedPeer {
 }
 
 /// The number of consecutive idle steps after which a call counts as hung.
-const MAX_IDLE_CONNECTIONS: u32 = 100;
+const MAX_IDLE_STEPS: u32 = 100;
 
 /// A connection, and a peer at its other end.
 pub fn connected(pieces: Vec<Piece>, ending: Ending) -> (Box<Connection>, ScriptedPeer) {
@@ -221,8 +221,8 @@ impl ScriptedPeer {
 }
 
 impl ScriptedPeer {
-    /// Sends the next piece, or ends the connection if there is none and nothing new arrived either. Returns false if it
-    /// has ended and the client still waits.
+    /// Sends the next piece, or ends the connection if there is none and nothing new arrived. Returns false if it has
+    /// ended and the client still waits.
     pub fn reply(&mut self, arrived: bool) -> bool {
         if self.ended {
             self.idle += 1;
@@ -231,7 +231,7 @@ impl ScriptedPeer {
         } else if !arrived {
             self.end();
         }
-        self.idle < MAX_IDLE_CONNECTIONS
+        self.idle < MAX_IDLE_STEPS
     }
 }
 

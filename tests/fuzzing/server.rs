@@ -38,7 +38,7 @@ pub struct Request {
 }
 
 /// The number of consecutive idle steps after which a call counts as hung.
-const MOST_IDLE: u32 = 100;
+const MAX_IDLE_STEPS: u32 = 100;
 
 impl Server {
     pub fn new(listener: &Arc<TcpListener>, tls: Option<fn() -> ServerConnection>, ending: Ending) -> Server {
@@ -125,7 +125,7 @@ impl Peer for Server {
         }
         busy |= arrived;
         self.idle = if busy { 0 } else { self.idle + 1 };
-        self.idle < MOST_IDLE
+        self.idle < MAX_IDLE_STEPS
     }
 }
 

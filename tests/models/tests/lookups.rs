@@ -13,7 +13,7 @@ use couchdrop_models::error::ErrorKind;
 use couchdrop_models::http::dns::Resolver;
 use shuttle::thread;
 
-const MOST_HELPERS: usize = 8;
+const MAX_HELPERS: usize = 8;
 
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 static ASKED: AtomicUsize = AtomicUsize::new(0);
@@ -30,7 +30,7 @@ unsafe extern "C" fn getaddrinfo(
     result: *mut *mut libc::addrinfo,
 ) -> c_int {
     let inside = INSIDE.fetch_add(1, Ordering::Relaxed) + 1;
-    assert!(inside <= MOST_HELPERS);
+    assert!(inside <= MAX_HELPERS);
     ASKED.fetch_add(1, Ordering::Relaxed);
     thread::yield_now();
     // SAFETY: a string, as the caller promises.

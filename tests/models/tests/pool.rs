@@ -13,7 +13,7 @@ use couchdrop_models::http::pool::Pool;
 use shuttle::thread;
 use socket2::{Domain, Socket, Type};
 
-const MOST_IDLE: usize = 64;
+const MAX_IDLE: usize = 64;
 
 /// A connection, identified by its address's port, and its other end, which keeps it alive.
 fn connection(number: u16) -> (Box<Connection>, Socket) {
@@ -58,7 +58,7 @@ fn model(threads: u16, rounds: u16) {
     let mut seen = HashSet::new();
     while let Some(idle) = take(&pool) {
         assert!(seen.insert(idle.peer.port()), "there twice");
-        assert!(seen.len() <= MOST_IDLE);
+        assert!(seen.len() <= MAX_IDLE);
     }
 }
 
@@ -77,11 +77,11 @@ fn idle_connections_are_bounded() {
     shuttle::check_random(
         || {
             let pool = Pool::default();
-            let (near, far): (Vec<_>, Vec<_>) = (1..=MOST_IDLE as u16 + 3).map(connection).unzip();
+            let (near, far): (Vec<_>, Vec<_>) = (1..=MAX_IDLE as u16 + 3).map(connection).unzip();
             near.into_iter().for_each(|connection| pool.put(connection));
             // The newest are taken first, and the oldest were dropped.
             let idle: Vec<_> = std::iter::from_fn(|| take(&pool)).map(|idle| idle.peer.port()).collect();
-            assert_eq!(idle, (4..=MOST_IDLE as u16 + 3).rev().collect::<Vec<_>>());
+            assert_eq!(idle, (4..=MAX_IDLE as u16 + 3).rev().collect::<Vec<_>>());
             drop(far);
         },
         1,
