@@ -19,7 +19,7 @@ use fake_server::{FakeServer, PASSWORD};
 
 use common::log::Log;
 use common::peers::{BlackHole, Silent};
-use common::scripted::{Reply, Scripted, answer, answer_with};
+use common::scripted::{Reply, Scripted, response, response_with};
 use common::{Cancel, Error, Login, Options, PATIENCE, timed, timed_out_after};
 
 const SLOW: &str = "slow@example.com";
@@ -50,7 +50,7 @@ impl Caller {
             if state.starts_with('S') {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "the call never came to wait");
+            assert!(started.elapsed() < PATIENCE, "the call never started to wait");
             thread::yield_now();
         }
     }
@@ -69,12 +69,12 @@ fn stopped(
     stop: impl FnOnce(Caller),
 ) -> Error {
     thread::scope(|scope| {
-        let (say, hear) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let running = scope.spawn(move || {
-            say.send(Caller::this()).unwrap();
+            sender.send(Caller::this()).unwrap();
             (call(), Instant::now())
         });
-        let caller = hear.recv().unwrap();
+        let caller = receiver.recv().unwrap();
         reached();
         caller.wait_until_asleep();
         let at = Instant::now();
@@ -95,15 +95,15 @@ fn login(login: Login) -> Result<(), Error> {
 
 /// A connection on which the request can't be written in full. The peer accepts it and reads nothing, its window is
 /// small, and so is the kernel's buffer for small segments.
-struct Clogged {
+struct BlockedSend {
     options: Options,
     username: String,
     listener: socket2::Socket,
     log: std::sync::Arc<Log>,
 }
 
-impl Clogged {
-    fn new() -> Clogged {
+impl BlockedSend {
+    fn new() -> BlockedSend {
         let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         listener.set_recv_buffer_size(4 << 10).unwrap();
         listener.set_tcp_mss(536).unwrap();
@@ -114,11 +114,11 @@ impl Clogged {
         let options = Options::to(&format!("http://{address}"));
         options.set_logger(&log, CD_LOG_DEBUG).unwrap();
         // Each is three bytes in a form: this is the longest possible request.
-        Clogged { options, username: "%".repeat(64 << 10), listener, log }
+        BlockedSend { options, username: "%".repeat(64 << 10), listener, log }
     }
 
     /// The server's end of a connection on which bytes have arrived.
-    fn spoken_to(&self) -> socket2::Socket {
+    fn accept_with_data(&self) -> socket2::Socket {
         let (server, _) = self.listener.accept().unwrap();
         assert_eq!(server.peek(&mut [std::mem::MaybeUninit::uninit()]).unwrap(), 1);
         server
@@ -133,7 +133,7 @@ impl Clogged {
 // ---- a trigger
 
 #[test]
-fn with_a_triggered_handle_nothing_is_sent() {
+fn triggered_handle_sends_nothing() {
     let silent = Silent::new();
     let cancel = Cancel::new();
     cancel.trigger();
@@ -147,7 +147,7 @@ fn with_a_triggered_handle_nothing_is_sent() {
 }
 
 #[test]
-fn a_trigger_stops_a_call_while_it_connects() {
+fn trigger_stops_connect() {
     let hole = BlackHole::new();
     type Run = fn(&Options, &Cancel) -> Result<(), Error>;
     let runs: [(&str, Run); 2] = [
@@ -167,7 +167,7 @@ fn a_trigger_stops_a_call_while_it_connects() {
 }
 
 #[test]
-fn a_trigger_stops_a_call_in_the_tls_handshake() {
+fn trigger_stops_tls_handshake() {
     let silent = Silent::new();
     let cancel = Cancel::new();
     let options = Options::to_silent(&silent);
@@ -175,7 +175,7 @@ fn a_trigger_stops_a_call_in_the_tls_handshake() {
     let error = stopped(
         "a login in the TLS handshake",
         || login(Login { cancel: Some(&cancel), ..Login::of(&options) }),
-        || peer = Some(silent.take_spoken_to()),
+        || peer = Some(silent.accept_with_data()),
         |_| cancel.trigger(),
     );
     assert_eq!((error.http_status, error.attempts), (0, 0));
@@ -185,20 +185,20 @@ fn a_trigger_stops_a_call_in_the_tls_handshake() {
     stopped(
         "cd_connect in the TLS handshake",
         || options.connect_within(0, Some(&cancel)),
-        || peer = Some(silent.take_spoken_to()),
+        || peer = Some(silent.accept_with_data()),
         |_| cancel.trigger(),
     );
 }
 
 #[test]
-fn a_trigger_stops_a_call_that_waits_for_its_answer() {
+fn trigger_stops_wait_for_response() {
     let fake_server = FakeServer::start();
     for (number, options) in
         [Options::to(fake_server.http_url()), Options::secure(&fake_server)].iter().enumerate()
     {
         let cancel = Cancel::new();
         let error = stopped(
-            "a login that waits for its answer",
+            "a login that waits for its response",
             || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(options) }),
             || assert!(fake_server.wait_for_requests(number + 1, PATIENCE)),
             |_| cancel.trigger(),
@@ -208,8 +208,8 @@ fn a_trigger_stops_a_call_that_waits_for_its_answer() {
 }
 
 #[test]
-fn a_trigger_stops_a_call_that_can_not_write() {
-    let clogged = Clogged::new();
+fn trigger_stops_blocked_send() {
+    let clogged = BlockedSend::new();
     let cancel = Cancel::new();
     let error = stopped(
         "a login that is being sent",
@@ -221,13 +221,13 @@ fn a_trigger_stops_a_call_that_can_not_write() {
 }
 
 #[test]
-fn a_trigger_stops_a_call_that_waits_to_try_again() {
-    let server = Scripted::replying([answer_with(429, "Retry-After: 2\r\n", r#"{"error":"slow down"}"#)]);
+fn trigger_stops_backoff() {
+    let server = Scripted::replying([response_with(429, "Retry-After: 2\r\n", r#"{"error":"slow down"}"#)]);
     let (cancel, log) = (Cancel::new(), Log::new());
     let options = Options::to(server.url());
     options.set_logger(&log, CD_LOG_DEBUG).unwrap();
     let error = stopped(
-        "a login that waits to try again",
+        "a login in its back-off",
         || login(Login { cancel: Some(&cancel), ..Login::of(&options) }),
         || log.wait_for("retrying in"),
         |_| cancel.trigger(),
@@ -238,9 +238,10 @@ fn a_trigger_stops_a_call_that_waits_to_try_again() {
     assert_eq!(server.requests().len(), 1);
 }
 
+/// The status of an earlier attempt is not reported.
 #[test]
-fn a_call_that_is_stopped_in_a_later_attempt_has_no_status_of_an_earlier_one() {
-    let server = Scripted::replying([answer(503, "busy"), Reply::Bytes(Vec::new())]);
+fn cancelled_retry_has_no_status() {
+    let server = Scripted::replying([response(503, "busy"), Reply::Bytes(Vec::new())]);
     let cancel = Cancel::new();
     let options = Options::to(server.url());
     let error = stopped(
@@ -253,7 +254,7 @@ fn a_call_that_is_stopped_in_a_later_attempt_has_no_status_of_an_earlier_one() {
 }
 
 #[test]
-fn one_trigger_stops_all_calls_of_its_handle_and_no_other() {
+fn trigger_stops_only_calls_of_its_handle() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let (cancel, other) = (Cancel::new(), Cancel::new());
@@ -275,7 +276,7 @@ fn one_trigger_stops_all_calls_of_its_handle_and_no_other() {
 }
 
 #[test]
-fn a_handle_that_nobody_triggers_changes_nothing() {
+fn untriggered_handle_has_no_effect() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     let cancel = Cancel::new();
@@ -288,7 +289,7 @@ fn a_handle_that_nobody_triggers_changes_nothing() {
 }
 
 #[test]
-fn a_stopped_call_does_no_harm_to_the_next() {
+fn login_after_a_cancelled_one_succeeds() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     login(Login::of(&options)).unwrap();
@@ -305,7 +306,7 @@ fn a_stopped_call_does_no_harm_to_the_next() {
 }
 
 #[test]
-fn a_trigger_keeps_errno() {
+fn trigger_preserves_errno() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let cancel = Cancel::new();
@@ -334,7 +335,7 @@ fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
 }
 
 #[test]
-fn a_signal_handler_stops_a_call_whichever_thread_it_runs_on() {
+fn signal_handler_stops_call_on_any_thread() {
     handle(libc::SIGUSR1, trigger_in_handler);
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
@@ -360,7 +361,7 @@ fn a_signal_handler_stops_a_call_whichever_thread_it_runs_on() {
 
 /// A check: the thread of each call to it, and its result.
 #[derive(Default)]
-struct Asked {
+struct CheckCalls {
     threads: Mutex<Vec<ThreadId>>,
     /// The call to the check that returns stop; 0 means none.
     stop_at: usize,
@@ -368,36 +369,36 @@ struct Asked {
     stop_on: Mutex<Option<ThreadId>>,
 }
 
-impl Asked {
+impl CheckCalls {
     fn times(&self) -> usize {
         self.threads.lock().unwrap().len()
     }
 }
 
-unsafe extern "C" fn ask(user_data: *mut c_void) -> i32 {
-    let asked = unsafe { &*user_data.cast::<Asked>() };
+unsafe extern "C" fn check(user_data: *mut c_void) -> i32 {
+    let calls = unsafe { &*user_data.cast::<CheckCalls>() };
     let this = thread::current().id();
     let times = {
-        let mut threads = asked.threads.lock().unwrap();
+        let mut threads = calls.threads.lock().unwrap();
         threads.push(this);
         threads.len()
     };
-    let stop = times == asked.stop_at || *asked.stop_on.lock().unwrap() == Some(this);
+    let stop = times == calls.stop_at || *calls.stop_on.lock().unwrap() == Some(this);
     if stop { -7 } else { 0 } // any number but 0
 }
 
 /// The number of times a check is called during a login that times out after 500 ms without a response. It is the
 /// maximum of a few runs, because a busy machine delays calls. Checks that every call is on the login's thread.
-fn asked_in_500_ms(options: &Options) -> usize {
+fn checks_in_500_ms(options: &Options) -> usize {
     let mut most = 0;
     for _ in 0..5 {
-        let asked = Asked::default();
-        let cancel = Cancel::with_check(ask, &asked);
+        let calls = CheckCalls::default();
+        let cancel = Cancel::with_check(check, &calls);
         let slow = Login { cancel: Some(&cancel), timeout_ms: 500, username: SLOW, ..Login::of(options) };
         assert_eq!(login(slow).unwrap_err().code, CD_ERR_TIMEOUT);
-        assert!(asked.threads.lock().unwrap().iter().all(|thread| *thread == thread::current().id()));
-        println!("asked {} times in 500 ms", asked.times());
-        most = most.max(asked.times());
+        assert!(calls.threads.lock().unwrap().iter().all(|thread| *thread == thread::current().id()));
+        println!("check called {} times in 500 ms", calls.times());
+        most = most.max(calls.times());
         if most >= 8 {
             break;
         }
@@ -406,20 +407,20 @@ fn asked_in_500_ms(options: &Options) -> usize {
 }
 
 #[test]
-fn a_check_is_asked_every_50_ms_on_the_thread_of_the_call() {
+fn check_runs_every_50_ms_on_the_calling_thread() {
     let fake_server = FakeServer::start();
-    let asked = asked_in_500_ms(&Options::to(fake_server.http_url()));
-    assert!((8..=20).contains(&asked), "asked {asked} times");
+    let calls = checks_in_500_ms(&Options::to(fake_server.http_url()));
+    assert!((8..=20).contains(&calls), "check called {calls} times");
 }
 
 #[test]
-fn a_check_is_asked_as_often_when_an_answer_comes_in_drops() {
+fn check_runs_as_often_while_bytes_arrive() {
     let silent = Silent::new();
     let options = Options::to(&format!("http://{}", silent.authority()));
     // It continues until this program ends.
     thread::spawn(move || {
         loop {
-            let mut stream = silent.take_spoken_to();
+            let mut stream = silent.accept_with_data();
             // A head that never ends. The pause is part of this server's behaviour: it is shorter than the 50 ms.
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
             while stream.write_all(b"x").is_ok() {
@@ -427,15 +428,15 @@ fn a_check_is_asked_as_often_when_an_answer_comes_in_drops() {
             }
         }
     });
-    let asked = asked_in_500_ms(&options);
-    assert!((8..=20).contains(&asked), "asked {asked} times");
+    let calls = checks_in_500_ms(&options);
+    assert!((8..=20).contains(&calls), "check called {calls} times");
 }
 
 #[test]
-fn a_check_stops_a_call_wherever_it_waits() {
+fn check_stops_every_wait() {
     let fake_server = FakeServer::start();
-    let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), Clogged::new());
-    let server = Scripted::start(|_| answer_with(429, "Retry-After: 10\r\n", ""));
+    let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), BlockedSend::new());
+    let server = Scripted::start(|_| response_with(429, "Retry-After: 10\r\n", ""));
     let (http, secure) = (Options::to(fake_server.http_url()), Options::secure(&fake_server));
     let (connecting, shaking) = (Options::to(&hole.url()), Options::to_silent(&silent));
     let backing_off = Options::to(server.url());
@@ -447,39 +448,39 @@ fn a_check_stops_a_call_wherever_it_waits() {
         ("waiting for the response over TLS", Login { username: SLOW, ..Login::of(&secure) }, 1),
         ("waiting before a retry", Login::of(&backing_off), 1),
     ] {
-        let asked = Asked { stop_at: 4, ..Asked::default() };
-        let cancel = Cancel::with_check(ask, &asked);
+        let calls = CheckCalls { stop_at: 4, ..CheckCalls::default() };
+        let cancel = Cancel::with_check(check, &calls);
         let (done, took) = timed(|| login(Login { cancel: Some(&cancel), ..call }));
         let error = done.unwrap_err();
         assert_eq!((error.code, error.attempts), (CD_ERR_CANCELLED, attempts), "{what}: {}", error.message);
         println!("{what}: the fourth question after {} ms", took.as_millis());
-        assert_eq!(asked.times(), 4, "{what}: it was asked again after it had said stop");
+        assert_eq!(calls.times(), 4, "{what}: the check was called again after it returned stop");
         assert!(took < SOON, "{what}: {took:?}");
-        assert!(!cancel.is_triggered(), "that call alone");
+        assert!(!cancel.is_triggered(), "only that call");
     }
 }
 
 #[test]
-fn a_check_stops_connect_too() {
+fn check_stops_cd_connect() {
     let silent = Silent::new();
-    let asked = Asked { stop_at: 2, ..Asked::default() };
-    let cancel = Cancel::with_check(ask, &asked);
+    let calls = CheckCalls { stop_at: 2, ..CheckCalls::default() };
+    let cancel = Cancel::with_check(check, &calls);
     let options = Options::to_silent(&silent);
     assert_eq!(options.connect_within(0, Some(&cancel)).unwrap_err().code, CD_ERR_CANCELLED);
-    assert_eq!(asked.times(), 2);
+    assert_eq!(calls.times(), 2);
 }
 
 #[test]
-fn a_check_that_says_stop_ends_that_call_alone() {
+fn check_stops_only_its_call() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
-    let asked = Asked::default();
-    let cancel = Cancel::with_check(ask, &asked);
+    let calls = CheckCalls::default();
+    let cancel = Cancel::with_check(check, &calls);
     let slow = Login { cancel: Some(&cancel), timeout_ms: 20_000, username: SLOW, ..Login::of(&options) };
     thread::scope(|scope| {
         let [one, other] = [(); 2].map(|()| scope.spawn(move || login(slow)));
         assert!(fake_server.wait_for_requests(2, PATIENCE));
-        *asked.stop_on.lock().unwrap() = Some(one.thread().id());
+        *calls.stop_on.lock().unwrap() = Some(one.thread().id());
         assert_eq!(one.join().unwrap().unwrap_err().code, CD_ERR_CANCELLED);
         assert!(!other.is_finished() && !cancel.is_triggered());
         // The handle is still usable.
@@ -490,11 +491,11 @@ fn a_check_that_says_stop_ends_that_call_alone() {
 }
 
 #[test]
-fn a_handle_with_a_check_can_be_triggered_all_the_same() {
+fn handle_with_a_check_can_be_triggered() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
-    let asked = Asked::default();
-    let cancel = Cancel::with_check(ask, &asked);
+    let calls = CheckCalls::default();
+    let cancel = Cancel::with_check(check, &calls);
     stopped(
         "a login with a check, by a trigger",
         || login(Login { cancel: Some(&cancel), username: SLOW, ..Login::of(&options) }),
@@ -509,16 +510,16 @@ extern "C" fn note_signal(_: libc::c_int) {
     SIGNALS.fetch_add(1, Ordering::SeqCst);
 }
 
-unsafe extern "C" fn ask_for_signals(_: *mut c_void) -> i32 {
+unsafe extern "C" fn check_for_signals(_: *mut c_void) -> i32 {
     SIGNALS.load(Ordering::SeqCst) as i32
 }
 
 #[test]
-fn a_check_is_asked_when_a_signal_interrupts_the_wait() {
+fn signal_runs_the_check_at_once() {
     handle(libc::SIGUSR2, note_signal);
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
-    let cancel = Cancel::with_check(ask_for_signals, &());
+    let cancel = Cancel::with_check(check_for_signals, &());
     // Like Python: the signal handler only notes the signal, and the check then runs the host's code.
     stopped(
         "a login whose host got a signal",
@@ -529,8 +530,8 @@ fn a_check_is_asked_when_a_signal_interrupts_the_wait() {
 }
 
 #[test]
-fn a_signal_does_not_end_a_wait_that_nobody_stops() {
-    handle(libc::SIGALRM, note_nothing);
+fn signal_without_trigger_does_not_end_a_wait() {
+    handle(libc::SIGALRM, ignore_signal);
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let cancel = Cancel::new();
@@ -548,12 +549,13 @@ fn a_signal_does_not_end_a_wait_that_nobody_stops() {
     );
 }
 
-extern "C" fn note_nothing(_: libc::c_int) {}
+extern "C" fn ignore_signal(_: libc::c_int) {}
 
 // ---- timeouts
 
+/// It may be shorter or longer than the timeout of the options.
 #[test]
-fn a_calls_own_timeout_takes_the_place_of_the_options_and_may_be_smaller_or_larger() {
+fn timeout_of_a_call_overrides_the_options() {
     let fake_server = FakeServer::start();
     for (of_options, own, expected) in [(100, 0, 100), (20_000, 100, 100), (50, 200, 200)] {
         let options = Options::to(fake_server.http_url());
@@ -567,9 +569,9 @@ fn a_calls_own_timeout_takes_the_place_of_the_options_and_may_be_smaller_or_larg
 }
 
 #[test]
-fn a_timeout_says_what_the_call_was_doing_and_how_long_it_took() {
+fn timeout_message_has_phase_and_duration() {
     let fake_server = FakeServer::start();
-    let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), Clogged::new());
+    let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), BlockedSend::new());
     let slow = Options::secure(&fake_server);
     slow.connect().unwrap(); // so that the login only waits for its response
     let (connecting, shaking) = (Options::to(&hole.url()), Options::to_silent(&silent));
@@ -591,11 +593,11 @@ fn a_timeout_says_what_the_call_was_doing_and_how_long_it_took() {
 }
 
 #[test]
-fn an_answer_that_comes_before_the_login_is_sent_to_its_end_is_heard() {
-    let clogged = Clogged::new();
+fn response_during_send_is_accepted() {
+    let clogged = BlockedSend::new();
     thread::scope(|scope| {
         let login = scope.spawn(|| clogged.login().run().map(drop));
-        let server = clogged.spoken_to();
+        let server = clogged.accept_with_data();
         server.send(b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n").unwrap();
         let error = login.join().unwrap().unwrap_err();
         assert_eq!((error.code, error.http_status, error.attempts), (CD_ERR_HTTP_STATUS, 413, 1));
@@ -603,11 +605,11 @@ fn an_answer_that_comes_before_the_login_is_sent_to_its_end_is_heard() {
 }
 
 #[test]
-fn a_connection_that_is_reset_while_the_login_is_sent_is_lost() {
-    let clogged = Clogged::new();
+fn reset_during_send_is_a_lost_connection() {
+    let clogged = BlockedSend::new();
     thread::scope(|scope| {
         let login = scope.spawn(|| clogged.login().run().map(drop));
-        let server = clogged.spoken_to();
+        let server = clogged.accept_with_data();
         // Unread data on close causes a reset.
         drop(server);
         let error = login.join().unwrap().unwrap_err();
@@ -623,7 +625,7 @@ fn timed_out_in(phase: &str, timeout_ms: u32, call: impl Fn(u32) -> Result<(), E
 }
 
 #[test]
-fn a_connect_timeout_is_retried_and_says_so() {
+fn connect_timeout_is_retried_and_named() {
     let silent = Silent::new();
     let log = Log::new();
     let options = Options::to_silent(&silent);
@@ -638,7 +640,7 @@ fn a_connect_timeout_is_retried_and_says_so() {
 }
 
 #[test]
-fn a_connect_timeout_covers_tcp_too() {
+fn connect_timeout_includes_tcp_connect() {
     let hole = BlackHole::new();
     let log = Log::new();
     let options = Options::to(&hole.url());
@@ -651,7 +653,7 @@ fn a_connect_timeout_covers_tcp_too() {
 }
 
 #[test]
-fn a_connect_timeout_is_no_limit_for_the_answer() {
+fn connect_timeout_does_not_limit_the_response() {
     let server = Scripted::start(|_| {
         // Longer than the connect timeout, as this test requires.
         thread::sleep(Duration::from_millis(300));
@@ -663,7 +665,7 @@ fn a_connect_timeout_is_no_limit_for_the_answer() {
 }
 
 #[test]
-fn the_deadline_is_that_of_the_whole_call_retries_included() {
+fn deadline_includes_retries() {
     let silent = Silent::new();
     let options = Options::to_silent(&silent);
     options.set_connect_timeout_ms(200).unwrap().set_max_retries(10).unwrap();
@@ -673,10 +675,11 @@ fn the_deadline_is_that_of_the_whole_call_retries_included() {
     assert!((Duration::from_millis(200)..SOON).contains(&took), "{took:?}");
 }
 
+/// The status of an earlier attempt is not reported.
 #[test]
-fn a_timeout_in_a_later_attempt_has_no_status_of_an_earlier_one() {
+fn timed_out_retry_has_no_status() {
     let server =
-        Scripted::replying([answer_with(429, "Retry-After: 0\r\n", "slow down"), Reply::Bytes(Vec::new())]);
+        Scripted::replying([response_with(429, "Retry-After: 0\r\n", "slow down"), Reply::Bytes(Vec::new())]);
     let options = Options::to(server.url());
     let error = login(Login { timeout_ms: 300, ..Login::of(&options) }).unwrap_err();
     assert!(timed_out_after(&error) >= 300);

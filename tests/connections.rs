@@ -62,7 +62,7 @@ unsafe extern "C" fn getaddrinfo(
 }
 
 #[test]
-fn a_warm_login_uses_the_connection_that_is_there_and_looks_no_name_up() {
+fn warm_login_reuses_the_connection_without_lookup() {
     let server = FaultServer::tls(good_server(), vec![serve(GOOD)]);
     let client = Client::new(&format!("https://api.couchdrop.test:{}", server.port()));
     for _ in 0..10 {
@@ -74,8 +74,8 @@ fn a_warm_login_uses_the_connection_that_is_there_and_looks_no_name_up() {
 }
 
 #[test]
-fn a_refusal_leaves_the_connection_fit_for_the_next_login() {
-    let script = [403, 401, 429, 500, 503].map(|status| whole(json_answer(status, "no"))).concat();
+fn refused_login_keeps_the_connection() {
+    let script = [403, 401, 429, 500, 503].map(|status| whole(json_response(status, "no"))).concat();
     over_both(vec![[script, whole(GOOD)].concat()], |server, _| {
         let client = Client::new(&server.url());
         for code in [
@@ -92,9 +92,10 @@ fn a_refusal_leaves_the_connection_fit_for_the_next_login() {
     });
 }
 
+/// The next login makes a new connection after a response that only the ureq path accepts.
 #[test]
-fn an_answer_that_is_not_strict_ends_its_connection() {
-    for answer in [
+fn lenient_response_closes_the_connection() {
+    for response in [
         GOOD.replace("HTTP/1.1", "HTTP/1.0"),
         GOOD.replace("HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"),
         GOOD.replace("\r\n", "\n"),
@@ -105,13 +106,13 @@ fn an_answer_that_is_not_strict_ends_its_connection() {
         format!("{GOOD}x"),
         format!("{GOOD}{GOOD}"),
     ] {
-        over_both(vec![serve(&answer)], |server, over| {
+        over_both(vec![serve(&response)], |server, over| {
             let client = Client::new(&server.url());
             client.login().expect(CD_OK);
             // Waits here, so that the close precedes the next login and is not caused by it.
             server.wait(|seen| seen[0].over);
             client.login().expect(CD_OK);
-            assert_eq!(requests(&server), [1, 1], "over {over}: {answer:?}");
+            assert_eq!(requests(&server), [1, 1], "over {over}: {response:?}");
         });
     }
 }
@@ -146,21 +147,21 @@ fn late_response_shifts_no_token_to_another_account() {
 fn interim_responses_and_trailers_keep_the_connection() {
     let body = r#"{"token":"0e2b6f14-5ad2-4c9e-b1f8-7a3c2d9e4f60"}"#;
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n30;a=b\r\n";
-    for answer in [
+    for response in [
         format!("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n{GOOD}"),
         format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 X\r\n\r\n{GOOD}"),
         format!("{chunked}{body}\r\n0\r\nServer-Timing: a\r\nX: y\r\n\r\n"),
     ] {
-        over_both(vec![serve(&answer)], |server, over| {
+        over_both(vec![serve(&response)], |server, over| {
             let client = Client::new(&server.url());
             (0..3).for_each(|_| _ = client.login().expect(CD_OK));
-            assert_eq!(requests(&server), [3], "over {over}: {answer:?}");
+            assert_eq!(requests(&server), [3], "over {over}: {response:?}");
         });
     }
 }
 
 #[test]
-fn the_newest_idle_connection_is_used_first() {
+fn newest_idle_connection_is_reused_first() {
     for last in [0, 1] {
         let script = |gate| vec![Request, Gate(gate), send(GOOD), Repeat(whole(GOOD))];
         let server = FaultServer::plain(vec![script("first"), script("second")]);
@@ -207,7 +208,7 @@ fn at_most_64_connections_stay_idle() {
 }
 
 #[test]
-fn threads_share_one_handle_and_each_gets_its_own_answer() {
+fn threads_sharing_a_handle_get_their_own_tokens() {
     const THREADS: usize = 64;
     const LOGINS: usize = 10;
     over_both(vec![vec![Repeat(vec![Request, Echo])]], |server, _| {
@@ -230,7 +231,7 @@ fn threads_share_one_handle_and_each_gets_its_own_answer() {
 }
 
 #[test]
-fn head_and_body_of_a_login_arrive_in_one_piece() {
+fn head_and_body_are_sent_in_one_segment() {
     over_both(vec![serve(GOOD)], |server, over| {
         let client = Client::new(&server.url());
         for _ in 0..20 {
@@ -245,8 +246,9 @@ fn head_and_body_of_a_login_arrive_in_one_piece() {
 
 // ---- unusable idle connections
 
+/// The login notices the close before it sends anything.
 #[test]
-fn a_connection_that_the_server_ended_while_idle_is_found_dead_before_a_login_uses_it() {
+fn closed_idle_connection_is_replaced() {
     for end in [Close, Cut, Reset] {
         let scripts = vec![vec![Request, send(token("one")), Gate("end"), end.clone()], serve(token("two"))];
         over_both(scripts, |server, over| {
@@ -268,7 +270,7 @@ fn a_connection_that_the_server_ended_while_idle_is_found_dead_before_a_login_us
 }
 
 /// Bytes that a server may send on an idle connection.
-fn unasked() -> Vec<Step> {
+fn unsolicited() -> Vec<Step> {
     let stolen = token("stolen");
     vec![
         send("x"),
@@ -284,9 +286,10 @@ fn unasked() -> Vec<Step> {
     ]
 }
 
+/// The next login succeeds on a new connection.
 #[test]
-fn what_comes_while_a_connection_is_idle_spoils_it_and_not_the_next_login() {
-    for early in unasked() {
+fn data_on_an_idle_connection_closes_it() {
+    for early in unsolicited() {
         for after in [None, Some(Close), Some(Reset)] {
             let mut script = vec![Request, send(token("one")), Gate("early"), early.clone()];
             script.extend(after.clone());
@@ -304,9 +307,10 @@ fn what_comes_while_a_connection_is_idle_spoils_it_and_not_the_next_login() {
     }
 }
 
+/// The next login succeeds on a new connection.
 #[test]
-fn what_stands_behind_an_answer_spoils_the_connection_and_not_the_next_login() {
-    for early in unasked() {
+fn data_after_a_response_closes_the_connection() {
+    for early in unsolicited() {
         let Step::Send(behind) = early else { unreachable!() };
         let script = vec![Request, send([token("one"), behind.clone()].concat())];
         over_both(vec![script, serve(token("two"))], |server, over| {
@@ -319,8 +323,9 @@ fn what_stands_behind_an_answer_spoils_the_connection_and_not_the_next_login() {
     }
 }
 
+/// The record is incomplete or forged.
 #[test]
-fn a_record_that_is_not_whole_or_not_genuine_spoils_an_idle_connection() {
+fn bad_record_on_an_idle_connection_closes_it() {
     let record = [&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat();
     for raw in [&record[..3], &record[..5], &record[..20], &record, b"HTTP/1.1 200 OK\r\n\r\n"] {
         let script = vec![Request, send(token("one")), Gate("early"), Raw(raw.into())];
@@ -336,7 +341,7 @@ fn a_record_that_is_not_whole_or_not_genuine_spoils_an_idle_connection() {
 }
 
 #[test]
-fn an_answer_that_comes_after_its_login_gave_up_reaches_nobody() {
+fn response_after_a_timeout_is_discarded() {
     let scripts = vec![vec![Request, Gate("late"), send(token("late"))], serve(token("two"))];
     over_both(scripts, |server, _| {
         let client = Client::new(&server.url());
@@ -355,16 +360,17 @@ fn an_answer_that_comes_after_its_login_gave_up_reaches_nobody() {
 /// A client that blocks in the logger at this line, until all bytes of the server's first steps have arrived.
 fn client_that_waits(server: &Arc<FaultServer>, line: &'static str, steps: usize) -> Client {
     let waited_for = Arc::clone(server);
-    Client::new(&server.url()).listen(move |said| {
-        if said.starts_with(line) {
+    Client::new(&server.url()).listen(move |message| {
+        if message.starts_with(line) {
             waited_for.open_gate("connected");
             waited_for.wait_until_arrived(steps);
         }
     })
 }
 
+/// The server sends first on a new connection.
 #[test]
-fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
+fn unsolicited_data_prevents_the_request() {
     let expect_nothing_sent = |server: &FaultServer, client: Client| {
         let outcome = client.login().expect(CD_ERR_MALFORMED_RESPONSE);
         assert_eq!((outcome.attempts, outcome.http_status), (0, 0));
@@ -372,7 +378,7 @@ fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
         assert!(server.wait_until_over(1)[0].received.is_empty());
         assert_eq!(server.connections().len(), 1);
     };
-    for early in unasked() {
+    for early in unsolicited() {
         let Step::Send(bytes) = &early else { unreachable!() };
         // A close after that makes no difference.
         for after in [None, Some(Close)] {
@@ -393,8 +399,9 @@ fn a_fresh_connection_on_which_the_server_speaks_first_is_sent_no_login() {
     }
 }
 
+/// The socket stays open.
 #[test]
-fn a_fresh_connection_on_which_tls_is_ended_at_once_is_lost_though_its_socket_is_open() {
+fn close_notify_on_a_new_connection_is_a_lost_connection() {
     let script = vec![Step::Handshake, Gate("connected"), Step::CloseNotify];
     let server = Arc::new(FaultServer::tls(good_server_but(&[&TLS12], |_| {}), vec![script]));
     let outcome = client_that_waits(&server, "TLS handshake", 3).login().expect(CD_ERR_CONNECTION_LOST);
@@ -402,8 +409,9 @@ fn a_fresh_connection_on_which_tls_is_ended_at_once_is_lost_though_its_socket_is
     assert!(server.connections()[0].received.is_empty());
 }
 
+/// No login is sent on the closed connection.
 #[test]
-fn a_fresh_connection_that_the_server_ends_at_once_is_sent_no_login_and_is_made_again() {
+fn new_connection_closed_before_send_is_retried() {
     for end in [Close, Reset] {
         let server = Arc::new(FaultServer::plain(vec![vec![Gate("connected"), end.clone()], serve(GOOD)]));
         let outcome = client_that_waits(&server, "connected to", 2).login().expect(CD_ERR_CONNECTION_LOST);
@@ -421,7 +429,7 @@ fn a_fresh_connection_that_the_server_ends_at_once_is_sent_no_login_and_is_made_
 // ---- retries on a new connection
 
 /// The ways in which a server may end a connection before the first byte of a response, or refuse to use it.
-fn stale_ends() -> Vec<Vec<Step>> {
+fn dead_endings() -> Vec<Vec<Step>> {
     let status =
         |status: u16| send(format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
     vec![
@@ -430,14 +438,15 @@ fn stale_ends() -> Vec<Vec<Step>> {
         vec![Reset],
         vec![status(408), Close],
         vec![status(421), Close],
-        vec![send(json_answer(408, "idle"))],
+        vec![send(json_response(408, "idle"))],
         vec![send("HTTP/1.0 408 X\r\n\r\n"), Close],
     ]
 }
 
+/// The connection ends without a response, and the login is sent once more on a new connection.
 #[test]
-fn a_login_on_a_reused_connection_that_ends_without_an_answer_is_sent_once_more_on_a_fresh_one() {
-    for end in stale_ends() {
+fn login_on_a_dead_reused_connection_is_resent() {
+    for end in dead_endings() {
         let stale = [whole(token("one")), vec![Request], end.clone()].concat();
         over_both(vec![stale, serve(token("two"))], |server, over| {
             let client = Client::new(&server.url());
@@ -452,9 +461,9 @@ fn a_login_on_a_reused_connection_that_ends_without_an_answer_is_sent_once_more_
 }
 
 #[test]
-fn a_login_that_found_its_connection_dead_takes_a_fresh_one_for_each_further_attempt() {
+fn retries_after_a_dead_connection_skip_the_pool() {
     let stale = [whole(token("one")), vec![Request, Close]].concat();
-    let server = FaultServer::plain(vec![stale, whole(json_answer(503, "later")), serve(token("two"))]);
+    let server = FaultServer::plain(vec![stale, whole(json_response(503, "later")), serve(token("two"))]);
     let client = Client::new(&server.url()).retries(1);
     assert_eq!(client.login().expect_token(), "one");
     assert_eq!(client.login().expect_token(), "two");
@@ -464,8 +473,8 @@ fn a_login_that_found_its_connection_dead_takes_a_fresh_one_for_each_further_att
 }
 
 #[test]
-fn a_login_is_sent_once_more_and_not_twice() {
-    for end in stale_ends() {
+fn login_is_resent_at_most_once() {
+    for end in dead_endings() {
         let stale = [whole(token("one")), vec![Request], end.clone()].concat();
         let fresh = [vec![Request], end.clone()].concat();
         over_both(vec![stale, fresh], |server, over| {
@@ -484,7 +493,7 @@ fn a_login_is_sent_once_more_and_not_twice() {
 }
 
 #[test]
-fn after_a_byte_of_an_answer_a_login_is_not_sent_again() {
+fn login_is_not_resent_after_a_response_byte() {
     for part in ["H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 100 Continue\r\n\r\n", &GOOD[..GOOD.len() - 1], "x"] {
         for end in [Close, Reset] {
             let stale = [whole(token("one")), vec![Request, send(part), end.clone()]].concat();
@@ -504,7 +513,7 @@ fn after_a_byte_of_an_answer_a_login_is_not_sent_again() {
 }
 
 #[test]
-fn after_a_part_of_a_record_a_login_is_not_sent_again() {
+fn login_is_not_resent_after_a_partial_record() {
     let record = [&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat();
     for part in [1, 5, 20] {
         for end in [Cut, Reset] {
@@ -521,7 +530,7 @@ fn after_a_part_of_a_record_a_login_is_not_sent_again() {
 }
 
 #[test]
-fn a_deadline_on_a_reused_connection_is_no_reason_to_send_again() {
+fn timeout_on_a_reused_connection_is_not_resent() {
     over_both(vec![[whole(token("one")), vec![Request]].concat(), serve(token("two"))], |server, _| {
         let client = Client::new(&server.url()).timeout(1_000).retries(4);
         assert_eq!(client.login().expect_token(), "one");
@@ -530,8 +539,9 @@ fn a_deadline_on_a_reused_connection_is_no_reason_to_send_again() {
     });
 }
 
+/// The server closes the connection after it has received the request.
 #[test]
-fn a_server_that_closes_a_fresh_connection_after_the_request_is_not_asked_again() {
+fn login_on_a_new_connection_is_not_resent() {
     for end in [Close, Cut, Reset] {
         over_both(vec![vec![Request, end.clone()], serve(GOOD)], |server, over| {
             let outcome = Client::new(&server.url()).retries(4).login().expect(CD_ERR_CONNECTION_LOST);
@@ -542,7 +552,7 @@ fn a_server_that_closes_a_fresh_connection_after_the_request_is_not_asked_again(
 }
 
 #[test]
-fn when_one_reused_connection_is_dead_the_older_ones_are_dropped() {
+fn dead_connection_drops_older_idle_ones() {
     let stale = vec![Request, Gate("go"), send(token("one")), Request, Close];
     let server = FaultServer::plain(vec![stale.clone(), stale.clone(), stale, serve(token("two"))]);
     let client = Client::new(&server.url());
@@ -558,13 +568,14 @@ fn when_one_reused_connection_is_dead_the_older_ones_are_dropped() {
     let seen = server.wait(|seen| seen[..3].iter().all(|seen| seen.over));
     let mut requests: Vec<_> = seen.iter().map(|seen| seen.requests).collect();
     requests.sort_unstable();
-    assert_eq!(requests, [1, 1, 1, 2], "one of the old ones was asked, and the new one");
+    assert_eq!(requests, [1, 1, 1, 2], "one old connection was tried, and the new one");
 }
 
 // ---- connecting ahead
 
+/// It makes one connection and sends no request.
 #[test]
-fn cd_connect_makes_one_connection_sends_nothing_and_the_next_login_uses_it() {
+fn cd_connect_prepares_the_next_logins_connection() {
     over_both(vec![vec![Step::Handshake, Repeat(whole(GOOD))]], |server, over| {
         let client = Client::new(&server.url());
         client.connect().expect(CD_OK);
@@ -582,8 +593,9 @@ fn cd_connect_makes_one_connection_sends_nothing_and_the_next_login_uses_it() {
     });
 }
 
+/// A few tickets are processed, and the connection is kept.
 #[test]
-fn session_tickets_are_taken_in_and_a_flood_of_them_costs_the_connection() {
+fn session_ticket_flood_closes_the_connection() {
     for (tickets, expected) in [(4, [1].as_slice()), (1_000, &[0, 1])] {
         let config = good_server_but(&[&TLS13], |config| config.send_tls13_tickets = tickets);
         let server = FaultServer::tls(config, vec![vec![Step::Handshake, Repeat(whole(GOOD))]]);
@@ -613,9 +625,10 @@ unsafe extern "C" fn open_after_handshake(server: *mut c_void) -> i32 {
     0
 }
 
+/// A key update or an interim response.
 #[test]
-fn what_comes_while_a_login_is_being_sent_and_is_no_answer_does_not_end_it() {
-    for speak in [NewKeys, send("HTTP/1.1 100 Continue\r\n\r\n")] {
+fn interim_data_during_send_does_not_end_the_login() {
+    for data in [NewKeys, send("HTTP/1.1 100 Continue\r\n\r\n")] {
         // The server reads only the handshake; its window is small, and so is the kernel's buffer for small segments.
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4 << 10).unwrap();
@@ -624,14 +637,14 @@ fn what_comes_while_a_login_is_being_sent_and_is_no_answer_does_not_end_it() {
         socket.listen(1).unwrap();
         let config = good_server_but(&[&TLS13], |config| config.send_tls13_tickets = 0);
         let mut script = vec![Step::Handshake];
-        script.extend(GATES.iter().flat_map(|gate| [Gate(gate), speak.clone()]));
+        script.extend(GATES.iter().flat_map(|gate| [Gate(gate), data.clone()]));
         script.extend(whole(GOOD));
         let server = FaultServer::on(TcpListener::from(socket), Some(config), vec![script]);
         let client = Client::new(&server.url());
         let cancel = cd_cancel_new();
-        let told = ptr::from_ref(&server).cast_mut().cast();
+        let user_data = ptr::from_ref(&server).cast_mut().cast();
         // SAFETY: a handle, and a server that outlives it.
-        unsafe { cd_cancel_set_check(cancel, Some(open_after_handshake), told) };
+        unsafe { cd_cancel_set_check(cancel, Some(open_after_handshake), user_data) };
         // Each is three bytes in a form.
         client.login_with(cancel, 20_000, USERNAME, &"%".repeat(64 << 10)).expect(CD_OK);
         // SAFETY: no call has it any more.
@@ -642,7 +655,7 @@ fn what_comes_while_a_login_is_being_sent_and_is_no_answer_does_not_end_it() {
 }
 
 #[test]
-fn a_part_of_a_record_on_a_fresh_connection_is_waited_for_with_the_answer() {
+fn partial_record_on_a_new_connection_is_awaited() {
     // Servers that send session tickets with their part of the handshake send them like this.
     let early = Step::HalfEarly("HTTP/1.1 100 Continue\r\n\r\n".into());
     let script = [vec![early], whole(GOOD)].concat();
@@ -654,7 +667,7 @@ fn a_part_of_a_record_on_a_fresh_connection_is_waited_for_with_the_answer() {
 }
 
 #[test]
-fn cd_connect_replaces_a_connection_that_has_ended() {
+fn cd_connect_replaces_a_closed_connection() {
     over_both(vec![vec![Step::Handshake, Gate("end"), Close], serve(GOOD)], |server, _| {
         let client = Client::new(&server.url());
         client.connect().expect(CD_OK);
@@ -712,7 +725,7 @@ fn listening(socket: Socket) -> FaultServer {
 }
 
 #[test]
-fn localhost_is_whichever_family_listens() {
+fn localhost_connects_to_the_listening_family() {
     let only = Refusing::new();
     let client = only.client();
     let server = listening(only.v4);
@@ -728,7 +741,7 @@ fn localhost_is_whichever_family_listens() {
 }
 
 #[test]
-fn a_refused_connection_names_every_address_that_was_tried() {
+fn refused_connection_names_every_tried_address() {
     let outcome = Refusing::new().client().login().expect(CD_ERR_CONNECT);
     assert_eq!((outcome.attempts, outcome.http_status), (0, 0));
     for part in ["localhost", "127.0.0.1", "::1", "connection refused"] {
@@ -737,14 +750,14 @@ fn a_refused_connection_names_every_address_that_was_tried() {
 }
 
 #[test]
-fn an_address_that_can_not_be_tried_at_all_is_a_failed_connect() {
+fn broadcast_address_is_a_connect_failure() {
     // The kernel refuses TCP to a broadcast address at once.
     let outcome = Client::new("https://255.255.255.255:1").connect().expect(CD_ERR_CONNECT);
     assert!(outcome.message.contains("255.255.255.255: "), "{}", outcome.message);
 }
 
 #[test]
-fn a_refused_connection_is_tried_again() {
+fn refused_connection_is_retried() {
     let Refusing { v4, v6: _v6, port } = Refusing::new();
     let server = Arc::new(Mutex::new(None));
     let (waiting, started) = (Mutex::new(Some(v4)), Arc::clone(&server));
@@ -765,7 +778,7 @@ fn a_refused_connection_is_tried_again() {
 }
 
 #[test]
-fn a_handshake_that_was_cut_is_made_again() {
+fn truncated_handshake_is_retried() {
     for end in [Cut, Reset] {
         let script = vec![CutAfter { bytes: 200, end: Box::new(end.clone()) }];
         let server = FaultServer::tls(good_server(), vec![script.clone(), script, serve(GOOD)]);
@@ -797,7 +810,7 @@ fn in_a_child(child: impl FnOnce()) -> i32 {
 }
 
 #[test]
-fn a_child_that_frees_the_options_leaves_the_parents_connection_alone() {
+fn child_freeing_options_keeps_parents_connection() {
     over_both(vec![serve(GOOD)], |server, over| {
         let client = Client::new(&server.url());
         client.login().expect(CD_OK);
@@ -808,7 +821,7 @@ fn a_child_that_frees_the_options_leaves_the_parents_connection_alone() {
 }
 
 #[test]
-fn a_child_logs_in_on_connections_of_its_own() {
+fn child_uses_its_own_connections() {
     over_both(vec![serve(GOOD)], |server, over| {
         let client = Client::new(&server.url());
         client.login().expect(CD_OK);
@@ -826,7 +839,7 @@ fn a_child_logs_in_on_connections_of_its_own() {
 }
 
 #[test]
-fn a_child_of_a_child_logs_in_too() {
+fn grandchild_can_log_in() {
     over_both(vec![serve(GOOD)], |server, over| {
         let client = Client::new(&server.url());
         client.connect().expect(CD_OK);
@@ -842,7 +855,7 @@ fn a_child_of_a_child_logs_in_too() {
 }
 
 #[test]
-fn a_child_that_exits_without_a_word_takes_nothing_with_it() {
+fn exiting_child_keeps_parents_connection() {
     over_both(vec![serve(GOOD)], |server, over| {
         let client = Client::new(&server.url());
         for _ in 0..5 {

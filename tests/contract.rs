@@ -131,7 +131,7 @@ const ARGUMENTS: &[Argument] = &[
 fn plain_login(username: *const c_char, password: *const c_char) -> Result<(), Error> {
     let mut token = garbage();
     let done = call(|error| unsafe { cd_authenticate(username, password, ptr::null(), &mut token, error) });
-    assert!(token.is_null(), "the real service is never asked here");
+    assert!(token.is_null(), "the real service is never contacted here");
     done
 }
 
@@ -158,8 +158,9 @@ fn set(
     call(|error| unsafe { setter(options.raw(), value, error) })
 }
 
+/// A string must not be NULL, not invalid UTF-8 and not too long.
 #[test]
-fn a_string_is_there_is_utf_8_and_is_not_too_long() {
+fn string_arguments_are_checked() {
     let fake_server = FakeServer::start();
     let too_long = "x".repeat(MAX_STRING_BYTES + 1);
     let refused: &[(&[u8], cd_code)] = &[
@@ -190,7 +191,7 @@ fn a_string_is_there_is_utf_8_and_is_not_too_long() {
 }
 
 #[test]
-fn what_may_be_left_out_may_be_null() {
+fn optional_arguments_accept_null() {
     let fake_server = FakeServer::start();
     for argument in ARGUMENTS.iter().filter(|argument| argument.of_null == CD_OK) {
         (argument.pass)(&Options::to(fake_server.http_url()), ptr::null()).expect(argument.function);
@@ -198,7 +199,7 @@ fn what_may_be_left_out_may_be_null() {
 }
 
 #[test]
-fn an_empty_system_counts_as_none() {
+fn empty_system_is_omitted() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     for (system, expected) in [(None, None), (Some(""), None), (Some("nightly job"), Some("nightly job"))] {
@@ -210,7 +211,7 @@ fn an_empty_system_counts_as_none() {
 }
 
 #[test]
-fn a_string_may_have_64_kib() {
+fn string_of_64_kib_is_accepted() {
     let fake_server = FakeServer::start();
     let longest = "x".repeat(MAX_STRING_BYTES);
     let padded = |start: &str, end: &str| {
@@ -241,7 +242,7 @@ fn a_string_may_have_64_kib() {
 // ---- pointer arguments
 
 #[test]
-fn every_pointer_may_be_null() {
+fn null_pointers_are_handled() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let triggered = Cancel::new();
@@ -452,7 +453,7 @@ fn every_pointer_may_be_null() {
 }
 
 #[test]
-fn out_parameters_are_set_whatever_they_held() {
+fn out_parameters_are_always_written() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let (ada, good, bad) = (c(ADA), c(PASSWORD), c("wrong"));
@@ -491,7 +492,7 @@ fn login_without_token(options: &Options) -> Error {
 }
 
 #[test]
-fn a_setter_writes_its_error_too() {
+fn setter_writes_its_error() {
     let options = Options::new();
     // `call` checks that the garbage is overwritten, on success and on failure.
     options.set_timeout_ms(1).unwrap();
@@ -502,7 +503,7 @@ fn a_setter_writes_its_error_too() {
 // ---- number arguments
 
 #[test]
-fn a_number_is_taken_to_its_edges_and_refused_beyond() {
+fn number_out_of_range_is_refused() {
     let options = Options::new();
     type Set = fn(&Options, i64) -> Result<&Options, Error>;
     let table: &[(Set, &str, &[i64], &[i64])] = &[
@@ -573,7 +574,7 @@ fn a_number_is_taken_to_its_edges_and_refused_beyond() {
 }
 
 #[test]
-fn a_calls_own_timeout_has_the_same_edges() {
+fn timeout_of_a_call_out_of_range_is_refused() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     for timeout_ms in [MAX_MS + 1, u32::MAX] {
@@ -593,7 +594,7 @@ fn a_calls_own_timeout_has_the_same_edges() {
 // ---- a refused setter changes nothing
 
 #[test]
-fn a_refused_url_leaves_the_one_before_it() {
+fn refused_url_keeps_the_previous() {
     let fake_server = FakeServer::start();
     let options = Options::to(&format!("{}/before", fake_server.http_url()));
     for bad in ["http://api.couchdrop.io", "https://x?q", "", "\u{7f}"] {
@@ -604,7 +605,7 @@ fn a_refused_url_leaves_the_one_before_it() {
 }
 
 #[test]
-fn a_refused_body_format_leaves_the_one_before_it() {
+fn refused_body_format_keeps_the_previous() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     options.set_body_format(CD_BODY_JSON).unwrap();
@@ -614,7 +615,7 @@ fn a_refused_body_format_leaves_the_one_before_it() {
 }
 
 #[test]
-fn a_refused_timeout_leaves_the_one_before_it() {
+fn refused_timeout_keeps_the_previous() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     options.set_timeout_ms(50).unwrap();
@@ -625,7 +626,7 @@ fn a_refused_timeout_leaves_the_one_before_it() {
 }
 
 #[test]
-fn a_refused_connect_timeout_leaves_the_one_before_it() {
+fn refused_connect_timeout_keeps_the_previous() {
     let silent = Silent::new();
     let options = Options::to_silent(&silent);
     options.set_max_retries(0).unwrap();
@@ -638,7 +639,7 @@ fn a_refused_connect_timeout_leaves_the_one_before_it() {
 }
 
 #[test]
-fn a_refused_number_of_retries_leaves_the_one_before_it() {
+fn refused_max_retries_keeps_the_previous() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     options.set_max_retries(1).unwrap();
@@ -647,7 +648,7 @@ fn a_refused_number_of_retries_leaves_the_one_before_it() {
 }
 
 #[test]
-fn a_refused_back_off_leaves_the_one_before_it() {
+fn refused_backoff_keeps_the_previous() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     options.set_max_retries(10).unwrap();
@@ -658,7 +659,7 @@ fn a_refused_back_off_leaves_the_one_before_it() {
 }
 
 #[test]
-fn a_refused_proxy_leaves_the_one_before_it() {
+fn refused_proxy_keeps_the_previous() {
     let fake_server = FakeServer::start();
     let refusing = Refusing::new();
     let options = Options::secure(&fake_server);
@@ -672,7 +673,7 @@ fn a_refused_proxy_leaves_the_one_before_it() {
 }
 
 #[test]
-fn a_refused_ca_file_leaves_the_one_before_it() {
+fn refused_ca_file_keeps_the_previous() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     options.set_ca_file("/nowhere/ca.pem").map(drop).unwrap_err();
@@ -681,7 +682,7 @@ fn a_refused_ca_file_leaves_the_one_before_it() {
 }
 
 #[test]
-fn a_refused_user_agent_leaves_the_one_before_it() {
+fn refused_user_agent_keeps_the_previous() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     options.set_user_agent("acme/2.1").unwrap();
@@ -692,8 +693,8 @@ fn a_refused_user_agent_leaves_the_one_before_it() {
 }
 
 #[test]
-fn a_refused_response_limit_leaves_the_one_before_it() {
-    let server = Scripted::start(|_| scripted::answer(200, format!("{:1025}", r#"{"token":"t"}"#)));
+fn refused_response_limit_keeps_the_previous() {
+    let server = Scripted::start(|_| scripted::response(200, format!("{:1025}", r#"{"token":"t"}"#)));
     let options = Options::to(server.url());
     options.set_max_response_bytes(1024).unwrap();
     options.set_max_response_bytes(1023).map(drop).unwrap_err();
@@ -702,7 +703,7 @@ fn a_refused_response_limit_leaves_the_one_before_it() {
 }
 
 #[test]
-fn a_refused_logger_leaves_the_one_before_it() {
+fn refused_logger_keeps_the_previous() {
     let fake_server = FakeServer::start();
     let (before, refused) = (Log::new(), Log::new());
     let options = Options::to(fake_server.http_url());
@@ -714,7 +715,7 @@ fn a_refused_logger_leaves_the_one_before_it() {
 }
 
 #[test]
-fn no_logger_is_a_choice_too() {
+fn null_logger_disables_logging() {
     let fake_server = FakeServer::start();
     let log = Log::new();
     let options = Options::to(fake_server.http_url());
@@ -757,14 +758,14 @@ fn is_frozen(options: &Options) -> bool {
 }
 
 #[test]
-fn no_setter_is_left_out() {
+fn tests_cover_every_setter() {
     let exports = include_str!("../abi/exports.txt");
     let setters = exports.lines().filter(|name| name.starts_with("cd_options_set_")).count();
     assert_eq!(setters, SETTERS.len());
 }
 
 #[test]
-fn after_the_first_login_each_setter_refuses_and_changes_nothing() {
+fn setters_are_refused_after_the_first_login() {
     let fake_server = FakeServer::start();
     for (what, set) in SETTERS {
         let options = Options::secure(&fake_server);
@@ -785,7 +786,7 @@ fn after_the_first_login_each_setter_refuses_and_changes_nothing() {
 }
 
 #[test]
-fn the_first_call_with_good_arguments_freezes() {
+fn first_valid_call_freezes_options() {
     let fake_server = FakeServer::start();
     let refusing = Refusing::new();
     let triggered = Cancel::new();
@@ -816,7 +817,7 @@ fn the_first_call_with_good_arguments_freezes() {
 }
 
 #[test]
-fn a_call_with_bad_arguments_freezes_nothing() {
+fn invalid_call_does_not_freeze_options() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let too_long = "x".repeat(MAX_STRING_BYTES + 1);
@@ -841,7 +842,7 @@ fn a_call_with_bad_arguments_freezes_nothing() {
 // ---- URLs
 
 #[test]
-fn a_base_url_is_checked_as_it_is_written() {
+fn base_url_is_validated() {
     let options = Options::new();
     for good in [
         "https://api.couchdrop.io",
@@ -905,7 +906,7 @@ fn a_base_url_is_checked_as_it_is_written() {
 }
 
 #[test]
-fn plain_http_goes_to_loopback_alone() {
+fn plain_http_is_allowed_to_loopback_only() {
     let options = Options::new();
     for good in [
         "http://127.0.0.1",
@@ -935,7 +936,7 @@ fn plain_http_goes_to_loopback_alone() {
 }
 
 #[test]
-fn a_path_is_kept_as_a_prefix() {
+fn base_url_path_is_a_prefix() {
     let fake_server = FakeServer::start();
     for (path, expected) in [
         ("", "/authenticate"),
@@ -950,7 +951,7 @@ fn a_path_is_kept_as_a_prefix() {
 }
 
 #[test]
-fn localhost_is_this_machine_whatever_its_case() {
+fn localhost_is_case_insensitive() {
     let fake_server = FakeServer::start();
     let port = fake_server.http_url().rsplit(':').next().unwrap();
     for host in ["localhost", "LocalHost", "127.0.0.1", "[::1]"] {
@@ -962,7 +963,7 @@ fn localhost_is_this_machine_whatever_its_case() {
 }
 
 #[test]
-fn a_proxy_url_is_checked_as_it_is_written() {
+fn proxy_url_is_validated() {
     let options = Options::new();
     for good in [
         "http://proxy.example",
@@ -998,7 +999,7 @@ fn a_proxy_url_is_checked_as_it_is_written() {
 }
 
 #[test]
-fn plain_http_and_a_proxy_exclude_each_other_in_either_order() {
+fn plain_http_with_a_proxy_is_refused() {
     let fake_server = FakeServer::start();
 
     let options = Options::to(fake_server.http_url());
@@ -1024,7 +1025,7 @@ fn plain_http_and_a_proxy_exclude_each_other_in_either_order() {
 }
 
 #[test]
-fn a_message_never_quotes_user_info() {
+fn message_never_contains_user_info() {
     let refusing = Refusing::new();
     let silent = |error: &Error| {
         let message = &error.message;
@@ -1088,7 +1089,7 @@ fn other_ca() -> String {
 }
 
 #[test]
-fn a_ca_file_that_can_not_be_used_is_named_and_the_reason_given() {
+fn unusable_ca_file_is_named_with_the_reason() {
     let good = other_ca();
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
@@ -1118,7 +1119,7 @@ fn a_ca_file_that_can_not_be_used_is_named_and_the_reason_given() {
 }
 
 #[test]
-fn a_ca_file_that_is_a_named_pipe_is_refused_and_not_waited_for() {
+fn ca_file_that_is_a_fifo_is_refused_at_once() {
     let path = format!("{}/pipe-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
     let name = std::ffi::CString::new(path.clone()).unwrap();
     // SAFETY: a NUL-terminated path.
@@ -1130,14 +1131,14 @@ fn a_ca_file_that_is_a_named_pipe_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn a_ca_file_with_an_odd_name_gives_a_message_without_control_characters() {
+fn ca_file_name_is_sanitized_in_messages() {
     let error = Options::new().set_ca_file("/nowhere/a\n\u{1b}[31mb.pem").map(drop).unwrap_err();
     assert_eq!(error.code, CD_ERR_CA_FILE);
     assert!(error.message.contains("/nowhere/a[31mb.pem"), "{}", error.message);
 }
 
 #[test]
-fn a_ca_file_is_read_by_its_setter() {
+fn ca_file_is_read_by_its_setter() {
     let fake_server = FakeServer::start();
     let path = ca_file("read-at-once.pem", &format!("# a comment\n{}{}", other_ca(), fake_server.ca_pem()));
     let options = Options::to(fake_server.https_url());
@@ -1147,7 +1148,7 @@ fn a_ca_file_is_read_by_its_setter() {
 }
 
 #[test]
-fn a_ca_file_takes_the_place_of_the_systems_trust() {
+fn ca_file_replaces_the_systems_trust_store() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.https_url());
     options.set_ca_file(&ca_file("of-another.pem", &other_ca())).unwrap();
@@ -1159,7 +1160,7 @@ fn a_ca_file_takes_the_place_of_the_systems_trust() {
 // ---- the user agent
 
 #[test]
-fn the_product_stands_before_the_librarys_own_name() {
+fn user_agent_puts_the_product_first() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     options.login(ADA, PASSWORD).unwrap();
@@ -1173,7 +1174,7 @@ fn the_product_stands_before_the_librarys_own_name() {
 }
 
 #[test]
-fn a_product_with_control_characters_is_refused() {
+fn user_agent_with_control_characters_is_refused() {
     for bad in ["a\nb", "a\r\nX: y", "a\tb", "\u{1}", "a\u{7f}", "a\u{85}b"] {
         let error = Options::new().set_user_agent(bad).map(drop).unwrap_err();
         assert_eq!(error.code, CD_ERR_OUT_OF_RANGE, "{bad:?}");
@@ -1184,7 +1185,7 @@ fn a_product_with_control_characters_is_refused() {
 // ---- objects and threads
 
 #[test]
-fn a_token_and_an_error_outlive_what_made_them() {
+fn token_and_error_outlive_the_options() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let token = options.login(ADA, PASSWORD).unwrap();
@@ -1202,7 +1203,7 @@ fn a_token_and_an_error_outlive_what_made_them() {
 }
 
 #[test]
-fn a_token_may_be_read_on_any_thread_and_by_several_at_once() {
+fn token_is_readable_on_several_threads() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let token = thread::scope(|scope| scope.spawn(|| options.login(ADA, PASSWORD).unwrap()).join().unwrap());
@@ -1221,7 +1222,7 @@ fn a_token_may_be_read_on_any_thread_and_by_several_at_once() {
 }
 
 #[test]
-fn an_error_is_a_snapshot_that_any_thread_may_read() {
+fn error_is_an_immutable_snapshot() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     options.set_max_retries(0).unwrap();
@@ -1266,7 +1267,7 @@ fn an_error_is_a_snapshot_that_any_thread_may_read() {
 }
 
 #[test]
-fn each_call_has_its_own_outcome_however_many_run_at_once() {
+fn concurrent_calls_have_their_own_results() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     options.set_max_retries(0).unwrap();
@@ -1290,7 +1291,7 @@ fn each_call_has_its_own_outcome_however_many_run_at_once() {
             .iter()
             .cycle()
             .take(2 * cases.len())
-            .map(|(username, password, expected, said)| {
+            .map(|(username, password, expected, message)| {
                 let options = &options;
                 scope.spawn(move || {
                     (0..8)
@@ -1300,7 +1301,10 @@ fn each_call_has_its_own_outcome_however_many_run_at_once() {
                                 Some(token.text())
                             }
                             Err(error) => {
-                                assert_eq!((error.code, error.server_message.as_deref()), (*expected, *said));
+                                assert_eq!(
+                                    (error.code, error.server_message.as_deref()),
+                                    (*expected, *message)
+                                );
                                 None
                             }
                         })
@@ -1315,7 +1319,7 @@ fn each_call_has_its_own_outcome_however_many_run_at_once() {
 }
 
 #[test]
-fn secure_zero_overwrites_what_it_is_told_to_and_no_more() {
+fn secure_zero_overwrites_exactly_its_range() {
     let mut buffer = *b"hunter2 stays";
     unsafe { cd_secure_zero(buffer.as_mut_ptr().cast(), 7) };
     assert_eq!(&buffer, b"\0\0\0\0\0\0\0 stays");
@@ -1324,7 +1328,7 @@ fn secure_zero_overwrites_what_it_is_told_to_and_no_more() {
 }
 
 #[test]
-fn a_triggered_handle_stays_triggered_and_serves_many_calls() {
+fn triggered_handle_stays_triggered() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let cancel = Cancel::new();
@@ -1344,8 +1348,9 @@ fn a_triggered_handle_stays_triggered_and_serves_many_calls() {
 
 // ---- cd_connect
 
+/// The next login uses its connection.
 #[test]
-fn connect_makes_the_connection_that_the_next_login_takes_and_sends_nothing() {
+fn connect_sends_nothing() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     options.connect().unwrap();
@@ -1365,8 +1370,9 @@ fn connect_makes_the_connection_that_the_next_login_takes_and_sends_nothing() {
     assert_eq!(fake_server.connections().https.accepted, 2);
 }
 
+/// It fails with the code that a login would have.
 #[test]
-fn connect_fails_as_a_login_would_and_does_not_retry() {
+fn connect_fails_without_retry() {
     let fake_server = FakeServer::start();
     let refusing = Refusing::new();
     let options = Options::to(&format!("https://{}", refusing.authority()));
@@ -1376,7 +1382,7 @@ fn connect_fails_as_a_login_would_and_does_not_retry() {
     assert_eq!(error.message, options.login(ADA, PASSWORD).unwrap_err().message);
 
     let options = Options::to(fake_server.https_url());
-    options.set_ca_file(&ca_file("of-nobody.pem", &other_ca())).unwrap();
+    options.set_ca_file(&ca_file("of-another-ca.pem", &other_ca())).unwrap();
     let error = options.connect().unwrap_err();
     assert_eq!((error.code, error.attempts), (CD_ERR_TLS, 0), "{}", error.message);
     assert_eq!(error.message, options.login(ADA, PASSWORD).unwrap_err().message);
@@ -1385,11 +1391,11 @@ fn connect_fails_as_a_login_would_and_does_not_retry() {
     let silent = Silent::new();
     let options = Options::to_silent(&silent);
     assert_eq!(code(options.connect_within(50, None)), CD_ERR_TIMEOUT);
-    assert_eq!(silent.waiting(), 1, "one connection and no more");
+    assert_eq!(silent.waiting(), 1, "only one connection");
 }
 
 #[test]
-fn connect_has_the_options_connect_timeout_unless_told_otherwise() {
+fn connect_timeout_defaults_to_the_options() {
     let silent = Silent::new();
     for (of_options, own, expected) in [(60, 0, 60), (20_000, 60, 60), (10, 120, 120)] {
         let options = Options::to_silent(&silent);

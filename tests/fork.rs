@@ -25,29 +25,29 @@ fn forks() -> usize {
 
 /// Lets the parent's threads start one operation for each fork, so that each fork happens while they run.
 #[derive(Default)]
-struct Pace {
+struct Rounds {
     round: Mutex<u64>,
     changed: Condvar,
 }
 
-impl Pace {
+impl Rounds {
     const OVER: u64 = u64::MAX;
 
-    fn next(&self, round: impl FnOnce(u64) -> u64) {
+    fn advance(&self, round: impl FnOnce(u64) -> u64) {
         let mut current = self.round.lock().unwrap();
         *current = round(*current);
         self.changed.notify_all();
     }
 
     /// Runs `work` once in each round that it is in time for, until the test ends.
-    fn keep(&self, work: impl Fn()) {
+    fn run_each(&self, work: impl Fn()) {
         let mut seen = 0;
         loop {
             let current =
                 self.changed.wait_while(self.round.lock().unwrap(), |round| *round == seen).unwrap();
             seen = *current;
             drop(current);
-            if seen == Pace::OVER {
+            if seen == Rounds::OVER {
                 return;
             }
             work();
@@ -101,8 +101,9 @@ fn outcome(result: Result<(), ErrorKind>, allowed: &[cd_code]) -> i32 {
     }
 }
 
+/// Each child logs in or fails by its deadline.
 #[test]
-fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
+fn children_finish_and_parent_logins_succeed() {
     let server = FakeServer::start();
     let kept = service(&server, server.https_url(), |_| ());
     // This name makes the system do a lookup, which may fail; the certificate is not valid for it.
@@ -114,34 +115,35 @@ fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
         [cd_code::CD_ERR_DNS, cd_code::CD_ERR_TLS, cd_code::CD_ERR_TIMEOUT, cd_code::CD_ERR_CONNECT];
     login(&kept, HUNG).unwrap();
 
-    let pace = Pace::default();
+    let rounds = Rounds::default();
     let parents = AtomicU64::new(0);
     let (mut bad, mut hung) = (Vec::new(), 0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             // logins on pooled connections, which the children must not use
             scope.spawn(|| {
-                pace.keep(|| {
-                    login(&kept, HUNG).expect("the parent loses nothing");
+                rounds.run_each(|| {
+                    login(&kept, HUNG).expect("the parent's logins succeed");
                     parents.fetch_add(1, Ordering::Relaxed);
                 });
             });
         }
         scope.spawn(|| {
             // clients are created and freed, each with its own handshake
-            pace.keep(|| {
-                login(&service(&server, server.https_url(), |_| ()), HUNG).expect("the parent loses nothing")
+            rounds.run_each(|| {
+                login(&service(&server, server.https_url(), |_| ()), HUNG)
+                    .expect("the parent's logins succeed")
             });
         });
         scope.spawn(|| {
-            pace.keep(|| {
+            rounds.run_each(|| {
                 let ended = login(&named, HUNG).expect_err("no certificate for this name");
                 assert!(named_may_end.contains(&ended.code()), "{ended}");
             });
         });
         let mut children = std::collections::VecDeque::new();
         for index in 0..forks() {
-            pace.next(|round| round + 1);
+            rounds.advance(|round| round + 1);
             children.push_back(fork(|| match index % 4 {
                 0 | 1 => outcome(login(&kept, CHILDS_DEADLINE), &[]),
                 // If the fork interrupted a lookup, the C library's locks stay held in the child. The child's lookup
@@ -164,7 +166,7 @@ fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
                 }
             }
         }
-        pace.next(|_| Pace::OVER);
+        rounds.advance(|_| Rounds::OVER);
     });
     println!(
         "{} children, {} logins of the parent while_connecting, {hung} hung, bad: {bad:?}",
@@ -175,7 +177,7 @@ fn every_child_logs_in_or_fails_by_its_deadline_and_the_parent_loses_nothing() {
 }
 
 #[test]
-fn a_child_that_frees_what_it_inherited_leaves_the_parents_connection_alone() {
+fn child_freeing_handles_keeps_parents_connection() {
     let server = FakeServer::start();
     let kept = Box::new(service(&server, server.https_url(), |_| ()));
     login(&kept, HUNG).unwrap();
@@ -194,7 +196,7 @@ fn a_child_that_frees_what_it_inherited_leaves_the_parents_connection_alone() {
 }
 
 #[test]
-fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
+fn child_trigger_does_not_stop_parents_login() {
     use couchdrop::cancel::Cancel;
     use std::sync::Arc;
     let server = FakeServer::start();
@@ -222,14 +224,14 @@ fn a_cancel_handle_that_a_child_triggers_leaves_the_parents_login_alone() {
 }
 
 #[test]
-fn a_child_with_its_parents_process_id_is_another_process_all_the_same() {
+fn child_with_the_same_process_id_is_detected() {
     // The first process of a PID namespace has the id 1, and so has the first of a nested namespace.
     // SAFETY: plain system calls.
     let in_new_namespace = |child: &dyn Fn() -> i32| match unsafe { libc::unshare(libc::CLONE_NEWPID) } {
         0 => status(fork(child)),
         _ => {
             assert!(std::env::var_os("CI").is_none(), "no PID namespace can be made here");
-            GOOD // not allowed: nothing to see
+            GOOD // not permitted: nothing to test
         }
     };
     let server = FakeServer::start();

@@ -41,7 +41,7 @@ fn assert_agrees(
 }
 
 #[test]
-fn server_with_both_groups_takes_the_hybrid_one() {
+fn server_with_both_groups_selects_the_hybrid_one() {
     let groups = [x25519_mlkem768(), X25519, SECP256R1];
     assert_agrees(&groups, ALL_VERSIONS, NamedGroup::X25519MLKEM768, Full);
     assert_agrees(&groups[..1], &[&TLS13], NamedGroup::X25519MLKEM768, Full);
@@ -125,17 +125,17 @@ impl SupportedKxGroup for Forged {
 }
 
 #[track_caller]
-fn assert_refused(group: NamedGroup, share: Vec<u8>, words: &str) {
+fn assert_refused(group: NamedGroup, share: Vec<u8>, part: &str) {
     let length = share.len();
     let forged: &'static Forged = Box::leak(Box::new(Forged { group, share }));
     let server = FaultServer::tls(good_server_of(&[forged], &[&TLS13]), vec![serve(GOOD)]);
     let outcome = Client::new(&server.url()).login().expect(CD_ERR_TLS);
-    assert!(outcome.message.contains(words), "{group:?}, {length} bytes: {}", outcome.message);
+    assert!(outcome.message.contains(part), "{group:?}, {length} bytes: {}", outcome.message);
     assert_eq!((outcome.attempts, server.wait_until_over(1)[0].requests), (0, 0));
 }
 
 #[test]
-fn share_that_is_none_is_refused() {
+fn invalid_key_share_is_refused() {
     for length in [1, 32, 1087, 1088, 1119, 1121, 2000] {
         assert_refused(NamedGroup::X25519MLKEM768, vec![7; length], "key exchange is not valid");
     }

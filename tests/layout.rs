@@ -204,7 +204,7 @@ fn violations(path: &Path, source: &str) -> Vec<String> {
 }
 
 #[test]
-fn layer_imports_only_the_next_ones() {
+fn layer_imports_only_later_layers() {
     let mut files: BTreeMap<String, usize> = BTreeMap::new();
     for path in sources() {
         assert_eq!(path.extension().unwrap(), "rs", "{}", path.display());
@@ -366,13 +366,16 @@ fn defined(name: &str) -> &'static str {
 }
 
 #[test]
-fn the_header_is_current() {
+fn header_is_current() {
     let generated = include_str!(concat!(env!("OUT_DIR"), "/couchdrop.h"));
-    assert!(HEADER == generated, "include/couchdrop.h is not what the sources say: run `make header`");
+    assert!(
+        HEADER == generated,
+        "include/couchdrop.h is not generated from these sources: run `make header`"
+    );
 }
 
 #[test]
-fn the_list_of_exports_is_the_functions_of_the_header() {
+fn export_list_matches_the_header() {
     let exports = fs::read_to_string(Path::new(ROOT).join("abi/exports.txt")).unwrap();
     let functions: Vec<String> = functions().into_keys().collect();
     assert_eq!(exports.lines().collect::<Vec<_>>(), functions);
@@ -381,15 +384,16 @@ fn the_list_of_exports_is_the_functions_of_the_header() {
 /// libcolord exports these.
 const TAKEN: [&str; 5] = ["cd_client_", "cd_device_", "cd_profile_", "cd_icc_", "cd_sensor_"];
 
+/// No name has the prefix of another library.
 #[test]
-fn no_function_takes_a_name_that_another_library_has() {
+fn exported_names_are_prefixed_and_unique() {
     for name in functions().keys() {
         assert!(name.starts_with("cd_") && !TAKEN.iter().any(|taken| name.starts_with(taken)), "{name}");
     }
 }
 
 #[test]
-fn a_result_that_must_not_be_ignored_is_marked() {
+fn must_use_results_are_marked() {
     for (name, result) in functions() {
         let marked = result.starts_with("COUCHDROP_NODISCARD ");
         let must_be = result.ends_with("cd_code") || name.ends_with("_new");
@@ -399,7 +403,7 @@ fn a_result_that_must_not_be_ignored_is_marked() {
 
 /// Compiles as long as each function of ABI 1 exists and accepts the same arguments.
 #[test]
-fn the_signatures_are_those_of_abi_1() {
+fn signatures_match_abi_1() {
     type Out<T> = *mut *mut T;
     type Text = *const c_char;
     type SetString = unsafe extern "C" fn(*mut cd_options, Text, Out<cd_error>) -> cd_code;
@@ -513,7 +517,7 @@ fn sentence_of(code: i32) -> String {
 }
 
 #[test]
-fn each_code_of_the_header_has_its_number_its_name_and_a_sentence_of_its_own() {
+fn each_code_has_a_number_name_and_message() {
     let codes = enumerators();
     assert_eq!(codes.iter().map(|(name, code)| (name.as_str(), *code)).collect::<Vec<_>>(), CODES);
     let mut sentences = BTreeSet::new();
@@ -532,7 +536,7 @@ fn each_code_of_the_header_has_its_number_its_name_and_a_sentence_of_its_own() {
 }
 
 #[test]
-fn any_other_integer_has_a_name_and_a_sentence_too_and_is_not_retryable() {
+fn unknown_code_has_a_name_and_is_not_retryable() {
     for code in (-1..10_000).chain([i32::MIN, i32::MAX]) {
         if CODES.iter().any(|(_, known)| *known == code) {
             continue;
@@ -562,7 +566,7 @@ fn header_and_library_have_the_same_version() {
 }
 
 #[test]
-fn the_numbers_that_a_setter_takes_have_names_in_the_header() {
+fn setter_constants_are_named_in_the_header() {
     for (name, value) in [
         ("CD_BODY_AUTO", CD_BODY_AUTO),
         ("CD_BODY_FORM", CD_BODY_FORM),

@@ -15,13 +15,13 @@ use fake_server::{ACCOUNTS, FakeServer, PASSWORD};
 
 use common::log::{Line, Log};
 use common::peers::{Refusing, Silent};
-use common::scripted::{Reply, Scripted, answer};
+use common::scripted::{Reply, Scripted, response};
 use common::{Cancel, Login, Options};
 
 const ADA: &str = "ada@example.com";
 
 /// Logins of every kind: successes, refusals, retries, JSON after a form, malformed responses.
-fn log_in_as_everybody(options: &Options) {
+fn log_in_to_every_account(options: &Options) {
     for account in ACCOUNTS {
         // Do not wait for accounts that get no response, or a Retry-After of a second.
         let timeout_ms = match account.username {
@@ -50,19 +50,19 @@ fn levels(log: &Log) -> Vec<i32> {
 // ---- levels
 
 #[test]
-fn nothing_above_the_level_that_was_asked_for_is_told() {
+fn messages_above_the_level_are_not_logged() {
     let fake_server = FakeServer::start();
     for max_level in CD_LOG_ERROR..=CD_LOG_DEBUG {
         let log = Log::new();
         let options = Options::secure(&fake_server);
         options.set_max_retries(1).unwrap().set_logger(&log, max_level).unwrap();
-        log_in_as_everybody(&options);
+        log_in_to_every_account(&options);
         assert_eq!(levels(&log), (CD_LOG_ERROR..=max_level).collect::<Vec<_>>());
     }
 }
 
 #[test]
-fn each_login_gives_one_line_at_info_or_error() {
+fn each_login_logs_one_line_at_info_or_error() {
     let fake_server = FakeServer::start();
     let log = Log::new();
     let options = Options::to(fake_server.http_url());
@@ -77,7 +77,7 @@ fn each_login_gives_one_line_at_info_or_error() {
 }
 
 #[test]
-fn the_line_of_a_login_says_how_long_it_took() {
+fn login_line_has_the_duration() {
     let fake_server = FakeServer::start();
     let log = Log::new();
     let options = Options::to(fake_server.http_url());
@@ -89,8 +89,8 @@ fn the_line_of_a_login_says_how_long_it_took() {
 }
 
 #[test]
-fn a_retry_is_a_warning_with_its_reason() {
-    let server = Scripted::replying([answer(503, ""), answer(415, ""), common::scripted::token("t")]);
+fn retry_is_logged_as_a_warning_with_its_reason() {
+    let server = Scripted::replying([response(503, ""), response(415, ""), common::scripted::token("t")]);
     let log = Log::new();
     let options = Options::to(server.url());
     options.set_logger(&log, CD_LOG_WARN).unwrap();
@@ -103,7 +103,7 @@ fn a_retry_is_a_warning_with_its_reason() {
 }
 
 #[test]
-fn debug_tells_what_became_of_connections() {
+fn debug_level_logs_connection_events() {
     let fake_server = FakeServer::start();
     let log = Log::new();
     let options = Options::secure(&fake_server);
@@ -120,7 +120,7 @@ fn debug_tells_what_became_of_connections() {
 }
 
 #[test]
-fn a_connection_that_fails_ahead_of_a_login_is_an_error_too() {
+fn failed_cd_connect_is_logged_as_an_error() {
     let refusing = Refusing::new();
     let log = Log::new();
     let options = Options::to(&format!("https://{}", refusing.authority()));
@@ -165,13 +165,13 @@ fn secrets() -> Vec<String> {
 }
 
 #[test]
-fn no_message_holds_a_user_name_a_password_or_a_token() {
+fn log_contains_no_credentials_or_token() {
     let fake_server = FakeServer::start();
     for options in [Options::to(fake_server.http_url()), Options::secure(&fake_server)] {
         let log = Log::new();
         options.set_max_retries(2).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
-        log_in_as_everybody(&options);
-        let mut told = secrets();
+        log_in_to_every_account(&options);
+        let mut shown_secrets = secrets();
         let distinctive = Login {
             username: "distinctive-user-31@example.com",
             password: "distinctive word 37",
@@ -180,15 +180,15 @@ fn no_message_holds_a_user_name_a_password_or_a_token() {
         };
         distinctive.run().unwrap_err();
         for _ in 0..3 {
-            told.push(options.login(ADA, PASSWORD).unwrap().text());
+            shown_secrets.push(options.login(ADA, PASSWORD).unwrap().text());
         }
         fake_server.close_connections();
-        told.push(options.login(ADA, PASSWORD).unwrap().text());
+        shown_secrets.push(options.login(ADA, PASSWORD).unwrap().text());
 
         let lines = log.lines();
         assert!(lines.len() > ACCOUNTS.len(), "there is something to search");
         for Line { message, .. } in &lines {
-            for secret in &told {
+            for secret in &shown_secrets {
                 assert!(!message.contains(secret.as_str()), "{secret:?} in: {message}");
             }
         }
@@ -198,16 +198,16 @@ fn no_message_holds_a_user_name_a_password_or_a_token() {
 }
 
 #[test]
-fn no_error_holds_a_user_name_or_a_password_either() {
+fn errors_contain_no_credentials() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     options.set_max_retries(0).unwrap();
-    let told = secrets();
+    let shown_secrets = secrets();
     for account in ACCOUNTS {
         for password in [account.password, "distinctive word 37"] {
             let login = Login { timeout_ms: 50, username: account.username, password, ..Login::of(&options) };
             let Err(error) = login.run() else { continue };
-            for secret in &told {
+            for secret in &shown_secrets {
                 assert!(!error.message.contains(secret.as_str()), "{secret:?} in: {}", error.message);
             }
         }
@@ -215,13 +215,13 @@ fn no_error_holds_a_user_name_or_a_password_either() {
 }
 
 #[test]
-fn an_answer_that_repeats_the_login_does_not_get_it_into_the_log() {
+fn echoed_credentials_are_not_logged() {
     let password = "distinctive word 37";
     let server = Scripted::start(move |request| {
         let body = String::from_utf8_lossy(&request.body).into_owned();
         match request.number % 4 {
-            0 => answer(200, &body),
-            1 => answer(403, &body),
+            0 => response(200, &body),
+            1 => response(403, &body),
             2 => Reply::LastBytes(format!("HTTP/1.1 {body}\r\n\r\n").into()),
             _ => Reply::LastBytes(format!("HTTP/1.1 403 {body}\r\n{body}: {body}\r\n\r\n{password}").into()),
         }
@@ -232,7 +232,7 @@ fn an_answer_that_repeats_the_login_does_not_get_it_into_the_log() {
     for _ in 0..4 {
         let error = options.login("distinctive-user-31@example.com", password).unwrap_err();
         assert!(!error.message.contains("distinctive"), "{}", error.message);
-        assert!(!error.server_message.is_some_and(|said| said.contains("word")));
+        assert!(!error.server_message.is_some_and(|message| message.contains("word")));
     }
     assert_eq!(log.count("distinctive"), 0);
     assert!(log.count("login failed") == 4);
@@ -252,8 +252,9 @@ fn inside<T>(call: impl FnOnce() -> T) -> T {
     done
 }
 
+/// It never runs after the call has returned.
 #[test]
-fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
+fn logger_runs_on_the_calling_thread() {
     let fake_server = FakeServer::start();
     let silent = Silent::new();
     let strays = Arc::new(AtomicUsize::new(0));
@@ -274,7 +275,7 @@ fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    inside(|| log_in_as_everybody(&options));
+                    inside(|| log_in_to_every_account(&options));
                     inside(|| options.connect()).unwrap();
                     inside(|| hanging.login(ADA, PASSWORD)).unwrap_err();
                     let cancel = Cancel::new();
@@ -284,16 +285,16 @@ fn the_logger_runs_on_the_thread_of_the_call_and_never_after_it_has_returned() {
             }
         });
         assert!(log.lines().len() > 4 * ACCOUNTS.len());
-        let told = log.lines().len();
+        let count = log.lines().len();
         drop((options, hanging));
-        assert_eq!(log.lines().len(), told, "freeing options tells nothing");
+        assert_eq!(log.lines().len(), count, "freeing options logs nothing");
     }
     drop(fake_server);
     assert_eq!(strays.load(Ordering::SeqCst), 0);
 }
 
 #[test]
-fn a_login_that_its_host_cancelled_is_no_error_in_the_log() {
+fn cancelled_login_is_not_logged_as_an_error() {
     let fake_server = FakeServer::start();
     let log = Log::new();
     let options = Options::secure(&fake_server);
@@ -344,23 +345,24 @@ fn no_lock_is_held_while_the_logger_runs() {
 }
 
 #[test]
-fn a_message_is_one_line_without_control_characters() {
-    let odd = [
+fn message_is_one_line_without_control_characters() {
+    let responses = [
         "HTTP/1.1 403 \x1b[31mno\r\nX-\x07: \x07\r\nContent-Length: 7\r\n\r\n\x1b[31m\r\nx",
         "HTTP/1.1 500 a\tb\r\nContent-Length: 5\r\n\r\na\nb\rc",
         "\x1b[31mSSH-2.0\r\n",
         "HTTP/1.1 200 OK\nContent-Length: 3\n\n\n\n\n",
         "HTTP/1.1 2\r\n\r\n",
     ];
-    let server = Scripted::start(move |request| Reply::LastBytes(odd[request.number % odd.len()].into()));
+    let server =
+        Scripted::start(move |request| Reply::LastBytes(responses[request.number % responses.len()].into()));
     let fake_server = FakeServer::start();
     let log = Log::new();
     for options in [Options::to(server.url()), Options::secure(&fake_server)] {
         options.set_max_retries(2).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
-        for _ in odd {
+        for _ in responses {
             let _any = options.login(ADA, "wrong\r\n\u{1b}[31m");
         }
-        log_in_as_everybody(&options);
+        log_in_to_every_account(&options);
     }
     for line in log.lines() {
         assert!(
@@ -372,19 +374,19 @@ fn a_message_is_one_line_without_control_characters() {
 }
 
 #[test]
-fn a_message_is_one_line_even_where_a_path_in_it_is_not() {
+fn path_with_line_breaks_is_logged_in_one_line() {
     const VARIABLE: &str = "SSL_CERT_FILE";
     let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/logging-\n\u{1b}[31m.pem");
     if std::env::var(VARIABLE).as_deref() != Ok(path) {
         // The environment belongs to the whole process, so the test runs in its own.
-        let this = "a_message_is_one_line_even_where_a_path_in_it_is_not";
+        let this = "path_with_line_breaks_is_logged_in_one_line";
         let own = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", this])
             .env(VARIABLE, path)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&own.stdout);
-        assert!(own.status.success() && said.contains("1 passed"), "{said}");
+        let stdout = String::from_utf8_lossy(&own.stdout);
+        assert!(own.status.success() && stdout.contains("1 passed"), "{stdout}");
         return;
     }
     let fake_server = FakeServer::start();

@@ -12,7 +12,7 @@ use fake_server::{Encoding, FakeServer, PASSWORD};
 
 use common::log::Log;
 use common::peers::Refusing;
-use common::scripted::{Reply, Scripted, answer, answer_with, token};
+use common::scripted::{Reply, Scripted, response, response_with, token};
 use common::{Error, Login, Options, PATIENCE, code, timed};
 
 const ADA: &str = "ada@example.com";
@@ -28,7 +28,7 @@ fn both(fake_server: &FakeServer) -> [Options; 2] {
 
 /// A server that always responds with this status.
 fn always(status: u16) -> Scripted {
-    Scripted::start(move |_| answer(status, ""))
+    Scripted::start(move |_| response(status, ""))
 }
 
 /// The encoding of each request so far.
@@ -39,7 +39,7 @@ fn encodings(server: &Scripted) -> Vec<&'static str> {
 // ---- the request
 
 #[test]
-fn a_login_is_one_request_with_a_form_and_gives_a_token() {
+fn login_sends_one_form_and_returns_a_token() {
     let fake_server = FakeServer::start();
     for (options, secure) in both(&fake_server).iter().zip([false, true]) {
         let token = options.login(ADA, PASSWORD).unwrap();
@@ -66,7 +66,7 @@ fn a_login_is_one_request_with_a_form_and_gives_a_token() {
 }
 
 #[test]
-fn each_login_has_a_token_of_its_own() {
+fn each_login_returns_its_own_token() {
     let fake_server = FakeServer::start();
     let options = Options::to(fake_server.http_url());
     let [first, second] = [(); 2].map(|()| options.login(ADA, PASSWORD).unwrap().text());
@@ -74,7 +74,7 @@ fn each_login_has_a_token_of_its_own() {
 }
 
 #[test]
-fn a_form_carries_every_character() {
+fn form_encodes_every_character() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         Login { username: BEETLE.0, password: BEETLE.1, system: Some("a=b&c ~*-._"), ..Login::of(&options) }
@@ -91,7 +91,7 @@ fn a_form_carries_every_character() {
 }
 
 #[test]
-fn json_carries_every_character() {
+fn json_encodes_every_character() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         options.set_body_format(CD_BODY_JSON).unwrap();
@@ -108,7 +108,7 @@ fn json_carries_every_character() {
 }
 
 #[test]
-fn a_login_goes_out_in_one_piece() {
+fn login_is_sent_in_one_write() {
     // The scripted server finds the end of the body only by a Content-Length in the head.
     let server = Scripted::replying([token("t")]);
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
@@ -127,9 +127,9 @@ fn a_login_goes_out_in_one_piece() {
 // ---- form and JSON
 
 #[test]
-fn a_form_that_is_refused_as_such_is_followed_by_json() {
+fn refused_form_is_retried_as_json() {
     for status in [400, 415, 422] {
-        let server = Scripted::replying([answer(status, ""), token("taken")]);
+        let server = Scripted::replying([response(status, ""), token("taken")]);
         let options = Options::to(server.url());
         options.set_max_retries(0).unwrap(); // this does not count as a retry
         assert_eq!(options.login(BEETLE.0, BEETLE.1).unwrap().text(), "taken");
@@ -140,7 +140,7 @@ fn a_form_that_is_refused_as_such_is_followed_by_json() {
 }
 
 #[test]
-fn the_fake_servers_json_account_works_over_both_servers() {
+fn json_account_of_the_fake_server_succeeds() {
     let fake_server = FakeServer::start();
     for (options, from) in both(&fake_server).iter().zip([0, 3]) {
         for _ in 0..2 {
@@ -153,11 +153,11 @@ fn the_fake_servers_json_account_works_over_both_servers() {
 }
 
 #[test]
-fn json_is_tried_once_and_the_second_answer_counts() {
+fn json_response_is_the_result() {
     for status in [400, 415, 422] {
         let server = Scripted::replying([
-            answer(status, r#"{"error":"to the form"}"#),
-            answer(status, r#"{"error":"to JSON"}"#),
+            response(status, r#"{"error":"to the form"}"#),
+            response(status, r#"{"error":"to JSON"}"#),
         ]);
         let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.http_status), (CD_ERR_HTTP_STATUS, i32::from(status)));
@@ -167,8 +167,8 @@ fn json_is_tried_once_and_the_second_answer_counts() {
 }
 
 #[test]
-fn json_is_remembered_after_a_success_with_it() {
-    let server = Scripted::replying([answer(415, ""), token("a"), token("b"), answer(415, "")]);
+fn json_is_remembered_after_a_success() {
+    let server = Scripted::replying([response(415, ""), token("a"), token("b"), response(415, "")]);
     let options = Options::to(server.url());
     options.login(ADA, PASSWORD).unwrap();
     options.login(ADA, PASSWORD).unwrap();
@@ -178,30 +178,30 @@ fn json_is_remembered_after_a_success_with_it() {
 }
 
 #[test]
-fn json_is_remembered_for_these_options_alone() {
-    let server = Scripted::replying([answer(415, ""), token("a"), token("b")]);
+fn json_is_remembered_per_options() {
+    let server = Scripted::replying([response(415, ""), token("a"), token("b")]);
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
     assert_eq!(encodings(&server), ["form", "JSON", "form"]);
 }
 
 #[test]
-fn json_is_never_remembered_after_anything_but_a_success() {
-    let no_token = || answer(200, "<html>Welcome</html>");
+fn json_is_not_remembered_after_a_failure() {
+    let no_token = || response(200, "<html>Welcome</html>");
     let cut = || Reply::LastBytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec());
     let refused: Vec<(Reply, cd_code)> = vec![
-        (answer(400, ""), CD_ERR_HTTP_STATUS),
-        (answer(401, ""), CD_ERR_TWO_FACTOR_REQUIRED),
-        (answer(403, ""), CD_ERR_ACCESS_DENIED),
-        (answer(415, ""), CD_ERR_HTTP_STATUS),
-        (answer(201, r#"{"token":"t"}"#), CD_ERR_HTTP_STATUS),
-        (answer(429, ""), CD_ERR_RATE_LIMITED),
-        (answer(500, ""), CD_ERR_SERVER),
+        (response(400, ""), CD_ERR_HTTP_STATUS),
+        (response(401, ""), CD_ERR_TWO_FACTOR_REQUIRED),
+        (response(403, ""), CD_ERR_ACCESS_DENIED),
+        (response(415, ""), CD_ERR_HTTP_STATUS),
+        (response(201, r#"{"token":"t"}"#), CD_ERR_HTTP_STATUS),
+        (response(429, ""), CD_ERR_RATE_LIMITED),
+        (response(500, ""), CD_ERR_SERVER),
         (no_token(), CD_ERR_MALFORMED_RESPONSE),
         (cut(), CD_ERR_CONNECTION_LOST),
     ];
     for (reply, expected) in refused {
-        let server = Scripted::replying([answer(415, ""), reply, token("taken")]);
+        let server = Scripted::replying([response(415, ""), reply, token("taken")]);
         let options = Options::to(server.url());
         options.set_max_retries(0).unwrap();
         assert_eq!(code(options.login(ADA, PASSWORD)), expected);
@@ -211,8 +211,8 @@ fn json_is_never_remembered_after_anything_but_a_success() {
 }
 
 #[test]
-fn the_form_is_never_remembered() {
-    let server = Scripted::replying([token("a"), answer(415, ""), token("b")]);
+fn form_is_never_remembered() {
+    let server = Scripted::replying([token("a"), response(415, ""), token("b")]);
     let options = Options::to(server.url());
     options.login(ADA, PASSWORD).unwrap();
     options.login(ADA, PASSWORD).unwrap();
@@ -220,10 +220,10 @@ fn the_form_is_never_remembered() {
 }
 
 #[test]
-fn a_pinned_format_is_the_only_one() {
+fn pinned_format_is_the_only_one_sent() {
     for (format, expected) in [(CD_BODY_FORM, "form"), (CD_BODY_JSON, "JSON")] {
         for status in [400, 415, 422] {
-            let server = Scripted::replying([answer(status, ""), token("t")]);
+            let server = Scripted::replying([response(status, ""), token("t")]);
             let options = Options::to(server.url());
             options.set_body_format(format).unwrap();
             let error = options.login(ADA, PASSWORD).unwrap_err();
@@ -235,9 +235,14 @@ fn a_pinned_format_is_the_only_one() {
 }
 
 #[test]
-fn a_retry_is_encoded_as_what_it_repeats() {
-    let server =
-        Scripted::replying([answer(503, ""), answer(415, ""), answer(503, ""), answer(429, ""), token("t")]);
+fn retry_keeps_the_body_format() {
+    let server = Scripted::replying([
+        response(503, ""),
+        response(415, ""),
+        response(503, ""),
+        response(429, ""),
+        token("t"),
+    ]);
     Options::to(server.url()).login(ADA, PASSWORD).unwrap();
     assert_eq!(encodings(&server), ["form", "form", "JSON", "JSON", "JSON"]);
 }
@@ -250,7 +255,7 @@ fn every_status_has_its_code() {
         // The path contains the requested status.
         let status = request.head.split(['/', ' ']).find_map(|part| part.parse().ok()).unwrap();
         let body = if matches!(status, 204 | 304) { "" } else { r#"{"token":"t"}"# };
-        answer(status, body)
+        response(status, body)
     });
     for status in 200..=599 {
         let options = Options::to(&format!("{}/{status}", server.url()));
@@ -279,7 +284,7 @@ fn every_status_has_its_code() {
 }
 
 #[test]
-fn each_account_of_the_fake_server_ends_as_it_should() {
+fn each_fake_server_account_has_its_result() {
     let fake_server = FakeServer::start();
     let table = [
         (ADA, PASSWORD, CD_OK, 0, None, -1),
@@ -302,17 +307,17 @@ fn each_account_of_the_fake_server_ends_as_it_should() {
     ];
     for options in both(&fake_server) {
         options.set_max_retries(0).unwrap();
-        for (username, password, expected, http_status, said, retry_after) in table {
+        for (username, password, expected, http_status, shown, retry_after) in table {
             let before = fake_server.requests().len();
             match options.login(username, password) {
                 Ok(token) => assert_eq!((expected, token.text().len()), (CD_OK, 36)),
                 Err(error) => {
                     let Error { code, message, server_message, .. } = error;
-                    assert_eq!((code, server_message.as_deref()), (expected, said), "{username}");
+                    assert_eq!((code, server_message.as_deref()), (expected, shown), "{username}");
                     assert_eq!((error.http_status, error.retry_after), (http_status, retry_after));
                     assert_eq!(error.attempts, 1);
                     assert!(
-                        !said.is_some_and(|said| message.contains(said)),
+                        !shown.is_some_and(|shown| message.contains(shown)),
                         "it quotes the server: {message}"
                     );
                     assert!(!message.contains(username) && !message.contains(password), "{message}");
@@ -326,7 +331,7 @@ fn each_account_of_the_fake_server_ends_as_it_should() {
 // ---- redirects
 
 #[test]
-fn a_redirect_never_carries_the_password() {
+fn redirect_never_sends_the_password() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     target.set_nonblocking(true).unwrap();
     let elsewhere = format!("http://{}/elsewhere", target.local_addr().unwrap());
@@ -334,7 +339,7 @@ fn a_redirect_never_carries_the_password() {
         // With `Connection: close` the library uses another parser.
         for fields in ["", "Connection: close\r\n"] {
             let fields = format!("Location: {elsewhere}\r\n{fields}");
-            let server = Scripted::start(move |_| answer_with(status, &fields, "moved"));
+            let server = Scripted::start(move |_| response_with(status, &fields, "moved"));
             let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
             assert_eq!((error.code, error.http_status), (CD_ERR_HTTP_STATUS, status.into()));
             assert_eq!((error.attempts, server.requests().len()), (1, 1));
@@ -346,7 +351,7 @@ fn a_redirect_never_carries_the_password() {
 }
 
 #[test]
-fn a_redirect_within_the_service_is_not_followed_either() {
+fn redirect_within_the_service_is_not_followed() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         options.login("moved@example.com", PASSWORD).unwrap_err();
@@ -358,9 +363,9 @@ fn a_redirect_within_the_service_is_not_followed_either() {
 // ---- retries
 
 #[test]
-fn an_answer_that_may_pass_is_retried_until_it_has() {
+fn transient_status_is_retried_until_success() {
     for status in [429, 500, 502, 503, 504] {
-        let server = Scripted::replying([answer(status, ""), answer(status, ""), token("at-last")]);
+        let server = Scripted::replying([response(status, ""), response(status, ""), token("at-last")]);
         assert_eq!(Options::to(server.url()).login(ADA, PASSWORD).unwrap().text(), "at-last");
         let requests = server.requests();
         assert_eq!(requests.len(), 3);
@@ -370,7 +375,7 @@ fn an_answer_that_may_pass_is_retried_until_it_has() {
 }
 
 #[test]
-fn the_number_of_attempts_is_that_of_the_retries_and_one() {
+fn attempts_are_retries_plus_one() {
     for status in [429, 500, 502, 503, 504] {
         for retries in [0, 1, 2, 10] {
             let server = always(status);
@@ -390,21 +395,21 @@ fn four_retries_are_the_default() {
 }
 
 #[test]
-fn no_other_answer_is_retried() {
+fn other_statuses_are_not_retried() {
     for status in [201, 204, 301, 401, 403, 404, 408, 421, 425, 501, 505, 511, 599] {
         let server = always(status);
         let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.attempts, server.requests().len()), (1, 1), "{status}");
     }
     for body in ["", "{}", "<html>"] {
-        let server = Scripted::start(move |_| answer(200, body));
+        let server = Scripted::start(move |_| response(200, body));
         let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.attempts), (CD_ERR_MALFORMED_RESPONSE, 1));
     }
 }
 
 #[test]
-fn a_login_that_was_cut_off_is_not_sent_again() {
+fn connection_closed_without_a_response_is_not_retried() {
     let server = Scripted::start(|_| Reply::LastBytes(Vec::new()));
     let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
     assert_eq!((error.code, error.http_status, error.attempts), (CD_ERR_CONNECTION_LOST, 0, 1));
@@ -412,11 +417,11 @@ fn a_login_that_was_cut_off_is_not_sent_again() {
 }
 
 #[test]
-fn the_last_answer_is_the_one_that_counts() {
+fn last_response_is_the_result() {
     let server = Scripted::replying([
-        answer_with(429, "Retry-After: 0\r\n", r#"{"error":"first"}"#),
-        answer(503, r#"{"error":"second"}"#),
-        answer(403, r#"{"err":"third"}"#),
+        response_with(429, "Retry-After: 0\r\n", r#"{"error":"first"}"#),
+        response(503, r#"{"error":"second"}"#),
+        response(403, r#"{"err":"third"}"#),
     ]);
     let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
     let expected = (CD_ERR_ACCESS_DENIED, 403, Some("third"), -1, 3);
@@ -425,9 +430,9 @@ fn the_last_answer_is_the_one_that_counts() {
 }
 
 #[test]
-fn an_attempt_without_an_answer_has_no_status() {
+fn attempt_without_a_response_has_no_status() {
     let server = Scripted::replying([
-        answer_with(429, "Retry-After: 0\r\n", "slow down"),
+        response_with(429, "Retry-After: 0\r\n", "slow down"),
         Reply::LastBytes(b"HTTP/1.1 200 OK\r\n".to_vec()),
     ]);
     let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
@@ -437,7 +442,7 @@ fn an_attempt_without_an_answer_has_no_status() {
 }
 
 #[test]
-fn a_retry_after_that_does_not_fit_is_returned_at_once() {
+fn retry_after_beyond_the_deadline_returns_at_once() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         let (done, took) = timed(|| options.login("limited@example.com", PASSWORD));
@@ -450,11 +455,11 @@ fn a_retry_after_that_does_not_fit_is_returned_at_once() {
 }
 
 #[test]
-fn a_retry_after_is_waited_for() {
+fn retry_after_is_waited_for() {
     let fake_server = FakeServer::start();
     let (token, took) = timed(|| Options::to(fake_server.http_url()).login("busy@example.com", PASSWORD));
     token.unwrap();
-    assert!(took.as_millis() >= 1000, "the service asked for a second: {took:?}");
+    assert!(took.as_millis() >= 1000, "Retry-After is a second: {took:?}");
     assert_eq!(
         fake_server.requests().iter().map(|request| request.status.unwrap()).collect::<Vec<_>>(),
         [429, 200]
@@ -462,7 +467,7 @@ fn a_retry_after_is_waited_for() {
 }
 
 #[test]
-fn a_retry_after_is_read_as_seconds_or_as_a_date() {
+fn retry_after_is_read_as_seconds_or_date() {
     let date = "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\n";
     for (fields, expected) in [
         ("Retry-After: 120\r\n".to_owned(), 120),
@@ -482,7 +487,7 @@ fn a_retry_after_is_read_as_seconds_or_as_a_date() {
     ] {
         for close in ["", "Connection: close\r\n"] {
             let fields = format!("{fields}{close}");
-            let server = Scripted::replying([answer_with(429, &fields, "")]);
+            let server = Scripted::replying([response_with(429, &fields, "")]);
             let options = Options::to(server.url());
             options.set_max_retries(0).unwrap();
             let error = options.login(ADA, PASSWORD).unwrap_err();
@@ -492,7 +497,7 @@ fn a_retry_after_is_read_as_seconds_or_as_a_date() {
 }
 
 #[test]
-fn a_refused_connection_is_retried_and_counts_no_attempt() {
+fn refused_connection_is_retried_and_not_counted() {
     let refusing = Refusing::new();
     for retries in [0, 2] {
         let log = Log::new();
@@ -507,7 +512,7 @@ fn a_refused_connection_is_retried_and_counts_no_attempt() {
 // ---- connections
 
 #[test]
-fn logins_one_after_another_share_a_connection() {
+fn consecutive_logins_share_a_connection() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         for _ in 0..3 {
@@ -522,7 +527,7 @@ fn logins_one_after_another_share_a_connection() {
 }
 
 #[test]
-fn options_share_no_connection() {
+fn options_do_not_share_connections() {
     let fake_server = FakeServer::start();
     for _ in 0..2 {
         Options::to(fake_server.http_url()).login(ADA, PASSWORD).unwrap();
@@ -531,7 +536,7 @@ fn options_share_no_connection() {
 }
 
 #[test]
-fn a_connection_ends_with_its_options() {
+fn freeing_options_closes_connections() {
     let fake_server = FakeServer::start();
     let options = Options::secure(&fake_server);
     options.login(ADA, PASSWORD).unwrap();
@@ -541,7 +546,7 @@ fn a_connection_ends_with_its_options() {
 }
 
 #[test]
-fn a_connection_that_was_closed_while_it_was_idle_is_replaced() {
+fn connection_closed_while_idle_is_replaced() {
     let fake_server = FakeServer::start();
     for options in both(&fake_server) {
         options.login(ADA, PASSWORD).unwrap();
@@ -554,13 +559,13 @@ fn a_connection_that_was_closed_while_it_was_idle_is_replaced() {
 }
 
 /// The ways in which a reused connection may end before the first byte of a response.
-fn given_up() -> [Reply; 3] {
-    [Reply::LastBytes(Vec::new()), answer(408, ""), answer(421, "")]
+fn endings_without_response() -> [Reply; 3] {
+    [Reply::LastBytes(Vec::new()), response(408, ""), response(421, "")]
 }
 
 #[test]
-fn a_login_on_a_reused_connection_that_ends_is_sent_again_on_a_fresh_one() {
-    for ended in given_up() {
+fn login_on_a_closed_reused_connection_is_resent() {
+    for ended in endings_without_response() {
         let server = Scripted::replying([token("first"), ended, token("again")]);
         let options = Options::to(server.url());
         options.set_max_retries(0).unwrap(); // this does not count as a retry
@@ -573,9 +578,9 @@ fn a_login_on_a_reused_connection_that_ends_is_sent_again_on_a_fresh_one() {
 }
 
 #[test]
-fn it_is_sent_again_once_and_both_count_as_attempts() {
-    for (ended, last) in given_up().into_iter().zip([403, 408, 421]) {
-        let server = Scripted::replying([token("first"), ended, answer(last, ""), token("never")]);
+fn login_is_resent_once_and_both_attempts_count() {
+    for (ended, last) in endings_without_response().into_iter().zip([403, 408, 421]) {
+        let server = Scripted::replying([token("first"), ended, response(last, ""), token("never")]);
         let options = Options::to(server.url());
         options.login(ADA, PASSWORD).unwrap();
         let error = options.login(ADA, PASSWORD).unwrap_err();
@@ -592,7 +597,7 @@ fn it_is_sent_again_once_and_both_count_as_attempts() {
 }
 
 #[test]
-fn a_reused_connection_that_ends_amid_its_answer_is_not_tried_again() {
+fn truncation_on_a_reused_connection_is_not_resent() {
     let cut = Reply::LastBytes(b"HTTP/1.1 200 OK\r\nContent-".to_vec());
     let server = Scripted::replying([token("first"), cut, token("never")]);
     let options = Options::to(server.url());
@@ -603,17 +608,17 @@ fn a_reused_connection_that_ends_amid_its_answer_is_not_tried_again() {
 }
 
 #[test]
-fn a_connection_is_kept_where_the_answer_leaves_no_doubt_of_its_end() {
+fn connection_is_kept_after_unambiguous_framing() {
     let body = r#"{"token":"t"}"#;
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nd\r\n{\"token\":\"t\"}\r\n0\r\n\r\n";
     let trailing = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}\r\n";
     let old = "HTTP/1.0 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}";
     let bare = "HTTP/1.1 200 OK\nContent-Length: 13\n\n{\"token\":\"t\"}";
     for (reply, kept) in [
-        (answer(200, body), true),
-        (answer_with(200, "Connection: keep-alive\r\n", body), true),
+        (response(200, body), true),
+        (response_with(200, "Connection: keep-alive\r\n", body), true),
         (Reply::Bytes(chunked.into()), true),
-        (answer_with(200, "Connection: close\r\n", body), false),
+        (response_with(200, "Connection: close\r\n", body), false),
         (Reply::Bytes(trailing.into()), false),
         (Reply::Bytes(old.into()), false),
         (Reply::Bytes(bare.into()), false),
@@ -629,13 +634,13 @@ fn a_connection_is_kept_where_the_answer_leaves_no_doubt_of_its_end() {
 // ---- the server's message
 
 /// The server message of a refusal with this body.
-fn said(password: &str, body: impl Into<Vec<u8>>) -> Option<String> {
-    let server = Scripted::replying([answer(403, body.into())]);
+fn server_message(password: &str, body: impl Into<Vec<u8>>) -> Option<String> {
+    let server = Scripted::replying([response(403, body.into())]);
     Options::to(server.url()).login(ADA, password).unwrap_err().server_message
 }
 
 #[test]
-fn the_servers_words_are_those_of_err_or_error_or_of_a_text() {
+fn server_message_is_err_error_or_plain_text() {
     for (body, expected) in [
         (r#"{"err":"Access denied"}"#, Some("Access denied")),
         (r#"{"error":"Access denied"}"#, Some("Access denied")),
@@ -658,12 +663,12 @@ fn the_servers_words_are_those_of_err_or_error_or_of_a_text() {
         (r#"{"err":["x"]}"#, None),
         (r#"{"message":"x"}"#, None),
     ] {
-        assert_eq!(said(PASSWORD, body).as_deref(), expected, "{body}");
+        assert_eq!(server_message(PASSWORD, body).as_deref(), expected, "{body}");
     }
 }
 
 #[test]
-fn the_servers_words_are_trimmed_and_without_control_characters() {
+fn server_message_is_trimmed_and_sanitized() {
     for (body, expected) in [
         (&b"  \t Bad gateway \r\n"[..], "Bad gateway"),
         (br#"{"err":"\u0000a\u001b[31mb\u007f\u0085c\r\nd"}"#, "a[31mbcd"),
@@ -671,25 +676,31 @@ fn the_servers_words_are_trimmed_and_without_control_characters() {
         ("a\u{202e}b\u{2066}c".as_bytes(), "abc"),
         (b"caf\xc3\xa9 \xff!", "café \u{fffd}!"),
     ] {
-        assert_eq!(said(PASSWORD, body).as_deref(), Some(expected));
+        assert_eq!(server_message(PASSWORD, body).as_deref(), Some(expected));
     }
 }
 
 #[test]
-fn the_servers_words_are_at_most_a_kibibyte_of_whole_characters() {
-    assert_eq!(said(PASSWORD, "x".repeat(1024)).unwrap(), "x".repeat(1024));
-    assert_eq!(said(PASSWORD, "x".repeat(1025)).unwrap(), "x".repeat(1024));
-    assert_eq!(said(PASSWORD, format!(r#"{{"err":"{}"}}"#, "x".repeat(3000))).unwrap(), "x".repeat(1024));
-    assert_eq!(said(PASSWORD, "é".repeat(700)).unwrap(), "é".repeat(512));
-    assert_eq!(said(PASSWORD, format!("x{}", "é".repeat(700))).unwrap(), format!("x{}", "é".repeat(511)));
-    assert_eq!(said(PASSWORD, "€".repeat(700)).unwrap(), "€".repeat(341));
-    assert_eq!(said(PASSWORD, format!("{}end", " ".repeat(2000))).unwrap(), "end");
+fn server_message_is_at_most_1_kib() {
+    assert_eq!(server_message(PASSWORD, "x".repeat(1024)).unwrap(), "x".repeat(1024));
+    assert_eq!(server_message(PASSWORD, "x".repeat(1025)).unwrap(), "x".repeat(1024));
+    assert_eq!(
+        server_message(PASSWORD, format!(r#"{{"err":"{}"}}"#, "x".repeat(3000))).unwrap(),
+        "x".repeat(1024)
+    );
+    assert_eq!(server_message(PASSWORD, "é".repeat(700)).unwrap(), "é".repeat(512));
+    assert_eq!(
+        server_message(PASSWORD, format!("x{}", "é".repeat(700))).unwrap(),
+        format!("x{}", "é".repeat(511))
+    );
+    assert_eq!(server_message(PASSWORD, "€".repeat(700)).unwrap(), "€".repeat(341));
+    assert_eq!(server_message(PASSWORD, format!("{}end", " ".repeat(2000))).unwrap(), "end");
     // The library reads only the start of a longer refusal, and shows it.
-    assert_eq!(said(PASSWORD, "x".repeat(200 << 10)).unwrap(), "x".repeat(1024));
+    assert_eq!(server_message(PASSWORD, "x".repeat(200 << 10)).unwrap(), "x".repeat(1024));
 }
 
 #[test]
-fn the_servers_words_never_repeat_the_password() {
+fn server_message_never_contains_the_password() {
     let password = "p w&\"é\\";
     for body in [
         "no: p w&\"é\\ is wrong".to_owned(),
@@ -701,16 +712,16 @@ fn the_servers_words_never_repeat_the_password() {
         format!("{}p w&\"é\\", "x".repeat(1020)),
         "p w\u{7}&\"é\\".to_owned(),
     ] {
-        assert_eq!(said(password, body.as_str()), None, "{body}");
+        assert_eq!(server_message(password, body.as_str()), None, "{body}");
     }
-    assert!(said(password, "no: p w& is wrong").is_some());
+    assert!(server_message(password, "no: p w& is wrong").is_some());
 }
 
 #[test]
-fn nothing_is_quoted_of_a_success() {
+fn status_200_has_no_server_message() {
     for body in [r#"{"err":"a secret"}"#, "a secret", r#"{"token":"a secret"}"#, r#"{"token":["a-secret"]}"#]
     {
-        let server = Scripted::replying([answer(200, body)]);
+        let server = Scripted::replying([response(200, body)]);
         let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.http_status), (CD_ERR_MALFORMED_RESPONSE, 200));
         assert_eq!(error.server_message, None);
@@ -722,14 +733,14 @@ fn nothing_is_quoted_of_a_success() {
 
 /// A login that gets a 200 with this body.
 fn login_with(body: impl Into<Vec<u8>>) -> Result<String, Error> {
-    let server = Scripted::replying([answer(200, body.into())]);
+    let server = Scripted::replying([response(200, body.into())]);
     let options = Options::to(server.url());
     options.set_max_response_bytes(16 << 20).unwrap();
     options.login(ADA, PASSWORD).map(|token| token.text())
 }
 
 #[test]
-fn a_token_is_any_string_that_a_header_may_carry() {
+fn token_is_any_valid_header_value() {
     let all: String = (0x21..=0x7e_u8).map(char::from).collect();
     let escaped = all.replace('\\', "\\\\").replace('"', "\\\"");
     assert_eq!(login_with(format!(r#"{{"token":"{escaped}"}}"#)).unwrap(), all);
@@ -745,7 +756,7 @@ fn a_token_is_any_string_that_a_header_may_carry() {
 }
 
 #[test]
-fn a_token_has_1_to_65536_bytes() {
+fn token_has_1_to_65536_bytes() {
     let token = |length| format!(r#"{{"token":"{}"}}"#, "x".repeat(length));
     assert_eq!(login_with(token(1)).unwrap(), "x");
     assert_eq!(login_with(token(65_536)).unwrap().len(), 65_536);
@@ -754,7 +765,7 @@ fn a_token_has_1_to_65536_bytes() {
 }
 
 #[test]
-fn anything_else_in_a_200_is_malformed() {
+fn status_200_without_a_token_is_malformed() {
     for body in [
         "",
         " ",
@@ -795,7 +806,7 @@ fn anything_else_in_a_200_is_malformed() {
 // ---- responses that are truncated, broken or too large
 
 #[test]
-fn an_answer_that_is_cut_or_broken_or_too_large_says_which() {
+fn bad_response_error_names_the_fault() {
     let no_body = || b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec();
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101));
     let large = format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "x".repeat(65 << 10));
@@ -808,15 +819,15 @@ fn an_answer_that_is_cut_or_broken_or_too_large_says_which() {
         "x".repeat(65_537)
     );
     for (what, bytes, expected, status) in [
-        ("a cut head", b"HTTP/1.1 200 OK\r\nConte".to_vec(), CD_ERR_CONNECTION_LOST, 0),
-        ("a cut body", no_body(), CD_ERR_CONNECTION_LOST, 200),
-        ("no HTTP", b"SSH-2.0-OpenSSH\r\n".to_vec(), CD_ERR_MALFORMED_RESPONSE, 0),
-        ("broken framing", framing.into(), CD_ERR_MALFORMED_RESPONSE, 200),
+        ("a truncated head", b"HTTP/1.1 200 OK\r\nConte".to_vec(), CD_ERR_CONNECTION_LOST, 0),
+        ("a truncated body", no_body(), CD_ERR_CONNECTION_LOST, 200),
+        ("not HTTP", b"SSH-2.0-OpenSSH\r\n".to_vec(), CD_ERR_MALFORMED_RESPONSE, 0),
+        ("invalid framing", framing.into(), CD_ERR_MALFORMED_RESPONSE, 200),
         ("101 fields", many.into(), CD_ERR_RESPONSE_TOO_LARGE, 0),
         ("a large head", large.into(), CD_ERR_RESPONSE_TOO_LARGE, 0),
-        ("17 interim answers", interim.into(), CD_ERR_RESPONSE_TOO_LARGE, 0),
-        ("a body beyond the limit", longer.into(), CD_ERR_RESPONSE_TOO_LARGE, 200),
-        ("chunks beyond the limit", chunks.into(), CD_ERR_RESPONSE_TOO_LARGE, 200),
+        ("17 interim responses", interim.into(), CD_ERR_RESPONSE_TOO_LARGE, 0),
+        ("a body over the limit", longer.into(), CD_ERR_RESPONSE_TOO_LARGE, 200),
+        ("chunks over the limit", chunks.into(), CD_ERR_RESPONSE_TOO_LARGE, 200),
     ] {
         let server = Scripted::replying([Reply::LastBytes(bytes)]);
         let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
@@ -826,7 +837,7 @@ fn an_answer_that_is_cut_or_broken_or_too_large_says_which() {
 }
 
 #[test]
-fn another_status_decides_whatever_becomes_of_its_body() {
+fn error_status_decides_despite_a_bad_body() {
     for bytes in [
         "HTTP/1.1 403 No\r\nContent-Length: 99\r\n\r\nAccess de",
         "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nAccess de\r\nxyz",
@@ -844,16 +855,16 @@ fn another_status_decides_whatever_becomes_of_its_body() {
 }
 
 #[test]
-fn the_response_limit_is_the_callers() {
+fn response_limit_is_configurable() {
     let body = |length: usize| format!("{}{}", r#"{"token":"t"}"#, " ".repeat(length - 13));
     for (limit, length, fits) in [(1024, 1024, true), (1024, 1025, false), (1 << 20, 1 << 20, true)] {
-        let server = Scripted::replying([answer(200, body(length))]);
+        let server = Scripted::replying([response(200, body(length))]);
         let options = Options::to(server.url());
         options.set_max_response_bytes(limit).unwrap();
         let expected = if fits { CD_OK } else { CD_ERR_RESPONSE_TOO_LARGE };
         assert_eq!(code(options.login(ADA, PASSWORD)), expected, "{length} of {limit}");
     }
-    let server = Scripted::replying([answer(200, body(65_536)), answer(200, body(65_537))]);
+    let server = Scripted::replying([response(200, body(65_536)), response(200, body(65_537))]);
     let options = Options::to(server.url());
     options.login(ADA, PASSWORD).unwrap();
     assert_eq!(code(options.login(ADA, PASSWORD)), CD_ERR_RESPONSE_TOO_LARGE);
@@ -862,9 +873,9 @@ fn the_response_limit_is_the_callers() {
 // ---- many logins in parallel
 
 #[test]
-fn threads_that_learn_json_at_once_all_succeed() {
+fn concurrent_switch_to_json_succeeds() {
     let server =
-        Arc::new(Scripted::start(|request| if request.is_json() { token("t") } else { answer(415, "") }));
+        Arc::new(Scripted::start(|request| if request.is_json() { token("t") } else { response(415, "") }));
     let options = Options::to(server.url());
     std::thread::scope(|scope| {
         for _ in 0..8 {

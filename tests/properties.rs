@@ -17,10 +17,10 @@ use couchdrop::retry_after::seconds;
 use couchdrop::rng::Rng;
 use couchdrop::secret::Secret;
 use couchdrop::url::{BaseUrl, ProxyKind, ProxyUrl};
-use fuzzing::answer::{Whole, read};
+use fuzzing::response::{Whole, read};
 use fuzzing::retry_after::days_since_1970;
 use fuzzing::script::Piece;
-use fuzzing::speaker::Ending;
+use fuzzing::scripted_peer::Ending;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -87,7 +87,7 @@ fn read_by_python(kind: &str, text: &[u8]) -> Option<Vec<(String, String)>> {
     let hexadecimal: String = text.iter().map(|byte| format!("{byte:02x}")).collect();
     writeln!(python.to, "{kind} {hexadecimal}").expect("Python reads on");
     let mut line = String::new();
-    python.from.read_line(&mut line).expect("Python answers");
+    python.from.read_line(&mut line).expect("Python responds");
     assert!(line.ends_with('\n'), "Python could not read {:?}", String::from_utf8_lossy(text));
     let plain = |text: &str| {
         let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
@@ -102,7 +102,7 @@ proptest! {
     #![proptest_config(cases(1000))]
 
     #[test]
-    fn python_reads_back_what_the_form_and_json_encoders_write(
+    fn python_decodes_encoded_form_and_json(
         username in text(40), password in text(40), system in option::of(text(20))
     ) {
         let credentials =
@@ -235,10 +235,10 @@ proptest! {
 
     #[test]
     fn message_without_the_password_is_shown(
-        password in "[a-m0-4]{3,24}", words in "[n-z][n-z5-9]{0,9}([ &][n-z5-9]{1,10}){0,20}", cut in any::<bool>()
+        password in "[a-m0-4]{3,24}", message in "[n-z][n-z5-9]{0,9}([ &][n-z5-9]{1,10}){0,20}", cut in any::<bool>()
     ) {
-        let message = response::server_message(words.as_bytes(), cut, &password);
-        prop_assert_eq!(message, Some(words));
+        let shown = response::server_message(message.as_bytes(), cut, &password);
+        prop_assert_eq!(shown, Some(message));
     }
 }
 
@@ -290,8 +290,9 @@ fn milliseconds(most: u64) -> impl Strategy<Value = Duration> {
 proptest! {
     #![proptest_config(cases(2000))]
 
+    /// A number that exceeds 63 bits is ignored.
     #[test]
-    fn a_retry_after_of_digits_is_that_number_or_none_that_63_bits_hold(
+    fn retry_after_of_digits_is_that_number(
         number in prop_oneof![any::<u128>(), any::<u64>().prop_map(u128::from), (0..1000_u128)],
         zeros in 0..4_usize,
     ) {
@@ -299,8 +300,9 @@ proptest! {
         prop_assert_eq!(seconds(text.as_bytes(), None), i64::try_from(number).ok());
     }
 
+    /// The result is never negative.
     #[test]
-    fn a_retry_after_of_a_date_is_the_time_from_the_answers_date_and_never_negative(
+    fn retry_after_date_is_relative_to_the_date_field(
         then in moment(), now in moment()
     ) {
         let found = seconds(then.written.as_bytes(), Some(now.written.as_bytes()));
@@ -308,14 +310,15 @@ proptest! {
     }
 
     #[test]
-    fn a_later_date_is_never_a_shorter_wait(one in moment(), other in moment(), now in moment()) {
+    fn later_retry_after_date_is_never_a_shorter_wait(one in moment(), other in moment(), now in moment()) {
         let (early, late) = if one.since_1970 <= other.since_1970 { (one, other) } else { (other, one) };
         let wait = |moment: &Moment| seconds(moment.written.as_bytes(), Some(now.written.as_bytes()));
         prop_assert!(wait(&early) <= wait(&late));
     }
 
+    /// It is at least the Retry-After and leaves time for the attempt.
     #[test]
-    fn a_back_off_keeps_to_its_window_what_the_service_asks_for_and_the_time_that_is_left(
+    fn backoff_stays_in_its_range(
         first in milliseconds(3_600_000),
         more in milliseconds(3_600_000),
         max_retries in 0..=10_u32,
@@ -330,13 +333,13 @@ proptest! {
         let mut window = first;
         let mut retries = 0;
         for (remaining, retry_after) in steps {
-            let asked = retry_after.unwrap_or_default();
-            let fits = asked.checked_add(reserve).is_some_and(|needed| needed <= remaining);
+            let minimum = retry_after.unwrap_or_default();
+            let fits = minimum.checked_add(reserve).is_some_and(|needed| needed <= remaining);
             let wait = backoff.next(remaining, retry_after, &Fraction(rng));
             prop_assert_eq!(wait.is_some(), retries < max_retries && fits);
             retries = (retries + 1).min(max_retries);
             if let Some(wait) = wait {
-                prop_assert!(wait >= asked && wait - asked <= window.max(asked));
+                prop_assert!(wait >= minimum && wait - minimum <= window.max(minimum));
                 prop_assert!(wait + reserve <= remaining);
             }
             window = (window * 2).min(first + more);
@@ -358,7 +361,7 @@ proptest! {
     #![proptest_config(cases(1000))]
 
     #[test]
-    fn a_base_url_is_what_python_reads_and_the_same_when_it_is_printed_and_read_again(
+    fn base_url_agrees_with_python_and_round_trips(
         scheme in "[hH][tT][tT][pP][sS]",
         host in host(),
         port in option::of(1..=u16::MAX),
@@ -385,7 +388,7 @@ proptest! {
     }
 
     #[test]
-    fn a_proxys_credentials_are_any_bytes_that_were_escaped(
+    fn proxy_credentials_are_percent_decoded(
         kind in select(vec![("http", ProxyKind::Http), ("socks5", ProxyKind::Socks5), ("socks5h", ProxyKind::Socks5h)]),
         user in vec(any::<u8>(), 0..=255),
         password in vec(any::<u8>(), 0..=255),
@@ -406,7 +409,7 @@ proptest! {
 // ---- responses
 
 /// A response that any parser accepts, and its content.
-fn answer() -> impl Strategy<Value = (Vec<u8>, Whole)> {
+fn response() -> impl Strategy<Value = (Vec<u8>, Whole)> {
     let chunks = vec(vec(any::<u8>(), 1..40), 0..8);
     (200..600_u16, option::of("[ -~]{0,20}"), chunks, any::<bool>(), 0..3_usize)
         .prop_filter("has a body", |(status, ..)| !matches!(status, 204 | 304))
@@ -453,17 +456,17 @@ proptest! {
     #![proptest_config(cases(500))]
 
     #[test]
-    fn an_answer_is_read_the_same_however_it_is_cut(
-        (written, said) in answer(), places in vec(any::<Index>(), 0..20)
+    fn segmentation_does_not_change_a_response(
+        (written, expected) in response(), places in vec(any::<Index>(), 0..20)
     ) {
         let found = read(cut(&written, &places), Ending::Close, LIMIT);
-        prop_assert_eq!(found.done.as_ref(), Ok(&said));
+        prop_assert_eq!(found.done.as_ref(), Ok(&expected));
         prop_assert!(found.kept);
     }
 
     #[test]
-    fn an_answer_with_bytes_that_are_wrong_is_read_the_same_however_it_is_cut(
-        (mut written, _) in answer(),
+    fn segmentation_does_not_change_a_corrupt_response(
+        (mut written, _) in response(),
         changes in vec((any::<Index>(), prop_oneof![any::<u8>(), select(b"\r\n0a;: ".to_vec())], any::<bool>()), 1..4),
         places in vec(any::<Index>(), 0..20),
     ) {

@@ -78,7 +78,7 @@ fn assert_no_proxy_secrets(client: &Client, outcome: &Outcome) {
     let mut lines = client.log();
     lines.extend([outcome.message.clone(), outcome.server_message.clone().unwrap_or_default()]);
     for secret in proxy_secrets() {
-        assert!(!lines.iter().any(|line| line.contains(&secret)), "{secret} stands in {lines:?}");
+        assert!(!lines.iter().any(|line| line.contains(&secret)), "{secret} is in {lines:?}");
     }
 }
 
@@ -100,11 +100,11 @@ fn login_through(url: impl Fn(u16) -> String, script: Script) -> (Outcome, Vec<u
 }
 
 #[track_caller]
-fn assert_fails(what: &str, outcome: &Outcome, code: cd_code, status: i32, words: &[&str]) {
+fn assert_fails(what: &str, outcome: &Outcome, code: cd_code, status: i32, parts: &[&str]) {
     assert_eq!(outcome.code, code as i32, "{what}: {outcome:?}");
     assert_eq!(outcome.http_status, status, "{what}: {outcome:?}");
-    for word in words {
-        assert!(outcome.message.contains(word), "{what}: no {word:?} in {:?}", outcome.message);
+    for part in parts {
+        assert!(outcome.message.contains(part), "{what}: no {part:?} in {:?}", outcome.message);
     }
 }
 
@@ -115,7 +115,7 @@ fn unreachable_target_is_retried_through_http_proxy() {
     for (status, connections) in
         [(429, 4), (500, 4), (502, 4), (503, 4), (504, 4), (403, 1), (404, 1), (407, 1)]
     {
-        let (outcome, made) = login_with_retries(http, whole(json_answer(status, "no")));
+        let (outcome, made) = login_with_retries(http, whole(json_response(status, "no")));
         assert_fails("a refusal", &outcome, CD_ERR_PROXY, status.into(), &["refused the tunnel"]);
         assert_eq!((made, outcome.attempts, outcome.retry_after), (connections, 0, -1), "{status}");
     }
@@ -146,7 +146,7 @@ fn unreadable_field_does_not_hide_the_status_of_a_refusal() {
 }
 
 #[test]
-fn retry_after_of_a_proxy_that_does_not_fit_is_returned() {
+fn proxy_retry_after_beyond_the_deadline_is_returned() {
     let busy = "HTTP/1.1 429 Busy\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
     let (outcome, made) = login_with_retries(http, whole(busy));
     assert_fails("busy", &outcome, CD_ERR_PROXY, 429, &["status 429"]);
@@ -155,8 +155,9 @@ fn retry_after_of_a_proxy_that_does_not_fit_is_returned() {
 
 // ---- HTTP CONNECT
 
+/// The credentials are sent only if the proxy's URL has some.
 #[test]
-fn connect_names_the_host_and_carries_credentials_only_if_there_are_some() {
+fn connect_request_has_host_and_credentials() {
     let refusal = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
     let (_, seen, _) = login_through(http, whole(refusal));
     let agent = concat!("libcouchdrop/", env!("CARGO_PKG_VERSION"));
@@ -173,11 +174,12 @@ fn connect_names_the_host_and_carries_credentials_only_if_there_are_some() {
 }
 
 #[test]
-fn a_refusal_of_connect_is_an_error_of_the_proxy_with_its_status() {
+fn refused_connect_is_a_proxy_error_with_its_status() {
     for status in [300_u16, 302, 400, 401, 403, 404, 407, 429, 500, 502, 503, 504, 599] {
-        let (outcome, _, address) = login_through(http, whole(json_answer(status, "proxy's own words")));
-        let words = ["refused the tunnel", &status.to_string(), &address];
-        assert_fails("a refusal", &outcome, CD_ERR_PROXY, status.into(), &words);
+        let (outcome, _, address) =
+            login_through(http, whole(json_response(status, "the proxy's own message")));
+        let parts = ["refused the tunnel", &status.to_string(), &address];
+        assert_fails("a refusal", &outcome, CD_ERR_PROXY, status.into(), &parts);
         assert_eq!(outcome.server_message, None);
         assert_eq!(outcome.message.contains("user name and a password"), status == 407);
         assert_eq!(outcome.retryable, matches!(status, 429 | 500 | 502 | 503 | 504), "{status}");
@@ -186,13 +188,13 @@ fn a_refusal_of_connect_is_an_error_of_the_proxy_with_its_status() {
         |port| format!("http://{USER_INFO}@127.0.0.1:{port}"),
         whole("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"),
     );
-    let words = ["rejected the user name and password"];
-    assert_fails("wrong credentials", &outcome, CD_ERR_PROXY, 407, &words);
+    let parts = ["rejected the user name and password"];
+    assert_fails("wrong credentials", &outcome, CD_ERR_PROXY, 407, &parts);
 }
 
 #[test]
-fn what_is_no_answer_to_connect_is_an_error_of_the_proxy() {
-    for answer in [
+fn invalid_connect_response_is_a_proxy_error() {
+    for response in [
         &b"garbage\r\n\r\n"[..],
         b"\x05\x00",
         b"\0\0\0\0",
@@ -201,7 +203,7 @@ fn what_is_no_answer_to_connect_is_an_error_of_the_proxy() {
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.6\r\n",
     ] {
-        let (outcome, _, address) = login_through(http, vec![Request, send(answer)]);
+        let (outcome, _, address) = login_through(http, vec![Request, send(response)]);
         assert_fails("garbage", &outcome, CD_ERR_PROXY, 0, &["not HTTP", &address]);
     }
     for endless in ["HTTP/1.1 103 X\r\n\r\n".repeat(17), format!("HTTP/1.1 200 {}", "x".repeat(70_000))] {
@@ -211,33 +213,33 @@ fn what_is_no_answer_to_connect_is_an_error_of_the_proxy() {
 }
 
 #[test]
-fn bytes_after_the_head_of_a_connect_are_an_error_of_the_proxy() {
+fn bytes_after_the_connect_response_are_a_proxy_error() {
     for after in ["x", "\r\n", "HTTP/1.1 200 OK\r\n\r\n", "\x16\x03\x03\0\x01"] {
-        let answer = format!("HTTP/1.1 200 OK\r\n\r\n{after}");
-        let (outcome, _, address) = login_through(http, whole(answer));
+        let response = format!("HTTP/1.1 200 OK\r\n\r\n{after}");
+        let (outcome, _, address) = login_through(http, whole(response));
         assert_fails(after, &outcome, CD_ERR_PROXY, 200, &["data of its own", &address]);
     }
 }
 
 #[test]
-fn a_proxy_that_closes_after_any_byte_of_its_answer_is_a_lost_connection() {
-    let answer = "HTTP/1.1 103 X\r\nA: b\r\n\r\nHTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n";
-    for bytes in 0..answer.len() {
+fn truncated_connect_response_is_a_lost_connection() {
+    let response = "HTTP/1.1 103 X\r\nA: b\r\n\r\nHTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n";
+    for bytes in 0..response.len() {
         for end in [Close, Step::Reset] {
             let cut = if bytes == 0 {
                 vec![Request, end.clone()]
             } else {
-                vec![Request, CutAfter { bytes, end: Box::new(end.clone()) }, send(answer)]
+                vec![Request, CutAfter { bytes, end: Box::new(end.clone()) }, send(response)]
             };
             let (outcome, _, address) = login_through(http, cut);
-            let words = ["waiting for the proxy", &address];
-            assert_fails(&format!("{end:?} after {bytes}"), &outcome, CD_ERR_CONNECTION_LOST, 0, &words);
+            let parts = ["waiting for the proxy", &address];
+            assert_fails(&format!("{end:?} after {bytes}"), &outcome, CD_ERR_CONNECTION_LOST, 0, &parts);
         }
     }
 }
 
 #[test]
-fn a_proxy_that_hangs_is_a_timeout_that_names_it() {
+fn hung_proxy_is_a_timeout_with_its_name() {
     for (scheme, steps) in [
         ("http", vec![Request]),
         ("http", vec![Request, send("HTTP/1.1 200 OK\r\n")]),
@@ -248,15 +250,15 @@ fn a_proxy_that_hangs_is_a_timeout_that_names_it() {
         let address = format!("127.0.0.1:{}", server.port());
         let client = Client::new(BASE).proxy(&format!("{scheme}://{USER_INFO}@{address}"));
         let outcome = client.login_within(200);
-        assert_fails("a hang", &outcome, CD_ERR_TIMEOUT, 0, &["waiting for the proxy", &address]);
+        assert_fails("a hung proxy", &outcome, CD_ERR_TIMEOUT, 0, &["waiting for the proxy", &address]);
         assert_no_proxy_secrets(&client, &outcome);
         let outcome = Client::new(BASE).proxy(&format!("{scheme}://{address}")).connect_timeout(200).login();
-        assert_fails("a hang", &outcome, CD_ERR_TIMEOUT, 0, &["connect timeout", &address]);
+        assert_fails("a hung proxy", &outcome, CD_ERR_TIMEOUT, 0, &["connect timeout", &address]);
     }
 }
 
 #[test]
-fn a_proxy_that_can_not_be_reached_is_named() {
+fn unreachable_proxy_is_named() {
     // Nothing listens there, and no other process can: the port is bound.
     let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     taken.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
@@ -294,7 +296,7 @@ fn by_name() -> Vec<u8> {
 const CONSENT: [u8; 10] = [5, 0, 0, 1, 10, 0, 0, 1, 0x1f, 0x90];
 
 #[test]
-fn socks5_sends_an_address_that_was_looked_up_here_and_socks5h_the_name() {
+fn socks5_sends_an_address_and_socks5h_the_name() {
     let by_address = [&[5, 1, 0, 1], &ADDRESS.octets()[..], &PORT].concat();
     for (kind, request) in [("socks5", by_address), ("socks5h", by_name())] {
         let script = vec![Read(3), send([5, 0]), Read(request.len()), send([5, 2, 0, 1, 0, 0, 0, 0, 0, 0])];
@@ -305,16 +307,16 @@ fn socks5_sends_an_address_that_was_looked_up_here_and_socks5h_the_name() {
 }
 
 #[test]
-fn a_server_that_has_no_address_for_socks5_is_not_said_to_be_the_proxy() {
+fn unresolved_target_for_socks5_is_not_a_proxy_error() {
     let proxy = FaultServer::plain(vec![vec![]]);
     let client = Client::new("https://nobody.test").proxy(&socks("socks5")(proxy.port()));
     let outcome = client.login();
-    assert_fails("nobody", &outcome, CD_ERR_DNS, 0, &["nobody.test"]);
+    assert_fails("unknown host", &outcome, CD_ERR_DNS, 0, &["nobody.test"]);
     assert!(!outcome.message.contains("proxy"), "{outcome:?}");
 }
 
 #[test]
-fn socks5_sends_credentials_as_they_are_when_asked_for_them() {
+fn socks5_sends_credentials_if_the_proxy_asks() {
     let login = [
         &[1, PROXY_USER.len() as u8],
         PROXY_USER.as_bytes(),
@@ -351,7 +353,7 @@ fn socks5_sends_credentials_as_they_are_when_asked_for_them() {
 }
 
 #[test]
-fn each_refusal_of_socks5_is_an_error_of_the_proxy_with_its_reason() {
+fn socks5_refusal_is_a_proxy_error_with_its_reason() {
     for reply in 1..=255 {
         let why = match reply {
             1 => "general failure",
@@ -373,20 +375,20 @@ fn each_refusal_of_socks5_is_an_error_of_the_proxy_with_its_reason() {
 }
 
 #[test]
-fn what_is_no_socks5_is_an_error_of_the_proxy() {
-    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[4, 90], &[0, 0], &[5, 1], &[5, 2], &[1, 0]] {
-        let (outcome, _, address) = login_through(socks("socks5h"), vec![Read(3), send(answer)]);
+fn invalid_socks5_reply_is_a_proxy_error() {
+    for response in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[4, 90], &[0, 0], &[5, 1], &[5, 2], &[1, 0]] {
+        let (outcome, _, address) = login_through(socks("socks5h"), vec![Read(3), send(response)]);
         assert_fails("its choice", &outcome, CD_ERR_PROXY, 0, &["The proxy", &address]);
     }
-    for answer in [&[4, 0, 0, 1][..], &[5, 0, 0, 2], &[5, 0, 0, 0], b"HTTP"] {
-        let script = vec![Read(3), send([5, 0]), Read(by_name().len()), send(answer)];
+    for response in [&[4, 0, 0, 1][..], &[5, 0, 0, 2], &[5, 0, 0, 0], b"HTTP"] {
+        let script = vec![Read(3), send([5, 0]), Read(by_name().len()), send(response)];
         let (outcome, ..) = login_through(socks("socks5h"), script);
         assert_fails("its reply", &outcome, CD_ERR_PROXY, 0, &["is not a SOCKS5 proxy"]);
     }
 }
 
 #[test]
-fn bytes_after_the_reply_of_socks5_are_an_error_of_the_proxy() {
+fn bytes_after_the_socks5_reply_are_a_proxy_error() {
     let name = [&[5, 0, 0, 3, 1, b'x'], &PORT[..]].concat();
     let v6 = [&[5, 0, 0, 4], &[0; 16][..], &PORT].concat();
     for reply in [CONSENT.to_vec(), name, v6] {
@@ -397,7 +399,7 @@ fn bytes_after_the_reply_of_socks5_are_an_error_of_the_proxy() {
 }
 
 #[test]
-fn a_socks5_proxy_that_closes_after_any_byte_is_a_lost_connection() {
+fn truncated_socks5_reply_is_a_lost_connection() {
     let login = 3 + PROXY_USER.len() + PROXY_PASSWORD.len();
     for end in [Cut, Step::Reset] {
         for bytes in 0..2 + 2 + CONSENT.len() {
@@ -438,11 +440,11 @@ fn read_exactly(client: &mut TcpStream, count: usize) -> io::Result<Vec<u8>> {
 }
 
 /// An HTTP CONNECT proxy with this response.
-fn http_proxy(target: SocketAddr, answer: &str) -> Relay {
-    let answer = answer.to_owned();
+fn http_proxy(target: SocketAddr, response: &str) -> Relay {
+    let response = response.to_owned();
     Relay::greeting(target, move |client| {
         let head = read_head(client)?;
-        client.write_all(answer.as_bytes())?;
+        client.write_all(response.as_bytes())?;
         Ok(head)
     })
 }
@@ -450,8 +452,8 @@ fn http_proxy(target: SocketAddr, answer: &str) -> Relay {
 /// A SOCKS5 proxy without authentication, with this reply.
 fn socks_proxy(target: SocketAddr, reply: Vec<u8>) -> Relay {
     Relay::greeting(target, move |client| {
-        let mut said = read_exactly(client, 2)?;
-        said.extend(read_exactly(client, said[1].into())?);
+        let mut request_bytes = read_exactly(client, 2)?;
+        request_bytes.extend(read_exactly(client, request_bytes[1].into())?);
         client.write_all(&[5, 0])?;
         let request = read_exactly(client, 4)?;
         let address = match request[3] {
@@ -463,9 +465,9 @@ fn socks_proxy(target: SocketAddr, reply: Vec<u8>) -> Relay {
                 [length, name].concat()
             }
         };
-        said.extend([request, address, read_exactly(client, 2)?].concat());
+        request_bytes.extend([request, address, read_exactly(client, 2)?].concat());
         client.write_all(&reply)?;
-        Ok(said)
+        Ok(request_bytes)
     })
 }
 
@@ -495,9 +497,10 @@ fn assert_tunnels(what: &str, host: &str, scheme: &str, proxy: impl Fn(SocketAdd
     }
 }
 
+/// Interim responses are skipped.
 #[test]
-fn any_success_of_connect_makes_a_tunnel_and_interim_answers_are_passed_over() {
-    for answer in [
+fn any_2xx_to_connect_opens_the_tunnel() {
+    for response in [
         "HTTP/1.1 200 Connection established\r\n\r\n".to_owned(),
         "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(), // ignored here: RFC 9110, 9.3.6
@@ -508,12 +511,12 @@ fn any_success_of_connect_makes_a_tunnel_and_interim_answers_are_passed_over() {
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n".to_owned(),
         format!("{}HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 103 X\r\nA: b\r\n\r\n".repeat(16)),
     ] {
-        assert_tunnels(&answer, "api.couchdrop.test", "http", |target| http_proxy(target, &answer));
+        assert_tunnels(&response, "api.couchdrop.test", "http", |target| http_proxy(target, &response));
     }
 }
 
 #[test]
-fn socks5_makes_a_tunnel_whatever_address_it_bound() {
+fn socks5_accepts_any_bound_address() {
     let v6 = [&[5, 0, 0, 4], &[0; 16][..], &PORT].concat();
     let name = [&[5, 0, 0, 3, 255], &[b'x'; 255][..], &PORT].concat();
     let empty = [&[5, 0, 0, 3, 0], &PORT[..]].concat();
@@ -526,23 +529,23 @@ fn socks5_makes_a_tunnel_whatever_address_it_bound() {
 }
 
 #[test]
-fn loopback_goes_through_a_proxy_that_was_set_by_hand() {
+fn explicit_proxy_is_used_for_loopback() {
     assert_tunnels("localhost", "localhost", "http", |target| http_proxy(target, "HTTP/1.1 200 OK\r\n\r\n"));
     assert_tunnels("localhost", "localhost", "socks5h", |target| socks_proxy(target, CONSENT.to_vec()));
 }
 
 #[test]
-fn localhost_is_not_looked_up_for_socks5_either() {
+fn localhost_for_socks5_is_not_looked_up() {
     assert_tunnels("localhost", "localhost", "socks5", |target| socks_proxy(target, CONSENT.to_vec()));
     assert_eq!(LOOKUPS_OF_LOCALHOST.load(Ordering::SeqCst), 0);
 }
 
 #[test]
-fn a_handshake_through_a_tunnel_is_refused_and_lost_as_any_other() {
+fn tls_failure_in_a_tunnel_is_not_a_proxy_error() {
     let server = FaultServer::plain(vec![vec![Read(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")]]);
     let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");
     let outcome = Client::new(BASE).proxy(&http(relay.port())).login();
-    assert_fails("no TLS", &outcome, CD_ERR_TLS, 0, &["not TLS"]);
+    assert_fails("a server without TLS", &outcome, CD_ERR_TLS, 0, &["not TLS"]);
     assert_eq!(outcome.attempts, 0);
 
     let server = FaultServer::plain(vec![vec![Read(5), Cut]]);
@@ -553,7 +556,7 @@ fn a_handshake_through_a_tunnel_is_refused_and_lost_as_any_other() {
 }
 
 #[test]
-fn many_logins_at_once_each_have_a_tunnel_of_their_own() {
+fn concurrent_logins_use_separate_tunnels() {
     const LOGINS: usize = 8;
     let server = FaultServer::tls(good_server(), vec![vec![Request, Step::Gate("go"), send(GOOD)]]);
     let relay = http_proxy(server.address(), "HTTP/1.1 200 OK\r\n\r\n");

@@ -47,7 +47,7 @@ fn login(client: &Client, server: &FaultServer) -> (i32, bool) {
 
 /// A single test, because the clocks belong to the whole program.
 #[test]
-fn session_is_resumed_within_its_dates_and_an_hour_only() {
+fn session_is_resumed_within_validity_and_an_hour() {
     const OK: i32 = CD_OK as i32;
     let ca = Authority::new();
     let key = KeyPair::generate().unwrap();

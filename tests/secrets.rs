@@ -242,7 +242,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 #[test]
-fn a_login_leaves_no_copy_of_password_token_or_body() {
+fn login_leaves_no_copy_of_secrets() {
     let _alone = alone();
     let server = Server::start();
     let (password, _) = passwords();
@@ -253,7 +253,7 @@ fn a_login_leaves_no_copy_of_password_token_or_body() {
 
     // The search finds an existing copy.
     let kept = password.reveal();
-    assert!(!copies(&needles).is_empty(), "a copy that is held is not found");
+    assert!(!copies(&needles).is_empty(), "a known copy is not found");
     let mut kept = kept;
     unsafe { cd_secure_zero(kept.as_mut_ptr().cast(), kept.len()) };
     assert_eq!(copies(&needles), Vec::<String>::new(), "before any login");
@@ -282,7 +282,7 @@ fn a_login_leaves_no_copy_of_password_token_or_body() {
     handles.push(run("refusal", c"ada@example.com", &wrong, 1403, ptr::null()).options);
     handles.push(run("retries", c"down@example.com", &password, 1503, ptr::null()).options);
     handles.push(run("timeout", c"slow@example.com", &password, 3005, ptr::null()).options);
-    handles.push(run("a page", c"portal@example.com", &password, 4001, ptr::null()).options);
+    handles.push(run("an HTML page", c"portal@example.com", &password, 4001, ptr::null()).options);
     let cancel = cd_cancel_new();
     unsafe extern "C" fn stop(_: *mut std::ffi::c_void) -> i32 {
         1
@@ -303,7 +303,7 @@ fn a_login_leaves_no_copy_of_password_token_or_body() {
 }
 
 #[test]
-fn a_password_with_every_kind_of_character_leaves_none_of_its_encodings() {
+fn login_leaves_no_encoded_copy_of_the_password() {
     let _alone = alone();
     let server = Server::start();
     let (_, password) = passwords();
@@ -328,18 +328,18 @@ fn one_lower(bytes: &[u8]) -> Vec<u8> {
 /// The faults of the faulty server's responses, or none, and the code of a login with each.
 const FAULTS: [(&str, i32); 14] = [
     ("good", 0),
-    ("a large one, in chunks", 0),
+    ("a large chunked response", 0),
     ("a byte at a time", 0),
-    ("chunks that are not strict", 0),
-    ("no length", 0),
-    ("cut off", 3006),
-    ("half of it", 3005),
+    ("lenient chunks", 0),
+    ("without a length", 0),
+    ("truncated", 3006),
+    ("half a body", 3005),
     ("half a chunk", 3005),
     ("two tokens", 4001),
     ("too large", 4002),
-    ("too large, in chunks", 4002),
-    ("a refusal that repeats the password", 1403),
-    ("a refusal that repeats the password in two encodings", 1403),
+    ("too large chunked response", 4002),
+    ("a refusal that contains the password", 1403),
+    ("a refusal that contains the password in two encodings", 1403),
     ("another status, with a token", 1400),
 ];
 
@@ -355,7 +355,7 @@ fn script(fault: &str) -> Vec<Step> {
     match fault {
         "good" => whole(sized(&body) + &body),
         // Some of these exceed the block of the earlier ones, and some do not.
-        "a large one, in chunks" => {
+        "a large chunked response" => {
             let body = format!("{body}{}", " ".repeat(30 << 10));
             let chunks = body
                 .as_bytes()
@@ -365,22 +365,22 @@ fn script(fault: &str) -> Vec<Step> {
             [Step::Request, head].into_iter().chain(chunks).chain([send("0\r\n\r\n")]).collect()
         }
         "a byte at a time" => vec![Step::Request, send(sized(&body)), Step::Drip(body.into_bytes())],
-        "chunks that are not strict" => whole(format!(
+        "lenient chunks" => whole(format!(
             "{};a=b\r\n{first}\r\n{:x}\r\n{rest}\r\n0\r\nA: {token}\r\n\r\n",
             chunk(first.len()),
             rest.len()
         )),
-        "no length" => then_closing(whole(head("200 OK", "") + &body)),
-        "cut off" => vec![Step::Request, send(sized(&body) + first), Step::Reset],
-        "half of it" => whole(sized(&body) + first),
+        "without a length" => then_closing(whole(head("200 OK", "") + &body)),
+        "truncated" => vec![Step::Request, send(sized(&body) + first), Step::Reset],
+        "half a body" => whole(sized(&body) + first),
         "half a chunk" => whole(format!("{}\r\n{first}", chunk(body.len()))),
         "two tokens" => whole(sized(&body.repeat(2)) + &body.repeat(2)),
         "too large" => whole(sized(&large) + &large),
-        "too large, in chunks" => whole(format!("{}\r\n{large}", chunk(large.len()))),
-        "a refusal that repeats the password" => {
+        "too large chunked response" => whole(format!("{}\r\n{large}", chunk(large.len()))),
+        "a refusal that contains the password" => {
             whole(head("403 X", &format!("Content-Length: {}\r\n", refused.len())) + &refused)
         }
-        "a refusal that repeats the password in two encodings" => {
+        "a refusal that contains the password in two encodings" => {
             let encoded: String = password.bytes().map(|byte| format!("&#37;{byte:02x}")).collect();
             whole(head("403 X", &format!("Content-Length: {}\r\n", encoded.len())) + &encoded)
         }
@@ -406,7 +406,7 @@ fn faulty_server() {
 }
 
 #[test]
-fn an_answer_that_is_faulty_or_cut_leaves_no_copy_of_password_or_token() {
+fn faulty_response_leaves_no_copy_of_secrets() {
     let _alone = alone();
     let server = Server::faulty();
     let (token, password) =

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use common::{Login, Options, PATIENCE};
 use couchdrop::error::cd_code::*;
-use flaky_server::{Account, Fate, IMPATIENT_MS, LONG_WAIT};
+use flaky_server::{Account, LONG_WAIT, SHORT_TIMEOUT_MS, Scenario};
 
 const THREADS: usize = 16;
 const PHASES: u64 = 8;
@@ -38,8 +38,9 @@ fn logins() -> u64 {
     std::env::var("SOAK_LOGINS").ok().and_then(|count| count.parse().ok()).unwrap_or(4_000)
 }
 
+/// Each login gets its own account's result.
 #[test]
-fn logins_without_end_get_their_own_answers_and_nothing_grows() {
+fn repeated_logins_leak_nothing() {
     let server = Server::start();
     let threads = Usage::now().threads;
     let started = Instant::now();
@@ -78,7 +79,7 @@ fn logins_without_end_get_their_own_answers_and_nothing_grows() {
     }
     assert_eq!((after.descriptors, after.threads), (before.descriptors, threads));
     assert!(after.heap - before.heap <= LEFT_BYTES, "the heap keeps {} bytes", after.heap - before.heap);
-    println!("{count} logins, {} of another account, in {seconds:.0} s", tally.crossed());
+    println!("{count} logins, {} of another account, in {seconds:.0} s", tally.of_other_accounts());
     println!(
         "growth after the warm-up: {} bytes of heap once all is freed, {} KiB resident, {} descriptors, {} threads",
         after.heap - before.heap,
@@ -109,76 +110,87 @@ fn run(options: &Options, next: &AtomicU64, until: u64, tally: &Tally) {
 
 /// The result of a login that ended as expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum End {
+enum Ending {
     Token,
     Refused,
     Lost,
     TimedOut,
 }
 
-/// Logs in. Err if the login ended in another way than this account's fate.
-fn log_in(options: &Options, account: Account) -> Result<End, String> {
-    let fate = account.fate();
+/// Logs in. Err if the login ended in a way other than its scenario permits.
+fn log_in(options: &Options, account: Account) -> Result<Ending, String> {
+    let scenario = account.scenario();
     let (username, password) = (account.username(), account.password());
-    let timeout_ms = if fate == Fate::Late { IMPATIENT_MS } else { 0 };
+    let timeout_ms = if scenario == Scenario::LateToken { SHORT_TIMEOUT_MS } else { 0 };
     let login = Login { timeout_ms, username: &username, password: &password, ..Login::of(options) };
     let error = match login.run() {
         Ok(token) => {
             let token = token.text();
-            return match fate {
-                _ if token != account.token() => Err(format!("{CROSSED} {token}")),
-                Fate::Denied | Fate::Broken | Fate::Limited | Fate::Cut => Err("a token".into()),
+            return match scenario {
+                _ if token != account.token() => Err(format!("{OTHER_ACCOUNT} {token}")),
+                Scenario::Denied
+                | Scenario::ServerError
+                | Scenario::RateLimited
+                | Scenario::TruncatedResponse => Err("a token".into()),
                 // Late ones too, if this process was not scheduled for that long.
-                _ => Ok(End::Token),
+                _ => Ok(Ending::Token),
             };
         }
         Err(error) => error,
     };
-    let words = Some(account.words());
-    if error.server_message.as_ref().is_some_and(|_| error.server_message != words) {
-        return Err(format!("{CROSSED} {error:?}"));
+    let message = Some(account.message());
+    if error.server_message.as_ref().is_some_and(|_| error.server_message != message) {
+        return Err(format!("{OTHER_ACCOUNT} {error:?}"));
     }
-    match (fate, error.code, error.http_status) {
-        (Fate::Denied, CD_ERR_ACCESS_DENIED, 403) | (Fate::Broken, CD_ERR_SERVER, 500)
-            if error.server_message == words =>
+    match (scenario, error.code, error.http_status) {
+        (Scenario::Denied, CD_ERR_ACCESS_DENIED, 403) | (Scenario::ServerError, CD_ERR_SERVER, 500)
+            if error.server_message == message =>
         {
-            Ok(End::Refused)
+            Ok(Ending::Refused)
         }
-        (Fate::Limited, CD_ERR_RATE_LIMITED, 429)
-            if error.server_message == words && error.retry_after == LONG_WAIT =>
+        (Scenario::RateLimited, CD_ERR_RATE_LIMITED, 429)
+            if error.server_message == message && error.retry_after == LONG_WAIT =>
         {
-            Ok(End::Refused)
+            Ok(Ending::Refused)
         }
-        (Fate::Reset | Fate::Closed | Fate::Torn | Fate::Cut | Fate::LastTorn, CD_ERR_CONNECTION_LOST, _) => {
-            Ok(End::Lost)
-        }
+        (
+            Scenario::Reset
+            | Scenario::Closed
+            | Scenario::ResetInResponse
+            | Scenario::TruncatedResponse
+            | Scenario::TokenThenReset,
+            CD_ERR_CONNECTION_LOST,
+            _,
+        ) => Ok(Ending::Lost),
         // Its last retry got a handshake that was cut.
-        (Fate::Broken, CD_ERR_CONNECTION_LOST, 0) => Ok(End::Lost),
-        (Fate::Late, CD_ERR_TIMEOUT, _) => Ok(End::TimedOut),
+        (Scenario::ServerError, CD_ERR_CONNECTION_LOST, 0) => Ok(Ending::Lost),
+        (Scenario::LateToken, CD_ERR_TIMEOUT, _) => Ok(Ending::TimedOut),
         _ => Err(format!("{error:?}")),
     }
 }
 
 /// Marks a login that received another account's response.
-const CROSSED: &str = "another's:";
+const OTHER_ACCOUNT: &str = "of another account:";
 
 /// The counts of results.
 #[derive(Default)]
 struct Tally {
-    ends: Mutex<HashMap<(Fate, End), u64>>,
+    ends: Mutex<HashMap<(Scenario, Ending), u64>>,
     wrong: Mutex<Vec<String>>,
 }
 
 impl Tally {
-    fn note(&self, account: Account, end: Result<End, String>) {
+    fn note(&self, account: Account, end: Result<Ending, String>) {
         match end {
-            Ok(end) => *self.ends.lock().unwrap().entry((account.fate(), end)).or_default() += 1,
-            Err(why) => self.wrong.lock().unwrap().push(format!("{account:?}, {:?}: {why}", account.fate())),
+            Ok(end) => *self.ends.lock().unwrap().entry((account.scenario(), end)).or_default() += 1,
+            Err(why) => {
+                self.wrong.lock().unwrap().push(format!("{account:?}, {:?}: {why}", account.scenario()))
+            }
         }
     }
 
-    fn crossed(&self) -> usize {
-        self.wrong.lock().unwrap().iter().filter(|why| why.contains(CROSSED)).count()
+    fn of_other_accounts(&self) -> usize {
+        self.wrong.lock().unwrap().iter().filter(|why| why.contains(OTHER_ACCOUNT)).count()
     }
 
     /// Checks that all logins ended as expected, and that each expected result occurred.
@@ -190,8 +202,8 @@ impl Tally {
         let wrong = self.wrong.lock().unwrap();
         assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
         assert_eq!(ends.values().sum::<u64>(), count);
-        for end in [End::Token, End::Refused, End::Lost, End::TimedOut] {
-            assert!(ends.keys().any(|(_, found)| *found == end), "no login ended so: {end:?}");
+        for end in [Ending::Token, Ending::Refused, Ending::Lost, Ending::TimedOut] {
+            assert!(ends.keys().any(|(_, found)| *found == end), "no login ended with {end:?}");
         }
     }
 }

@@ -135,24 +135,24 @@ fn path(file: &Path) -> &str {
     file.to_str().unwrap()
 }
 
-/// The login ends with `CD_ERR_TLS` under TLS 1.2 and 1.3, its message contains all these words, and nothing of the
+/// The login ends with `CD_ERR_TLS` under TLS 1.2 and 1.3, its message contains all these parts, and nothing of the
 /// request was sent.
 #[track_caller]
-fn refused(name: &str, shown: &Shown, host: &str, ca_file: &str, words: &[&str]) {
+fn refused(name: &str, shown: &Shown, host: &str, ca_file: &str, parts: &[&str]) {
     for version in [&TLS12, &TLS13] {
         let (outcome, seen) = login(shown.config(&[version]), host, ca_file);
-        assert_refused(name, &outcome, 0, words);
+        assert_refused(name, &outcome, 0, parts);
         assert_eq!(seen.received, b"", "{name}");
         assert!(!seen.handshaken, "{name}");
     }
 }
 
 #[track_caller]
-fn assert_refused(name: &str, outcome: &Outcome, attempts: u32, words: &[&str]) {
+fn assert_refused(name: &str, outcome: &Outcome, attempts: u32, parts: &[&str]) {
     assert_eq!(outcome.code, CD_ERR_TLS as i32, "{name}: {outcome:?}");
     assert_eq!((outcome.attempts, outcome.http_status), (attempts, 0), "{name}: {outcome:?}");
-    for word in words {
-        assert!(outcome.message.contains(word), "{name}: no {word:?} in {:?}", outcome.message);
+    for part in parts {
+        assert!(outcome.message.contains(part), "{name}: no {part:?} in {:?}", outcome.message);
     }
 }
 
@@ -167,43 +167,46 @@ fn taken(name: &str, shown: &Shown, host: &str, ca_file: &str) {
 
 // ---- dates
 
+/// The message has the certificate's date and the current one.
 #[test]
-fn a_certificate_out_of_its_time_is_refused_with_its_date_and_this_machines() {
+fn certificate_outside_its_validity_is_refused() {
     let ca = Authority::new();
     let today = || httpdate::fmt_http_date(SystemTime::now())[..16].to_owned();
     let before = today();
     let mut params = leaf("localhost");
     params.not_before = date_time_ymd(2019, 1, 1);
     params.not_after = date_time_ymd(2020, 2, 3);
-    let words = ["expired on", "03 Feb 2020", "this machine's clock says", &before];
-    refused("expired", &issued(params.clone(), &ca.issuer), "localhost", path(&ca.file), &words);
+    let parts = ["expired on", "03 Feb 2020", "this machine's clock says", &before];
+    refused("expired", &issued(params.clone(), &ca.issuer), "localhost", path(&ca.file), &parts);
 
     params.not_before = date_time_ymd(2090, 4, 5);
     params.not_after = date_time_ymd(2091, 1, 1);
-    let words = ["not valid before", "05 Apr 2090", "this machine's clock says", &before];
-    refused("not yet valid", &issued(params.clone(), &ca.issuer), "localhost", path(&ca.file), &words);
+    let parts = ["not valid before", "05 Apr 2090", "this machine's clock says", &before];
+    refused("not yet valid", &issued(params.clone(), &ca.issuer), "localhost", path(&ca.file), &parts);
 
     params.not_after = date_time_ymd(2089, 1, 1);
     let shown = issued(params, &ca.issuer);
-    refused("valid at no time", &shown, "localhost", path(&ca.file), &["its dates are reversed"]);
+    refused("never valid", &shown, "localhost", path(&ca.file), &["its dates are reversed"]);
 
-    for (name, from, to, words) in
-        [("expired issuer", 2019, 2020, "expired"), ("issuer of the future", 2090, 2091, "not valid before")]
-    {
+    for (name, from, to, parts) in [
+        ("expired issuer", 2019, 2020, "expired"),
+        ("issuer that is not yet valid", 2090, 2091, "not valid before"),
+    ] {
         let middle = intermediate(&ca.issuer, |params| {
             params.not_before = date_time_ymd(from, 1, 1);
             params.not_after = date_time_ymd(to, 1, 1);
         });
         let shown = issued(leaf("localhost"), &middle).with(&[&middle]);
-        refused(name, &shown, "localhost", path(&ca.file), &[words, "this machine's clock says"]);
+        refused(name, &shown, "localhost", path(&ca.file), &[parts, "this machine's clock says"]);
     }
     assert_eq!(before, today(), "a test over midnight");
 }
 
 // ---- names
 
+/// The message has both names.
 #[test]
-fn a_certificate_for_another_name_is_refused_with_both_names() {
+fn certificate_for_another_name_is_refused() {
     let ca = Authority::new();
     for (presented, host) in [
         ("couchdrop.example", "localhost"),
@@ -225,7 +228,7 @@ fn a_certificate_for_another_name_is_refused_with_both_names() {
 }
 
 #[test]
-fn a_wildcard_that_is_misused_is_refused() {
+fn misused_wildcard_is_refused() {
     let ca = Authority::new();
     for (presented, host) in [
         ("*", "localhost"),
@@ -251,12 +254,12 @@ fn a_wildcard_that_is_misused_is_refused() {
 }
 
 #[test]
-fn an_address_is_no_name_and_a_common_name_counts_for_nothing() {
+fn dns_name_of_an_address_and_common_name_are_refused() {
     let ca = Authority::new();
     let mut params = leaf("x.example");
     params.subject_alt_names = vec![SanType::DnsName("127.0.0.1".try_into().unwrap())];
     refused(
-        "an address as a name",
+        "an address as a DNS name",
         &issued(params, &ca.issuer),
         "127.0.0.1",
         path(&ca.file),
@@ -266,14 +269,14 @@ fn an_address_is_no_name_and_a_common_name_counts_for_nothing() {
     let mut params = leaf("x.example");
     params.subject_alt_names.clear();
     params.distinguished_name.push(DnType::CommonName, "localhost");
-    let words = ["no name at all", "not for localhost"];
-    refused("a common name alone", &issued(params, &ca.issuer), "localhost", path(&ca.file), &words);
+    let parts = ["no name at all", "not for localhost"];
+    refused("only a common name", &issued(params, &ca.issuer), "localhost", path(&ca.file), &parts);
 }
 
 // ---- issuers
 
 #[test]
-fn a_certificate_of_an_unknown_issuer_is_refused() {
+fn certificate_of_an_unknown_issuer_is_refused() {
     let (ca, other) = (Authority::new(), Authority::new());
     let unknown = ["a CA that is not trusted here", "unknown issuer"];
     let stranger = CertifiedIssuer::self_signed(authority_params("Stranger"), KeyPair::generate().unwrap());
@@ -289,22 +292,22 @@ fn a_certificate_of_an_unknown_issuer_is_refused() {
     let middle = intermediate(&ca.issuer, |_| {});
     let shown = issued(leaf("localhost"), &middle);
     refused("a missing intermediate", &shown, "localhost", path(&ca.file), &unknown);
-    taken("the same with it", &shown.with(&[&middle]), "localhost", path(&ca.file));
+    taken("with the intermediate", &shown.with(&[&middle]), "localhost", path(&ca.file));
 }
 
 #[test]
-fn a_self_signed_certificate_is_called_so() {
+fn self_signed_certificate_is_named() {
     let ca = Authority::new();
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let mut params = leaf("localhost");
         params.is_ca = is_ca;
-        let words = ["is self-signed and not trusted here"];
-        refused("self-signed", &self_signed(&params), "localhost", path(&ca.file), &words);
+        let parts = ["is self-signed and not trusted here"];
+        refused("self-signed", &self_signed(&params), "localhost", path(&ca.file), &parts);
     }
 }
 
 #[test]
-fn a_chain_that_breaks_its_issuers_rules_is_refused() {
+fn chain_that_violates_ca_constraints_is_refused() {
     let ca = Authority::new();
     let host = "localhost";
     for (name, is_ca) in [("CA:FALSE", IsCa::ExplicitNoCa), ("no basic constraints", IsCa::NoCa)] {
@@ -390,8 +393,8 @@ fn critical_certificate_policies_are_refused() {
         ]
     };
     for (name, shown, ca_file) in with_policies(true) {
-        let words = ["or one of its issuers'", "critical extension", "certificate policies"];
-        refused(name, &shown, "localhost", &ca_file, &words);
+        let parts = ["or one of its issuers'", "critical extension", "certificate policies"];
+        refused(name, &shown, "localhost", &ca_file, &parts);
     }
     for (name, shown, ca_file) in with_policies(false) {
         taken(name, &shown, "localhost", &ca_file);
@@ -427,7 +430,7 @@ fn critical_extension_that_is_processed_is_accepted() {
 // ---- signatures and encodings
 
 #[test]
-fn a_signature_that_is_wrong_is_refused() {
+fn invalid_signature_is_refused() {
     let ca = Authority::new();
     let mut shown = issued(leaf("localhost"), &ca.issuer);
     let mut changed = shown.chain[0].to_vec();
@@ -529,7 +532,7 @@ fn signature_by_a_supported_algorithm_is_accepted() {
 
 #[test]
 fn signature_by_another_algorithm_is_named() {
-    for (key, signature, words) in [
+    for (key, signature, parts) in [
         ("rsa:1024", "-sha256", "was issued with an RSA key of 1024 bits; 2048 to 8192 bits are accepted"),
         (RSA_8200, "-sha256", "was issued with an RSA key of 8200 bits; 2048 to 8192 bits are accepted"),
         ("rsa:2048", "-md5", "is signed with RSA and MD5 by a key of type RSA"),
@@ -559,8 +562,8 @@ fn signature_by_another_algorithm_is_named() {
         ("ed448", "", "is signed with Ed448 by a key of type Ed448"),
     ] {
         let (shown, ca_file) = issued_by_openssl(key, signature);
-        let words = ["The server's certificate", words];
-        refused(&format!("{key} {signature}"), &shown, "localhost", &ca_file, &words);
+        let parts = ["The server's certificate", parts];
+        refused(&format!("{key} {signature}"), &shown, "localhost", &ca_file, &parts);
     }
 }
 
@@ -585,12 +588,12 @@ fn intermediate_by_a_p521_root_is_named() {
     let server_key = KeyPair::generate().unwrap();
     let leaf = leaf("localhost").signed_by(&server_key, &issuer).unwrap().der().clone();
     let chain = vec![leaf, CertificateDer::from_pem_file(&certificate).unwrap()];
-    let words = [
+    let parts = [
         "A CA certificate that the server sent is signed with ECDSA and SHA-512 by a key of type P-521",
         "P-256, P-384 or Ed25519",
     ];
     let shown = Shown { chain, key: server_key };
-    refused("root", &shown, "localhost", path(&root), &words);
+    refused("root", &shown, "localhost", path(&root), &parts);
     // Its own signature is not verified if it is an anchor.
     taken("intermediate as an anchor", &shown, "localhost", path(&certificate));
 }
@@ -610,9 +613,9 @@ fn server_key_of_an_unsupported_type_is_named() {
         let chain = vec![CertificateDer::from_pem_file(&own).unwrap()];
         // A server that sends such a certificate although the client did not offer the algorithm.
         let shown = Shown { chain, key: KeyPair::generate().unwrap() };
-        let words = [&format!("has a key of type {name}, which this library does not accept"), "Ed25519 key"];
-        refused(name, &shown, "localhost", path(&ca.file), &words);
-        refused(&format!("{name}, pinned"), &shown, "localhost", &own, &words);
+        let parts = [&format!("has a key of type {name}, which this library does not accept"), "Ed25519 key"];
+        refused(name, &shown, "localhost", path(&ca.file), &parts);
+        refused(&format!("{name}, pinned"), &shown, "localhost", &own, &parts);
     }
     // The certificate has a supported key, and the server signs with a key of another type.
     let [own, _] = with_key_by_openssl("rsa:2048", &ca);
@@ -622,7 +625,7 @@ fn server_key_of_an_unsupported_type_is_named() {
 }
 
 #[test]
-fn ca_of_the_same_name_with_another_key_is_called_so() {
+fn ca_with_same_name_and_other_key_is_named() {
     let ca = Authority::new();
     let other = file("other.pem", "");
     let made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=FaultServer CA"];
@@ -632,13 +635,13 @@ fn ca_of_the_same_name_with_another_key_is_called_so() {
 }
 
 #[test]
-fn a_certificate_that_is_none_is_refused() {
+fn malformed_certificate_is_refused() {
     let ca = Authority::new();
     let good = issued(leaf("localhost"), &ca.issuer);
     for (name, bytes) in [
         ("garbage", b"garbage".to_vec()),
         ("an empty sequence", vec![0x30, 0]),
-        ("cut short", good.chain[0][..200].to_vec()),
+        ("truncated", good.chain[0][..200].to_vec()),
         ("trailing bytes", [&good.chain[0][..], b"x"].concat()),
     ] {
         let shown = Shown { chain: vec![bytes.into()], key: KeyPair::generate().unwrap() };
@@ -649,7 +652,7 @@ fn a_certificate_that_is_none_is_refused() {
 // ---- a server's own certificate as CA file
 
 #[test]
-fn a_self_signed_certificate_is_taken_when_it_is_the_ca_file() {
+fn pinned_self_signed_certificate_is_accepted() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let mut params = leaf("localhost");
         params.is_ca = is_ca;
@@ -733,7 +736,7 @@ fn pinned_certificate_needs_its_dates_and_purpose() {
         params.not_before = date_time_ymd(2090, 1, 1);
         params.not_after = date_time_ymd(2091, 1, 1);
         let shown = self_signed(&params);
-        refused("of the future", &shown, "localhost", &shown.pem_file(), &["not valid before"]);
+        refused("not yet valid", &shown, "localhost", &shown.pem_file(), &["not valid before"]);
     }
 
     // A server's own certificate need not be self-signed, unless it is a CA's.
@@ -778,7 +781,7 @@ fn root_is_held_to_its_own_limits() {
 }
 
 #[test]
-fn another_path_than_that_through_an_expired_root_is_found() {
+fn path_around_an_expired_root_is_found() {
     let key = KeyPair::generate().unwrap();
     let expire = |params: &mut CertificateParams| {
         params.not_before = date_time_ymd(2019, 1, 1);
@@ -803,7 +806,7 @@ fn another_path_than_that_through_an_expired_root_is_found() {
 }
 
 #[test]
-fn certificate_of_the_cas_own_key_is_not_enough() {
+fn certificate_with_the_cas_key_is_refused() {
     // The same name and key as the pin, but not the pin itself.
     let key = KeyPair::generate().unwrap();
     let pin = leaf("localhost").self_signed(&key).unwrap();
@@ -815,7 +818,7 @@ fn certificate_of_the_cas_own_key_is_not_enough() {
 // ---- messages
 
 #[test]
-fn names_in_a_message_are_short_and_printable() {
+fn certificate_names_are_short_and_printable() {
     let ca = Authority::new();
     let mut params = leaf("x.example");
     let san = |name: &str| {
@@ -848,7 +851,7 @@ fn names_in_a_message_are_short_and_printable() {
 }
 
 #[test]
-fn chain_over_the_size_limit_is_called_so() {
+fn chain_over_the_size_limit_is_named() {
     let ca = Authority::new();
     let shown = issued(leaf("localhost"), &ca.issuer);
     let chain = vec![shown.chain[0].clone(); 0x10000 / shown.chain[0].len() + 1];
@@ -856,7 +859,7 @@ fn chain_over_the_size_limit_is_called_so() {
 }
 
 #[test]
-fn chain_of_too_many_cas_is_called_so() {
+fn chain_with_too_many_cas_is_named() {
     let mut chain = vec![root(|_| {})];
     let ca_file = trust(&[chain[0].der()]);
     for number in 0..7 {
@@ -872,7 +875,7 @@ fn chain_of_too_many_cas_is_called_so() {
 }
 
 #[test]
-fn chain_with_too_many_candidates_is_called_so() {
+fn chain_with_too_many_candidates_is_named() {
     let ca = Authority::new();
     let right = intermediate(&ca.issuer, |_| {});
     let others: Vec<_> = (0..50).map(|_| intermediate(&ca.issuer, |_| {})).collect();
@@ -924,7 +927,7 @@ impl Drop for OpensslServer {
 }
 
 #[test]
-fn server_with_a_short_rsa_key_is_called_so() {
+fn short_rsa_key_is_named() {
     let ca = Authority::new();
     let own = with_key_by_openssl("rsa:1024", &ca);
     let server = OpensslServer::new(&own, &["-cipher", "DEFAULT@SECLEVEL=0"]);
@@ -933,15 +936,15 @@ fn server_with_a_short_rsa_key_is_called_so() {
 }
 
 #[test]
-fn alert_of_a_server_with_a_p521_key_names_it() {
+fn alert_of_a_server_with_a_p521_key_names_the_key() {
     let ca = Authority::new();
     for new_key in [P521, "ed448", "rsa-pss"] {
         let own = with_key_by_openssl(new_key, &ca);
         for version in ["-tls1_2", "-tls1_3"] {
             let server = OpensslServer::new(&own, &[version]);
             let outcome = Client::new(&server.url).ca_file(path(&ca.file)).login();
-            let words = ["alert 40 (handshake_failure)", "RSA, P-256, P-384 or Ed25519 key"];
-            assert_refused(&format!("{new_key} {version}"), &outcome, 0, &words);
+            let parts = ["alert 40 (handshake_failure)", "RSA, P-256, P-384 or Ed25519 key"];
+            assert_refused(&format!("{new_key} {version}"), &outcome, 0, &parts);
         }
     }
     // The same server with a key that is supported does not send the alert.
@@ -957,9 +960,10 @@ fn alert_of_a_server_with_a_p521_key_names_it() {
 
 // ---- versions, ALPN, resumption
 
+/// TLS 1.2 alone and 1.3 alone also work.
 #[test]
-fn tls_1_2_and_1_3_are_spoken_and_the_later_is_preferred() {
-    for (versions, spoken) in [
+fn newest_tls_version_is_negotiated() {
+    for (versions, negotiated) in [
         (&[&TLS12][..], ProtocolVersion::TLSv1_2),
         (&[&TLS13], ProtocolVersion::TLSv1_3),
         (ALL_VERSIONS, ProtocolVersion::TLSv1_3),
@@ -967,14 +971,14 @@ fn tls_1_2_and_1_3_are_spoken_and_the_later_is_preferred() {
         let server = FaultServer::tls(good_server_but(versions, |_| {}), vec![serve(GOOD)]);
         Client::new(&server.url()).login().expect(CD_OK);
         let seen = &server.connections()[0];
-        assert_eq!(seen.version, Some(spoken));
+        assert_eq!(seen.version, Some(negotiated));
         assert_eq!(seen.alpn.as_deref(), Some(&b"http/1.1"[..]));
         assert_eq!(seen.server_name.as_deref(), Some("localhost"));
     }
 }
 
 #[test]
-fn a_session_is_resumed_by_the_handle_that_had_it_and_by_no_other() {
+fn session_is_resumed_only_by_its_handle() {
     for version in [&TLS12, &TLS13] {
         let last = GOOD.replace("Content-Length", "Connection: close\r\nContent-Length");
         let server = FaultServer::tls(good_server_but(&[version], |_| {}), vec![serve(last)]);
@@ -989,8 +993,9 @@ fn a_session_is_resumed_by_the_handle_that_had_it_and_by_no_other() {
     }
 }
 
+/// A server without ALPN is accepted.
 #[test]
-fn a_server_that_wants_another_protocol_is_refused_and_one_without_alpn_is_not() {
+fn other_alpn_protocol_is_refused() {
     for version in [&TLS12, &TLS13] {
         let config = good_server_but(&[version], |config| config.alpn_protocols = vec![b"h2".to_vec()]);
         let server = FaultServer::tls(config, vec![serve(GOOD)]);
@@ -1037,12 +1042,13 @@ fn server_hello(
     record(22, version, &handshake_message(2, &body))
 }
 
-/// The server responds to the first message with this, and the login ends with `CD_ERR_TLS` and these words.
+/// The server responds to the first message with this. The login ends with `CD_ERR_TLS`, and its message contains these
+/// parts.
 #[track_caller]
-fn refused_raw(name: &str, answer: Vec<u8>, words: &[&str]) {
-    let server = FaultServer::plain(vec![vec![Read(5), Raw(answer)]]);
+fn refused_raw(name: &str, response: Vec<u8>, parts: &[&str]) {
+    let server = FaultServer::plain(vec![vec![Read(5), Raw(response)]]);
     let client = Client::new(&server.https_url());
-    assert_refused(name, &client.login(), 0, words);
+    assert_refused(name, &client.login(), 0, parts);
     drop(client);
     let seen = server.wait_until_over(1);
     assert_eq!(seen.len(), 1, "{name}");
@@ -1068,8 +1074,9 @@ fn tls_before_1_2_is_refused() {
     }
 }
 
+/// A downgrade, a weak cipher suite or compression.
 #[test]
-fn a_downgrade_a_weak_cipher_and_compression_are_refused() {
+fn insecure_server_hello_is_refused() {
     let hello = |random: &[u8; 8], cipher, compression, extensions: &[u8]| {
         server_hello(0x0303, random, cipher, compression, extensions)
     };
@@ -1078,7 +1085,7 @@ fn a_downgrade_a_weak_cipher_and_compression_are_refused() {
         hello(b"DOWNGRD\x01", ECDHE_ECDSA_AES128_GCM, 0, &[]),
         &["rules of TLS", "downgrade"],
     );
-    for (name, cipher) in [("RC4", 0x0005), ("no cipher at all", 0x0000), ("CBC", 0xc009), ("RSA", 0x009c)] {
+    for (name, cipher) in [("RC4", 0x0005), ("no cipher suite", 0x0000), ("CBC", 0xc009), ("RSA", 0x009c)] {
         refused_raw(name, hello(&[7; 8], cipher, 0, &[]), &["rules of TLS", "cipher suite"]);
     }
     refused_raw(
@@ -1101,7 +1108,7 @@ fn a_downgrade_a_weak_cipher_and_compression_are_refused() {
 }
 
 #[test]
-fn what_is_no_tls_is_refused_with_a_hint_at_the_port() {
+fn non_tls_response_is_refused_with_a_port_hint() {
     for (name, bytes) in [
         ("HTTP", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec()),
         ("SSH", b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()),
@@ -1109,7 +1116,7 @@ fn what_is_no_tls_is_refused_with_a_hint_at_the_port() {
         ("zeros", vec![0; 64]),
         ("ones", vec![0xff; 64]),
         ("an empty record", record(22, 0x0303, b"")),
-        ("a record that is too long", record(22, 0x0303, &[7; 0x4801])),
+        ("a too long record", record(22, 0x0303, &[7; 0x4801])),
         ("a record of an unknown kind", record(99, 0x0303, b"x")),
         ("a message of garbage", record(22, 0x0303, &handshake_message(2, b"garbage"))),
     ] {
@@ -1118,16 +1125,16 @@ fn what_is_no_tls_is_refused_with_a_hint_at_the_port() {
 }
 
 #[test]
-fn a_message_out_of_order_is_refused() {
-    let words = ["out of order"];
-    refused_raw("HelloRequest", record(22, 0x0303, &handshake_message(0, b"")), &words);
-    refused_raw("Certificate", record(22, 0x0303, &handshake_message(11, &[0, 0, 0])), &words);
-    refused_raw("ServerHelloDone", record(22, 0x0303, &handshake_message(14, b"")), &words);
-    refused_raw("application data", record(23, 0x0303, b"HTTP/1.1 200 OK\r\n\r\n"), &words);
+fn handshake_message_out_of_order_is_refused() {
+    let parts = ["out of order"];
+    refused_raw("HelloRequest", record(22, 0x0303, &handshake_message(0, b"")), &parts);
+    refused_raw("Certificate", record(22, 0x0303, &handshake_message(11, &[0, 0, 0])), &parts);
+    refused_raw("ServerHelloDone", record(22, 0x0303, &handshake_message(14, b"")), &parts);
+    refused_raw("application data", record(23, 0x0303, b"HTTP/1.1 200 OK\r\n\r\n"), &parts);
 }
 
 #[test]
-fn an_alert_of_any_kind_ends_the_handshake_and_is_named() {
+fn alert_ends_the_handshake_and_is_named() {
     for number in 1..=255 {
         let name = format!("the alert {number} (");
         refused_raw(&name, record(21, 0x0303, &[2, number]), &[&name, "): "]);
@@ -1139,7 +1146,7 @@ fn an_alert_of_any_kind_ends_the_handshake_and_is_named() {
 }
 
 #[test]
-fn bytes_past_tls_in_an_answer_are_refused() {
+fn plaintext_bytes_in_a_tls_response_are_refused() {
     for version in [&TLS12, &TLS13] {
         let hello_request = record(22, 0x0303, &handshake_message(0, b""));
         for bytes in [hello_request, record(23, 0x0303, &[7; 64]), b"HTTP/1.1 200 OK\r\n\r\n".to_vec()] {
@@ -1164,7 +1171,7 @@ fn of_constant_length(version: &'static rustls::SupportedProtocolVersion) -> (Se
 }
 
 #[test]
-fn a_handshake_that_is_cut_after_any_byte_is_a_lost_connection() {
+fn truncated_handshake_is_a_lost_connection() {
     thread::scope(|scope| {
         for (version, end) in
             [(&TLS12, Step::Cut), (&TLS12, Step::Reset), (&TLS13, Step::Cut), (&TLS13, Step::Reset)]
@@ -1249,7 +1256,7 @@ impl Garbler {
 }
 
 #[test]
-fn garbage_in_place_of_any_message_of_a_handshake_is_refused() {
+fn garbage_as_handshake_message_is_refused() {
     // TLS 1.2: ServerHello, Certificate, ServerKeyExchange, ServerHelloDone, ChangeCipherSpec, Finished. TLS 1.3:
     // ServerHello, ChangeCipherSpec, and the encrypted records.
     for (version, least) in [(&TLS12, 6), (&TLS13, 3)] {
@@ -1267,7 +1274,7 @@ fn garbage_in_place_of_any_message_of_a_handshake_is_refused() {
             let seen = server.wait_until_over(1);
             // The first record after the handshake is the response.
             if seen[0].requests > 0 {
-                assert_refused("the answer", &outcome, 1, &["could not be decrypted"]);
+                assert_refused("the response", &outcome, 1, &["could not be decrypted"]);
                 break;
             }
             assert_refused(&format!("message {message} of {version:?}"), &outcome, 0, &["TLS"]);

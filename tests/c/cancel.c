@@ -58,7 +58,7 @@ static void check_cancelled(const login *l, int64_t triggered) {
  * With a triggered handle a call ends at once and sends nothing: this listener accepts no
  * connection.
  */
-static void before(void) {
+static void triggered_handle_sends_nothing(void) {
     server s = server_start();
     cd_options *options = server_options(&s);
     cd_cancel *cancel = cd_cancel_new();
@@ -79,7 +79,7 @@ static void before(void) {
     close(s.listener);
 }
 
-static void from_another_thread(void) {
+static void trigger_on_another_thread_stops_call(void) {
     server s = server_start();
     cd_options *options = server_options(&s);
     cd_cancel *cancel = cd_cancel_new();
@@ -104,7 +104,7 @@ static void from_another_thread(void) {
 static cd_cancel *to_trigger;
 static volatile sig_atomic_t errno_kept;
 
-static void trigger_it(int signal_number) {
+static void run_trigger(int signal_number) {
     int before = errno;
     (void)signal_number;
     errno = EXDEV;
@@ -114,7 +114,7 @@ static void trigger_it(int signal_number) {
 }
 
 /* The handler runs on the thread that waits. */
-static void from_a_signal_handler(int flags) {
+static void trigger_in_a_signal_handler_stops_call(int flags) {
     server s = server_start();
     cd_options *options = server_options(&s);
     struct sigaction action;
@@ -122,7 +122,7 @@ static void from_a_signal_handler(int flags) {
     int connection;
     login l;
     memset(&action, 0, sizeof action);
-    action.sa_handler = trigger_it;
+    action.sa_handler = run_trigger;
     action.sa_flags = flags;
     server_need(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
     to_trigger = cd_cancel_new();
@@ -140,24 +140,24 @@ static void from_a_signal_handler(int flags) {
     close(s.listener);
 }
 
-static void do_nothing(int signal_number) {
+static void ignore_signal(int signal_number) {
     (void)signal_number;
 }
 
 /* A signal of the host interrupts the wait, but not the login. */
-static void another_signal(void) {
+static void signal_without_trigger_continues(void) {
     server s = server_start();
     cd_options *options = server_options(&s);
     struct sigaction action;
     int connection, i;
     login l;
     memset(&action, 0, sizeof action);
-    action.sa_handler = do_nothing;
+    action.sa_handler = ignore_signal;
     server_need(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
     connection = start_login(&l, &s, options, NULL);
     for (i = 0; i < 100; i++)
         pthread_kill(l.thread, SIGUSR1);
-    server_answer(connection);
+    server_respond(connection);
     pthread_join(l.thread, NULL);
     CHECK_CODE(CD_OK, l.code);
     CHECK(l.has_token);
@@ -198,7 +198,7 @@ static cd_code checked_login(const cd_options *options, const cd_cancel *cancel,
     return code;
 }
 
-static void by_a_check(void) {
+static void check_stops_call(void) {
     cd_options *options = fake_server_options();
     cd_cancel *cancel = cd_cancel_new();
     checker c = {0};
@@ -229,11 +229,11 @@ static void by_a_check(void) {
 }
 
 int main(void) {
-    before();
-    from_another_thread();
-    from_a_signal_handler(0);
-    from_a_signal_handler(SA_RESTART);
-    another_signal();
-    by_a_check();
+    triggered_handle_sends_nothing();
+    trigger_on_another_thread_stops_call();
+    trigger_in_a_signal_handler_stops_call(0);
+    trigger_in_a_signal_handler_stops_call(SA_RESTART);
+    signal_without_trigger_continues();
+    check_stops_call();
     return checks_result();
 }

@@ -24,7 +24,7 @@ static int succeeded(pid_t child) {
 }
 
 /* The child uses and frees the parent's options. The parent's connection stays usable. */
-static void between_logins(void) {
+static void fork_between_logins(void) {
     cd_options *options = fake_server_options();
     pid_t child;
     CHECK_LOGIN(options);
@@ -50,7 +50,7 @@ static void between_logins(void) {
 }
 
 /* Like a server with worker processes: the options are set, but not used before the fork. */
-static void before_the_first_login(void) {
+static void fork_before_the_first_login(void) {
     cd_options *options = fake_server_options();
     pid_t child;
     if ((child = start_child()) == 0) {
@@ -81,7 +81,7 @@ static void *run_login(void *argument) {
 }
 
 /* A cancel handle that the child triggers does not stop the parent's login. */
-static void amid_a_login(void) {
+static void fork_during_a_login(void) {
     server s = server_start();
     cd_options *waiting = server_options(&s), *options = fake_server_options();
     cd_cancel *cancel = cd_cancel_new();
@@ -105,7 +105,7 @@ static void amid_a_login(void) {
     }
     CHECK(succeeded(child));
     CHECK(cd_cancel_is_triggered(cancel) == 0);
-    server_answer(connection);
+    server_respond(connection);
     pthread_join(thread, NULL);
     CHECK_CODE(CD_OK, l.code);
 
@@ -117,8 +117,8 @@ static void amid_a_login(void) {
 }
 
 int main(void) {
-    between_logins();
-    before_the_first_login();
-    amid_a_login();
+    fork_between_logins();
+    fork_before_the_first_login();
+    fork_during_a_login();
     return checks_result();
 }

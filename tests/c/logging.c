@@ -9,7 +9,7 @@ typedef struct {
     int lines[5]; /* by level */
 } listener;
 
-static void listen_to(void *user_data, int32_t level, const char *message) {
+static void record_message(void *user_data, int32_t level, const char *message) {
     listener *l = (listener *)user_data;
     CHECK(pthread_equal(l->thread, pthread_self()));
     CHECK(level >= CD_LOG_ERROR && level <= l->max_level);
@@ -22,14 +22,14 @@ static void listen_to(void *user_data, int32_t level, const char *message) {
         l->lines[level]++;
 }
 
-static void at_level(int32_t max_level) {
+static void level_limits_messages(int32_t max_level) {
     listener l;
     cd_options *options = fake_server_options();
     cd_token *token = NULL;
     memset(&l, 0, sizeof l);
     l.max_level = max_level;
     l.thread = pthread_self();
-    CHECK_CODE(CD_OK, cd_options_set_logger(options, listen_to, &l, max_level, NULL));
+    CHECK_CODE(CD_OK, cd_options_set_logger(options, record_message, &l, max_level, NULL));
 
     CHECK_LOGIN(options);
     CHECK(l.lines[CD_LOG_ERROR] == 0 && l.lines[CD_LOG_WARN] == 0);
@@ -45,11 +45,11 @@ static void at_level(int32_t max_level) {
 }
 
 /* The logger is removed again. */
-static void taken_back(void) {
+static void removed_logger_is_not_called(void) {
     listener l;
     cd_options *options = fake_server_options();
     memset(&l, 0, sizeof l);
-    CHECK_CODE(CD_OK, cd_options_set_logger(options, listen_to, &l, CD_LOG_DEBUG, NULL));
+    CHECK_CODE(CD_OK, cd_options_set_logger(options, record_message, &l, CD_LOG_DEBUG, NULL));
     CHECK_CODE(CD_OK, cd_options_set_logger(options, NULL, NULL, CD_LOG_DEBUG, NULL));
     CHECK_LOGIN(options);
     CHECK(l.lines[CD_LOG_INFO] == 0 && l.lines[CD_LOG_DEBUG] == 0);
@@ -59,7 +59,7 @@ static void taken_back(void) {
 int main(void) {
     int32_t level;
     for (level = CD_LOG_ERROR; level <= CD_LOG_DEBUG; level++)
-        at_level(level);
-    taken_back();
+        level_limits_messages(level);
+    removed_logger_is_not_called();
     return checks_result();
 }

@@ -70,7 +70,7 @@ static void check_outcomes(const cd_options *options) {
 }
 
 /* Each login gets its own token, which outlives the options. */
-static void tokens_are_their_own(void) {
+static void each_login_has_its_own_token(void) {
     cd_options *options = fake_server_options();
     cd_token *first = NULL, *second = NULL;
     CHECK_CODE(CD_OK, cd_authenticate_with(options, NULL, 0, "ada@example.com", PASSWORD, NULL,
@@ -85,7 +85,7 @@ static void tokens_are_their_own(void) {
 }
 
 /* A login without a response ends by its own timeout, which replaces that of the options. */
-static void silence_ends_in_a_timeout(void) {
+static void silent_server_times_out(void) {
     cd_options *options = fake_server_options();
     cd_token *token = NULL;
     cd_error *error = NULL;
@@ -102,7 +102,7 @@ static void silence_ends_in_a_timeout(void) {
 }
 
 /* cd_connect() opens a connection before the login. Without the fake server's CA file it fails. */
-static void connecting_ahead(void) {
+static void connect_before_login(void) {
     cd_options *options = fake_server_options();
     cd_error *error = NULL;
     CHECK_CODE(CD_OK, cd_connect(options, NULL, 0, &error));
@@ -129,8 +129,8 @@ int main(void) {
     check_outcomes(plain);
     cd_options_free(tls);
     cd_options_free(plain);
-    tokens_are_their_own();
-    silence_ends_in_a_timeout();
-    connecting_ahead();
+    each_login_has_its_own_token();
+    silent_server_times_out();
+    connect_before_login();
     return checks_result();
 }

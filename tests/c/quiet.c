@@ -53,7 +53,7 @@ static int logins(void) {
     return wrong;
 }
 
-static void nothing_is_written(void) {
+static void library_writes_no_output(void) {
     int ends[2], wrong;
     char written[200];
     ssize_t count;
@@ -68,7 +68,7 @@ static void nothing_is_written(void) {
     close(ends[0]);
 }
 
-static void closed_streams_do_no_harm(void) {
+static void closed_streams_are_tolerated(void) {
     int wrong;
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
@@ -89,7 +89,7 @@ static int open_descriptors(char is_open[1024]) {
 }
 
 /* A program that is started in the meantime inherits no descriptor of the library. */
-static void descriptors_go(void) {
+static void descriptors_are_closed(void) {
     char before[1024], during[1024], after[1024];
     cd_options *options;
     cd_cancel *cancel;
@@ -117,9 +117,9 @@ int main(void) {
         kept[i] = fcntl(i, F_DUPFD_CLOEXEC, 10);
         need(kept[i] >= 0, "a standard stream");
     }
-    nothing_is_written();
-    closed_streams_do_no_harm();
+    library_writes_no_output();
+    closed_streams_are_tolerated();
     CHECK(logins() == 0);
-    descriptors_go();
+    descriptors_are_closed();
     return checks_result();
 }

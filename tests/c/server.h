@@ -65,14 +65,14 @@ static inline void server_read_request(int connection) {
 }
 
 /** Responds with a token; the connection stays open. */
-static inline void server_answer(int connection) {
+static inline void server_respond(int connection) {
     const char body[] = "{\"token\":\"0123456789\"}";
-    char answer[200];
-    int size = snprintf(answer, sizeof answer,
+    char response[200];
+    int size = snprintf(response, sizeof response,
                         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                         "Content-Length: %zu\r\n\r\n%s",
                         sizeof body - 1, body);
-    server_need(send(connection, answer, (size_t)size, MSG_NOSIGNAL) == size, "send");
+    server_need(send(connection, response, (size_t)size, MSG_NOSIGNAL) == size, "send");
 }
 
 /** Closes the connection with a reset. */

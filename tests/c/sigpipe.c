@@ -25,7 +25,7 @@ static void *run_server(void *argument) {
     for (i = 0; i < LOGINS; i++) {
         connection = server_accept(s);
         server_read_request(connection);
-        server_answer(connection);
+        server_respond(connection);
         server_reset(connection);
     }
     return NULL;

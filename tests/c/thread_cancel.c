@@ -37,7 +37,7 @@ int main(void) {
     connection = server_accept(&s);
     server_read_request(connection);
     server_need(pthread_cancel(thread) == 0, "pthread_cancel");
-    server_answer(connection);
+    server_respond(connection);
     pthread_join(thread, &result);
 
     CHECK_CODE(CD_OK, code);

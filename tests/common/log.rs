@@ -64,7 +64,7 @@ impl Log {
 ///
 /// # Safety
 /// Same as for `cd_log_fn`.
-pub unsafe extern "C" fn told(user_data: *mut c_void, level: i32, message: *const c_char) {
+pub unsafe extern "C" fn record(user_data: *mut c_void, level: i32, message: *const c_char) {
     let log = unsafe { &*user_data.cast::<Log>() };
     let message = unsafe { CStr::from_ptr(message) }.to_str().expect("messages are UTF-8").to_owned();
     let line = Line { level, message, thread: thread::current().id() };

@@ -41,7 +41,7 @@ pub fn c(text: impl Into<Vec<u8>>) -> CString {
 /// `text` is NULL, or a string that does not change during the call.
 pub unsafe fn text(text: *const c_char) -> Option<String> {
     let text = NonNull::new(text.cast_mut())?;
-    Some(unsafe { CStr::from_ptr(text.as_ptr()) }.to_str().expect("strings out are UTF-8").to_owned())
+    Some(unsafe { CStr::from_ptr(text.as_ptr()) }.to_str().expect("returned strings are UTF-8").to_owned())
 }
 
 /// The value of an out-parameter before a call: a pointer that must not be used.
@@ -97,7 +97,7 @@ pub fn call(function: impl FnOnce(*mut *mut cd_error) -> cd_code) -> Result<(), 
     unsafe { cd_error_free(out) };
     assert_eq!(error.code, code);
     let message = &error.message;
-    assert!(message.ends_with('.') && message.len() > 10, "no sentence: {message}");
+    assert!(message.ends_with('.') && message.len() > 10, "not a sentence: {message}");
     assert!(!message.chars().any(char::is_control), "control characters: {message:?}");
     assert!(unsafe { text(cd_code_message(code as i32)) }.is_some_and(|sentence| sentence.ends_with('.')));
     if code != cd_code::CD_ERR_PROXY {
@@ -244,7 +244,7 @@ impl Options {
         self.kept.lock().unwrap().push(log.clone());
         let user_data = log.user_data();
         self.set(|options, error| unsafe {
-            cd_options_set_logger(options, Some(log::told), user_data, max_level, error)
+            cd_options_set_logger(options, Some(log::record), user_data, max_level, error)
         })
     }
 
@@ -304,7 +304,7 @@ impl<'a> Login<'a> {
                 error,
             )
         });
-        assert_eq!(token.is_null(), done.is_err(), "a token exactly where there is no error");
+        assert_eq!(token.is_null(), done.is_err(), "a token if and only if there is no error");
         done.map(|()| Token { raw: token })
     }
 }
@@ -354,10 +354,13 @@ impl Cancel {
         cancel
     }
 
-    /// A handle whose check is `ask`, called with `asked`. The handle must not outlive `asked`.
-    pub fn with_check<T: Sync>(ask: unsafe extern "C" fn(*mut std::ffi::c_void) -> i32, asked: &T) -> Cancel {
+    /// A handle whose check is `check`, called with `data`. The handle must not outlive `data`.
+    pub fn with_check<T: Sync>(
+        check: unsafe extern "C" fn(*mut std::ffi::c_void) -> i32,
+        data: &T,
+    ) -> Cancel {
         let cancel = Cancel::new();
-        unsafe { cd_cancel_set_check(cancel.raw, Some(ask), ptr::from_ref(asked).cast_mut().cast()) };
+        unsafe { cd_cancel_set_check(cancel.raw, Some(check), ptr::from_ref(data).cast_mut().cast()) };
         cancel
     }
 

@@ -51,7 +51,7 @@ impl Silent {
     }
 
     /// Accepts a connection, and waits for the first byte that the client sends on it.
-    pub fn take_spoken_to(&self) -> TcpStream {
+    pub fn accept_with_data(&self) -> TcpStream {
         let (mut stream, _) = self.listener.accept().unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap(), 1);
         stream

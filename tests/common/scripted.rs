@@ -40,12 +40,12 @@ pub enum Reply {
 }
 
 /// A well-formed response that any HTTP client accepts.
-pub fn answer(status: u16, body: impl AsRef<[u8]>) -> Reply {
-    answer_with(status, "", body)
+pub fn response(status: u16, body: impl AsRef<[u8]>) -> Reply {
+    response_with(status, "", body)
 }
 
 /// The same with more header fields, each ended by CR LF.
-pub fn answer_with(status: u16, fields: &str, body: impl AsRef<[u8]>) -> Reply {
+pub fn response_with(status: u16, fields: &str, body: impl AsRef<[u8]>) -> Reply {
     let body = body.as_ref();
     let head = format!("HTTP/1.1 {status} Status\r\nContent-Length: {}\r\n{fields}\r\n", body.len());
     Reply::Bytes([head.as_bytes(), body].concat())
@@ -53,7 +53,7 @@ pub fn answer_with(status: u16, fields: &str, body: impl AsRef<[u8]>) -> Reply {
 
 /// A successful response with this token.
 pub fn token(token: &str) -> Reply {
-    answer(200, format!(r#"{{"token":"{token}"}}"#))
+    response(200, format!(r#"{{"token":"{token}"}}"#))
 }
 
 type Script = Box<dyn FnMut(&Request) -> Reply + Send>;
@@ -124,7 +124,7 @@ impl Scripted {
             .changed
             .wait_timeout_while(seen, PATIENCE, |seen| seen.requests.len() < count)
             .unwrap();
-        assert!(!waited.timed_out(), "fewer than {count} requests came");
+        assert!(!waited.timed_out(), "fewer than {count} requests arrived");
     }
 }
 

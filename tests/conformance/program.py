@@ -39,7 +39,7 @@ class Runner:
             line = await asyncio.wait_for(self._process.stdout.readline(), LONGEST)
         except asyncio.TimeoutError:
             await self.stop(kill=True)
-            return f"the program said nothing for {LONGEST} s"
+            return f"the program printed nothing for {LONGEST} s"
         if not line.endswith(b"\n"):
             return f"the program ended with {await self.stop()}"
         return json.loads(line)

@@ -55,7 +55,7 @@ void check_stopped(const Server &server, LogIn log_in, Stop stop) {
     close(connection);
 }
 
-void by_a_source() {
+void cancel_source_stops_call() {
     const Server server;
     const Options options = server.options();
     CancelSource cancel;
@@ -85,7 +85,7 @@ void by_a_source() {
     CHECK(cd_cancel_is_triggered(second.get()) == 1);
 }
 
-void by_a_check() {
+void check_stops_call() {
     const Options options = options_for_fake_server();
     int calls = 0;
     CancelSource third([&calls] { return ++calls == 3; });
@@ -106,7 +106,7 @@ void by_a_check() {
 
 #if defined(__cpp_lib_jthread)
 
-void by_a_stop_token() {
+void stop_token_stops_call() {
     const Server server;
     const Options options = server.options();
     std::stop_source source;
@@ -143,15 +143,15 @@ void by_a_stop_token() {
 
 #else
 
-void by_a_stop_token() {}
+void stop_token_stops_call() {}
 
 #endif
 
 } // namespace
 
 int main() {
-    by_a_source();
-    by_a_check();
-    by_a_stop_token();
+    cancel_source_stops_call();
+    check_stops_call();
+    stop_token_stops_call();
     return checks_result();
 }

@@ -149,21 +149,21 @@ void copies_of_an_error(const Options &options) {
 void refused_by_a_proxy() {
     for (const bool may_pass : {true, false}) {
         const server proxy = server_start();
-        std::thread answers([&proxy, may_pass] {
+        std::thread responder([&proxy, may_pass] {
             const int connection = server_accept(&proxy);
             std::string request; // no body, so server_read_request() would hang
             for (char letter; request.find("\r\n\r\n") == request.npos; request += letter)
                 server_need(read(connection, &letter, 1) == 1, "read of a request");
-            const std::string_view answer =
+            const std::string_view response =
                 may_pass ? "HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n"
                          : "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
-            server_need(send(connection, answer.data(), answer.size(), MSG_NOSIGNAL) > 0, "send");
+            server_need(send(connection, response.data(), response.size(), MSG_NOSIGNAL) > 0, "send");
             close(connection);
         });
         const auto options =
             Options().base_url("https://couchdrop.invalid").proxy(proxy.url).max_retries(0);
         const auto result = couchdrop::try_connect(options);
-        answers.join();
+        responder.join();
         close(proxy.listener);
         CHECK_CODE(CD_ERR_PROXY, result.error().code());
         CHECK(result.error().http_status() == (may_pass ? 503 : 403));

@@ -23,7 +23,7 @@ pub struct Expected {
     pub status: Option<i32>,
     pub attempts: Option<u32>,
     pub retry_after: Option<i64>,
-    pub words: Option<Option<String>>,
+    pub message: Option<Option<String>>,
     /// The number of connections that the server must have seen at the end.
     pub connections: usize,
 }
@@ -36,7 +36,7 @@ impl Expected {
             status: None,
             attempts: Some(1),
             retry_after: None,
-            words: None,
+            message: None,
             connections: 1,
         }
     }
@@ -71,12 +71,12 @@ impl Expected {
         Expected { retry_after: Some(seconds), ..self }
     }
 
-    pub fn words(self, words: impl Into<String>) -> Expected {
-        Expected { words: Some(Some(words.into())), ..self }
+    pub fn message(self, message: impl Into<String>) -> Expected {
+        Expected { message: Some(Some(message.into())), ..self }
     }
 
-    pub fn no_words(self) -> Expected {
-        Expected { words: Some(None), ..self }
+    pub fn no_message(self) -> Expected {
+        Expected { message: Some(None), ..self }
     }
 
     fn differs(&self, outcome: &Outcome) -> bool {
@@ -89,7 +89,7 @@ impl Expected {
             // A success has no error object, so the number of attempts is not known.
             || self.code != cd_code::CD_OK && other(&self.attempts, &outcome.attempts)
             || other(&self.retry_after, &outcome.retry_after)
-            || other(&self.words, &outcome.server_message)
+            || other(&self.message, &outcome.server_message)
     }
 }
 

@@ -222,7 +222,7 @@ impl Client {
         lines.extend(outcome.server_message.clone());
         for line in &lines {
             for secret in SECRETS {
-                assert!(!line.contains(secret), "{secret} stands in {line}");
+                assert!(!line.contains(secret), "{secret} is in {line}");
             }
         }
         outcome

@@ -30,5 +30,7 @@ pub use certificate::{
 pub use client::{Client, Outcome, PASSWORD, USERNAME};
 pub use network::{End, GOOD_PATH, Link, Network, Path};
 pub use relay::Relay;
-pub use script::{GOOD, Script, Step, TOKEN, closing, json_answer, send, serve, then_closing, token, whole};
+pub use script::{
+    GOOD, Script, Step, TOKEN, closing, json_response, send, serve, then_closing, token, whole,
+};
 pub use server::{FaultServer, Seen};

@@ -18,13 +18,13 @@ pub enum Link {
     Cut(usize, End),
     /// After this many bytes no more get through, and the relay signals nothing.
     Stall(usize),
-    /// One byte gets through per [`PACE`].
+    /// One byte gets through per [`BYTE_DELAY`].
     Throttled,
     /// Each byte is delayed by this time.
     Late(Duration),
 }
 
-const PACE: Duration = Duration::from_micros(50);
+const BYTE_DELAY: Duration = Duration::from_micros(50);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -164,22 +164,22 @@ fn pass(
     let mut part = vec![0; 64 << 10];
     let mut count = 0;
     while count < most {
-        let room = part.len().min(most - count);
-        let came = match from.read(&mut part[..room])? {
+        let available = part.len().min(most - count);
+        let received = match from.read(&mut part[..available])? {
             0 => return Ok(()),
-            came => &part[..came],
+            received => &part[..received],
         };
         // Count the bytes before a thread that waits for them continues.
-        passed.fetch_add(came.len(), Ordering::SeqCst);
+        passed.fetch_add(received.len(), Ordering::SeqCst);
         if link == Link::Throttled {
-            for byte in came {
-                thread::sleep(PACE); // this delay is the fault
+            for byte in received {
+                thread::sleep(BYTE_DELAY); // this delay is the fault
                 to.write_all(&[*byte])?;
             }
         } else {
-            to.write_all(came)?;
+            to.write_all(received)?;
         }
-        count += came.len();
+        count += received.len();
     }
     if let Link::Cut(_, end) = link {
         cut(end);
@@ -209,11 +209,11 @@ fn pass_late(
         });
         let mut part = vec![0; 64 << 10];
         loop {
-            let came = match from.read(&mut part)? {
+            let received = match from.read(&mut part)? {
                 0 => return Ok(()),
-                came => part[..came].to_vec(),
+                received => part[..received].to_vec(),
             };
-            if under_way.send((Instant::now() + delay, came)).is_err() {
+            if under_way.send((Instant::now() + delay, received)).is_err() {
                 return Ok(());
             }
         }

@@ -88,7 +88,7 @@ impl Peer {
             Step::Echo => {
                 let body = self.request.rsplit("\r\n\r\n").next().unwrap_or_default();
                 let name = body.strip_prefix("username=").and_then(|rest| rest.split('&').next());
-                self.send(&token(name.unwrap_or("nobody")))
+                self.send(&token(name.unwrap_or("unknown")))
             }
             Step::Late => {
                 let before = self.request.clone();

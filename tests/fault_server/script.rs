@@ -61,7 +61,7 @@ pub fn send(bytes: impl AsRef<[u8]>) -> Step {
 }
 
 /// A response with this status and body, and a Content-Length.
-pub fn json_answer(status: u16, body: impl AsRef<[u8]>) -> Vec<u8> {
+pub fn json_response(status: u16, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let head = format!(
         "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -71,13 +71,13 @@ pub fn json_answer(status: u16, body: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// Reads a request, sends this, and leaves the connection open. A client that waits for the close waits long.
-pub fn whole(answer: impl AsRef<[u8]>) -> Script {
-    vec![Step::Request, send(answer)]
+pub fn whole(response: impl AsRef<[u8]>) -> Script {
+    vec![Step::Request, send(response)]
 }
 
 /// Reads a request, sends this, and closes cleanly.
-pub fn closing(answer: impl AsRef<[u8]>) -> Script {
-    then_closing(whole(answer))
+pub fn closing(response: impl AsRef<[u8]>) -> Script {
+    then_closing(whole(response))
 }
 
 pub fn then_closing(mut script: Script) -> Script {
@@ -87,10 +87,10 @@ pub fn then_closing(mut script: Script) -> Script {
 
 /// A good response with this token.
 pub fn token(token: &str) -> Vec<u8> {
-    json_answer(200, format!(r#"{{"token":"{token}"}}"#))
+    json_response(200, format!(r#"{{"token":"{token}"}}"#))
 }
 
 /// Responds to every request with this.
-pub fn serve(answer: impl AsRef<[u8]>) -> Script {
-    vec![Step::Repeat(whole(answer))]
+pub fn serve(response: impl AsRef<[u8]>) -> Script {
+    vec![Step::Repeat(whole(response))]
 }

@@ -151,7 +151,7 @@ impl FaultServer {
             .unwrap();
         let seen = state.seen.clone();
         drop(state); // a panic must not poison the lock of the other connections and `drop`
-        assert!(!waited.timed_out(), "this never came: {seen:?}");
+        assert!(!waited.timed_out(), "the expected state did not occur: {seen:?}");
         seen
     }
 
@@ -166,7 +166,7 @@ impl FaultServer {
             None => is_gone(client, self.address),
         };
         while !has_arrived() {
-            assert!(started.elapsed() < PATIENCE, "it never arrived");
+            assert!(started.elapsed() < PATIENCE, "the bytes did not arrive");
             thread::yield_now();
         }
     }

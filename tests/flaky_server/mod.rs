@@ -1,4 +1,4 @@
-//! A TLS server that fails pseudo-randomly. Each user name has its own password, token, refusal text and fate. Both
+//! A TLS server that fails pseudo-randomly. Each user name has its own password, token, refusal text and scenario. Both
 //! sides derive all of these from the name.
 
 use std::collections::HashMap;
@@ -29,20 +29,20 @@ impl Account {
     }
 
     /// The text of a refusal.
-    pub fn words(self) -> String {
+    pub fn message(self) -> String {
         format!("not you, {}", self.0)
     }
 
     /// The same each time, but pseudo-randomly distributed.
-    pub fn fate(self) -> Fate {
+    pub fn scenario(self) -> Scenario {
         let mut draw = mixed(self.0) % 10_000;
-        for (fate, often) in FATES {
+        for (scenario, often) in SCENARIOS {
             match draw.checked_sub(*often) {
                 Some(rest) => draw = rest,
-                None => return *fate,
+                None => return *scenario,
             }
         }
-        Fate::Token
+        Scenario::Token
     }
 }
 
@@ -55,67 +55,67 @@ fn mixed(number: u64) -> u64 {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fate {
+pub enum Scenario {
     Token,
     /// Always 403.
     Denied,
     /// Always 500.
-    Broken,
+    ServerError,
     /// 500, then a token.
-    BrokenOnce,
+    ServerErrorOnce,
     /// 503 without a body, then a token.
-    AwayOnce,
+    UnavailableOnce,
     /// 429 with `Retry-After: 0`, then a token.
-    Busy,
+    RateLimitedOnce,
     /// 429 with `Retry-After: 1`, then a token.
-    BusyForASecond,
+    RateLimitedForOneSecond,
     /// Always 429 with [`LONG_WAIT`].
-    Limited,
+    RateLimited,
     /// A reset instead of a response; a token on the retry.
     Reset,
     /// A close instead of a response; a token on the retry.
     Closed,
     /// Part of a response, then a reset; a token on the retry.
-    Torn,
+    ResetInResponse,
     /// Part of a response, then a close without close_notify.
-    Cut,
+    TruncatedResponse,
     /// A token, then a close.
-    Last,
+    TokenThenClose,
     /// A token, then a reset.
-    LastTorn,
+    TokenThenReset,
     /// A token, and in the same TLS record a second good response that belongs to no request.
-    More,
+    ExtraResponse,
     /// A token after [`LATE`].
-    Late,
+    LateToken,
 }
 
-/// The frequency of each fate per ten thousand logins. All others get a token.
-const FATES: &[(Fate, u64)] = &[
-    (Fate::Denied, 300),
-    (Fate::Broken, 50),
-    (Fate::BrokenOnce, 100),
-    (Fate::AwayOnce, 100),
-    (Fate::Busy, 200),
-    (Fate::BusyForASecond, 2),
-    (Fate::Limited, 50),
-    (Fate::Reset, 60),
-    (Fate::Closed, 60),
-    (Fate::Torn, 60),
-    (Fate::Cut, 60),
-    (Fate::Last, 60),
-    (Fate::LastTorn, 60),
-    (Fate::More, 60),
-    (Fate::Late, 20),
+/// The frequency of each scenario per ten thousand logins. All others get a token.
+const SCENARIOS: &[(Scenario, u64)] = &[
+    (Scenario::Denied, 300),
+    (Scenario::ServerError, 50),
+    (Scenario::ServerErrorOnce, 100),
+    (Scenario::UnavailableOnce, 100),
+    (Scenario::RateLimitedOnce, 200),
+    (Scenario::RateLimitedForOneSecond, 2),
+    (Scenario::RateLimited, 50),
+    (Scenario::Reset, 60),
+    (Scenario::Closed, 60),
+    (Scenario::ResetInResponse, 60),
+    (Scenario::TruncatedResponse, 60),
+    (Scenario::TokenThenClose, 60),
+    (Scenario::TokenThenReset, 60),
+    (Scenario::ExtraResponse, 60),
+    (Scenario::LateToken, 20),
 ];
 
 /// In seconds.
 pub const LONG_WAIT: i64 = 3600;
 /// The delay of a late response, and the timeout of a login that does not wait for it.
 pub const LATE: Duration = Duration::from_secs(2);
-pub const IMPATIENT_MS: u32 = 30;
+pub const SHORT_TIMEOUT_MS: u32 = 30;
 
 /// One in this many connections is reset before its handshake, and one is cut during it.
-const SPOILED_HANDSHAKES: u64 = 20;
+const FAILED_HANDSHAKE_INTERVAL: u64 = 20;
 
 /// Serves until the process ends.
 pub fn serve(listener: &TcpListener, tls: &Arc<ServerConfig>) -> ! {
@@ -124,21 +124,21 @@ pub fn serve(listener: &TcpListener, tls: &Arc<ServerConfig>) -> ! {
         let Ok((socket, _)) = listener.accept() else { continue };
         let (tls, seen) = (Arc::clone(tls), Arc::clone(&seen));
         // Every connection ends in an error.
-        thread::spawn(move || attend(socket, tls, number, &seen));
+        thread::spawn(move || serve_connection(socket, tls, number, &seen));
     }
     unreachable!("there are more numbers than connections");
 }
 
 type Stream = StreamOwned<ServerConnection, TcpStream>;
 
-fn attend(
+fn serve_connection(
     mut socket: TcpStream,
     tls: Arc<ServerConfig>,
     number: u64,
     seen: &Mutex<HashMap<u64, u32>>,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    match number % SPOILED_HANDSHAKES {
+    match number % FAILED_HANDSHAKE_INTERVAL {
         1 => return reset(&socket),
         2 => {
             socket.read_exact(&mut [0; 100])?;
@@ -149,59 +149,61 @@ fn attend(
     let mut stream = StreamOwned::new(ServerConnection::new(tls).map_err(io::Error::other)?, socket);
     let mut unread = Vec::new();
     while let Some(body) = next_request(&mut stream, &mut unread)? {
-        let Some(account) = who(&body) else {
-            return stream.write_all(&answer("400 X", "", "a request of nobody"));
+        let Some(account) = account_of(&body) else {
+            return stream.write_all(&response("400 X", "", "unknown account"));
         };
-        let fate = account.fate();
-        let turn = {
+        let scenario = account.scenario();
+        let attempt = {
             let mut seen = seen.lock().unwrap();
-            let turn = seen.entry(account.0).or_insert(0);
-            *turn += 1;
-            *turn
+            let attempt = seen.entry(account.0).or_insert(0);
+            *attempt += 1;
+            *attempt
         };
-        let token = answer("200 OK", "", &format!(r#"{{"token":"{}"}}"#, account.token()));
+        let token = response("200 OK", "", &format!(r#"{{"token":"{}"}}"#, account.token()));
         let refusal =
-            |status, headers| answer(status, headers, &format!(r#"{{"err":"{}"}}"#, account.words()));
-        let said = match (fate, turn) {
-            (Fate::Denied, _) => refusal("403 X", ""),
-            (Fate::Broken, _) | (Fate::BrokenOnce, 1) => refusal("500 X", ""),
-            (Fate::AwayOnce, 1) => answer("503 X", "", ""),
-            (Fate::Busy, 1) => refusal("429 X", "Retry-After: 0\r\n"),
-            (Fate::BusyForASecond, 1) => refusal("429 X", "Retry-After: 1\r\n"),
-            (Fate::Limited, _) => refusal("429 X", &format!("Retry-After: {LONG_WAIT}\r\n")),
-            (Fate::Reset, 1) => return reset(&stream.sock),
-            (Fate::Closed, 1) => return close(&mut stream),
-            (Fate::Torn, 1) => {
+            |status, headers| response(status, headers, &format!(r#"{{"err":"{}"}}"#, account.message()));
+        let response = match (scenario, attempt) {
+            (Scenario::Denied, _) => refusal("403 X", ""),
+            (Scenario::ServerError, _) | (Scenario::ServerErrorOnce, 1) => refusal("500 X", ""),
+            (Scenario::UnavailableOnce, 1) => response("503 X", "", ""),
+            (Scenario::RateLimitedOnce, 1) => refusal("429 X", "Retry-After: 0\r\n"),
+            (Scenario::RateLimitedForOneSecond, 1) => refusal("429 X", "Retry-After: 1\r\n"),
+            (Scenario::RateLimited, _) => refusal("429 X", &format!("Retry-After: {LONG_WAIT}\r\n")),
+            (Scenario::Reset, 1) => return reset(&stream.sock),
+            (Scenario::Closed, 1) => return close(&mut stream),
+            (Scenario::ResetInResponse, 1) => {
                 stream.write_all(&token[..part(account, &token)])?;
                 return reset(&stream.sock);
             }
-            (Fate::Cut, _) => return stream.write_all(&token[..part(account, &token)]),
-            (Fate::Last, _) => {
+            (Scenario::TruncatedResponse, _) => return stream.write_all(&token[..part(account, &token)]),
+            (Scenario::TokenThenClose, _) => {
                 stream.write_all(&token)?;
                 return close(&mut stream);
             }
-            (Fate::LastTorn, 1) => {
+            (Scenario::TokenThenReset, 1) => {
                 stream.write_all(&token)?;
                 return reset(&stream.sock);
             }
-            (Fate::More, _) => [token, answer("200 OK", "", r#"{"token":"token-of-nobody"}"#)].concat(),
-            (Fate::Late, _) => {
+            (Scenario::ExtraResponse, _) => {
+                [token, response("200 OK", "", r#"{"token":"unrequested-token"}"#)].concat()
+            }
+            (Scenario::LateToken, _) => {
                 thread::sleep(LATE); // this delay is the fault
                 token
             }
             _ => token,
         };
-        stream.write_all(&said)?;
+        stream.write_all(&response)?;
     }
     Ok(())
 }
 
 /// The length of an incomplete part of a response: at least one byte.
-fn part(account: Account, answer: &[u8]) -> usize {
-    1 + mixed(!account.0) as usize % (answer.len() - 1)
+fn part(account: Account, response: &[u8]) -> usize {
+    1 + mixed(!account.0) as usize % (response.len() - 1)
 }
 
-fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
+fn response(status: &str, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
@@ -225,7 +227,7 @@ fn next_request(stream: &mut Stream, unread: &mut Vec<u8>) -> io::Result<Option<
 }
 
 /// The account of a login's body: its user name and its password must be those of one account.
-fn who(body: &[u8]) -> Option<Account> {
+fn account_of(body: &[u8]) -> Option<Account> {
     let body = std::str::from_utf8(body).ok()?;
     let (username, password) = body.strip_prefix("username=")?.split_once("&password=")?;
     let account = Account(username.strip_prefix("account.")?.parse().ok()?);

@@ -3,10 +3,10 @@
 
 use couchdrop::http::ureq_path;
 
-use super::answer::{Read, limit, read};
+use super::lockstep;
+use super::response::{Read, limit, read};
 use super::script::{Piece, Script, joined};
-use super::speaker::{Ending, connected};
-use super::turns;
+use super::scripted_peer::{Ending, connected};
 
 pub fn holds(input: &[u8]) {
     let script = Script::read(input);
@@ -20,9 +20,9 @@ pub fn holds(input: &[u8]) {
     assert_eq!(strict.done, by_ureq(&all, limit).done);
 }
 
-fn by_ureq(answer: &[u8], limit: usize) -> Read {
-    let piece = Piece { bytes: answer.to_vec(), past_tls: false };
-    let (connection, mut speaker) = connected(vec![piece], Ending::Close);
-    let done = turns::with(&mut speaker, |call| ureq_path::read(call, connection, limit));
+fn by_ureq(response: &[u8], limit: usize) -> Read {
+    let piece = Piece { bytes: response.to_vec(), past_tls: false };
+    let (connection, mut peer) = connected(vec![piece], Ending::Close);
+    let done = lockstep::run(&mut peer, |call| ureq_path::read(call, connection, limit));
     Read::new(done, false, limit)
 }

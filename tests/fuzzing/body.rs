@@ -25,8 +25,8 @@ pub fn holds(input: &[u8]) {
     match members {
         Some(members) => {
             assert_eq!(token, expected_token(&members));
-            if let Some(text) = expected_words(&members) {
-                check_words(text, password, message.as_deref());
+            if let Some(text) = expected_message(&members) {
+                check_shown(text, password, message.as_deref());
             } else {
                 assert_eq!(message, None);
             }
@@ -128,12 +128,12 @@ fn expected_token(members: &[(String, Value)]) -> Option<Vec<u8>> {
     good.then(|| token.clone().into_bytes())
 }
 
-fn expected_words(members: &[(String, Value)]) -> Option<&str> {
+fn expected_message(members: &[(String, Value)]) -> Option<&str> {
     members.iter().filter(|(name, _)| name == "err" || name == "error").find_map(|(_, value)| value.as_str())
 }
 
 /// Checks the message that is extracted from the text of an object's member.
-fn check_words(text: &str, password: &str, message: Option<&str>) {
+fn check_shown(text: &str, password: &str, message: Option<&str>) {
     if text.len() > 8 << 10 {
         return; // only its start is searched
     }

@@ -17,7 +17,7 @@ pub fn holds(input: &[u8]) {
         (Ok(strict), Ok(lenient)) => assert!(!strict.is_empty() && strict == lenient),
         (Err(_), Ok(lenient)) => assert!(!lenient.is_empty()),
         (Err(_), Err(_)) => {}
-        (Ok(_), Err(_)) => panic!("the strict reader took a file that the lenient one refused"),
+        (Ok(_), Err(_)) => panic!("the strict reader accepted a file that the lenient one refused"),
     }
     assert_eq!(set.is_ok(), strict.is_ok());
     if let Err(failure) = set {

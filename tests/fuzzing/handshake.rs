@@ -7,11 +7,11 @@ use couchdrop::http::connection::Connection;
 use couchdrop::http::fast_path::exchange;
 use rustls::pki_types::ServerName;
 
-use super::answer::REQUEST;
+use super::lockstep;
+use super::response::REQUEST;
 use super::script::{Piece, Script};
-use super::speaker::{Ending, Speaker, connected};
+use super::scripted_peer::{Ending, ScriptedPeer, connected};
 use super::tls::{MATERIAL, NAME};
-use super::turns;
 
 const TOKEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}";
 
@@ -21,29 +21,29 @@ pub fn holds(input: &[u8]) {
     let script = Script::read(input);
     let ending = Ending::of(script.flags);
     if !script.flag(2) {
-        let (connection, speaker) = connected(script.into_pieces(), ending);
-        assert!(!shake_hands(connection, speaker), "a handshake with nobody");
+        let (connection, peer) = connected(script.into_pieces(), ending);
+        assert!(!handshake(connection, peer), "a handshake without a TLS server");
         return;
     }
-    let answer = Piece { bytes: TOKEN.to_vec(), past_tls: false };
-    let (connection, mut speaker) = connected(vec![answer], ending);
-    speaker.tls = Some(MATERIAL.server(script.flag(3)));
-    let (most, changes) = input[1..].split_first().unwrap_or((&0, &[]));
-    speaker.most = if *most == 0 { usize::MAX } else { usize::from(*most) };
-    speaker.distortions = changes
+    let response = Piece { bytes: TOKEN.to_vec(), past_tls: false };
+    let (connection, mut peer) = connected(vec![response], ending);
+    peer.tls = Some(MATERIAL.server(script.flag(3)));
+    let (max_step, changes) = input[1..].split_first().unwrap_or((&0, &[]));
+    peer.max_step = if *max_step == 0 { usize::MAX } else { usize::from(*max_step) };
+    peer.distortions = changes
         .chunks_exact(3)
         .take(16)
         .map(|change| ((usize::from(change[0]) << 8) | usize::from(change[1]), change[2]))
         .collect();
-    let honest = speaker.distortions.iter().all(|(_, change)| *change == 0);
-    let done = shake_hands(connection, speaker);
-    assert!(done || !honest, "a handshake with an honest server");
+    let unmodified = peer.distortions.iter().all(|(_, change)| *change == 0);
+    let done = handshake(connection, peer);
+    assert!(done || !unmodified, "a handshake with an unmodified server");
 }
 
 /// True if the handshake was completed. In that case a response was read to its end.
-fn shake_hands(mut connection: Box<Connection>, mut speaker: Speaker) -> bool {
+fn handshake(mut connection: Box<Connection>, mut peer: ScriptedPeer) -> bool {
     let name = ServerName::try_from(NAME).expect("a name");
-    let done = turns::with(&mut speaker, |call| {
+    let done = lockstep::run(&mut peer, |call| {
         connection.start_tls(call, MATERIAL.client.clone(), name)?;
         // If it is changed after the handshake, it may fail in any way, but must not return another body.
         if let Ok(exchanged) = exchange(call, connection, &REQUEST.0, &REQUEST.1, 1 << 10) {
@@ -54,21 +54,21 @@ fn shake_hands(mut connection: Box<Connection>, mut speaker: Speaker) -> bool {
     if let Err(failure) = &done {
         let code = failure.code();
         assert!(matches!(code, CD_ERR_TLS | CD_ERR_CONNECTION_LOST), "{failure:?}");
-        speaker.listen();
-        assert!(speaker.heard.is_empty() || speaker.tls.is_none(), "data left: {:?}", speaker.heard);
-        check_records(&speaker.came);
+        peer.receive();
+        assert!(peer.received.is_empty() || peer.tls.is_none(), "data left: {:?}", peer.received);
+        check_records(&peer.ciphertext);
     }
     done.is_ok()
 }
 
 /// The client sent only handshake messages and alerts, each within a record, and no application data. Once it has keys,
 /// their records look like application data, but none is as large as a request.
-fn check_records(mut came: &[u8]) {
+fn check_records(mut input: &[u8]) {
     const MAX_FINISHED: usize = 4 + 48 + 1 + 16;
-    while let Some(([kind, 3, _, high, low], rest)) = came.split_first_chunk() {
+    while let Some(([kind, 3, _, high, low], rest)) = input.split_first_chunk() {
         let length = (usize::from(*high) << 8) | usize::from(*low);
         assert!(matches!(kind, 20..=22) || *kind == 23 && length <= MAX_FINISHED, "a record of type {kind}");
-        came = rest.get(length..).expect("a whole record");
+        input = rest.get(length..).expect("a whole record");
     }
-    assert!(came.is_empty(), "no record: {came:?}");
+    assert!(input.is_empty(), "not a record: {input:?}");
 }

@@ -14,10 +14,10 @@ use couchdrop::secret::Secret;
 use couchdrop::url::BaseUrl;
 
 use super::script::{Piece, Script};
+use super::scripted_peer::Ending;
 use super::server::{Request, Server};
-use super::speaker::Ending;
 use super::tls::MATERIAL;
-use super::{PASSWORD, UNMISTAKABLE, turns};
+use super::{PASSWORD, UNMISTAKABLE, lockstep};
 
 const CREDENTIALS: Credentials = Credentials { username: "ada", password: PASSWORD, system: None };
 const FORM: &[u8] = b"username=ada&password=hunter2+%22%C3%A9%26%25%5C%3D%2B";
@@ -46,22 +46,22 @@ pub fn holds(input: &[u8]) {
         2 => BodyFormat::Form,
         _ => BodyFormat::Json,
     };
-    let limit = super::answer::limit(&script);
+    let limit = super::response::limit(&script);
 
     let mut server = LISTENER.with(|listener| Server::new(listener, tls, ending));
-    server.answers = script.answers.into();
+    server.responses = script.responses.into();
     let service = service(&server, secure, format, limit);
 
     let (first, attempts) = login(&service, &mut server);
-    assert!(!server.requests.is_empty(), "no request came: {:?}", first.map(drop));
+    assert!(!server.requests.is_empty(), "no request arrived: {:?}", first.map(drop));
     check_requests(&server.requests, format);
-    assert_eq!(server.requests.len(), attempts as usize, "requests that came, and attempts");
+    assert_eq!(server.requests.len(), attempts as usize, "received requests, and attempts");
     check_first(&first, secure);
 
-    server.blurt();
+    server.send_remaining();
     let good =
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{{\"token\":\"{SECOND}\"}}", SECOND.len() + 12);
-    server.answers = vec![vec![Piece { bytes: good.into_bytes(), past_tls: false }]; 2].into();
+    server.responses = vec![vec![Piece { bytes: good.into_bytes(), past_tls: false }]; 2].into();
     let (second, _) = login(&service, &mut server);
     let second = second.unwrap_or_else(|report| panic!("the second login failed: {report:?}"));
     assert_eq!(&second[..], SECOND.as_bytes());
@@ -81,11 +81,11 @@ fn service(server: &Server, secure: bool, format: BodyFormat, limit: usize) -> C
         max_response: limit,
         ..Config::default()
     };
-    Client::new(settings).expect("settings that are good")
+    Client::new(settings).expect("valid settings")
 }
 
 fn login(service: &Client, server: &mut Server) -> (Result<Secret, Error>, u32) {
-    turns::with(server, |call| (service.login(call, &CREDENTIALS), call.attempts()))
+    lockstep::run(server, |call| (service.login(call, &CREDENTIALS), call.attempts()))
 }
 
 fn check_requests(requests: &[Request], format: BodyFormat) {
@@ -124,8 +124,8 @@ fn check_first(done: &Result<Secret, Error>, secure: bool) {
     assert!(report.retry_after.is_none_or(|seconds| seconds >= 0));
     let message = report.kind.to_string();
     assert!(!message.contains(UNMISTAKABLE) && message.ends_with('.'), "{message}");
-    if let Some(words) = &report.server_message {
+    if let Some(message) = &report.server_message {
         assert!(!(200..300).contains(&report.http_status));
-        assert!(!words.contains(PASSWORD) && (1..=1 << 10).contains(&words.len()));
+        assert!(!message.contains(PASSWORD) && (1..=1 << 10).contains(&message.len()));
     }
 }

@@ -1,30 +1,30 @@
-//! The fuzz targets: plain functions that take bytes and panic if a property does not hold. `tests/replay.rs` runs them
-//! over the inputs in `tests/corpus`; `fuzz/` passes them to libFuzzer, which looks for more.
+//! The fuzz targets: plain functions that take bytes and panic if a property does not hold. `tests/fuzz_corpus.rs` runs
+//! them over the inputs in `tests/corpus`; `fuzz/` passes them to libFuzzer, which looks for more.
 //!
-//! The targets are deterministic. A call and its peer share one thread (see [`turns`]), so the same bytes always have
-//! the same effect.
+//! The targets are deterministic. A call and its peer share one thread (see [`lockstep`]), so the same bytes always
+//! have the same effect.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
 mod agreement;
-pub mod answer;
 mod body;
 mod ca_file;
 mod handshake;
+mod lockstep;
 mod login;
 mod records;
+pub mod response;
 pub mod retry_after;
 pub mod script;
+pub mod scripted_peer;
 mod server;
-pub mod speaker;
 mod strings;
 mod tls;
 mod tunnel;
-mod turns;
 mod urls;
 
 /// Larger inputs find nothing that smaller ones miss.
-const MOST_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 
 pub struct Target {
     pub name: &'static str,
@@ -39,13 +39,13 @@ macro_rules! targets {
 }
 
 targets! {
-    agreement answer body ca_file handshake login records retry_after strings tunnel urls
+    agreement response body ca_file handshake login records retry_after strings tunnel urls
 }
 
 /// Runs one target over one input.
 pub fn run(name: &str, input: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
-    if input.len() <= MOST_BYTES {
+    if input.len() <= MAX_BYTES {
         (target.holds)(input);
     }
 }

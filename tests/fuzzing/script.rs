@@ -10,9 +10,9 @@
 //!
 //! The first byte of an input is not sent: its bits choose how the rest is sent.
 
-const MOST_BYTES: usize = 256 << 10;
-const MOST_PIECES: usize = 1 << 10;
-const MOST_ANSWERS: usize = 16;
+const MAX_BYTES: usize = 256 << 10;
+const MAX_PIECES: usize = 1 << 10;
+const MAX_RESPONSES: usize = 16;
 
 /// Bytes that are sent at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,38 +24,38 @@ pub struct Piece {
 #[derive(Clone, Debug)]
 pub struct Script {
     pub flags: u8,
-    pub answers: Vec<Vec<Piece>>,
+    pub responses: Vec<Vec<Piece>>,
 }
 
 impl Script {
     pub fn read(input: &[u8]) -> Script {
         let (flags, marked) = input.split_first().map_or((0, input), |(flags, marked)| (*flags, marked));
-        let mut answers = vec![Vec::new()];
+        let mut responses = vec![Vec::new()];
         let mut piece = Piece::default();
         let (mut from, mut size, mut pieces) = (0, 0, 0);
         let mut marked = marked.iter().copied();
         while let Some(byte) = marked.next() {
-            let answer = answers.last_mut().expect("there is one at least");
+            let response = responses.last_mut().expect("there is one at least");
             match byte {
                 0xff | 0xfe | 0xfc => {
                     from = 0;
                     if !piece.bytes.is_empty() {
-                        answer.push(std::mem::take(&mut piece));
+                        response.push(std::mem::take(&mut piece));
                         pieces += 1;
                     }
                     piece.past_tls = byte == 0xfc;
                     if byte == 0xfe {
-                        answers.push(Vec::new());
+                        responses.push(Vec::new());
                     }
-                    if pieces == MOST_PIECES || answers.len() > MOST_ANSWERS {
+                    if pieces == MAX_PIECES || responses.len() > MAX_RESPONSES {
                         break;
                     }
                 }
                 0xfd => {
                     let times = 1 << (marked.next().unwrap_or(0) % 16);
                     let part = piece.bytes[from..].to_vec();
-                    let room = (MOST_BYTES - size) / part.len().max(1);
-                    let more = part.repeat(room.min(times - 1));
+                    let available = (MAX_BYTES - size) / part.len().max(1);
+                    let more = part.repeat(available.min(times - 1));
                     size += more.len();
                     piece.bytes.extend(more);
                     from = piece.bytes.len();
@@ -65,14 +65,14 @@ impl Script {
             }
         }
         if !piece.bytes.is_empty() {
-            answers.last_mut().expect("there is one at least").push(piece);
+            responses.last_mut().expect("there is one at least").push(piece);
         }
-        Script { flags, answers }
+        Script { flags, responses }
     }
 
     /// All pieces, if it makes no difference which response they belong to.
     pub fn into_pieces(self) -> Vec<Piece> {
-        self.answers.into_iter().flatten().collect()
+        self.responses.into_iter().flatten().collect()
     }
 
     pub fn flag(&self, bit: u32) -> bool {

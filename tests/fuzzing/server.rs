@@ -1,5 +1,5 @@
 //! A server for whole logins on loopback. It accepts connections and requests as they arrive and sends a script's
-//! responses, all within turns on the login's own thread.
+//! responses, all in lockstep on the login's own thread.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -11,23 +11,23 @@ use std::time::{Duration, Instant};
 use rustls::ServerConnection;
 use socket2::Socket;
 
+use super::lockstep::Peer;
 use super::script::Piece;
-use super::speaker::{Ending, Speaker};
-use super::turns::Peer;
+use super::scripted_peer::{Ending, ScriptedPeer};
 
 pub struct Server {
     listener: Arc<TcpListener>,
     tls: Option<fn() -> ServerConnection>,
     ending: Ending,
     /// The responses for the next requests. Without one the connection is closed.
-    pub answers: VecDeque<Vec<Piece>>,
+    pub responses: VecDeque<Vec<Piece>>,
     /// The bodies of the requests so far, in order.
     pub requests: Vec<Request>,
-    connections: Vec<Speaker>,
+    connections: Vec<ScriptedPeer>,
     /// The connection that the client uses, and whether it has sent a request there. The connection ends when the
     /// client waits for more.
     current: usize,
-    asked: bool,
+    has_request: bool,
     idle: u32,
 }
 
@@ -37,8 +37,8 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// The number of consecutive idle turns after which a call counts as hung.
-const MOST_IDLE: u32 = 100;
+/// The number of consecutive idle steps after which a call counts as hung.
+const MAX_IDLE_STEPS: u32 = 100;
 
 impl Server {
     pub fn new(listener: &Arc<TcpListener>, tls: Option<fn() -> ServerConnection>, ending: Ending) -> Server {
@@ -46,11 +46,11 @@ impl Server {
             listener: Arc::clone(listener),
             tls,
             ending,
-            answers: VecDeque::new(),
+            responses: VecDeque::new(),
             requests: Vec::new(),
             connections: Vec::new(),
             current: 0,
-            asked: false,
+            has_request: false,
             idle: 0,
         }
     }
@@ -58,7 +58,7 @@ impl Server {
     /// A listener for [`Server::new`]; it may serve many.
     pub fn listen() -> Arc<TcpListener> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
-        listener.set_nonblocking(true).expect("a socket of one's own");
+        listener.set_nonblocking(true).expect("a valid socket");
         Arc::new(listener)
     }
 
@@ -67,14 +67,14 @@ impl Server {
     }
 
     /// Sends the rest of the current response, even if the client does not wait for it.
-    pub fn blurt(&mut self) {
+    pub fn send_remaining(&mut self) {
         let Some(current) = self.connections.get_mut(self.current) else { return };
-        current.blurt();
+        current.send_remaining();
         let Some(socket) = current.socket() else { return };
         // The peer's kernel has received it once it is acknowledged.
         let patience = Instant::now() + Duration::from_secs(5);
         while unacknowledged(socket) > 0 && is_open(socket) {
-            assert!(Instant::now() < patience, "what was sent over loopback does not arrive");
+            assert!(Instant::now() < patience, "bytes sent over loopback do not arrive");
             std::thread::yield_now();
         }
     }
@@ -82,13 +82,13 @@ impl Server {
     fn accept(&mut self) -> bool {
         match self.listener.accept() {
             Ok((stream, _)) => {
-                stream.set_nonblocking(true).expect("a socket of one's own");
-                stream.set_nodelay(true).expect("a socket of one's own");
-                let mut speaker = Speaker::new(Socket::from(stream), Vec::new(), self.ending);
-                speaker.tls = self.tls.map(|make| make());
-                self.connections.push(speaker);
+                stream.set_nonblocking(true).expect("a valid socket");
+                stream.set_nodelay(true).expect("a valid socket");
+                let mut peer = ScriptedPeer::new(Socket::from(stream), Vec::new(), self.ending);
+                peer.tls = self.tls.map(|make| make());
+                self.connections.push(peer);
                 self.current = self.connections.len() - 1;
-                self.asked = false;
+                self.has_request = false;
                 true
             }
             Err(error) => {
@@ -100,49 +100,51 @@ impl Server {
 }
 
 impl Peer for Server {
-    fn turn(&mut self) -> bool {
+    fn step(&mut self) -> bool {
         let mut busy = self.accept();
-        let heard = self.connections.iter_mut().map(Speaker::listen).collect::<Vec<_>>();
+        let received = self.connections.iter_mut().map(ScriptedPeer::receive).collect::<Vec<_>>();
         // A kept connection may be used again after others.
-        if let Some(index) = heard.iter().position(|came| *came).filter(|index| *index != self.current) {
+        if let Some(index) =
+            received.iter().position(|arrived| *arrived).filter(|index| *index != self.current)
+        {
             self.current = index;
-            self.asked = false;
+            self.has_request = false;
         }
-        let came = heard.get(self.current) == Some(&true);
+        let arrived = received.get(self.current) == Some(&true);
         if let Some(current) = self.connections.get_mut(self.current) {
-            if let Some(request) = take_request(&mut current.heard) {
+            if let Some(request) = take_request(&mut current.received) {
                 self.requests.push(request);
-                self.asked = true;
+                self.has_request = true;
                 // The unread rest of the response before is not sent.
-                current.pieces = self.answers.pop_front().unwrap_or_default().into();
+                current.pieces = self.responses.pop_front().unwrap_or_default().into();
             }
             // Before its first byte the client is still connecting.
-            if self.asked || current.tls.is_some() && !current.came.is_empty() {
-                return current.reply(came);
+            if self.has_request || current.tls.is_some() && !current.ciphertext.is_empty() {
+                return current.reply(arrived);
             }
         }
-        busy |= came;
+        busy |= arrived;
         self.idle = if busy { 0 } else { self.idle + 1 };
-        self.idle < MOST_IDLE
+        self.idle < MAX_IDLE_STEPS
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         while self.accept() {}
-        self.connections.drain(..).for_each(Speaker::forget);
+        self.connections.drain(..).for_each(ScriptedPeer::abort);
     }
 }
 
-fn take_request(heard: &mut Vec<u8>) -> Option<Request> {
-    let end = heard.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let head = String::from_utf8(heard[..end].to_vec()).expect("a head of UTF-8");
+fn take_request(received: &mut Vec<u8>) -> Option<Request> {
+    let end = received.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8(received[..end].to_vec()).expect("a head of UTF-8");
     let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a length");
     let length: usize = length.parse().expect("a number");
-    if heard.len() < end + length {
+    if received.len() < end + length {
         return None;
     }
-    let body = heard.drain(..end + length).skip(end).collect();
+    let body = received.drain(..end + length).skip(end).collect();
     Some(Request { head, body })
 }
 

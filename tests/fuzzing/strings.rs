@@ -93,7 +93,7 @@ impl Text {
     }
 
     fn text(&self) -> &str {
-        std::str::from_utf8(self.bytes()).expect("it was looked at before")
+        std::str::from_utf8(self.bytes()).expect("it was checked before")
     }
 }
 
@@ -208,7 +208,7 @@ fn check_login(strings: &Strings, format: i32) {
 
 /// The head equals the intended one byte for byte: the strings add no line to it.
 fn check_head(head: &[u8], prefix: &str, product: &str, length: usize) {
-    let head = std::str::from_utf8(head).expect("what was given is UTF-8");
+    let head = std::str::from_utf8(head).expect("the argument is UTF-8");
     let (prefix, host) = (prefix.trim_end_matches('/'), &SERVER.url["http://".len()..]);
     let lines: Vec<&str> = head.split("\r\n").collect();
     let [request, to, agent, accept, kind, long, "", ""] = lines[..] else { panic!("{head}") };
@@ -288,18 +288,18 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
 });
 
 fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>) {
-    let mut came = Vec::new();
+    let mut input = Vec::new();
     let mut part = vec![0; 256 << 10];
     loop {
-        if let Some(request) = whole(&came) {
-            came.clear();
-            seen.lock().expect("nobody panics with it").push(request);
+        if let Some(request) = whole(&input) {
+            input.clear();
+            seen.lock().expect("not poisoned").push(request);
             let body = format!("{{\"token\":\"{TOKEN}\"}}");
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-            let _ = stream.write_all(answer.as_bytes());
+            let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(response.as_bytes());
         }
         match stream.read(&mut part) {
-            Ok(count) if count > 0 => came.extend(&part[..count]),
+            Ok(count) if count > 0 => input.extend(&part[..count]),
             _ => break,
         }
     }
@@ -307,9 +307,9 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>) {
     let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
 }
 
-fn whole(came: &[u8]) -> Option<Request> {
-    let end = came.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let (head, body) = came.split_at(end);
+fn whole(input: &[u8]) -> Option<Request> {
+    let end = input.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let (head, body) = input.split_at(end);
     let text = String::from_utf8_lossy(head);
     let length = text.rsplit("Content-Length: ").next()?.trim_end().parse::<usize>().ok()?;
     (body.len() == length).then(|| (head.to_vec(), body.to_vec()))

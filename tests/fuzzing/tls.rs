@@ -12,7 +12,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
-use super::turns::{self, Peer};
+use super::lockstep::{self, Peer};
 
 pub struct Material {
     pub trusted: Arc<Certificates>,
@@ -38,7 +38,7 @@ impl Material {
         let mut trusted = Certificates::default();
         trusted.add(authority.der(), false).unwrap();
         let trusted = Arc::new(trusted);
-        let client = turns::with(&mut Nobody, |call| {
+        let client = lockstep::run(&mut NoPeer, |call| {
             Tls::new(&Trust::File(Arc::clone(&trusted))).config(call, &RootCache::default()).unwrap()
         });
         let server = |version: &'static SupportedProtocolVersion| {
@@ -56,16 +56,16 @@ impl Material {
 
     pub fn server(&self, old: bool) -> ServerConnection {
         let config = if old { &self.tls12 } else { &self.tls13 };
-        let mut server = ServerConnection::new(Arc::clone(config)).expect("a configuration that is good");
+        let mut server = ServerConnection::new(Arc::clone(config)).expect("a valid configuration");
         server.set_buffer_limit(None);
         server
     }
 }
 
-struct Nobody;
+struct NoPeer;
 
-impl Peer for Nobody {
-    fn turn(&mut self) -> bool {
+impl Peer for NoPeer {
+    fn step(&mut self) -> bool {
         false
     }
 }

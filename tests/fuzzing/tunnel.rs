@@ -7,9 +7,9 @@ use couchdrop::error::ErrorKind;
 use couchdrop::http::proxy::{Target, tunnel};
 use couchdrop::url::{Host, ProxyUrl};
 
+use super::lockstep;
 use super::script::{Script, joined};
-use super::speaker::{Ending, connected};
-use super::turns;
+use super::scripted_peer::{Ending, connected};
 
 const BASIC: &str = "Proxy-Authorization: Basic YTpodW50ZXIyOng=\r\n"; // a:hunter2:x
 const PORT: u16 = 443;
@@ -32,25 +32,25 @@ pub fn holds(input: &[u8]) {
         host => Target::Host(host),
     };
     let pieces = script.into_pieces();
-    let said = joined(&pieces);
+    let sent = joined(&pieces);
     let user = if credentials { "a:hunter2%3ax@" } else { "" };
     let proxy = ProxyUrl::parse("The proxy", &format!("{scheme}://{user}proxy.test:3128")).expect("a proxy");
 
-    let (mut connection, mut speaker) = connected(pieces, ending);
-    let done = turns::with(&mut speaker, |call| tunnel(call, &mut connection, &proxy, AGENT, target, PORT));
-    speaker.listen();
+    let (mut connection, mut peer) = connected(pieces, ending);
+    let done = lockstep::run(&mut peer, |call| tunnel(call, &mut connection, &proxy, AGENT, target, PORT));
+    peer.receive();
     match done {
         Ok(()) => {
             assert!(connection.is_input_empty());
-            let said = &said[..said.len() - joined(speaker.pieces.make_contiguous()).len()];
+            let sent = &sent[..sent.len() - joined(peer.pieces.make_contiguous()).len()];
             let expected = match scheme {
                 "http" => {
-                    assert!(said.ends_with(b"\n\r\n") || said.ends_with(b"\n\n"));
-                    asked_http(host, credentials)
+                    assert!(sent.ends_with(b"\n\r\n") || sent.ends_with(b"\n\n"));
+                    expected_http(host, credentials)
                 }
-                _ => asked_socks(host, credentials, said),
+                _ => expected_socks(host, credentials, sent),
             };
-            assert!(ending == Ending::Reset || speaker.heard == expected, "{:?}", speaker.heard);
+            assert!(ending == Ending::Reset || peer.received == expected, "{:?}", peer.received);
         }
         Err(failure) => {
             assert!(matches!(failure, ErrorKind::Proxy { .. } | ErrorKind::Lost { .. }), "{failure:?}");
@@ -60,45 +60,45 @@ pub fn holds(input: &[u8]) {
     }
 }
 
-fn asked_http(host: &Host, credentials: bool) -> Vec<u8> {
+fn expected_http(host: &Host, credentials: bool) -> Vec<u8> {
     let basic = if credentials { BASIC } else { "" };
     format!("CONNECT {host}:{PORT} HTTP/1.1\r\nHost: {host}:{PORT}\r\nUser-Agent: {AGENT}\r\n{basic}\r\n")
         .into_bytes()
 }
 
-/// The request to a SOCKS proxy that sent `said`, all of which must have been read.
-fn asked_socks(host: &Host, credentials: bool, said: &[u8]) -> Vec<u8> {
-    let mut asked = if credentials { vec![5, 2, 0, 2] } else { vec![5, 1, 0] };
-    let said = match said {
+/// The request to a SOCKS proxy that sent `sent`, all of which must have been read.
+fn expected_socks(host: &Host, credentials: bool, sent: &[u8]) -> Vec<u8> {
+    let mut expected = if credentials { vec![5, 2, 0, 2] } else { vec![5, 1, 0] };
+    let sent = match sent {
         [5, 0, rest @ ..] => rest,
         [5, 2, _, 0, rest @ ..] if credentials => {
-            asked.extend(b"\x01\x01a\x09hunter2:x");
+            expected.extend(b"\x01\x01a\x09hunter2:x");
             rest
         }
-        other => panic!("no method was agreed on: {other:?}"),
+        other => panic!("no method was negotiated: {other:?}"),
     };
-    let length = match said {
+    let length = match sent {
         [5, 0, _, 1, ..] => 4 + 4 + 2,
         [5, 0, _, 4, ..] => 4 + 16 + 2,
         [5, 0, _, 3, length, ..] => 4 + 1 + usize::from(*length) + 2,
         other => panic!("no tunnel was made: {other:?}"),
     };
-    assert_eq!(said.len(), length);
-    asked.extend([5, 1, 0]);
+    assert_eq!(sent.len(), length);
+    expected.extend([5, 1, 0]);
     match host {
         Host::Name(name) => {
-            asked.extend([3, name.len() as u8]);
-            asked.extend(name.as_bytes());
+            expected.extend([3, name.len() as u8]);
+            expected.extend(name.as_bytes());
         }
         Host::Address(IpAddr::V4(address)) => {
-            asked.push(1);
-            asked.extend(address.octets());
+            expected.push(1);
+            expected.extend(address.octets());
         }
         Host::Address(IpAddr::V6(address)) => {
-            asked.push(4);
-            asked.extend(address.octets());
+            expected.push(4);
+            expected.extend(address.octets());
         }
     }
-    asked.extend(PORT.to_be_bytes());
-    asked
+    expected.extend(PORT.to_be_bytes());
+    expected
 }

@@ -54,7 +54,7 @@ fn check_base(text: &str) -> Option<BaseUrl> {
     assert!(base.https || base.host.is_loopback());
     let scheme = if base.https { "https" } else { "http" };
     let printed = format!("{scheme}://{}{}", base.authority(), base.prefix);
-    assert_eq!(BaseUrl::parse(&printed).expect("it was taken before"), base);
+    assert_eq!(BaseUrl::parse(&printed).expect("it was accepted before"), base);
     for text in [text, &printed] {
         let uri: Uri = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(uri.scheme_str(), Some(scheme));
@@ -83,7 +83,7 @@ fn check_proxy(text: &str) {
     let printed = format!("{proxy}");
     assert_eq!(printed, format!("{proxy:?}"));
     assert!(!printed.contains('@'));
-    let again = ProxyUrl::parse("The proxy URL", &printed).expect("it was taken before");
+    let again = ProxyUrl::parse("The proxy URL", &printed).expect("it was accepted before");
     assert_eq!((again.kind, &again.host, again.port), (proxy.kind, &proxy.host, proxy.port));
     assert!(again.credentials.is_none());
     let Some((user, password)) = &proxy.credentials else { return };
@@ -91,7 +91,7 @@ fn check_proxy(text: &str) {
     let escaped = |part: &[u8]| part.iter().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let (scheme, rest) = printed.split_once("://").expect("a scheme");
     let text = format!("{scheme}://{}:{}@{rest}", escaped(user), escaped(password));
-    let again = ProxyUrl::parse("The proxy URL", &text).expect("it was taken before").credentials;
+    let again = ProxyUrl::parse("The proxy URL", &text).expect("it was accepted before").credentials;
     let (same_user, same_password) = again.expect("credentials");
     assert_eq!((&same_user[..], &same_password[..]), (&user[..], &password[..]));
 }
@@ -102,9 +102,9 @@ fn check_silence(text: &str, parse: impl Fn(&str) -> Option<ErrorKind>) {
     let end = text[from..].find(['/', '?', '#', '\\']).map_or(text.len(), |at| from + at);
     let Some(at) = text[from..end].rfind('@') else { return };
     let other = format!("{}xy:zz{}", &text[..from], &text[from + at..]);
-    let said = [text, &other].map(|text| parse(text).map(|failure| failure.to_string()));
+    let messages = [text, &other].map(|text| parse(text).map(|failure| failure.to_string()));
     let of_itself = ["(U+", "%-escapes", "255 bytes"];
-    match said {
+    match messages {
         [Some(one), Some(other)] if one != other => {
             assert!(of_itself.iter().any(|why| one.contains(why)), "{one} {other}");
         }

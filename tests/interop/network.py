@@ -1,6 +1,6 @@
 """Another machine for these tests: a second network namespace, connected to this one by a virtual cable.
 
-A process holds it that ends when this one does, for whatever reason; the cable goes with it.
+A process holds it that ends when this one does; the link is removed with it.
 """
 
 import os

@@ -9,7 +9,7 @@ _SEEN = (
     "connection=$connection,requests=$connection_requests,"
     "protocol=$ssl_protocol,resumed=$ssl_session_reused,group=$ssl_curve"
 )
-ANSWER = '{"token":"' + _SEEN + ',from=$remote_addr,host=$http_host"}'
+RESPONSE = '{"token":"' + _SEEN + ',from=$remote_addr,host=$http_host"}'
 
 
 def seen(result):
@@ -20,8 +20,8 @@ def seen(result):
 class Server:
     """One nginx server: a certificate chain (None: plain HTTP), and its own directives."""
 
-    def __init__(self, chain, directives="", answer="return 200 '" + ANSWER + "';", address="127.0.0.1", port=None):
-        self.chain, self.directives, self.answer, self.address = chain, directives, answer, address
+    def __init__(self, chain, directives="", response="return 200 '" + RESPONSE + "';", address="127.0.0.1", port=None):
+        self.chain, self.directives, self.response, self.address = chain, directives, response, address
         self.port = port or peer.reserve_port(address)
 
     @property
@@ -42,7 +42,7 @@ class Server:
                 {self.directives}
                 location = /authenticate {{
                     default_type application/json;
-                    {self.answer}
+                    {self.response}
                 }}
             }}"""
 

@@ -73,8 +73,8 @@ class Probe:
             self._process.stdin.flush()
         except BrokenPipeError:
             pass
-        for answer in self._process.stdout:
-            fields = answer.rstrip("\n").split("\t")
+        for response in self._process.stdout:
+            fields = response.rstrip("\n").split("\t")
             if fields[0] == "log":
                 self.log.append((int(fields[1]), fields[2]))
             else:

@@ -35,14 +35,14 @@ def run(test):
 class Count:
     """The results of the tests, printed as they arrive and summed up."""
 
-    def __init__(self, tells_all):
-        self._tells_all = tells_all
+    def __init__(self, verbose):
+        self._verbose = verbose
         self.passed, self.failed, self._known, self._skipped = 0, 0, 0, {}
 
     def add(self, name, result, seconds):
         problems = [text for _, text in result.failures + result.errors]
         if result.unexpectedSuccesses:
-            problems.append("passes, though marked as an expected failure: take the mark away")
+            problems.append("passes, but is marked as an expected failure: remove the mark")
         if os.environ.get("CI"):
             problems += [f"skipped: {reason}" for _, reason in result.skipped]
         if problems:
@@ -51,12 +51,12 @@ class Count:
             print("".join(f"         {line}\n" for text in problems for line in text.splitlines()))
         elif result.expectedFailures:
             self._known += 1
-            print(f"known    {name}: fails as it is marked to")
+            print(f"known    {name}: fails as expected")
         elif result.skipped:
             self._skipped.setdefault(result.skipped[0][1], []).append(name)
         else:
             self.passed += 1
-            if self._tells_all:
+            if self._verbose:
                 print(f"passed   {name} ({seconds:.1f} s)")
 
     def print_summary(self):

@@ -21,7 +21,7 @@ class NetworkTest(world.Test):
 
 
 class BlackHole(NetworkTest):
-    def test_a_black_holed_ipv6_costs_a_fifth_of_a_second(self):
+    def test_black_holed_ipv6_costs_200_ms(self):
         with self.probe_for("v6-black-hole") as library:
             result = library.login()
             self.assert_login(result)
@@ -35,12 +35,12 @@ class BlackHole(NetworkTest):
                 ],
             )
 
-    def test_a_refusing_ipv6_costs_nothing(self):
+    def test_refusing_ipv6_costs_no_time(self):
         with self.probe_for("v6-refused") as library:
             self.assert_login(library.login())
             self.assertIn((4, f"no connection to {network.THERE_V6}: connection refused"), library.log)
 
-    def test_the_connect_timeout_ends_a_connect_that_nobody_answers(self):
+    def test_connect_timeout_ends_an_unanswered_connect(self):
         with self.probe_for("black-hole", connect_timeout_ms=700) as library:
             result = library.login()
             self.assert_fails(result, "CD_ERR_TIMEOUT", "The connect timeout passed", ", connecting", attempts=0)
@@ -49,19 +49,19 @@ class BlackHole(NetworkTest):
             self.assert_fails(result, "CD_ERR_TIMEOUT", ", connecting", attempts=0)
             self.assert_between(700, result.ms, 2000)
 
-    def test_the_deadline_ends_a_connect_that_nobody_answers(self):
+    def test_deadline_ends_an_unanswered_connect(self):
         with self.probe_for("black-hole", timeout_ms=700, max_retries=4) as library:
             result = library.login()
             self.assert_fails(result, "CD_ERR_TIMEOUT", "The deadline passed", ", connecting", attempts=0)
             self.assert_between(700, result.ms, 2000)
 
-    def test_a_connect_timeout_is_tried_again(self):
+    def test_connect_timeout_is_retried(self):
         with self.probe_for("black-hole", timeout_ms=3000, connect_timeout_ms=300, max_retries=1) as library:
             result = library.login()
             self.assert_fails(result, "CD_ERR_TIMEOUT", ", connecting", attempts=0)
             self.assertEqual(sum(message.startswith("connecting to") for _, message in library.log), 2)
 
-    def test_a_proxy_in_a_black_hole_is_named(self):
+    def test_black_holed_proxy_is_named(self):
         proxy = f"http://{network.BLACK_HOLE}:3128"
         with self.probe_for("second", proxy=proxy, connect_timeout_ms=500) as library:
             self.assert_fails(library.login(), "CD_ERR_TIMEOUT", ", connecting", f"the proxy {proxy}", attempts=0)
@@ -76,24 +76,24 @@ class Lookup(NetworkTest):
         resolver = self.world.file("resolv.conf", f"nameserver {network.BLACK_HOLE}\n")
         return world.with_files({"/etc/hosts": table, "/etc/resolv.conf": resolver}), table
 
-    def assert_ends(self, *says, of="https://unknown.peers.test", **settings):
+    def assert_ends(self, *parts, of="https://unknown.peers.test", **settings):
         command, _ = self.mute()
         with self.world.probe(command=command, base_url=of, **settings) as library:
             for ends in (library.login, library.connect):
                 result = ends()
-                self.assert_fails(result, "CD_ERR_TIMEOUT", *says, attempts=0)
+                self.assert_fails(result, "CD_ERR_TIMEOUT", *parts, attempts=0)
                 self.assert_between(600, result.ms, 2000)
             # A hanging lookup does not delay the end of the process.
             self.assertEqual(library.end(), 0)
 
-    def test_the_connect_timeout_ends_a_lookup_that_nobody_answers(self):
+    def test_connect_timeout_ends_an_unanswered_lookup(self):
         self.assert_ends(", looking up the host name", connect_timeout_ms=600)
 
-    def test_the_deadline_ends_a_lookup_of_a_proxy_that_nobody_answers(self):
+    def test_deadline_ends_an_unanswered_proxy_lookup(self):
         settings = {"timeout_ms": 600, "connect_timeout_ms": 600}
         self.assert_ends(", looking up the host name", proxy="http://unknown.peers.test", **settings)
 
-    def test_the_lookup_for_a_socks_proxy_is_called_one(self):
+    def test_timeout_of_a_lookup_for_a_socks_proxy_is_named(self):
         proxy = f"socks5://127.0.0.1:{self.world.microsocks}"
         self.assert_ends(", looking up the host name", proxy=proxy, connect_timeout_ms=600)
 
@@ -103,14 +103,14 @@ class Lookup(NetworkTest):
         with self.world.probe(command=command, **settings) as library:
             self.assert_login(library.login())
 
-    def test_localhost_is_never_looked_up_for_a_socks_proxy_either(self):
+    def test_localhost_for_a_socks_proxy_is_never_looked_up(self):
         command, _ = self.mute("198.51.100.9 localhost\n")
         settings = {"base_url": self.world.service.url("localhost"), "ca_file": self.world.ecdsa.root}
         proxy = f"socks5://127.0.0.1:{self.world.microsocks}"
         with self.world.probe(command=command, proxy=proxy, **settings) as library:
             self.assert_login(library.login())
 
-    def test_the_addresses_from_before_serve_while_the_resolver_does_not(self):
+    def test_earlier_addresses_are_used_if_the_resolver_fails(self):
         command, table = self.mute()
         server = self.world.close_each
         settings = {"base_url": server.url("known.peers.test"), "ca_file": self.world.ecdsa.root}
@@ -131,7 +131,7 @@ class Lookup(NetworkTest):
 class DeadHost(NetworkTest):
     SLOW = True
 
-    def test_a_host_that_dies_is_found_out_in_five_seconds_and_its_successor_used(self):
+    def test_dead_host_is_replaced_after_5_seconds(self):
         with self.probe_for("moving", timeout_ms=20000) as library:
             self.assert_login(library.login())
             self.world.network.swallow(network.DYING)
@@ -144,7 +144,7 @@ class DeadHost(NetworkTest):
             self.assertIn("no longer answers", again[0])
             self.assertIn("logged in: 2 request(s)", library.log[-1][1])
 
-    def test_a_pulled_cable_ends_a_login_long_before_its_deadline(self):
+    def test_pulled_cable_ends_a_login_before_its_deadline(self):
         settings = {"timeout_ms": 20000, "connect_timeout_ms": 2000}
         with self.probe_for("far", **settings) as library:
             self.assert_login(library.login())

@@ -80,15 +80,15 @@ through("https_proxy", f"{HOST}:8443", https_proxy=HTTP)
 through("https_proxy", f"{V4}:443", https_proxy=HTTP)
 through("https_proxy", f"{V6}:443", https_proxy=HTTP)
 row("[2001:DB8:0:0::7]", f"https_proxy CONNECT {V6}:443", https_proxy=HTTP)
-for who, said in [
+for who, sent in [
     ("user:secret", "user:secret"),
     ("user%40example.com:p%3Aw%2F%25", "user@example.com:p:w/%"),
     ("user:", "user:"),
     ("user", "user:"),
     ("us:er:name", "us:er:name"),
 ]:
-    row(HOST, f"https_proxy CONNECT {HOST}:443 as {said}", https_proxy=f"http://{who}@127.0.0.1:{{port}}")
-    row(HOST, f"https_proxy CONNECT {HOST}:443 as {said}", https_proxy=f"{who}@127.0.0.1:{{port}}")
+    row(HOST, f"https_proxy CONNECT {HOST}:443 as {sent}", https_proxy=f"http://{who}@127.0.0.1:{{port}}")
+    row(HOST, f"https_proxy CONNECT {HOST}:443 as {sent}", https_proxy=f"{who}@127.0.0.1:{{port}}")
 row(HOST, f"all_proxy SOCKS5 {HOST}:443", all_proxy="socks5h://127.0.0.1:{port}")
 row(HOST, f"https_proxy SOCKS5 {HOST}:443", https_proxy="SOCKS5H://127.0.0.1:{port}")
 row(f"{HOST}:8443", f"all_proxy SOCKS5 {HOST}:8443 as user:p@ss", all_proxy="socks5h://user:p%40ss@127.0.0.1:{port}")
@@ -96,10 +96,10 @@ row(V4, f"all_proxy SOCKS5 {V4}:443", all_proxy="socks5h://127.0.0.1:{port}")
 row(V4, f"all_proxy SOCKS5 {V4}:443", all_proxy="socks5://127.0.0.1:{port}")
 row(V6, f"all_proxy SOCKS5 {V6}:443", all_proxy="socks5://127.0.0.1:{port}")
 # The default port is 1080, also for an HTTP proxy.
-row(HOST, "nobody at 127.0.0.1:1080", https_proxy="http://127.0.0.1")
-row(V4, "nobody at 127.0.0.1:1080", https_proxy="127.0.0.1")
-row(HOST, "nobody at ::1:1080", https_proxy="http://[::1]/")
-row(HOST, "nobody at 127.0.0.1:1080", all_proxy="socks5h://127.0.0.1")
+row(HOST, "no server at 127.0.0.1:1080", https_proxy="http://127.0.0.1")
+row(V4, "no server at 127.0.0.1:1080", https_proxy="127.0.0.1")
+row(HOST, "no server at ::1:1080", https_proxy="http://[::1]/")
+row(HOST, "no server at 127.0.0.1:1080", all_proxy="socks5h://127.0.0.1")
 row(HOST, "no host nowhere.test", https_proxy="nowhere.test")
 row(V4, "no host nowhere.test", https_proxy="http://user:secret@nowhere.test:3128")
 for unusable in (
@@ -221,7 +221,7 @@ for mended in (
     "http://%31%32%37.0.0.1:{port}",
 ):
     row(HOST, f"https_proxy CONNECT {HOST}:443", REFUSED, URL, https_proxy=mended)
-row(HOST, "nobody at 127.0.0.1:1080", REFUSED, URL, https_proxy="http://127.0.0.1:")
+row(HOST, "no server at 127.0.0.1:1080", REFUSED, URL, https_proxy="http://127.0.0.1:")
 row(HOST, f"https_proxy CONNECT {HOST}:443 as user:%zz", REFUSED, URL, https_proxy="http://user:%zz@127.0.0.1:{port}")
 AT = "a password may hold an @ that its writer forgot to escape; the host stands behind the last"
 row(HOST, REFUSED, f"https_proxy CONNECT {HOST}:443 as us:p@ss", AT, https_proxy="http://us:p@ss@127.0.0.1:{port}")
@@ -257,7 +257,7 @@ def by_curl(url, variables, proxies):
     if done.returncode == 28 or host in [found[1].lower() for found in (unreached, unresolved) if found]:
         return DIRECT
     if unreached:
-        return f"nobody at {unreached[1]}:{unreached[2]}"
+        return f"no server at {unreached[1]}:{unreached[2]}"
     if unresolved:
         return f"no host {unresolved[1]}"
     return REFUSED if "Unsupported proxy" in what else f"curl: {done.returncode}: {what}"
@@ -270,7 +270,7 @@ def by_library(result, proxies):
     unreached = re.match(r"No connection to the proxy (\S+): ", result.message)
     unresolved = re.match(r"The host name (\S+) of the proxy could not be resolved", result.message)
     if unreached:
-        return f"nobody at {re.sub('[][]', '', unreached[1])}"
+        return f"no server at {re.sub('[][]', '', unreached[1])}"
     if unresolved:
         return f"no host {unresolved[1]}"
     if result.code == "CD_ERR_PROXY" and "can't be used" in result.message:
@@ -280,7 +280,7 @@ def by_library(result, proxies):
 
 class ProxyTable(world.Test):
     def check(self, row):
-        if row.curl.startswith("nobody"):
+        if row.curl.startswith("no server"):
             self.need_isolation()  # otherwise a server may listen there
         with recorder.Recorder() as proxies:
             variables = {name: value.format(port=proxies.ports.get(name, 0)) for name, value in row.variables.items()}

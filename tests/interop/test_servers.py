@@ -18,7 +18,7 @@ class Tls(world.Test):
         self.assert_login(result)
         self.assertEqual(nginx.seen(result)["protocol"], protocol)
 
-    def test_chains_of_rsa_and_ecdsa_serve_both_versions(self):
+    def test_rsa_and_ecdsa_chains_work_with_both_versions(self):
         for chain, tls12, tls13 in (
             (self.world.rsa, self.world.rsa_tls12, self.world.rsa_tls13),
             (self.world.ecdsa, self.world.ecdsa_tls12, self.world.ecdsa_tls13),
@@ -26,18 +26,18 @@ class Tls(world.Test):
             self.assert_protocol(tls12, chain, "TLSv1.2")
             self.assert_protocol(tls13, chain, "TLSv1.3")
 
-    def test_a_chain_of_ed25519_serves(self):
+    def test_ed25519_chain_is_accepted(self):
         self.assert_protocol(self.world.of_ed25519, self.world.ed25519, "TLSv1.3")
 
-    def test_a_server_that_knows_no_such_name_is_refused_by_its_alert(self):
+    def test_unrecognized_name_alert_is_reported(self):
         settings = {"base_url": self.world.rejects_names.url("localhost"), "ca_file": self.world.ecdsa.root}
         result = self.world.login(max_retries=4, **settings)
         self.assert_fails(result, "CD_ERR_TLS", "alert 112 (unrecognized_name)", attempts=0)
 
-    def test_the_newer_version_is_taken_where_there_are_both(self):
+    def test_newest_tls_version_is_negotiated(self):
         self.assert_protocol(self.world.service, self.world.ecdsa, "TLSv1.3")
 
-    def test_key_exchange_is_the_servers(self):
+    def test_key_exchange_is_the_servers_choice(self):
         groups = ["X25519", "prime256v1", "secp384r1"]
         # OpenSSL supports it since 3.5.
         listed = subprocess.run(["openssl", "list", "-kem-algorithms"], stdout=subprocess.PIPE, text=True, check=True)
@@ -54,29 +54,29 @@ class Tls(world.Test):
         finally:
             running.stop()
 
-    def test_an_older_version_is_refused(self):
+    def test_older_tls_version_is_refused(self):
         result = self.login(self.world.tls11, self.world.rsa, max_retries=4)
         self.assert_fails(result, "CD_ERR_TLS", "alert 70 (protocol_version)", attempts=0)
 
-    def test_a_chain_without_what_issued_the_certificate_is_of_an_unknown_issuer(self):
+    def test_missing_intermediate_is_an_unknown_issuer(self):
         result = self.login(self.world.broken_chain, self.world.ecdsa, max_retries=4)
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
 
-    def test_another_root_is_of_an_unknown_issuer(self):
+    def test_other_root_is_an_unknown_issuer(self):
         result = self.login(self.world.service, self.world.rsa, max_retries=4)
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
 
-    def test_a_certificate_for_other_names_says_both(self):
+    def test_certificate_for_other_names_reports_both(self):
         self.need_isolation()
         settings = {"base_url": self.world.service.url("other.name.test"), "ca_file": self.world.ecdsa.root}
         result = self.world.login(max_retries=4, **settings)
         self.assert_fails(result, "CD_ERR_TLS", "other.name.test", "*.peers.test", attempts=0)
 
-    def test_the_https_port_that_speaks_plain_http_is_no_tls(self):
+    def test_plain_http_on_the_https_port_is_not_tls(self):
         result = self.login(self.world.plain, self.world.ecdsa, max_retries=4)
         self.assert_fails(result, "CD_ERR_TLS", "not TLS", attempts=0)
 
-    def test_a_second_connection_of_a_handle_resumes_its_session(self):
+    def test_second_connection_of_a_handle_resumes_a_session(self):
         for server, chain, protocol in (
             (self.world.rsa_tls12, self.world.rsa, "TLSv1.2"),
             (self.world.ecdsa_tls13, self.world.ecdsa, "TLSv1.3"),
@@ -87,16 +87,16 @@ class Tls(world.Test):
                 self.assertEqual({login["protocol"] for login in seen}, {protocol})
                 self.assertEqual(len({login["connection"] for login in seen}), 3)
 
-    def test_another_handle_resumes_nothing(self):
+    def test_other_handle_resumes_no_session(self):
         for _ in range(2):
             self.assertEqual(nginx.seen(self.login(self.world.ecdsa_tls13, self.world.ecdsa))["resumed"], ".")
 
-    def test_nginx_that_wants_a_client_certificate_answers_400(self):
+    def test_nginx_that_requires_a_client_certificate_sends_400(self):
         # It completes the handshake, and accepts neither form nor JSON.
         result = self.login(self.world.client_certificate, self.world.ecdsa, max_retries=4)
         self.assert_fails(result, "CD_ERR_HTTP_STATUS", "400", status=400, attempts=2)
 
-    def test_a_server_whose_tls_wants_a_client_certificate_is_refused_by_its_alert(self):
+    def test_alert_for_a_missing_client_certificate_is_reported(self):
         for version, alert, attempts in (("-tls1_2", "40 (handshake_failure)", 0), ("-tls1_3", "116 (certificate_required)", None)):
             port = peer.reserve_port()
             chain = self.world.rsa
@@ -126,14 +126,15 @@ class Http(world.Test):
             self.assertEqual([login["requests"] for login in seen], ["1", "2", "3", "4", "5"])
             self.assertEqual(len({login["connection"] for login in seen}), 1)
 
-    def test_a_connection_made_ahead_is_the_logins(self):
+    def test_connection_made_by_connect_is_used(self):
         with self.probe_for(self.world.service) as library:
             self.assertEqual(library.connect().code, "CD_OK")
             self.assertEqual(library.connect().code, "CD_OK")
             self.assertEqual(nginx.seen(library.login())["requests"], "1")
             self.assertEqual(sum("TLS handshake with" in message for _, message in library.log), 1)
 
-    def test_an_idle_connection_that_the_server_closed_is_replaced_before_anything_is_sent(self):
+    def test_idle_connection_closed_by_the_server_is_replaced(self):
+        """The login sends nothing on the closed connection."""
         with self.probe_for(self.world.impatient) as library:
             first = nginx.seen(library.login())
             library.wait_closed()
@@ -145,40 +146,40 @@ class Http(world.Test):
             self.assertIn((4, "dropped an idle connection: dead"), library.log)
             self.assertFalse([message for _, message in library.log if "resending the login" in message])
 
-    def test_a_connection_that_the_server_closed_before_a_login_is_replaced(self):
+    def test_connection_closed_before_a_login_is_replaced(self):
         with self.probe_for(self.world.impatient) as library:
             self.assertEqual(library.connect().code, "CD_OK")
             library.wait_closed()
             self.assert_login(library.login())
 
-    def test_a_server_that_closes_after_each_answer_serves_each_login(self):
+    def test_server_that_closes_each_connection_works(self):
         with self.probe_for(self.world.close_each) as library:
             seen = [nginx.seen(library.login()) for _ in range(3)]
             self.assertEqual([login["requests"] for login in seen], ["1", "1", "1"])
             self.assertFalse([message for _, message in library.log if "dropped" in message or "again" in message])
 
-    def test_a_chunked_answer_is_read_and_its_connection_kept(self):
+    def test_chunked_response_keeps_the_connection(self):
         with self.probe_for(self.world.chunked) as library:
             seen = [nginx.seen(library.login()) for _ in range(3)]
             self.assertEqual([login["requests"] for login in seen], ["1", "2", "3"])
-        self.assertIn("transfer-encoding: chunked", self.answered_to_curl(self.world.chunked))
+        self.assertIn("transfer-encoding: chunked", self.responseed_to_curl(self.world.chunked))
 
-    def test_what_is_not_asked_for_is_not_compressed(self):
+    def test_response_is_not_compressed(self):
         self.assert_login(self.login(self.world.gzip))
-        self.assertIn("content-encoding: gzip", self.answered_to_curl(self.world.gzip, "--compressed"))
+        self.assertIn("content-encoding: gzip", self.responseed_to_curl(self.world.gzip, "--compressed"))
 
-    def answered_to_curl(self, server, *options):
+    def responseed_to_curl(self, server, *options):
         """The head of its response to curl, in lower case, to check that the server behaves as the test needs."""
         command = ["curl", "-q", "-sS", "-D", "-", "-o", "/dev/null", "-d", "", "--cacert", self.world.ecdsa.root]
         command += [*options, f"{server.url()}/authenticate"]
         done = subprocess.run(command, env=probe.clean_environment(), capture_output=True, text=True, check=True)
         return done.stdout.lower()
 
-    def test_too_large_a_login_is_the_servers_413(self):
+    def test_too_large_login_returns_the_servers_413(self):
         result = self.login(self.world.small, max_retries=4)
         self.assert_fails(result, "CD_ERR_HTTP_STATUS", "413", status=413, attempts=1)
 
-    def test_a_408_to_a_new_connection_is_an_answer(self):
+    def test_status_408_on_a_new_connection_is_a_response(self):
         result = self.login(self.world.slow_to_read, max_retries=4)
         self.assert_fails(result, "CD_ERR_HTTP_STATUS", "408", status=408, attempts=1)
 
@@ -193,33 +194,33 @@ class Http(world.Test):
             self.assertIn("logged in: 2 request(s)", library.log[-1][1])
             self.assertTrue([message for _, message in library.log if why in message and "resending the login" in message])
 
-    def test_a_408_to_a_reused_connection_sends_the_login_once_more(self):
+    def test_status_408_on_a_reused_connection_resends_the_login(self):
         self.assert_sent_again(self.world.tired, "answered 408")
 
-    def test_a_reused_connection_that_ends_without_an_answer_sends_the_login_once_more(self):
+    def test_login_on_a_closed_reused_connection_is_resent(self):
         self.assert_sent_again(self.world.hangs_up_second, "ended")
 
-    def test_a_new_connection_that_ends_without_an_answer_is_lost(self):
+    def test_new_connection_closed_without_a_response_is_lost(self):
         result = self.login(self.world.hangs_up, max_retries=4)
         self.assert_fails(result, "CD_ERR_CONNECTION_LOST", "waiting for the response", attempts=1)
 
-    def test_a_503_of_the_server_is_tried_again(self):
+    def test_status_503_is_retried(self):
         with self.probe_for(self.world.unavailable_at_first, max_retries=1) as library:
             result = library.login()
             self.assert_login(result)
             self.assertEqual(nginx.seen(result)["requests"], "2")
             self.assertIn("logged in: 2 request(s)", library.log[-1][1])
 
-    def test_a_redirect_is_not_followed(self):
+    def test_redirect_is_not_followed(self):
         result = self.login(self.world.moved, max_retries=4)
         self.assert_fails(result, "CD_ERR_HTTP_STATUS", "308", status=308, attempts=1)
 
-    def test_the_servers_words_of_an_error_page_do_not_become_the_librarys(self):
+    def test_html_error_page_is_not_a_server_message(self):
         result = self.login(self.world.small)
         self.assertNotIn("html", result.message)
         self.assertNotIn("nginx", result.message)
 
-    def test_an_answer_is_valid_json_to_others_too(self):
+    def test_response_is_valid_json_for_other_parsers(self):
         # The tokens that the tests above read come from nginx itself.
         command = ["curl", "-q", "-sS", "-d", "", "--cacert", self.world.ecdsa.root]
         command += [f"{self.world.service.url()}/authenticate"]

@@ -62,37 +62,38 @@ class Environment(world.Test):
     def folder(self, *roots):
         return certificates.hashed_folder(self.world.unique("hashed"), *roots)
 
-    def test_a_file_is_trusted(self):
+    def test_file_is_trusted(self):
         self.assert_login(self.login(SSL_CERT_FILE=self.world.ecdsa.root))
 
-    def test_nobody_else_is(self):
+    def test_only_the_files_issuer_is_trusted(self):
         result = self.login(self.world.of_stranger, SSL_CERT_FILE=self.world.ecdsa.root)
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
         # Instead of the system's store.
         result = self.login(SSL_CERT_FILE=self.world.stranger.root)
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
 
-    def test_a_folder_of_certificates_by_their_hash_is_trusted(self):
+    def test_directory_with_hash_names_is_trusted(self):
         folder = self.folder(self.world.rsa.root, self.world.ecdsa.root)
         self.assert_login(self.login(SSL_CERT_DIR=folder))
         self.assert_login(self.login(self.world.rsa_tls13, SSL_CERT_DIR=folder))
         self.assert_fails(self.login(self.world.of_stranger, SSL_CERT_DIR=folder), "CD_ERR_TLS", "unknown issuer")
 
-    def test_several_folders_are_trusted_and_a_missing_one_is_no_harm(self):
+    def test_several_directories_are_trusted(self):
+        """A missing directory among them is ignored."""
         folders = [self.folder(self.world.rsa.root), self.world.unique("missing"), self.folder(self.world.ecdsa.root)]
         self.assert_login(self.login(SSL_CERT_DIR=":".join(folders)))
         self.assert_login(self.login(self.world.rsa_tls13, SSL_CERT_DIR=":".join(folders)))
 
-    def test_file_and_folder_are_trusted_together(self):
+    def test_file_and_directory_are_combined(self):
         variables = {"SSL_CERT_FILE": self.world.ecdsa.root, "SSL_CERT_DIR": self.folder(self.world.stranger.root)}
         self.assert_login(self.login(**variables))
         self.assert_login(self.login(self.world.of_stranger, **variables))
 
-    def test_an_empty_variable_is_unset(self):
+    def test_empty_variable_is_ignored(self):
         variables = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": self.folder(self.world.ecdsa.root)}
         self.assert_login(self.login(**variables))
 
-    def test_a_ca_file_that_was_set_replaces_them(self):
+    def test_ca_file_option_replaces_the_variables(self):
         settings = {"base_url": self.world.service.url(), "ca_file": self.world.ecdsa.root}
         missing = {"SSL_CERT_FILE": self.world.unique("missing"), "SSL_CERT_DIR": self.world.unique("missing")}
         self.assert_login(self.world.login(missing, **settings))
@@ -100,18 +101,18 @@ class Environment(world.Test):
         result = self.world.login(other, **{**settings, "base_url": self.world.of_stranger.url()})
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer")
 
-    def assert_unusable(self, *says, command=(), **variables):
+    def assert_unusable(self, *parts, command=(), **variables):
         """The message names the variable, and no connection was made."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.setblocking(False)
             url = f"https://127.0.0.1:{listener.getsockname()[1]}"
             with self.world.probe(variables, command, base_url=url, max_retries=4) as library:
                 for ends in (library.login, library.connect):
-                    self.assert_fails(ends(), "CD_ERR_TLS", *says, attempts=0)
+                    self.assert_fails(ends(), "CD_ERR_TLS", *parts, attempts=0)
             with self.assertRaises(BlockingIOError):
                 listener.accept()
 
-    def test_a_file_that_can_not_be_used_is_an_error_before_anything_is_sent(self):
+    def test_invalid_file_is_an_error_and_sends_nothing(self):
         missing = self.world.unique("missing")
         for path, why in (
             (missing, "does not exist"),
@@ -126,22 +127,22 @@ class Environment(world.Test):
         folder = self.folder(self.world.ecdsa.root)
         self.assert_unusable("SSL_CERT_FILE", missing, SSL_CERT_FILE=missing, SSL_CERT_DIR=folder)
 
-    def test_a_file_that_may_not_be_read_is_an_error_before_anything_is_sent(self):
+    def test_unreadable_file_is_an_error_and_sends_nothing(self):
         self.need_root()
         path = self.world.file("unreadable", "")
         write(path, self.world.ecdsa.root)
         os.chmod(path, 0o600)
-        says = ("SSL_CERT_FILE", path, "Permission denied")
-        self.assert_unusable(*says, command=AS_NOBODY, SSL_CERT_FILE=path)
+        parts = ("SSL_CERT_FILE", path, "Permission denied")
+        self.assert_unusable(*parts, command=AS_NOBODY, SSL_CERT_FILE=path)
 
-    def test_a_folder_that_can_not_be_used_is_an_error_before_anything_is_sent(self):
+    def test_invalid_directory_is_an_error_and_sends_nothing(self):
         unnamed = self.world.unique("unnamed")
         os.mkdir(unnamed)
         write(os.path.join(unnamed, "root.pem"), self.world.ecdsa.root)
         for path in (self.world.unique("missing"), self.world.ecdsa.root, unnamed):
             self.assert_unusable("SSL_CERT_DIR", SSL_CERT_DIR=path)
 
-    def test_a_variable_that_can_not_be_used_freezes_nothing(self):
+    def test_invalid_variable_does_not_freeze_options(self):
         path = self.world.unique("later")
         with self.world.probe({"SSL_CERT_FILE": path}, base_url=self.world.service.url()) as library:
             self.assert_fails(library.login(), "CD_ERR_TLS", "SSL_CERT_FILE")
@@ -153,7 +154,7 @@ class Environment(world.Test):
             library.setenv("SSL_CERT_FILE", self.world.unique("missing"))
             self.assert_login(library.login())
 
-    def test_a_file_that_changes_between_two_logins_is_read_again(self):
+    def test_changed_file_is_read_again(self):
         path = self.world.unique("changing")
         write(path, self.world.ecdsa.root)
         with self.world.probe({"SSL_CERT_FILE": path}, base_url=self.world.close_each.url()) as library:
@@ -164,7 +165,7 @@ class Environment(world.Test):
             write(path, self.world.ecdsa.root)
             self.assert_login(library.login())
 
-    def test_a_file_that_vanishes_stays_trusted_as_it_was(self):
+    def test_deleted_file_stays_trusted(self):
         path = self.world.unique("vanishing")
         write(path, self.world.ecdsa.root)
         with self.world.probe({"SSL_CERT_FILE": path}, base_url=self.world.close_each.url()) as library:
@@ -178,17 +179,17 @@ class Environment(world.Test):
                 file.write("-----BEGIN CERTIFICATE-----\n")
             self.assert_login(library.login())
 
-    def test_a_servers_own_certificate_is_trusted(self):
+    def test_server_certificate_in_the_store_is_trusted(self):
         self.assert_login(self.login(SSL_CERT_FILE=self.world.ecdsa.leaf))
         result = self.login(self.world.of_stranger, SSL_CERT_FILE=self.world.ecdsa.leaf)
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
 
-    def test_a_missing_folder_beside_a_good_file_is_no_harm(self):
+    def test_missing_directory_with_a_valid_file_is_ignored(self):
         self.assert_login(
             self.login(SSL_CERT_FILE=self.world.ecdsa.root, SSL_CERT_DIR=self.world.unique("missing"))
         )
 
-    def test_a_file_is_taken_or_refused_as_curl_does(self):
+    def test_file_is_accepted_exactly_as_by_curl(self):
         def read(path):
             with open(path, encoding="utf-8") as file:
                 return file.read()
@@ -217,7 +218,7 @@ class Environment(world.Test):
                 if curl.returncode == 0:
                     self.assert_login(library.login())
 
-    def test_a_file_that_is_written_in_place_is_read_again(self):
+    def test_file_written_in_place_is_read_again(self):
         path = self.world.unique("rewritten")
         write(path, self.world.rsa.root)
         with self.world.probe({"SSL_CERT_FILE": path}, base_url=self.world.close_each.url()) as library:
@@ -226,7 +227,7 @@ class Environment(world.Test):
                 file.write(root.read())
             self.assert_login(library.login())
 
-    def test_a_certificate_that_is_added_to_a_folder_is_found(self):
+    def test_certificate_added_to_a_directory_is_found(self):
         folder = self.folder(self.world.rsa.root)
         with self.world.probe({"SSL_CERT_DIR": folder}, base_url=self.world.close_each.url()) as library:
             self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
@@ -234,7 +235,7 @@ class Environment(world.Test):
             world.run("openssl", "rehash", folder)
             self.assert_login(library.login())
 
-    def test_a_certificate_of_a_folder_that_is_replaced_in_place_is_trusted_no_longer(self):
+    def test_certificate_replaced_in_place_is_not_trusted(self):
         folder = self.folder(self.world.ecdsa.root)
         with self.world.probe({"SSL_CERT_DIR": folder}, base_url=self.world.close_each.url()) as library:
             self.assert_login(library.login())
@@ -244,7 +245,7 @@ class Environment(world.Test):
                 file.write(other)
             self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
 
-    def test_what_is_trusted_is_read_once_for_all_that_connect(self):
+    def test_store_is_read_once_for_concurrent_connects(self):
         variables = {"SSL_CERT_FILE": self.world.ecdsa.root}
         with self.world.probe(variables, base_url=self.world.close_each.url()) as library:
             for _ in range(3):
@@ -263,24 +264,24 @@ class System(world.Test):
         with self.world.probe(command=command, base_url=(server or self.world.close_each).url()) as library:
             return library.login(), library.log
 
-    def test_its_bundle_is_trusted(self):
+    def test_system_bundle_is_trusted(self):
         result, _ = self.login((DEBIAN, self.world.ecdsa.root))
         self.assert_login(result)
         result, _ = self.login((DEBIAN, self.world.ecdsa.root), server=self.world.of_stranger)
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
 
-    def test_it_is_found_where_other_systems_keep_it(self):
+    def test_bundle_is_found_at_other_systems_paths(self):
         for path in ELSEWHERE:
             result, _ = self.login((path, self.world.ecdsa.root))
             self.assert_login(result)
 
-    def test_the_first_that_is_there_is_taken_alone(self):
+    def test_only_the_first_existing_bundle_is_used(self):
         every = (DEBIAN, *ELSEWHERE)
         for first, second in zip(every, every[1:]):
             result, _ = self.login((first, self.world.ecdsa.root), (second, self.world.stranger.root))
             self.assert_login(result)
 
-    def test_a_bundle_that_can_not_be_used_is_no_reason_to_trust_others(self):
+    def test_invalid_bundle_has_no_fallback(self):
         for path, why in (
             (self.world.file("empty", ""), "is empty"),
             (self.world.file("text", "trust me\n"), "no PEM certificate"),
@@ -290,7 +291,7 @@ class System(world.Test):
             self.assert_fails(result, "CD_ERR_TLS", "The system's trust store", DEBIAN, why, attempts=0)
             self.assertFalse([message for _, message in log if "built-in" in message])
 
-    def test_a_bundle_that_may_not_be_read_is_no_reason_to_trust_others(self):
+    def test_unreadable_bundle_has_no_fallback(self):
         self.need_root()
         path = self.world.file("unreadable", "")
         write(path, self.world.ecdsa.root)
@@ -298,7 +299,7 @@ class System(world.Test):
         result, _ = self.login((DEBIAN, path), (ELSEWHERE[0], self.world.ecdsa.root), user=AS_NOBODY)
         self.assert_fails(result, "CD_ERR_TLS", "The system's trust store", DEBIAN, "Permission denied", attempts=0)
 
-    def test_a_folder_that_may_not_be_entered_is_no_reason_to_trust_others(self):
+    def test_inaccessible_directory_has_no_fallback(self):
         self.need_root()
         folder = self.world.unique("closed")
         os.mkdir(folder, 0o700)
@@ -308,12 +309,12 @@ class System(world.Test):
         self.assert_fails(result, "CD_ERR_TLS", "The system's trust store", DEBIAN, "Permission denied", attempts=0)
         self.assertFalse([message for _, message in log if "built-in" in message])
 
-    def test_a_machine_without_any_trusts_the_built_in_roots_and_says_so(self):
+    def test_without_a_store_built_in_roots_are_used_and_logged(self):
         result, log = self.login()
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
         self.assertEqual(len([message for level, message in log if level == 2 and "no trust store" in message]), 1)
 
-    def test_a_bundle_that_changes_between_two_logins_is_read_again(self):
+    def test_changed_bundle_is_read_again(self):
         path = self.world.unique("bundle")
         write(path, self.world.rsa.root)
         command = with_system_stores((DEBIAN, path))
@@ -324,7 +325,7 @@ class System(world.Test):
             write(path, self.world.rsa.root)
             self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
 
-    def test_a_bundle_that_vanishes_stays_trusted_as_it_was(self):
+    def test_deleted_bundle_stays_trusted(self):
         path = self.world.unique("bundle")
         write(path, self.world.ecdsa.root)
         command = with_system_stores((DEBIAN, path))
@@ -335,11 +336,11 @@ class System(world.Test):
             self.assertFalse([message for _, message in library.log if "built-in" in message])
             self.assertEqual(len([message for level, message in library.log if level == 2]), 1, library.log)
 
-    def test_a_servers_own_certificate_is_trusted(self):
+    def test_server_certificate_in_the_store_is_trusted(self):
         result, _ = self.login((DEBIAN, self.world.ecdsa.leaf))
         self.assert_login(result)
 
-    def test_the_environment_takes_its_place(self):
+    def test_environment_replaces_the_system_store(self):
         command = with_system_stores((DEBIAN, self.world.stranger.root))
         variables = {"SSL_CERT_FILE": self.world.ecdsa.root}
         with self.world.probe(variables, command, base_url=self.world.close_each.url()) as library:
@@ -366,7 +367,7 @@ class SetUserId(world.Test):
     def probe(self, program, variables=None, command=(), **settings):
         return self.world.probe(variables, [*command, *AS_NOBODY], program, **settings)
 
-    def test_the_callers_certificates_are_not_trusted(self):
+    def test_callers_certificates_are_not_trusted(self):
         command = with_system_stores((DEBIAN, self.world.stranger.root))
         for variables in (
             {"SSL_CERT_FILE": self.world.ecdsa.root},
@@ -382,7 +383,7 @@ class SetUserId(world.Test):
             with self.probe(self.privileged, variables, command, base_url=self.world.service.url()) as library:
                 self.assert_fails(library.login(), "CD_ERR_TLS", "unknown issuer", attempts=0)
 
-    def test_the_callers_broken_variables_are_no_error(self):
+    def test_callers_invalid_variables_are_ignored(self):
         command = with_system_stores((DEBIAN, self.world.ecdsa.root))
         variables = {"SSL_CERT_FILE": self.world.unique("missing")}
         with self.probe(self.world.program, variables, command, base_url=self.world.service.url()) as library:
@@ -390,7 +391,7 @@ class SetUserId(world.Test):
         with self.probe(self.privileged, variables, command, base_url=self.world.service.url()) as library:
             self.assert_login(library.login())
 
-    def test_the_callers_proxy_is_not_used(self):
+    def test_callers_proxy_is_not_used(self):
         settings = {"base_url": self.world.service.url("login.peers.test"), "ca_file": self.world.ecdsa.root}
         with recorder.Recorder() as proxies:
             variables = {name: f"http://127.0.0.1:{port}" for name, port in proxies.ports.items()}

@@ -22,25 +22,25 @@ class HttpConnect(world.Test):
             **settings,
         )
 
-    def test_a_login_goes_through_the_tunnel(self):
+    def test_login_uses_the_tunnel(self):
         result = self.login(f"http://127.0.0.1:{self.world.tinyproxy}")
         self.assert_login(result)
         self.assertEqual(nginx.seen(result)["from"], TINYPROXY_FROM)
         self.assertEqual(nginx.seen(result)["host"], self.world.service.authority)
 
-    def test_the_proxy_is_told_a_name_and_resolves_it(self):
+    def test_proxy_receives_a_name_and_resolves_it(self):
         result = self.login(f"127.0.0.1:{self.world.tinyproxy}", self.world.service.url("localhost"))
         self.assert_login(result)
         self.assertEqual(nginx.seen(result)["from"], TINYPROXY_FROM)
         self.assertEqual(nginx.seen(result)["host"], f"localhost:{self.world.service.port}")
 
-    def test_the_proxy_is_told_an_address_of_ipv6(self):
+    def test_proxy_receives_an_ipv6_address(self):
         proxy = f"http://127.0.0.1:{self.world.tinyproxy_from_anywhere}"
         result = self.login(proxy, self.world.service_on_v6.url())
         self.assert_login(result)
         self.assertEqual(nginx.seen(result)["from"], "::1")
 
-    def test_the_fake_server_is_reached_as_without_a_proxy(self):
+    def test_fake_server_is_reached_through_the_proxy(self):
         result = self.login(
             f"http://127.0.0.1:{self.world.tinyproxy}",
             os.environ["COUCHDROP_BASE_URL"],
@@ -49,7 +49,7 @@ class HttpConnect(world.Test):
         self.assert_login(result)
         self.assertEqual(len(result.message), 36)
 
-    def test_a_tunnel_serves_further_logins(self):
+    def test_tunnel_is_reused(self):
         settings = {"base_url": self.world.service.url(), "ca_file": self.world.ecdsa.root}
         with self.world.probe(proxy=f"http://127.0.0.1:{self.world.tinyproxy}", **settings) as library:
             self.assertEqual(library.connect().code, "CD_OK")
@@ -58,23 +58,24 @@ class HttpConnect(world.Test):
             self.assertEqual(len({login["connection"] for login in seen}), 1)
             self.assertEqual(sum("tunnel through" in message for _, message in library.log), 1)
 
-    def test_a_session_is_resumed_through_another_tunnel(self):
+    def test_session_is_resumed_in_another_tunnel(self):
         settings = {"base_url": self.world.close_each.url(), "ca_file": self.world.ecdsa.root}
         with self.world.probe(proxy=f"http://127.0.0.1:{self.world.tinyproxy}", **settings) as library:
             seen = [nginx.seen(library.login()) for _ in range(2)]
             self.assertEqual([login["resumed"] for login in seen], [".", "r"])
 
-    def test_credentials_let_in(self):
+    def test_credentials_are_accepted(self):
         result = self.login(f"http://{USER}@127.0.0.1:{self.world.tinyproxy_for_users}")
         self.assert_login(result)
         self.assertEqual(nginx.seen(result)["from"], TINYPROXY_FROM)
 
-    def test_without_credentials_it_is_407(self):
+    def test_missing_credentials_return_407(self):
         proxy = f"http://127.0.0.1:{self.world.tinyproxy_for_users}"
         result = self.login(proxy)
         self.assert_fails(result, "CD_ERR_PROXY", proxy, "407", "user name and a password", status=407, attempts=0)
 
-    def test_with_wrong_credentials_it_is_the_proxys_status_and_no_word_of_them(self):
+    def test_wrong_credentials_return_the_status(self):
+        """The message does not contain them."""
         where = f"127.0.0.1:{self.world.tinyproxy_for_users}"
         result = self.login(f"http://user:hunter2@{where}", max_retries=4)
         # tinyproxy sends 401 instead of 407.
@@ -82,24 +83,24 @@ class HttpConnect(world.Test):
         self.assertNotIn("hunter2", result.message)
         self.assertNotIn("user:", result.message)
 
-    def test_a_port_that_the_proxy_does_not_allow_is_its_403(self):
+    def test_forbidden_port_returns_403(self):
         result = self.login(f"http://127.0.0.1:{self.world.tinyproxy_for_443}", max_retries=4)
         self.assert_fails(result, "CD_ERR_PROXY", "403", status=403, attempts=0)
 
-    def test_a_client_that_the_proxy_does_not_allow_is_its_403(self):
+    def test_forbidden_client_returns_403(self):
         result = self.login(f"http://127.0.0.1:{self.world.tinyproxy_for_others}", max_retries=4)
         self.assert_fails(result, "CD_ERR_PROXY", "403", status=403, attempts=0)
 
-    def test_a_service_that_the_proxy_can_not_reach_is_its_status(self):
+    def test_unreachable_service_returns_the_proxys_status(self):
         result = self.login(f"http://127.0.0.1:{self.world.tinyproxy}", "https://127.0.0.1:9", max_retries=4)
         self.assert_fails(result, "CD_ERR_PROXY", "500", status=500, attempts=0)
 
-    def test_a_certificate_is_checked_through_the_tunnel_too(self):
+    def test_certificate_is_verified_in_the_tunnel(self):
         proxy = f"http://127.0.0.1:{self.world.tinyproxy}"
         result = self.login(proxy, ca_file=self.world.stranger.root)
         self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
 
-    def test_the_environments_proxy_is_used_for_a_name(self):
+    def test_proxy_of_the_environment_is_used_for_a_name(self):
         self.need_isolation()
         settings = {"base_url": self.world.service.url("login.peers.test"), "ca_file": self.world.ecdsa.root}
         proxy = f"http://{USER}@127.0.0.1:{self.world.tinyproxy_for_users}"
@@ -108,11 +109,11 @@ class HttpConnect(world.Test):
         direct = {"HTTPS_PROXY": proxy, "NO_PROXY": "peers.test"}
         self.assertEqual(nginx.seen(self.world.login(direct, **settings))["from"], "127.0.0.1")
 
-    def test_a_proxy_that_is_not_there_is_named(self):
+    def test_unreachable_proxy_is_named(self):
         result = self.login("http://127.0.0.1:9")
         self.assert_fails(result, "CD_ERR_CONNECT", "the proxy 127.0.0.1:9", "refused", attempts=0)
 
-    def test_a_web_server_is_no_proxy(self):
+    def test_web_server_as_a_proxy_is_an_error(self):
         result = self.login(f"http://127.0.0.1:{self.world.plain.port}")
         self.assert_fails(result, "CD_ERR_PROXY", "status 400", status=400, attempts=0)
 
@@ -129,11 +130,11 @@ class Socks5(world.Test):
         self.assert_login(result)
         self.assertEqual(nginx.seen(result)["from"], MICROSOCKS_FROM)
 
-    def test_an_address_goes_through_either_way(self):
+    def test_address_works_with_socks5_and_socks5h(self):
         for scheme in ("socks5", "socks5h"):
             self.assert_through(self.login(f"{scheme}://127.0.0.1:{self.world.microsocks}"))
 
-    def test_names_are_looked_up_here_or_by_the_proxy(self):
+    def test_socks5_resolves_names_and_socks5h_does_not(self):
         self.need_isolation()
         proxy = f"127.0.0.1:{self.world.microsocks}"
         self.assert_through(self.login(f"socks5://{proxy}", "here.peers.test"))
@@ -143,41 +144,41 @@ class Socks5(world.Test):
         unknown_there = self.login(f"socks5h://{proxy}", "here.peers.test", max_retries=4)
         self.assert_fails(unknown_there, "CD_ERR_PROXY", "refused the tunnel", attempts=0)
 
-    def test_credentials_let_in(self):
+    def test_credentials_are_accepted(self):
         for scheme in ("socks5", "socks5h"):
             self.assert_through(self.login(f"{scheme}://{USER}@127.0.0.1:{self.world.microsocks_for_users}"))
 
-    def test_without_credentials_it_says_that_it_wants_them(self):
+    def test_missing_credentials_are_reported(self):
         result = self.login(f"socks5://127.0.0.1:{self.world.microsocks_for_users}", max_retries=4)
         self.assert_fails(result, "CD_ERR_PROXY", "requires a user name and a password", attempts=0)
 
-    def test_wrong_credentials_are_refused_without_a_word_of_them(self):
+    def test_wrong_credentials_are_refused_and_not_shown(self):
         result = self.login(f"socks5h://user:hunter2@127.0.0.1:{self.world.microsocks_for_users}", max_retries=4)
         self.assert_fails(result, "CD_ERR_PROXY", "refused its user name or password", attempts=0)
         self.assertNotIn("hunter2", result.message)
 
-    def test_a_service_that_the_proxy_can_not_reach_is_its_reply(self):
+    def test_unreachable_service_returns_the_proxys_reply(self):
         proxy = f"socks5://127.0.0.1:{self.world.microsocks}"
         result = self.world.login(base_url="https://127.0.0.1:9", proxy=proxy, max_retries=4)
         self.assert_fails(result, "CD_ERR_PROXY", "connection refused (reply 5)", attempts=0)
 
-    def test_a_tunnel_serves_further_logins(self):
+    def test_tunnel_is_reused(self):
         settings = {"base_url": self.world.service.url(), "ca_file": self.world.ecdsa.root}
         with self.world.probe(proxy=f"socks5h://127.0.0.1:{self.world.microsocks}", **settings) as library:
             seen = [nginx.seen(library.login()) for _ in range(3)]
             self.assertEqual([login["requests"] for login in seen], ["1", "2", "3"])
             self.assertEqual({login["from"] for login in seen}, {MICROSOCKS_FROM})
 
-    def test_an_http_proxy_is_no_socks_server(self):
+    def test_http_proxy_as_a_socks_proxy_is_an_error(self):
         result = self.login(f"socks5://127.0.0.1:{self.world.plain.port}", timeout_ms=5000)
         self.assert_fails(result, "CD_ERR_PROXY", "is not a SOCKS5 proxy", attempts=0)
 
-    def test_a_socks_server_is_no_http_proxy(self):
+    def test_socks_proxy_as_an_http_proxy_is_an_error(self):
         result = self.login(f"http://127.0.0.1:{self.world.microsocks}", timeout_ms=5000)
         self.assertIn(result.code, ("CD_ERR_PROXY", "CD_ERR_CONNECTION_LOST"))
         self.assertEqual(result.attempts, 0)
 
-    def test_the_environments_proxy_is_used_for_a_name(self):
+    def test_proxy_of_the_environment_is_used_for_a_name(self):
         self.need_isolation()
         settings = {"base_url": self.world.service.url("there.peers.test"), "ca_file": self.world.ecdsa.root}
         proxy = {"all_proxy": f"socks5h://{USER}@127.0.0.1:{self.world.microsocks_for_users}"}

@@ -127,16 +127,16 @@ class World:
             "gzip": nginx.Server(self.ecdsa, "gzip on; gzip_types application/json; gzip_min_length 1;"),
             "small": nginx.Server(self.ecdsa, "client_max_body_size 8;"),
             "slow_to_read": nginx.Server(self.ecdsa, late, "return 418;"),
-            "tired": nginx.Server(self.ecdsa, late, f"if ($is_second) {{ return 418; }} return 200 '{nginx.ANSWER}';"),
+            "tired": nginx.Server(self.ecdsa, late, f"if ($is_second) {{ return 418; }} return 200 '{nginx.RESPONSE}';"),
             # nginx closes without a response: it treats this status specially.
-            "hangs_up": nginx.Server(self.ecdsa, answer="return 408;"),
+            "hangs_up": nginx.Server(self.ecdsa, response="return 408;"),
             "hangs_up_second": nginx.Server(
-                self.ecdsa, answer=f"if ($is_second) {{ return 408; }} return 200 '{nginx.ANSWER}';"
+                self.ecdsa, response=f"if ($is_second) {{ return 408; }} return 200 '{nginx.RESPONSE}';"
             ),
             "unavailable_at_first": nginx.Server(
-                self.ecdsa, answer=f"if ($is_second = '') {{ return 503; }} return 200 '{nginx.ANSWER}';"
+                self.ecdsa, response=f"if ($is_second = '') {{ return 503; }} return 200 '{nginx.RESPONSE}';"
             ),
-            "moved": nginx.Server(self.ecdsa, answer="return 308 /authenticate/elsewhere;"),
+            "moved": nginx.Server(self.ecdsa, response="return 308 /authenticate/elsewhere;"),
         }
         for name, server in servers.items():
             setattr(self, name, server)
@@ -210,10 +210,10 @@ class Test(unittest.TestCase):
     def assert_login(self, result):
         self.assertEqual(result.code, "CD_OK", result)
 
-    def assert_fails(self, result, code, *says, status=0, attempts=None):
-        """Checks that the login failed with this code, and that its message contains all of `says`."""
+    def assert_fails(self, result, code, *parts, status=0, attempts=None):
+        """Checks that the login failed with this code, and that its message contains all of `parts`."""
         self.assertEqual((result.code, result.status), (code, status), result)
-        for part in says:
+        for part in parts:
             self.assertIn(part, result.message)
         if attempts is not None:
             self.assertEqual(result.attempts, attempts, result)

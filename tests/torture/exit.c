@@ -78,7 +78,7 @@ __attribute__((constructor)) static void log_in_in_constructor(void) {
 
 /* ---- exit() during other threads' calls */
 
-static void *log_in_for_ever(void *unused) {
+static void *log_in_repeatedly(void *unused) {
     (void)unused;
     for (;;) {
         cd_options *options = named_options();
@@ -95,10 +95,10 @@ static void start_thread(void *(*run)(void *), void *argument) {
 }
 
 static int logins_before;
-static void amid_logins(void) {
+static void exit_during_logins(void) {
     int i;
     for (i = 0; i < 4; i++)
-        start_thread(log_in_for_ever, NULL);
+        start_thread(log_in_repeatedly, NULL);
     for (i = 0; i < logins_before; i++)
         sem_wait(&resolver_asked);
 }
@@ -109,7 +109,7 @@ static void *log_in_once(void *unused) {
     return NULL;
 }
 
-static void amid_a_lookup(void) {
+static void exit_during_a_lookup(void) {
     kept = named_options();
     resolver_hang(1);
     while (sem_trywait(&resolver_asked) == 0)
@@ -119,7 +119,7 @@ static void amid_a_lookup(void) {
 }
 
 /* main() has ended by pthread_exit(), and the process ends with its last thread. */
-static void by_the_last_thread(void) {
+static void exit_by_the_last_thread(void) {
     kept = named_options();
     start_thread(log_in_once, NULL);
     pthread_exit(NULL);
@@ -148,7 +148,7 @@ static void *log_in_and_end(void *unused) {
     return NULL;
 }
 
-static void threads_end(void) {
+static void logins_in_thread_destructors(void) {
     pthread_t thread;
     need(pthread_key_create(&key, log_in_as_thread_ends) == 0, "pthread_key_create");
     need(pthread_create(&thread, NULL, log_in_and_end, NULL) == 0, "pthread_create");
@@ -165,12 +165,12 @@ int main(void) {
     in_child("an atexit() handler from after a login", handler_from_afterwards);
     in_child("an atexit() handler with the only login", handler_alone);
     in_child("a destructor", destructor);
-    in_child("the end of a thread", threads_end);
-    in_child("during a lookup", amid_a_lookup);
-    in_child("by the last thread", by_the_last_thread);
+    in_child("the end of a thread", logins_in_thread_destructors);
+    in_child("during a lookup", exit_during_a_lookup);
+    in_child("by the last thread", exit_by_the_last_thread);
     for (i = 0; i < 50 * times(); i++) {
         logins_before = (int)(chance() % 20);
-        in_child("during logins", amid_logins);
+        in_child("during logins", exit_during_logins);
     }
     printf("%d processes ended during logins or lookups\n", children);
     return checks_result();

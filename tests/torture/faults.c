@@ -368,7 +368,7 @@ static int with_fault(size_t index, enum trust trust, int nth, int lasting) {
 }
 
 /* A CA that is not used, so that a directory contains more than one certificate. */
-static const char nobody[] = "-----BEGIN CERTIFICATE-----\n"
+static const char other_ca[] = "-----BEGIN CERTIFICATE-----\n"
                              "MIIBejCCAR+gAwIBAgIUUO3qH/oOqo1vMLDQO0KgQKXqXZYwCgYIKoZIzj0EAwIw\n"
                              "ETEPMA0GA1UEAwwGbm9ib2R5MCAXDTI2MTEyNTAzMzIzNVoYDzIxMjYxMTAxMDMz\n"
                              "MjM1WjARMQ8wDQYDVQQDDAZub2JvZHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\n"
@@ -394,7 +394,7 @@ static void make_cert_dir(void) {
         FILE *to;
         snprintf(cert_dir.files[i], sizeof cert_dir.files[i], "%s/0123456%d.0", cert_dir.folder, i);
         to = fopen(cert_dir.files[i], "w");
-        need(to != NULL && fputs(i == 0 ? text : nobody, to) >= 0 && fclose(to) == 0, "a file");
+        need(to != NULL && fputs(i == 0 ? text : other_ca, to) >= 0 && fclose(to) == 0, "a file");
     }
 }
 

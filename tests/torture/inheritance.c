@@ -1,6 +1,6 @@
 /*
  * Programs that are started while threads log in, look up names and wait on cancel handles inherit
- * no descriptor of the library, at whatever moment they start.
+ * no descriptor of the library at any moment.
  */
 #include "resolver.h"
 
@@ -11,7 +11,7 @@ extern char **environ;
 static volatile int over;
 static int logins;
 
-static void *log_in_again_and_again(void *unused) {
+static void *log_in_repeatedly(void *unused) {
     (void)unused;
     while (!over) {
         cd_options *options = named_options();
@@ -69,7 +69,7 @@ int main(int count, char **arguments) {
     for (descriptor = 3; descriptor < 1024; descriptor++)
         close(descriptor);
     for (i = 0; i < 4; i++)
-        need(pthread_create(&threads[i], NULL, log_in_again_and_again, NULL) == 0,
+        need(pthread_create(&threads[i], NULL, log_in_repeatedly, NULL) == 0,
              "pthread_create");
     for (i = 0; i < 200 * times(); i++) {
         int status = 0;

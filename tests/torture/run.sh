@@ -43,7 +43,7 @@ programs=()
 for name in "$@"; do
     program=$work/$name
     case $name in
-        arguments) command="'${PYTHON:-python3}' tests/torture/hostile_arguments.py" ;;
+        arguments) command="'${PYTHON:-python3}' tests/torture/invalid_arguments.py" ;;
         exit++) command="g++ -std=c++17 $build -o $program.out tests/torture/exit.cpp $libs && $program.out" ;;
         # Not linked, because it loads and unloads the library.
         unload) command="gcc -std=gnu11 $build -o $program.out tests/torture/$name.c -ldl && $program.out $COUCHDROP_LIBRARY" ;;

@@ -24,14 +24,14 @@ static needle needles[MOST_NEEDLES];
 static size_t needle_count;
 
 static needle *new_needle(const char *what) {
-    need(needle_count < MOST_NEEDLES, "room for a needle");
+    need(needle_count < MOST_NEEDLES, "too many needles");
     needles[needle_count].what = what;
     needles[needle_count].size = 0;
     return &needles[needle_count++];
 }
 
 static void add(needle *n, unsigned char byte) {
-    need(n->size < MOST_BYTES, "room in a needle");
+    need(n->size < MOST_BYTES, "too long needle");
     n->bytes[n->size++] = byte ^ MASK;
 }
 
@@ -40,7 +40,7 @@ static void add(needle *n, unsigned char byte) {
  * whose every character is encoded in a form or in JSON.
  */
 static const char plain_hidden[] = "dpssfdu!ipstf!cbuufsz!tubqmf";
-static const char odd_hidden[] =
+static const char special_hidden[] =
     "\xd1\xc0\xd1\xb1\xd2\x81\xd1\xbf\xd1\xbc\xd2\x8d!'!211&!,!#r#]!\xc4\xaa";
 static const char wrong_hidden[] = "op!tvdi!qbttxpse!4252";
 
@@ -85,9 +85,9 @@ static size_t longest_part(const needle *n, const unsigned char *at, size_t most
 
 /*
  * Counts the copies of parts of the needles in this process's memory, and prints their places if
- * `tell`.
+ * `print`.
  */
-static int copies(int tell) {
+static int copies(int print) {
     FILE *maps = fopen("/proc/self/maps", "r");
     char line[500], begins[256] = {0};
     int found = 0;
@@ -111,7 +111,7 @@ static int copies(int tell) {
                 if (size < FRAGMENT)
                     continue;
                 found++;
-                if (tell)
+                if (print)
                     fprintf(stderr, "%zu bytes of %s at %p, in %s\n", size, needles[i].what,
                             (const void *)at, place);
                 at += size - 1;
@@ -279,7 +279,7 @@ static void look_at(login *l) {
 }
 
 #define ADA "ada@example.com"
-#define ODD "\xd0\xb6\xd1\x83\xd0\xba@example.com"
+#define SPECIAL "\xd0\xb6\xd1\x83\xd0\xba@example.com"
 
 int main(void) {
     static const login logins[] = {
@@ -289,18 +289,18 @@ int main(void) {
          .hidden = plain_hidden,
          .format = CD_BODY_JSON},
         {.what = "form, then JSON", .username = "json@example.com", .hidden = plain_hidden},
-        {.what = "odd, as a form", .username = ODD, .hidden = odd_hidden},
-        {.what = "odd, as JSON", .username = ODD, .hidden = odd_hidden, .format = CD_BODY_JSON},
+        {.what = "special characters, as a form", .username = SPECIAL, .hidden = special_hidden},
+        {.what = "special characters, as JSON", .username = SPECIAL, .hidden = special_hidden, .format = CD_BODY_JSON},
         {.what = "refusal", .username = ADA, .hidden = wrong_hidden, .code = CD_ERR_ACCESS_DENIED},
         {.what = "retries",
          .username = "down@example.com",
          .hidden = plain_hidden,
          .code = CD_ERR_UNAVAILABLE},
-        {.what = "a page",
+        {.what = "HTML page",
          .username = "portal@example.com",
          .hidden = plain_hidden,
          .code = CD_ERR_MALFORMED_RESPONSE},
-        {.what = "a redirect",
+        {.what = "redirect",
          .username = "moved@example.com",
          .hidden = plain_hidden,
          .code = CD_ERR_HTTP_STATUS},
@@ -327,10 +327,10 @@ int main(void) {
     resolver_start();
     give_up_after(60);
     add_encodings(plain_hidden);
-    add_encodings(odd_hidden);
+    add_encodings(special_hidden);
     add_encodings(wrong_hidden);
     CHECK(copies(1) == 0);
-    kept = reveal(odd_hidden);
+    kept = reveal(special_hidden);
     CHECK(copies(0) == 1); /* what is there is found */
     wipe(kept);
     CHECK(copies(1) == 0);

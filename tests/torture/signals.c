@@ -131,7 +131,7 @@ static uint64_t blocked_by(const char *name) {
  * All other threads block the signal, so that it stays pending until one of these handles it. A
  * thread of the library that is in a lookup must not.
  */
-static void the_librarys_thread_takes_none(void) {
+static void library_thread_blocks_signals(void) {
     cd_options *options = named_options();
     sigset_t all, before, pending;
     uint64_t mask;
@@ -171,7 +171,7 @@ static void the_librarys_thread_takes_none(void) {
 }
 
 /* The library leaves the signal mask and the handlers unchanged. */
-static void nothing_is_changed(void) {
+static void signal_state_is_unchanged(void) {
     sigset_t set, before, after;
     struct sigaction actions[NSIG], action;
     cd_options *options = named_options();
@@ -201,8 +201,8 @@ static void nothing_is_changed(void) {
 int main(void) {
     resolver_start();
     give_up_after(60);
-    nothing_is_changed();
+    signal_state_is_unchanged();
     logins_in_a_storm();
-    the_librarys_thread_takes_none();
+    library_thread_blocks_signals();
     return checks_result();
 }

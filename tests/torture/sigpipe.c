@@ -14,7 +14,7 @@ static cd_code log_in_through(const relay *r) {
 }
 
 /* More bytes than the connection's buffers take, so that it is cut while the login still sends. */
-static int cut_amid_sending(void) {
+static int cut_while_sending(void) {
     static char longest[65537];
     long after;
     int how, little = 4096, cuts = 0;
@@ -83,7 +83,7 @@ int main(void) {
             CHECK(succeeded * step < whole[direction] / 2);
         }
     }
-    cuts += cut_amid_sending();
+    cuts += cut_while_sending();
     printf("%d cuts of %ld bytes to and %ld from the server\n", cuts, whole[0], whole[1]);
     return checks_result();
 }

@@ -72,7 +72,7 @@ static void log_in_in_full(void *argument) {
 }
 
 /* With the system's trust store, which does not contain the fake server's CA. */
-static void log_in_with_the_systems_roots(void *unused) {
+static void log_in_with_system_roots(void *unused) {
     cd_options *options = cd_options_new();
     (void)unused;
     CHECK_CODE(CD_OK, cd_options_set_base_url(options, environment("COUCHDROP_BASE_URL"), NULL));
@@ -81,7 +81,7 @@ static void log_in_with_the_systems_roots(void *unused) {
 }
 
 /* Long strings, encoded as a form and as JSON. */
-static void log_in_at_length(void *unused) {
+static void log_in_with_long_strings(void *unused) {
     static char longest[65537];
     cd_options *options = named_options();
     cd_token *token = NULL;
@@ -101,25 +101,25 @@ static void log_in_at_length(void *unused) {
 }
 
 /* A response that only the lenient reader accepts: chunks with an extension, and trailers. */
-static const char untidy[] =
+static const char lenient[] =
     "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n"
     "4;a=b\r\n{\"to\r\nd\r\nken\":\"0123456\r\n2\r\n\"}\r\n0\r\nA: b\r\n\r\n";
 
-static void *serve_untidily(void *argument) {
+static void *serve_lenient_response(void *argument) {
     const server *s = (const server *)argument;
     int connection = server_accept(s);
     server_read_request(connection);
-    need(send(connection, untidy, sizeof untidy - 1, MSG_NOSIGNAL) == sizeof untidy - 1, "send");
+    need(send(connection, lenient, sizeof lenient - 1, MSG_NOSIGNAL) == sizeof lenient - 1, "send");
     close(connection);
     return NULL;
 }
 
-static void log_in_untidily(void *unused) {
+static void log_in_with_a_lenient_response(void *unused) {
     server s = server_start();
     cd_options *options = server_options(&s);
     pthread_t thread;
     (void)unused;
-    need(pthread_create(&thread, NULL, serve_untidily, &s) == 0, "pthread_create");
+    need(pthread_create(&thread, NULL, serve_lenient_response, &s) == 0, "pthread_create");
     CHECK_CODE(CD_OK, log_in(options));
     pthread_join(thread, NULL);
     cd_options_free(options);
@@ -150,11 +150,11 @@ int main(void) {
         taken = on_small_stack(usernames[i], log_in_in_full, (void *)(uintptr_t)usernames[i]);
         most = taken > most ? taken : most;
     }
-    taken = on_small_stack("the system's roots", log_in_with_the_systems_roots, NULL);
+    taken = on_small_stack("the system's roots", log_in_with_system_roots, NULL);
     most = taken > most ? taken : most;
-    taken = on_small_stack("three strings of 64 KiB", log_in_at_length, NULL);
+    taken = on_small_stack("three strings of 64 KiB", log_in_with_long_strings, NULL);
     most = taken > most ? taken : most;
-    taken = on_small_stack("an untidy answer", log_in_untidily, NULL);
+    taken = on_small_stack("a lenient response", log_in_with_a_lenient_response, NULL);
     most = taken > most ? taken : most;
     taken = on_small_stack("refusals and no connection", fail, NULL);
     most = taken > most ? taken : most;

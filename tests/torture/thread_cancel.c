@@ -5,7 +5,7 @@
  */
 #include "resolver.h"
 
-enum phase { LOOKUP, CONNECT, HANDSHAKE, ANSWER, BACK_OFF, PHASES };
+enum phase { LOOKUP, CONNECT, HANDSHAKE, RESPONSE, BACK_OFF, PHASES };
 static const char *const phase_names[PHASES] = {"the lookup", "connecting", "the handshake",
                                                 "waiting for the response", "the back-off"};
 
@@ -91,7 +91,7 @@ static void in_phase(enum phase phase, int trigger, cd_options *(*make)(void), c
 }
 
 /* A slow lookup is waited for, and not abandoned. */
-static void amid_a_lookup(void) {
+static void thread_cancel_during_a_lookup(void) {
     login l;
     pthread_t thread;
     void *result = NULL;
@@ -121,7 +121,7 @@ int main(void) {
                 in_phase((enum phase)phase, trigger, named_options, "ada@example.com", CD_OK);
             in_phase(BACK_OFF, trigger, named_options, "down@example.com", CD_ERR_UNAVAILABLE);
         }
-        amid_a_lookup();
+        thread_cancel_during_a_lookup();
     }
     return checks_result();
 }

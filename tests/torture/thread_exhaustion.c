@@ -29,7 +29,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return real(thread, attributes, run, argument);
 }
 
-static void a_call_that_fails(void) {
+static void failed_pthread_create_is_reported(void) {
     int nth, before = settled_descriptors();
     for (nth = 0; nth < 3; nth++) {
         cd_options *options = named_options();
@@ -45,7 +45,7 @@ static void a_call_that_fails(void) {
 }
 
 /* In a child, as a user to which the limit applies. */
-static void the_systems_limit(void) {
+static void thread_limit_is_reported(void) {
     int status = 0;
     pid_t child = fork();
     need(child >= 0, "fork");
@@ -67,7 +67,7 @@ static void the_systems_limit(void) {
 int main(void) {
     resolver_start();
     give_up_after(30);
-    the_systems_limit();
-    a_call_that_fails();
+    thread_limit_is_reported();
+    failed_pthread_create_is_reported();
     return checks_result();
 }

@@ -41,7 +41,7 @@ static void *open_library(library *found) {
 }
 
 /* Each login uses a library that is opened for it, and closed before its objects are freed. */
-static void *log_in_again_and_again(void *unused) {
+static void *log_in_repeatedly(void *unused) {
     (void)unused;
     do {
         library l;
@@ -72,7 +72,7 @@ int main(int count, char **arguments) {
     path = arguments[1];
     give_up_after(60);
     for (i = 0; i < 4; i++)
-        need(pthread_create(&threads[i], NULL, log_in_again_and_again, NULL) == 0,
+        need(pthread_create(&threads[i], NULL, log_in_repeatedly, NULL) == 0,
              "pthread_create");
     for (opened = 0; opened < 1000 * times() || __atomic_load_n(&logins, __ATOMIC_RELAXED) < 100;
          opened++) {

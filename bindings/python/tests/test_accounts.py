@@ -28,38 +28,38 @@ class Accounts(unittest.TestCase):
         self.assertNotIn(password, str(caught.exception))
         return caught.exception
 
-    def test_a_good_login_returns_a_fresh_token_each_time(self):
+    def test_login_returns_a_new_token_each_time(self):
         first = self.client.authenticate("ada@example.com", PASSWORD)
         second = self.client.authenticate("ada@example.com", PASSWORD)
         self.assertRegex(first.value, r"\A[0-9a-f-]{36}\Z")
         self.assertNotEqual(first, second)
 
-    def test_the_token_opens_the_files(self):
+    def test_token_gives_access_to_files(self):
         environment = FakeServer.environment()
         token = self.client.authenticate("ada@example.com", PASSWORD)
         request = urllib.request.Request(
             environment["COUCHDROP_FILES_URL"] + "/file/ls?path=/", method="POST", headers=token.headers()
         )
         context = ssl.create_default_context(cafile=environment["COUCHDROP_CA_FILE"])
-        with urllib.request.urlopen(request, context=context) as answer:
-            self.assertIn("ls", json.load(answer))
+        with urllib.request.urlopen(request, context=context) as response:
+            self.assertIn("ls", json.load(response))
 
-    def test_a_login_by_the_function_with_options(self):
+    def test_function_accepts_options(self):
         token = couchdrop.authenticate("ada@example.com", PASSWORD, **support.fake_server_options())
         self.assertEqual(len(token.value), 36)
 
-    def test_a_name_and_password_beyond_ascii(self):
+    def test_non_ascii_credentials_are_accepted(self):
         self.client.authenticate("жук@example.com", 'пароль & 100% + "q"\\ é')
 
-    def test_a_service_that_takes_json_alone(self):
+    def test_json_only_account_succeeds(self):
         self.client.authenticate("json@example.com", PASSWORD)
 
-    def test_a_busy_service_is_asked_again(self):
+    def test_rate_limited_login_is_retried(self):
         started = time.monotonic()
         self.client.authenticate("busy@example.com", PASSWORD)
         self.assertGreaterEqual(time.monotonic() - started, 1.0)
 
-    def test_a_wrong_password_is_access_denied(self):
+    def test_wrong_password_is_access_denied(self):
         error = self.fails_with(couchdrop.AccessDenied, "ada@example.com", "not my password")
         self.assertIsInstance(error, couchdrop.AuthenticationError)
         self.assertEqual(error.code, couchdrop.Code.CD_ERR_ACCESS_DENIED)
@@ -70,12 +70,12 @@ class Accounts(unittest.TestCase):
         self.assertEqual(error.attempts, 1)
         self.assertFalse(error.retryable)
 
-    def test_two_factor_authentication(self):
+    def test_two_factor_account_is_refused(self):
         error = self.fails_with(couchdrop.TwoFactorRequired, "twofactor@example.com")
         self.assertIsInstance(error, couchdrop.AuthenticationError)
         self.assertEqual(error.http_status, 401)
 
-    def test_rate_limited_tells_at_once_how_long(self):
+    def test_rate_limited_has_retry_after(self):
         started = time.monotonic()
         error = self.fails_with(couchdrop.RateLimited, "limited@example.com")
         self.assertLess(time.monotonic() - started, 1.0)
@@ -83,23 +83,23 @@ class Accounts(unittest.TestCase):
         self.assertEqual(error.server_message, "Too many requests")
         self.assertTrue(error.retryable)
 
-    def test_a_service_without_capacity_is_asked_as_often_as_told(self):
+    def test_status_503_is_retried_max_retries_times(self):
         error = self.fails_with(couchdrop.Unavailable, "down@example.com", max_retries=2, backoff=(0, 0.01))
         self.assertEqual((error.http_status, error.server_message, error.attempts), (503, None, 3))
 
-    def test_a_service_that_fails(self):
+    def test_status_500_is_a_server_error(self):
         error = self.fails_with(couchdrop.ServerError, "broken@example.com", max_retries=0)
         self.assertEqual((error.http_status, error.server_message), (500, "Internal error 7"))
 
-    def test_a_captive_portal(self):
+    def test_captive_portal_is_a_malformed_response(self):
         error = self.fails_with(couchdrop.MalformedResponse, "portal@example.com")
         self.assertIsInstance(error, couchdrop.ResponseError)
 
-    def test_a_redirect(self):
+    def test_redirect_is_not_followed(self):
         error = self.fails_with(couchdrop.UnexpectedStatus, "moved@example.com")
         self.assertEqual(error.http_status, 307)
 
-    def test_no_answer_in_time(self):
+    def test_missing_response_times_out(self):
         # Connect first: a handshake may take longer than the timeout of this login.
         self.client.connect()
         started = time.monotonic()
@@ -111,12 +111,12 @@ class Accounts(unittest.TestCase):
         self.assertIsNone(caught.exception.http_status)
         self.assertEqual(caught.exception.attempts, 1)
 
-    def test_a_server_that_is_not_trusted(self):
+    def test_untrusted_server_is_refused(self):
         base_url = support.fake_server_options()["base_url"]
         with self.assertRaises(couchdrop.TLSError):
             couchdrop.authenticate("ada@example.com", PASSWORD, base_url=base_url)
 
-    def test_proxy_that_can_t_reach_the_service_now_is_retryable(self):
+    def test_proxy_error_503_is_retryable_and_403_is_not(self):
         for status, retryable in [(503, True), (403, False)]:
             with support.Refusing(status) as proxy:
                 with couchdrop.Client(
@@ -129,7 +129,7 @@ class Accounts(unittest.TestCase):
         self.assertFalse(couchdrop.ProxyError("by hand").retryable)
         self.assertTrue(couchdrop.Timeout("by hand").retryable)
 
-    def test_connect_says_why_a_service_is_out_of_reach(self):
+    def test_connect_reports_why_the_service_is_unreachable(self):
         self.client.connect()
         with couchdrop.Client(base_url=support.fake_server_options()["base_url"]) as client:
             with self.assertRaises(couchdrop.TLSError):

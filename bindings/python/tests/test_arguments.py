@@ -28,25 +28,25 @@ class Arguments(unittest.TestCase):
         self.assertEqual(self.recorder.requests, [])
         return str(caught.exception)
 
-    def test_a_nul_cuts_nothing_off(self):
+    def test_string_with_nul_is_refused(self):
         self.assertIn("password", self.refused("CD_ERR_INVALID_UTF8", "ada", "pass\0word"))
         self.assertIn("username", self.refused("CD_ERR_INVALID_UTF8", "ada\0", PASSWORD))
         self.assertIn("system", self.refused("CD_ERR_INVALID_UTF8", "ada", PASSWORD, system="\0"))
 
-    def test_a_lone_surrogate_is_no_text(self):
+    def test_lone_surrogate_is_refused(self):
         self.assertIn("password", self.refused("CD_ERR_INVALID_UTF8", "ada", "\udcff"))
         self.assertIn("username", self.refused("CD_ERR_INVALID_UTF8", "\ud800", PASSWORD))
 
-    def test_empty_and_over_long_strings(self):
+    def test_empty_and_too_long_strings_are_refused(self):
         self.refused("CD_ERR_EMPTY_ARGUMENT", "", PASSWORD)
         self.refused("CD_ERR_EMPTY_ARGUMENT", "ada", "")
         self.refused("CD_ERR_OUT_OF_RANGE", "ada", "x" * 65537)
 
-    def test_an_empty_system_is_none(self):
+    def test_empty_system_is_omitted(self):
         self.client.authenticate("ada", PASSWORD, system="")
         self.assertNotIn(b"system", self.recorder.requests[0][1])
 
-    def test_only_str_is_text(self):
+    def test_value_other_than_str_is_refused(self):
         for arguments in [
             ("ada", PASSWORD.encode()),
             (b"ada", PASSWORD),
@@ -63,7 +63,7 @@ class Arguments(unittest.TestCase):
             self.client.authenticate("ada", PASSWORD, system=b"nightly")
         self.assertEqual(self.recorder.requests, [])
 
-    def test_a_timeout_is_above_0_and_at_most_an_hour(self):
+    def test_timeout_out_of_range_is_refused(self):
         for timeout in [
             0,
             0.0,
@@ -83,13 +83,13 @@ class Arguments(unittest.TestCase):
                 self.client.authenticate("ada", PASSWORD, timeout=timeout)
         self.client.authenticate("ada", PASSWORD, timeout=3600)
 
-    def test_a_tiny_timeout_is_not_rounded_to_none(self):
+    def test_tiny_timeout_is_not_rounded_to_zero(self):
         # In the library 0 means the default timeout, so the login would succeed.
         with couchdrop.Client(base_url="http://127.0.0.1:9", max_retries=10, backoff=(3600, 3600)) as client:
             with self.assertRaises(couchdrop.TransportError):
                 client.authenticate("ada", PASSWORD, timeout=1e-9)
 
-    def test_the_function_refuses_the_same(self):
+    def test_function_refuses_the_same_arguments(self):
         with self.assertRaises(couchdrop.ArgumentError):
             couchdrop.authenticate("ada", "pass\0word", base_url=self.recorder.base_url)
         with self.assertRaises(couchdrop.ArgumentError):

@@ -34,7 +34,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             for number in range(count)
         ]
 
-    async def test_a_login_by_client_and_by_function(self):
+    async def test_client_and_function_log_in(self):
         options = support.fake_server_options()
         with couchdrop.Client(**options) as client:
             first = await client.authenticate_async("ada@example.com", PASSWORD)
@@ -42,14 +42,14 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
         self.assertNotEqual(first, second)
         self.assertEqual(len(first.value), 36)
 
-    async def test_a_refused_login_raises(self):
+    async def test_refused_login_raises(self):
         with self.assertRaises(couchdrop.AccessDenied) as caught:
             await couchdrop.authenticate_async(
                 "ada@example.com", "not my password", **support.fake_server_options()
             )
         self.assertEqual(caught.exception.attempts, 1)
 
-    async def test_bad_arguments_raise(self):
+    async def test_invalid_arguments_raise(self):
         for password, timeout, expected in [
             ("a\0b", 1, couchdrop.ArgumentError),
             (b"a", 1, TypeError),
@@ -59,7 +59,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             with self.subTest(expected), self.assertRaises(expected):
                 await couchdrop.authenticate_async("ada", password, timeout=timeout)
 
-    async def test_the_loop_goes_on_meanwhile(self):
+    async def test_login_does_not_block_the_loop(self):
         with couchdrop.Client(base_url=self.silent.base_url) as client:
             (task,) = self.start(client, 1, timeout=0.3)
             turns = 0
@@ -69,7 +69,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             self.assertIsInstance(task.exception(), couchdrop.Timeout)
         self.assertGreater(turns, 50)
 
-    async def test_cancelling_a_task_stops_its_login(self):
+    async def test_cancelled_task_stops_its_login(self):
         with couchdrop.Client(base_url=self.silent.base_url) as client:
             (task,) = self.start(client, 1)
             await self.arrived(1)
@@ -79,7 +79,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             # The connection closes too, long before the timeout of the login.
             await asyncio.get_running_loop().run_in_executor(None, self.silent.wait_until_alone)
 
-    async def test_wait_for_stops_a_login(self):
+    async def test_wait_for_timeout_stops_the_login(self):
         with couchdrop.Client(base_url=self.silent.base_url) as client:
             with self.assertRaises(asyncio.TimeoutError):
                 await asyncio.wait_for(client.authenticate_async("ada", PASSWORD), 0.1)
@@ -100,7 +100,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             await asyncio.get_running_loop().run_in_executor(None, self.silent.wait_until_alone)
             self.assertEqual(self.silent.requests, MAX_THREADS)
 
-    async def test_the_function_with_options_is_bounded_too(self):
+    async def test_function_with_options_has_bounded_threads(self):
         before = len(login_threads())
         tasks = [
             asyncio.ensure_future(
@@ -123,7 +123,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(len(tokens), 200)
             self.assertLessEqual(recorder.connections, MAX_THREADS)
 
-    async def test_waiting_in_line_counts_against_the_time(self):
+    async def test_queue_time_counts_against_the_timeout(self):
         with couchdrop.Client(base_url=self.silent.base_url) as client:
             tasks = self.start(client, MAX_THREADS)
             await self.arrived(MAX_THREADS)
@@ -139,7 +139,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def test_a_cancelled_login_in_line_is_never_sent(self):
+    async def test_login_cancelled_in_the_queue_is_not_sent(self):
         with couchdrop.Client(base_url=self.silent.base_url) as client:
             first = self.start(client, MAX_THREADS)
             await self.arrived(MAX_THREADS)
@@ -154,7 +154,7 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(self.silent.accepted, MAX_THREADS)
 
     @unittest.skipIf(support.PYPY, "PyPy frees by collection alone")
-    async def test_a_failed_login_leaves_no_cycle(self):
+    async def test_failed_login_leaves_no_reference_cycle(self):
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)
@@ -170,12 +170,12 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
 
 
 class Loops(unittest.TestCase):
-    def test_a_client_serves_one_loop_after_the_other(self):
+    def test_client_works_with_consecutive_loops(self):
         with couchdrop.Client(**support.fake_server_options()) as client:
             tokens = [asyncio.run(client.authenticate_async("ada@example.com", PASSWORD)) for _ in range(3)]
         self.assertEqual(len({token.value for token in tokens}), 3)
 
-    def test_a_loop_that_is_gone_does_not_harm_its_login(self):
+    def test_login_ends_after_its_loop_is_closed(self):
         with Silent() as silent, couchdrop.Client(base_url=silent.base_url) as client:
 
             async def leave():

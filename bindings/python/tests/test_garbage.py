@@ -35,7 +35,7 @@ class Cycles(unittest.TestCase):
         gc.collect()
         return InCycle.ends
 
-    def test_a_token_is_used_by_a_finalizer(self):
+    def test_finalizer_may_use_a_token(self):
         with couchdrop.Client(**support.fake_server_options()) as client:
             for use in (lambda token: token.value, lambda token: token == token, couchdrop.Token.headers):
                 InCycle(client.authenticate("ada@example.com", PASSWORD), use)
@@ -43,7 +43,7 @@ class Cycles(unittest.TestCase):
                 # The result depends on the order: before or after the token was wiped.
                 self.assertIsInstance(end, (str, bool, dict, ValueError))
 
-    def test_a_client_is_used_by_a_finalizer(self):
+    def test_finalizer_may_use_a_client(self):
         def log_in(client):
             return client.authenticate("ada@example.com", PASSWORD).value
 
@@ -52,7 +52,7 @@ class Cycles(unittest.TestCase):
             (end,) = self.collect()
             self.assertIsInstance(end, (str, RuntimeError))
 
-    def test_a_login_is_abandoned_with_its_loop(self):
+    def test_login_abandoned_with_its_loop_is_collected(self):
         async def begin(client):
             task = asyncio.ensure_future(client.authenticate_async("ada", PASSWORD))
             # Moves the present objects to an older generation than those that the task creates.
@@ -69,7 +69,7 @@ class Cycles(unittest.TestCase):
                 del loop
                 gc.collect()
 
-    def test_a_job_is_withdrawn_by_a_thread_that_has_the_lock(self):
+    def test_job_withdrawal_with_the_lock_held_returns(self):
         program = """
             import faulthandler
             from couchdrop._executor import Executor
@@ -82,7 +82,7 @@ class Cycles(unittest.TestCase):
         done = support.run_python(program)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
-    def test_a_call_that_begins_at_the_end_is_refused_and_holds_nobody_up(self):
+    def test_call_during_shutdown_is_refused(self):
         from couchdrop import _call, _client, _shutdown
 
         calls = _shutdown._Calls()
@@ -97,7 +97,7 @@ class Cycles(unittest.TestCase):
             calls.enter(second)
         self.assertEqual(calls._under_way, {})
 
-    def test_a_client_has_no_copy(self):
+    def test_client_is_not_copyable(self):
         with couchdrop.Client(base_url="http://127.0.0.1:1") as client:
             for way in (copy.copy, copy.deepcopy, pickle.dumps):
                 for thing in (client, client._options, client._options.handle):
@@ -106,7 +106,7 @@ class Cycles(unittest.TestCase):
 
 
 class Wiped(unittest.TestCase):
-    def test_a_password_is_wiped_also_where_the_call_is_refused_before_it_runs(self):
+    def test_password_of_a_refused_call_is_wiped(self):
         closed = couchdrop.Client()
         closed.close()
         client = couchdrop.Client(base_url="http://127.0.0.1:1", max_retries=0)
@@ -146,7 +146,7 @@ class Wiped(unittest.TestCase):
                 if isinstance(text, (str, dict)):
                     self.assertNotIn(PASSWORD, repr(text), name)
 
-    def test_a_string_that_lies_gets_no_nul_through(self):
+    def test_str_subclass_cannot_hide_a_nul(self):
         class Liar(str):
             def __contains__(self, _):
                 return False
@@ -157,7 +157,7 @@ class Wiped(unittest.TestCase):
 
 
 class Beginnings(unittest.TestCase):
-    def test_the_end_waits_for_threads_that_threading_does_not_know(self):
+    def test_shutdown_waits_for_foreign_threads(self):
         program = """
             import _thread, sys, couchdrop
 

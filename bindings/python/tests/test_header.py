@@ -80,7 +80,7 @@ def numbers_of(pattern):
 class Header(unittest.TestCase):
     maxDiff = None
 
-    def test_the_functions_have_the_header_s_types(self):
+    def test_prototypes_match_the_header(self):
         declared = {}
         for result, name, arguments in re.findall(
             r"^(?:COUCHDROP_NODISCARD\s+)?((?:const )?\w+ \**)(cd_\w+)\(([^)]*)\);",
@@ -96,7 +96,7 @@ class Header(unittest.TestCase):
         # The pattern finds every function.
         self.assertEqual(set(re.findall(r"\b(cd_\w+)\((?!\))", HEADER)), set(declared))
 
-    def test_the_library_got_them(self):
+    def test_library_functions_have_the_prototypes(self):
         for name, (result, *arguments) in _abi.PROTOTYPES.items():
             function = getattr(_abi.library, name)
             self.assertEqual((function.restype, function.argtypes), (result, arguments), name)
@@ -118,7 +118,7 @@ class Header(unittest.TestCase):
         # The timeout is a separate argument of a login.
         self.assertEqual(set(couchdrop.ClientOptions.__annotations__), options - {"timeout"})
 
-    def test_the_callbacks_have_the_header_s_types(self):
+    def test_callbacks_match_the_header(self):
         declared = {
             name: (type_of(result, named=False), *arguments_of(arguments))
             for result, name, arguments in re.findall(r"typedef (\w+) \(\*(cd_\w+)\)\(([^)]*)\);", HEADER)
@@ -129,7 +129,7 @@ class Header(unittest.TestCase):
         }
         self.assertEqual(declared, ours)
 
-    def test_the_codes_are_the_header_s(self):
+    def test_codes_match_the_header(self):
         declared = {
             name: int(value) for name, value in re.findall(r"^\s+(CD_\w+) = (\d+),", HEADER, re.MULTILINE)
         }
@@ -139,7 +139,7 @@ class Header(unittest.TestCase):
         for name, value in declared.items():
             self.assertEqual(_abi.library.cd_code_name(value).decode(), name)
 
-    def test_every_code_raises_a_class_of_its_own_choosing(self):
+    def test_every_code_has_an_exception_class(self):
         self.assertEqual(set(_errors.CLASSES), set(couchdrop.Code) - {couchdrop.Code.CD_OK})
         # The default code of a class for a single code is that code.
         for code, raised in _errors.CLASSES.items():
@@ -152,7 +152,7 @@ class Header(unittest.TestCase):
                 issubclass(raised, _errors.CATEGORIES[code // 1000]) or code // 1000 in (1, 9), code
             )
 
-    def test_codes_of_a_later_library_raise_what_is_nearest(self):
+    def test_unknown_code_raises_its_categorys_class(self):
         for code, raised in [
             (1409, couchdrop.UnexpectedStatus),
             (2999, couchdrop.ArgumentError),
@@ -165,7 +165,7 @@ class Header(unittest.TestCase):
             self.assertEqual(raised("new", code=code).code_name, "CD_ERR_UNKNOWN")
             self.assertFalse(raised("new", code=code).retryable)
 
-    def test_the_numbers_of_the_macros(self):
+    def test_constants_match_the_macros(self):
         macros = dict(re.findall(r"^#define (\w+) (\S+)$", HEADER, re.MULTILINE))
         declared = {name: int(value) for name, value in macros.items() if re.match("CD_(BODY|LOG)_", name)}
         self.assertGreater(len(declared), 6)

@@ -20,7 +20,7 @@ HEAVY = {"asyncio", "collections", "enum", "functools", "hmac", "logging", "re",
 
 class Import(unittest.TestCase):
     @unittest.skipIf(support.PYPY, "the parts of PyPy's standard library need each other")
-    def test_it_loads_only_what_a_login_needs(self):
+    def test_import_loads_only_required_modules(self):
         with support.Recorder() as recorder:
             done = support.run_python(
                 """
@@ -37,7 +37,7 @@ class Import(unittest.TestCase):
         self.assertIn("couchdrop._client", loaded, done.stderr)
         self.assertEqual(loaded & HEAVY, set())
 
-    def test_what_is_loaded_late_is_there_all_the_same(self):
+    def test_lazily_imported_names_are_available(self):
         import couchdrop
 
         self.assertLessEqual(set(couchdrop.__all__), set(dir(couchdrop)))
@@ -73,15 +73,15 @@ class Library(unittest.TestCase):
         for text in expected:
             self.assertIn(text, done.stderr)
 
-    def test_the_variable_names_the_file(self):
+    def test_variable_selects_the_library_file(self):
         library = os.environ["COUCHDROP_LIBRARY"]
         self.assertEqual(self.import_with(COUCHDROP_LIBRARY=library).stdout.strip(), library)
 
-    def test_the_system_is_asked_last(self):
+    def test_system_search_is_last(self):
         folder = os.path.dirname(os.environ["COUCHDROP_LIBRARY"])
         self.assertEqual(self.import_with(LD_LIBRARY_PATH=folder).stdout.strip(), _abi.FILE_NAME)
 
-    def test_a_library_beside_the_package_comes_first(self):
+    def test_bundled_library_has_priority(self):
         with tempfile.TemporaryDirectory() as folder:
             package = shutil.copytree(
                 os.path.join(support.PACKAGE, "couchdrop"),
@@ -94,22 +94,22 @@ class Library(unittest.TestCase):
             done = self.import_with(folder, COUCHDROP_LIBRARY="/no/such/file")
             self.assertEqual(done.stdout.strip(), bundled, done.stderr)
 
-    def test_an_error_tells_where_was_looked(self):
+    def test_error_lists_the_searched_places(self):
         self.refused("/no/such/file: ", "_lib", "COUCHDROP_LIBRARY", COUCHDROP_LIBRARY="/no/such/file")
         # If the system has no library, the import fails.
         if self.import_with().returncode:
             self.refused("_lib", "COUCHDROP_LIBRARY: not set", _abi.FILE_NAME + ": ")
 
-    def test_the_file_that_the_variable_names_must_load(self):
+    def test_unloadable_file_of_the_variable_is_an_error(self):
         # LD_LIBRARY_PATH makes the library available to the system's search.
         folder = os.path.dirname(os.environ["COUCHDROP_LIBRARY"])
         self.refused("/no/such/file", COUCHDROP_LIBRARY="/no/such/file", LD_LIBRARY_PATH=folder)
 
-    def test_an_error_names_the_file_once(self):
+    def test_error_names_the_file_once(self):
         done = self.import_with(COUCHDROP_LIBRARY="/no/such/file")
         self.assertEqual(done.stderr.count("/no/such/file"), 1, done.stderr)
 
-    def test_an_error_about_another_file_names_both(self):
+    def test_error_about_a_dependency_names_both_files(self):
         def load(path):
             raise OSError("libother.so: cannot open shared object file")
 
@@ -118,12 +118,12 @@ class Library(unittest.TestCase):
                 with self.assertRaisesRegex(ImportError, "/some/file: libother.so: cannot open"):
                     _abi._load()
 
-    def test_another_library_is_refused(self):
+    def test_other_library_is_refused(self):
         with open("/proc/self/maps", encoding="utf-8") as file:
             another = next(path for path in file.read().split() if "/libc." in path or "/ld-musl" in path)
         self.refused("is not libcouchdrop", COUCHDROP_LIBRARY=another)
 
-    def test_another_version_of_the_abi_is_refused(self):
+    def test_other_abi_version_is_refused(self):
         compiler = shutil.which("cc") or shutil.which("gcc")
         if compiler is None:
             self.skipTest("there is no C compiler")
@@ -142,7 +142,7 @@ class Library(unittest.TestCase):
                 self.refused(expected, library, COUCHDROP_LIBRARY=library)
 
     @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "needs root")
-    def test_the_variable_is_ignored_with_another_user_s_privileges(self):
+    def test_variable_is_ignored_in_a_privileged_process(self):
         # The system's search finds the library, so that the import succeeds.
         folder = os.path.dirname(os.environ["COUCHDROP_LIBRARY"])
         script = (

@@ -37,20 +37,20 @@ class Options(unittest.TestCase):
         self.assertEqual(caught.exception.code_name, code)
         return str(caught.exception)
 
-    def test_a_client_keeps_its_connection(self):
+    def test_client_reuses_its_connection(self):
         with Recorder() as recorder, couchdrop.Client(base_url=recorder.base_url) as client:
             for _ in range(3):
                 client.authenticate("ada", PASSWORD)
             self.assertEqual(recorder.connections, 1)
 
-    def test_connect_makes_the_connection_of_the_next_login(self):
+    def test_connect_prepares_the_next_logins_connection(self):
         with Recorder() as recorder, couchdrop.Client(base_url=recorder.base_url) as client:
             client.connect()
             self.assertEqual(recorder.requests, [])
             client.authenticate("ada", PASSWORD)
             self.assertEqual(recorder.connections, 1)
 
-    def test_the_body_is_a_form_or_json(self):
+    def test_body_format_is_form_or_json(self):
         with Recorder() as recorder:
             for body_format, expected in [
                 ("form", b"username=a%26b&password=p+w&system=nightly"),
@@ -62,18 +62,18 @@ class Options(unittest.TestCase):
         message = self.refused("CD_ERR_OUT_OF_RANGE", body_format="xml")
         self.assertIn("auto, form, json", message)
 
-    def test_the_user_agent_stands_before_the_library_s(self):
+    def test_user_agent_puts_the_product_first(self):
         with Recorder() as recorder:
             couchdrop.authenticate("ada", PASSWORD, base_url=recorder.base_url, user_agent="acme/2.1")
             self.assertRegex(recorder.requests[0][0]["User-Agent"], r"^acme/2\.1 libcouchdrop/1\.")
 
-    def test_an_answer_beyond_the_limit(self):
+    def test_response_over_the_limit_is_refused(self):
         with Recorder(b'{"token":"%s"}' % (b"x" * 2000)) as recorder:
             couchdrop.authenticate("ada", PASSWORD, base_url=recorder.base_url)
             with self.assertRaises(couchdrop.ResponseTooLarge):
                 couchdrop.authenticate("ada", PASSWORD, base_url=recorder.base_url, max_response_bytes=1024)
 
-    def test_the_connect_timeout_ends_a_handshake(self):
+    def test_connect_timeout_ends_a_handshake(self):
         with Silent() as silent:
             started = time.monotonic()
             with self.assertRaises(couchdrop.Timeout):
@@ -82,7 +82,7 @@ class Options(unittest.TestCase):
                 )
             self.assertLess(time.monotonic() - started, 5.0)
 
-    def test_the_client_s_timeout_is_that_of_its_logins(self):
+    def test_timeout_of_the_client_applies_to_its_logins(self):
         with Silent() as silent, couchdrop.Client(base_url=silent.base_url, timeout=0.1) as client:
             with self.assertRaises(couchdrop.Timeout):
                 client.authenticate("ada", PASSWORD)
@@ -93,18 +93,18 @@ class Options(unittest.TestCase):
             with self.assertRaises(couchdrop.Timeout):
                 client.authenticate("ada", PASSWORD, timeout=0.3)
 
-    def test_a_proxy_is_asked_for_a_tunnel(self):
+    def test_proxy_receives_a_connect_request(self):
         with Silent() as silent:
             self.through_proxy("http://user:hidden@" + silent.address)
             silent.wait_for_bytes(b"CONNECT couchdrop.invalid:443 ")
             silent.wait_for_bytes(b"Basic dXNlcjpoaWRkZW4=")
 
-    def test_without_a_word_the_environment_decides(self):
+    def test_proxy_defaults_to_the_environment(self):
         with Silent() as silent, mock.patch.dict(os.environ, HTTPS_PROXY="http://" + silent.address):
             self.through_proxy(couchdrop.ENVIRONMENT)
             silent.wait_for_bytes(b"CONNECT couchdrop.invalid:443 ")
 
-    def test_none_means_no_proxy_whatever_the_environment_says(self):
+    def test_proxy_none_overrides_the_environment(self):
         with mock.patch.dict(os.environ, HTTPS_PROXY="ftp://127.0.0.1:1"):
             with couchdrop.Client(
                 base_url="https://couchdrop.invalid", proxy=couchdrop.ENVIRONMENT
@@ -117,16 +117,16 @@ class Options(unittest.TestCase):
                     client.connect(timeout=1)
                 self.assertNotIsInstance(caught.exception, couchdrop.ProxyError)
 
-    def test_an_error_about_a_proxy_shows_no_password(self):
+    def test_proxy_error_shows_no_password(self):
         message = self.refused("CD_ERR_INVALID_URL", proxy="ftp://user:hidden@127.0.0.1:1")
         self.assertNotIn("hidden", message)
 
-    def test_the_ca_file_may_be_a_path(self):
+    def test_ca_file_accepts_a_path(self):
         options = support.fake_server_options()
         options["ca_file"] = pathlib.Path(options["ca_file"])
         couchdrop.authenticate("ada@example.com", PASSWORD, **options)
 
-    def test_a_ca_file_that_can_t_be_used(self):
+    def test_unusable_ca_file_is_refused(self):
         with tempfile.TemporaryDirectory() as folder:
             missing = os.path.join(folder, "none.pem")
             self.assertIn(missing, self.refused("CD_ERR_CA_FILE", ca_file=missing))
@@ -134,14 +134,14 @@ class Options(unittest.TestCase):
             empty.touch()
             self.assertIn(str(empty), self.refused("CD_ERR_CA_FILE", ca_file=empty))
 
-    def test_urls_that_can_t_be_used(self):
+    def test_invalid_urls_are_refused(self):
         self.refused("CD_ERR_INVALID_URL", base_url="not a URL")
         self.refused("CD_ERR_INSECURE_URL", base_url="http://couchdrop.io")
         self.refused("CD_ERR_EMPTY_ARGUMENT", base_url="")
         self.refused("CD_ERR_INVALID_UTF8", base_url="https://localhost\0.example")
         self.refused("CD_ERR_INSECURE_URL", base_url="http://localhost", proxy="http://localhost:1")
 
-    def test_numbers_that_can_t_be_used(self):
+    def test_numbers_out_of_range_are_refused(self):
         for options in [
             {"max_retries": 11},
             {"max_retries": -1},
@@ -157,7 +157,7 @@ class Options(unittest.TestCase):
             with self.subTest(options):
                 self.refused("CD_ERR_OUT_OF_RANGE", **options)
 
-    def test_a_refused_number_tells_its_range(self):
+    def test_error_of_a_refused_number_has_the_range(self):
         for option, expected, refused in [
             ("max_retries", "max_retries must be from 0 to 10", [-1, 11, 2**32, 10**5000]),
             ("max_response_bytes", "max_response_bytes must be from 1024 to 16777216", [-1, 1023, 2**24 + 1]),
@@ -171,7 +171,7 @@ class Options(unittest.TestCase):
             for value in refused:
                 self.assertEqual(self.refused("CD_ERR_OUT_OF_RANGE", **{option: value}), expected)
 
-    def test_the_ranges_are_those_of_the_library(self):
+    def test_ranges_match_the_library(self):
         for option, setter, lowest, highest in [
             ("max_retries", library.cd_options_set_max_retries, 0, 10),
             ("max_response_bytes", library.cd_options_set_max_response_bytes, 1024, 2**24),
@@ -183,7 +183,7 @@ class Options(unittest.TestCase):
                     code = setter(library.cd_options_new(), value, None)
                     self.assertEqual(code, couchdrop.Code.CD_ERR_OUT_OF_RANGE)
 
-    def test_a_value_of_a_wrong_type_is_told_what_the_option_takes(self):
+    def test_type_error_names_the_expected_type(self):
         waits = "backoff must be two numbers of seconds, the first and the longest wait, not "
         loggers = "logger must be logging.Logger or logging.LoggerAdapter, not "
         for options, expected in [
@@ -198,7 +198,7 @@ class Options(unittest.TestCase):
                 couchdrop.Client(**options)
             self.assertEqual(str(caught.exception), expected)
 
-    def test_values_of_a_wrong_type(self):
+    def test_values_of_a_wrong_type_are_refused(self):
         for options in [
             {"max_retries": True},
             {"max_retries": 1.0},
@@ -213,7 +213,7 @@ class Options(unittest.TestCase):
             with self.subTest(options), self.assertRaises(TypeError):
                 couchdrop.Client(**options)
 
-    def test_a_closed_client_logs_nobody_in(self):
+    def test_closed_client_refuses_logins(self):
         with couchdrop.Client(**support.fake_server_options()) as client:
             pass
         client.close()
@@ -227,7 +227,7 @@ class Options(unittest.TestCase):
 
 
 class Environment(unittest.TestCase):
-    def test_environment_of_the_first_login_counts(self):
+    def test_environment_is_read_at_the_first_login(self):
         with Silent() as silent, couchdrop.Client(base_url="https://couchdrop.invalid") as client:
             proxy = "http://" + silent.address
             # A variable that can't be used does not freeze the options.
@@ -244,7 +244,7 @@ class Environment(unittest.TestCase):
                 with self.assertRaises(couchdrop.Timeout):
                     client.connect(timeout=0.2)
 
-    def test_variable_of_any_bytes_is_handed_over(self):
+    def test_variable_of_any_bytes_is_passed_on(self):
         with mock.patch.dict(os.environb, {b"SSL_CERT_FILE": b"/no/such/\xff"}):
             with couchdrop.Client(base_url="https://localhost:1", proxy=None) as client:
                 with self.assertRaisesRegex(couchdrop.TLSError, "SSL_CERT_FILE"):
@@ -310,7 +310,7 @@ class Environment(unittest.TestCase):
 
 
 class Logging(unittest.TestCase):
-    def test_a_logger_is_told_what_happens_without_secrets(self):
+    def test_logger_receives_messages_without_secrets(self):
         kept = Kept()
         with couchdrop.Client(**support.fake_server_options(), logger=logger_with(kept)) as client:
             token = client.authenticate("ada@example.com", PASSWORD)
@@ -322,7 +322,7 @@ class Logging(unittest.TestCase):
         for secret in (token.value, PASSWORD, "not my password", "ada@example.com"):
             self.assertNotIn(secret, text)
 
-    def test_the_level_of_the_logger_holds(self):
+    def test_level_of_the_logger_is_respected(self):
         kept = Kept()
         with couchdrop.Client(
             **support.fake_server_options(), logger=logger_with(kept, logging.ERROR)
@@ -333,7 +333,7 @@ class Logging(unittest.TestCase):
                 client.authenticate("ada@example.com", "not my password")
         self.assertEqual([record.levelname for record in kept.records], ["ERROR"])
 
-    def test_logger_enabled_after_the_client_was_made_is_told(self):
+    def test_logger_enabled_later_receives_messages(self):
         kept = Kept()
         # From `getLogger`: other loggers cache isEnabledFor and do not notice a change of their level.
         logger = logging.getLogger("couchdrop-test-enabled-later")
@@ -353,7 +353,7 @@ class Logging(unittest.TestCase):
                 self.assertEqual(bool(kept.records), expected, level)
                 self.assertFalse([record for record in kept.records if record.levelno < level])
 
-    def test_logger_of_a_nested_client_that_is_off_is_silent(self):
+    def test_disabled_logger_of_a_nested_client_is_silent(self):
         kept, outer = Kept(), []
         silent = logger_with(kept, logging.CRITICAL)
 
@@ -386,7 +386,7 @@ class Logging(unittest.TestCase):
         self.assertIn("ERROR", done.stdout.split())
         self.assertEqual(done.stderr, "")
 
-    def test_logger_of_a_sub_interpreter_is_told(self):
+    def test_logger_of_a_subinterpreter_receives_messages(self):
         program = """
             import sys
             try:
@@ -425,7 +425,7 @@ log_in()
         self.assertEqual((lines.count("refused"), lines.count("ERROR")), (3, 2), lines)
         self.assertGreaterEqual(lines.count("DEBUG"), 2)
 
-    def test_a_silent_logger_and_an_adapter(self):
+    def test_silent_logger_and_adapter_are_accepted(self):
         kept = Kept()
         silent = logger_with(kept, logging.CRITICAL)
         couchdrop.authenticate("ada@example.com", PASSWORD, **support.fake_server_options(), logger=silent)
@@ -434,7 +434,7 @@ log_in()
         couchdrop.authenticate("ada@example.com", PASSWORD, **support.fake_server_options(), logger=adapter)
         self.assertEqual({record.account for record in kept.records}, {7})
 
-    def test_a_logger_runs_on_the_thread_that_logs_in(self):
+    def test_logger_runs_on_the_calling_thread(self):
         kept = Kept()
         options = {**support.fake_server_options(), "logger": logger_with(kept)}
         thread = threading.Thread(
@@ -447,7 +447,7 @@ log_in()
         thread.join()
         self.assertEqual({record.threadName for record in kept.records}, {"one of mine"})
 
-    def test_what_a_handler_raises_ends_the_login(self):
+    def test_exception_of_a_handler_ends_the_login(self):
         class Refusing(logging.Handler):
             def emit(self, record):
                 raise LookupError(record.getMessage())
@@ -458,7 +458,7 @@ log_in()
                     client.authenticate("ada", PASSWORD)
             self.assertEqual(silent.requests, 0)
 
-    def test_a_handler_may_log_in_itself(self):
+    def test_handler_may_log_in(self):
         class Nested(logging.Handler):
             tokens = []
 

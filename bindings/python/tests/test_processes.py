@@ -14,7 +14,7 @@ from support import PASSWORD, Recorder, Silent, couchdrop
 
 
 class Threads(unittest.TestCase):
-    def test_a_client_serves_many_threads(self):
+    def test_client_serves_many_threads(self):
         tokens = []
         with couchdrop.Client(**support.fake_server_options()) as client:
 
@@ -82,7 +82,7 @@ class Threads(unittest.TestCase):
                     thread.join()
                 self.assertIsNone(client._options.handle.value)
 
-    def test_closing_a_client_lets_its_logins_end(self):
+    def test_close_lets_running_logins_finish(self):
         caught = []
         with Silent() as silent:
             client = couchdrop.Client(base_url=silent.base_url, timeout=0.5)
@@ -119,14 +119,14 @@ class Fork(unittest.TestCase):
         _, status = os.waitpid(child, 0)
         self.assertEqual(status, 0)
 
-    def test_a_child_logs_in_with_its_parent_s_client(self):
+    def test_child_logs_in_with_its_parents_client(self):
         with couchdrop.Client(**support.fake_server_options()) as client:
             client.authenticate("ada@example.com", PASSWORD)
             self.in_child(lambda: client.authenticate("ada@example.com", PASSWORD))
             # The parent's connection still works.
             client.authenticate("ada@example.com", PASSWORD)
 
-    def test_a_child_of_a_parent_whose_threads_log_in(self):
+    def test_fork_while_threads_log_in_succeeds(self):
         with Silent() as silent, Recorder() as recorder:
             options = {"base_url": silent.base_url}
             with couchdrop.Client(**options) as busy, couchdrop.Client(base_url=recorder.base_url) as client:
@@ -155,7 +155,7 @@ class Fork(unittest.TestCase):
         with self.assertRaises(couchdrop.Timeout):
             client.authenticate("ada", PASSWORD, timeout=1)
 
-    def test_a_child_of_a_parent_whose_tasks_log_in(self):
+    def test_fork_while_tasks_log_in_succeeds(self):
         async def log_in(client):
             await client.authenticate_async("ada@example.com", PASSWORD)
 
@@ -242,7 +242,7 @@ JOINED = """
 
 
 class End(unittest.TestCase):
-    def test_the_interpreter_ends_with_logins_and_a_logger_under_way(self):
+    def test_exit_during_logins_with_a_logger_is_clean(self):
         for _ in range(5):
             with Silent() as silent:
                 program = support.start_python(END_WITH_LOGINS_UNDER_WAY, silent.base_url)
@@ -250,17 +250,17 @@ class End(unittest.TestCase):
                 _, errors = program.communicate("\n", timeout=support.SOON)
                 self.assertEqual((program.returncode, errors), (0, ""))
 
-    def test_python_waits_for_the_logins_of_threads_that_are_no_daemons(self):
+    def test_exit_waits_for_logins_of_non_daemon_threads(self):
         with Silent() as silent:
             done = support.run_python(JOINED, silent.base_url)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "CD_ERR_TIMEOUT\n" * 2, ""))
 
-    def test_a_login_at_exit_in_the_main_thread(self):
+    def test_login_at_exit_in_the_main_thread_succeeds(self):
         with Recorder() as recorder:
             done = support.run_python(LOG_IN_AT_EXIT, recorder.base_url)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "36\n", ""))
 
-    def test_a_login_on_a_thread_is_refused_once_the_end_has_come(self):
+    def test_login_on_a_thread_after_shutdown_is_refused(self):
         with Recorder() as recorder:
             done = support.run_python(TOO_LATE, recorder.base_url)
             self.assertEqual(recorder.requests, [])

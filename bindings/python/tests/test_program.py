@@ -39,7 +39,7 @@ class Program(unittest.TestCase):
         done = self.run_program("login", username, *where, *arguments, input=password, **options)
         return done.returncode, (done.stdout or b"").decode(), done.stderr.decode()
 
-    def test_the_password_from_standard_input(self):
+    def test_password_is_read_from_standard_input(self):
         for end in (b"", b"\n", b"\r\n"):
             status, output, errors = self.log_in(
                 "ada@example.com", "--password-stdin", password=PASSWORD.encode() + end
@@ -47,7 +47,7 @@ class Program(unittest.TestCase):
             self.assertEqual((status, errors), (0, ""))
             self.assertRegex(output, TOKEN)
 
-    def test_where_standard_output_is_redirected_within_python(self):
+    def test_token_goes_to_a_redirected_standard_output(self):
         service = support.fake_server_options()
         arguments = ["login", "ada@example.com", "--password-stdin"]
         arguments += ["--base-url", service["base_url"], "--ca-file", service["ca_file"]]
@@ -59,7 +59,7 @@ class Program(unittest.TestCase):
             self.assertEqual(program.main(arguments), 0)
         self.assertRegex(output.getvalue(), TOKEN)
 
-    def test_a_password_beyond_ascii_whatever_the_locale(self):
+    def test_non_ascii_password_succeeds_in_any_locale(self):
         password = 'пароль & 100% + "q"\\ é'.encode()
         environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "latin-1"}
         status, output, errors = self.log_in(
@@ -70,7 +70,7 @@ class Program(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("not UTF-8", errors)
 
-    def test_the_password_from_a_prompt_is_not_shown(self):
+    def test_password_typed_at_the_prompt_is_not_shown(self):
         service = support.fake_server_options()
         where = ["--base-url", service["base_url"], "--ca-file", service["ca_file"]]
         child, terminal = pty.fork()
@@ -98,14 +98,14 @@ class Program(unittest.TestCase):
         self.assertNotIn(PASSWORD.encode(), shown)
         self.assertRegex(shown.decode().replace("\r\n", "\n").splitlines(True)[-1], TOKEN)
 
-    def test_without_a_terminal_no_password_is_asked_for(self):
+    def test_prompt_needs_a_terminal(self):
         # A new session has no terminal.
         done = self.run_program("login", "ada@example.com", input=b"", start_new_session=True)
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"no terminal to ask for the password on: see --password-stdin", done.stderr)
         self.assertNotIn(b"Warning", done.stderr)
 
-    def test_standard_input_that_can_t_be_read(self):
+    def test_unreadable_standard_input_is_an_error(self):
         self.assertEqual(
             self.log_in("ada@example.com", "--password-stdin", redirection="<&-"),
             (2, "", "couchdrop: standard input is closed: --password-stdin has nothing to read\n"),
@@ -115,7 +115,7 @@ class Program(unittest.TestCase):
             (1, "", f"couchdrop: standard input could not be read: {os.strerror(errno.EBADF)}\n"),
         )
 
-    def test_without_standard_output_nobody_is_logged_in(self):
+    def test_closed_standard_output_prevents_the_login(self):
         with support.Recorder() as recorder:
             self.assertEqual(
                 self.log_in("ada", "--password-stdin", "--base-url", recorder.base_url, redirection=">&-"),
@@ -123,7 +123,7 @@ class Program(unittest.TestCase):
             )
             self.assertEqual(recorder.connections, 0)
 
-    def test_a_token_that_can_t_be_written(self):
+    def test_token_that_cannot_be_written_is_an_error(self):
         reader, gone = os.pipe()
         os.close(reader)
         try:
@@ -140,13 +140,13 @@ class Program(unittest.TestCase):
         finally:
             os.close(gone)
 
-    def test_without_standard_error_the_output_is_no_sentence(self):
+    def test_closed_standard_error_keeps_the_output_empty(self):
         status, output, _ = self.log_in(
             "ada@example.com", "--password-stdin", password="not my password", redirection="2>&-"
         )
         self.assertEqual((status, output), (1, ""))
 
-    def test_the_password_from_a_keyring(self):
+    def test_password_is_read_from_a_keyring(self):
         with tempfile.TemporaryDirectory() as folder:
             with open(os.path.join(folder, "keyring.py"), "w", encoding="utf-8") as file:
                 file.write(
@@ -163,7 +163,7 @@ class Program(unittest.TestCase):
             self.assertEqual(status, 1)
             self.assertIn("keyring set couchdrop nobody@example.com", errors)
 
-    def test_a_keyring_that_is_not_installed(self):
+    def test_missing_keyring_is_an_error(self):
         with tempfile.TemporaryDirectory() as folder:
             with open(os.path.join(folder, "keyring.py"), "w", encoding="utf-8") as file:
                 file.write("raise ImportError\n")
@@ -172,7 +172,7 @@ class Program(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("needs the package keyring", errors)
 
-    def test_a_refused_login(self):
+    def test_refused_login_is_reported(self):
         status, output, errors = self.log_in(
             "ada@example.com", "--password-stdin", password="not my password"
         )
@@ -183,7 +183,7 @@ class Program(unittest.TestCase):
         _, _, errors = self.log_in("limited@example.com", "--password-stdin")
         self.assertIn("Try again in 3600 seconds.", errors)
 
-    def test_a_timeout_and_bad_arguments(self):
+    def test_timeout_and_invalid_timeout_are_reported(self):
         status, _, errors = self.log_in("slow@example.com", "--password-stdin", "--timeout", "0.2")
         self.assertEqual(status, 1)
         self.assertIn("[CD_ERR_TIMEOUT]", errors)
@@ -191,13 +191,13 @@ class Program(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("[CD_ERR_OUT_OF_RANGE]", errors)
 
-    def test_a_password_on_the_command_line_is_refused_and_not_repeated(self):
+    def test_password_argument_is_refused_and_not_repeated(self):
         for before in ("", "--password=", "--password-stdin=", "--keyring="):
             status, output, errors = self.log_in("ada@example.com", before + PASSWORD)
             self.assertEqual((status, output), (2, ""))
             self.assertNotIn(PASSWORD, errors)
 
-    def test_the_version(self):
+    def test_version_is_printed(self):
         done = self.run_program("--version")
         self.assertEqual(done.returncode, 0)
         text = done.stdout.decode()
@@ -205,7 +205,7 @@ class Program(unittest.TestCase):
             f"couchdrop {couchdrop.__version__}, libcouchdrop {couchdrop.library_version()} (ABI 1, ", text
         )
 
-    def test_without_a_command_it_says_how_to_use_it(self):
+    def test_missing_command_prints_usage(self):
         done = self.run_program()
         self.assertEqual(done.returncode, 2)
         self.assertIn(b"usage: python -m couchdrop", done.stderr)
@@ -223,7 +223,7 @@ class Example(unittest.TestCase):
         )
         return done.returncode, done.stdout, done.stderr
 
-    def test_it_logs_in_and_lists_the_root_folder(self):
+    def test_example_logs_in_and_lists_the_root_folder(self):
         status, output, errors = self.run_example(
             COUCHDROP_USERNAME="ada@example.com", COUCHDROP_PASSWORD=PASSWORD
         )
@@ -232,7 +232,7 @@ class Example(unittest.TestCase):
         self.assertRegex(output, r"(?m)^logged in: token [^ ]{4}\.\.\. \(36 characters\)$")
         self.assertIn('"ls"', output)
 
-    def test_it_tells_why_a_login_failed(self):
+    def test_example_reports_why_a_login_failed(self):
         status, output, errors = self.run_example(
             COUCHDROP_USERNAME="ada@example.com", COUCHDROP_PASSWORD="not my password"
         )

@@ -37,7 +37,7 @@ class Tokens(unittest.TestCase):
     def log_in(self):
         return couchdrop.authenticate("ada", HIDDEN.password, base_url=self.recorder.base_url)
 
-    def test_only_value_and_headers_show_it(self):
+    def test_only_value_and_headers_show_the_token(self):
         token = self.log_in()
         self.assertEqual(token.value, TOKEN)
         self.assertEqual(token.headers(), {"token": TOKEN})
@@ -49,13 +49,13 @@ class Tokens(unittest.TestCase):
         with self.assertRaises(TypeError):
             bytes(token)
 
-    def test_it_is_neither_pickled_nor_copied(self):
+    def test_token_is_not_picklable_or_copyable(self):
         token = self.log_in()
         for attempt in [copy.copy, copy.deepcopy, *(lambda t, p=p: pickle.dumps(t, p) for p in range(6))]:
             with self.assertRaisesRegex(TypeError, "can't be pickled or copied"):
                 attempt(token)
 
-    def test_token_made_for_a_test_is_as_one_of_a_login(self):
+    def test_token_made_by_hand_is_like_one_of_a_login(self):
         for value in (TOKEN, TOKEN.encode(), "!", "~" * 65_536):
             text = value if isinstance(value, str) else value.decode()
             with couchdrop.Token(value) as token:
@@ -66,7 +66,7 @@ class Tokens(unittest.TestCase):
                 _ = token.value
         self.assertEqual(couchdrop.Token(TOKEN), self.log_in())
 
-    def test_bad_value_of_a_token_is_refused_and_not_shown(self):
+    def test_invalid_token_value_is_refused_and_not_shown(self):
         for value, code in [
             ("", "CD_ERR_EMPTY_ARGUMENT"),
             (b"", "CD_ERR_EMPTY_ARGUMENT"),
@@ -138,7 +138,7 @@ class Tokens(unittest.TestCase):
             self.assertEqual(process.stdout.readline(), "wiped\n")
             self.assertEqual(copies_in_memory(process.pid, TOKEN.encode()), 0)
 
-    def test_tokens_compare_with_tokens_alone(self):
+    def test_token_equals_only_tokens(self):
         token, same = self.log_in(), self.log_in()
         with Recorder() as recorder:
             other = couchdrop.authenticate("ada", HIDDEN.password, base_url=recorder.base_url)
@@ -148,7 +148,7 @@ class Tokens(unittest.TestCase):
         with self.assertRaises(TypeError):
             hash(token)
 
-    def test_wiping(self):
+    def test_wiped_token_refuses_access(self):
         token = self.log_in()
         with token as inside:
             self.assertIs(inside, token)
@@ -201,7 +201,7 @@ class Tracebacks(unittest.TestCase):
             return error
         return self.fail("nothing was raised")
 
-    def test_of_a_refused_login(self):
+    def test_traceback_of_a_refused_login_has_no_secret(self):
         options = support.fake_server_options()
         self.shows_nothing(
             self.caught(
@@ -209,7 +209,7 @@ class Tracebacks(unittest.TestCase):
             )
         )
 
-    def test_of_a_refused_login_from_asyncio(self):
+    def test_traceback_from_asyncio_has_no_secret(self):
         import asyncio
 
         options = support.fake_server_options()
@@ -220,7 +220,7 @@ class Tracebacks(unittest.TestCase):
             )
         )
 
-    def test_of_bad_arguments(self):
+    def test_traceback_of_invalid_arguments_has_no_secret(self):
         for work in [
             lambda: couchdrop.authenticate("ada", HIDDEN.password + "\0"),
             lambda: couchdrop.authenticate("ada", HIDDEN.password + "\ud800"),
@@ -234,7 +234,7 @@ class Tracebacks(unittest.TestCase):
         ]:
             self.shows_nothing(self.caught((couchdrop.ArgumentError, TypeError), work))
 
-    def test_of_a_server_that_says_the_password(self):
+    def test_traceback_of_an_echoed_password_has_no_secret(self):
         with Recorder(b'{"err":"no %s here"}' % HIDDEN.password.encode(), status=403) as recorder:
             error = self.caught(
                 couchdrop.AccessDenied,
@@ -243,7 +243,7 @@ class Tracebacks(unittest.TestCase):
         self.assertIsNone(error.server_message)
         self.shows_nothing(error)
 
-    def test_of_a_logger_that_raises(self):
+    def test_traceback_of_a_raising_logger_has_no_secret(self):
         class Refusing(logging.Handler):
             def emit(self, record):
                 raise LookupError
@@ -259,7 +259,7 @@ class Tracebacks(unittest.TestCase):
 
 
 class Exceptions(unittest.TestCase):
-    def test_they_survive_another_process(self):
+    def test_exceptions_are_picklable(self):
         error = couchdrop.RateLimited("wait", http_status=429, retry_after=7, server_message="no", attempts=2)
         for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
             again = pickle.loads(pickle.dumps(error, protocol))
@@ -268,7 +268,7 @@ class Exceptions(unittest.TestCase):
         late = pickle.loads(pickle.dumps(couchdrop.Timeout("late", attempts=1)))
         self.assertEqual((str(late), late.attempts, late.code_name), ("late", 1, "CD_ERR_TIMEOUT"))
 
-    def test_each_has_a_code_without_one_being_given(self):
+    def test_exception_has_a_default_code(self):
         self.assertEqual(couchdrop.AccessDenied().code_name, "CD_ERR_ACCESS_DENIED")
         self.assertEqual(couchdrop.Timeout().code_name, "CD_ERR_TIMEOUT")
 

@@ -72,7 +72,7 @@ class Signals(unittest.TestCase):
             with self.assertRaises(KeyboardInterrupt):
                 client.connect()
 
-    def test_what_a_handler_raises_is_raised_with_its_traceback(self):
+    def test_exception_of_a_handler_keeps_its_traceback(self):
         self.handle(signal.SIGUSR1, raising)
         self.silent.on_request = lambda: interrupt(signal.SIGUSR1)
         try:
@@ -114,7 +114,7 @@ class Signals(unittest.TestCase):
                     pass
         self.assertEqual([str(problem) for problem in lost], [])
 
-    def test_a_handler_that_does_not_raise_lets_the_login_go_on(self):
+    def test_handler_that_returns_lets_the_login_continue(self):
         handled = threading.Event()
         self.handle(signal.SIGUSR1, lambda *_: handled.set())
         after = []
@@ -130,7 +130,7 @@ class Signals(unittest.TestCase):
             self.client.authenticate("ada", PASSWORD)
         self.assertEqual(after, [True])
 
-    def test_a_handler_may_log_in_itself(self):
+    def test_handler_may_log_in(self):
         tokens = []
 
         def handler(*_):
@@ -144,7 +144,7 @@ class Signals(unittest.TestCase):
             self.client.authenticate("ada", PASSWORD)
         self.assertEqual(len(tokens), 1)
 
-    def test_ctrl_c_is_not_lost_beside_a_logger(self):
+    def test_ctrl_c_is_not_lost_with_a_logger(self):
         logger = logging.Logger("couchdrop-test", logging.DEBUG)
         logger.addHandler(logging.NullHandler())
         self.silent.on_request = interrupt
@@ -153,7 +153,7 @@ class Signals(unittest.TestCase):
                 with self.assertRaises(KeyboardInterrupt):
                     client.authenticate("ada", PASSWORD)
 
-    def test_a_logger_that_is_interrupted_ends_the_login(self):
+    def test_interrupted_logger_ends_the_login(self):
         class Interrupted(logging.Handler):
             def emit(self, record):
                 signal.raise_signal(signal.SIGINT)

@@ -12,7 +12,7 @@ pub struct Account {
     /// The right password. It is not a secret, because only the fake server accepts it.
     pub password: &'static str,
     /// The result of a login, in words.
-    pub answer: &'static str,
+    pub response: &'static str,
     pub(crate) outcome: Outcome,
 }
 
@@ -46,17 +46,17 @@ pub const ACCOUNTS: &[Account] = &[
     account("json@example.com", Outcome::JsonOnly, "415 to a form, whatever its password; 200 to JSON"),
     account("portal@example.com", Outcome::CaptivePortal, "200 with an HTML page instead of a token"),
     account("moved@example.com", Outcome::Moved, "307 to /elsewhere, where nothing should ever arrive"),
-    account("slow@example.com", Outcome::Silence, "no answer; the connection stays open"),
+    account("slow@example.com", Outcome::Silence, "no response; the connection stays open"),
     Account {
         username: "жук@example.com",
         password: r#"пароль & 100% + "q"\ é"#,
-        answer: "200 with a fresh token: every character that an encoding can get wrong",
+        response: "200 with a fresh token: every character that an encoding can get wrong",
         outcome: Outcome::Token,
     },
 ];
 
-const fn account(username: &'static str, outcome: Outcome, answer: &'static str) -> Account {
-    Account { username, password: PASSWORD, answer, outcome }
+const fn account(username: &'static str, outcome: Outcome, response: &'static str) -> Account {
+    Account { username, password: PASSWORD, response, outcome }
 }
 
 pub(crate) fn find(username: &str) -> Option<&'static Account> {

@@ -18,7 +18,7 @@ use crate::login::{Encoding, Login};
 /// The largest request body that is accepted: 1 MiB. Two fields of 64 KiB with every byte encoded fit into it.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type HttpResponse = Response<Full<Bytes>>;
 
 /// The API's state, which lasts from one request to the next.
 #[derive(Default)]
@@ -30,7 +30,7 @@ pub(crate) struct Api {
 /// The API's reaction to a request.
 pub(crate) struct Reply {
     /// `None`: the server never responds.
-    pub answer: Option<Answer>,
+    pub response: Option<HttpResponse>,
     /// The fields of the request, as far as they could be parsed, for the record.
     pub login: Login,
 }
@@ -39,11 +39,11 @@ impl Api {
     /// `body` is `None` if it was larger than [`MAX_BODY_BYTES`].
     pub fn reply(&self, head: &Parts, body: Option<&[u8]>) -> Reply {
         let mut login = Login::default();
-        let answer = self.route(head, body, &mut login);
-        Reply { answer, login }
+        let response = self.route(head, body, &mut login);
+        Reply { response, login }
     }
 
-    fn route(&self, head: &Parts, body: Option<&[u8]>, login: &mut Login) -> Option<Answer> {
+    fn route(&self, head: &Parts, body: Option<&[u8]>, login: &mut Login) -> Option<HttpResponse> {
         let path = head.uri.path();
         let is_login = path.ends_with("/authenticate");
         if !is_login && path != "/file/ls" {
@@ -62,7 +62,7 @@ impl Api {
         if is_login { self.authenticate(head, body, login) } else { Some(self.list(head)) }
     }
 
-    fn authenticate(&self, head: &Parts, body: &[u8], login: &mut Login) -> Option<Answer> {
+    fn authenticate(&self, head: &Parts, body: &[u8], login: &mut Login) -> Option<HttpResponse> {
         let Some(encoding) = Encoding::of(&head.headers) else {
             return Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send a form or JSON"));
         };
@@ -88,7 +88,7 @@ impl Api {
         self.outcome(account.outcome)
     }
 
-    fn outcome(&self, outcome: Outcome) -> Option<Answer> {
+    fn outcome(&self, outcome: Outcome) -> Option<HttpResponse> {
         Some(match outcome {
             Outcome::Token | Outcome::JsonOnly => self.token(),
             Outcome::EverySecondTime if self.busy_logins.fetch_add(1, Ordering::Relaxed) % 2 == 0 => {
@@ -99,27 +99,27 @@ impl Api {
                 json(StatusCode::UNAUTHORIZED, &json!({"err": "Two-factor authentication is required"}))
             }
             Outcome::Limited => too_many_requests("3600"),
-            Outcome::Unavailable => answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::new()),
+            Outcome::Unavailable => response(StatusCode::SERVICE_UNAVAILABLE, Bytes::new()),
             Outcome::Broken => error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error 7"),
             Outcome::CaptivePortal => {
                 let page = "<!DOCTYPE html><title>Welcome</title><p>Accept the terms of this network.</p>\n";
-                with(answer(StatusCode::OK, page), CONTENT_TYPE, "text/html; charset=utf-8")
+                with(response(StatusCode::OK, page), CONTENT_TYPE, "text/html; charset=utf-8")
             }
             Outcome::Moved => {
-                with(answer(StatusCode::TEMPORARY_REDIRECT, Bytes::new()), LOCATION, "/elsewhere")
+                with(response(StatusCode::TEMPORARY_REDIRECT, Bytes::new()), LOCATION, "/elsewhere")
             }
             Outcome::Silence => return None,
         })
     }
 
-    fn token(&self) -> Answer {
+    fn token(&self) -> HttpResponse {
         let token = Uuid::new_v4().to_string();
-        let answer = json(StatusCode::OK, &json!({"token": token}));
+        let response = json(StatusCode::OK, &json!({"token": token}));
         self.issued.lock().unwrap().insert(token);
-        answer
+        response
     }
 
-    fn list(&self, head: &Parts) -> Answer {
+    fn list(&self, head: &Parts) -> HttpResponse {
         let token = head.headers.get("token").and_then(|value| value.to_str().ok());
         if !token.is_some_and(|token| self.issued.lock().unwrap().contains(token)) {
             return error(StatusCode::FORBIDDEN, "Access denied");
@@ -139,26 +139,26 @@ impl Api {
     }
 }
 
-fn too_many_requests(retry_after_seconds: &'static str) -> Answer {
+fn too_many_requests(retry_after_seconds: &'static str) -> HttpResponse {
     with(error(StatusCode::TOO_MANY_REQUESTS, "Too many requests"), RETRY_AFTER, retry_after_seconds)
 }
 
 /// The error format of all routes except the login.
-fn error(status: StatusCode, text: &str) -> Answer {
+fn error(status: StatusCode, text: &str) -> HttpResponse {
     json(status, &json!({"error": text}))
 }
 
-fn json(status: StatusCode, value: &Value) -> Answer {
-    with(answer(status, value.to_string()), CONTENT_TYPE, "application/json")
+fn json(status: StatusCode, value: &Value) -> HttpResponse {
+    with(response(status, value.to_string()), CONTENT_TYPE, "application/json")
 }
 
-fn answer(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    answer
+fn response(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
 }
 
-fn with(mut answer: Answer, name: hyper::header::HeaderName, value: &'static str) -> Answer {
-    answer.headers_mut().insert(name, HeaderValue::from_static(value));
-    answer
+fn with(mut response: HttpResponse, name: hyper::header::HeaderName, value: &'static str) -> HttpResponse {
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
 }

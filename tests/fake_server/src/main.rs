@@ -79,9 +79,9 @@ fn announce(fake_server: &FakeServer) -> io::Result<()> {
         writeln!(out, "proxy {url}")?;
     }
     writeln!(out)?;
-    writeln!(out, "{:23}{:30}answer", "user name", "password")?;
+    writeln!(out, "{:23}{:30}response", "user name", "password")?;
     for account in ACCOUNTS {
-        writeln!(out, "{:23}{:30}{}", account.username, account.password, account.answer)?;
+        writeln!(out, "{:23}{:30}{}", account.username, account.password, account.response)?;
     }
     writeln!(out, "{:23}{:30}403", "anything else", "")?;
     out.flush()

@@ -33,12 +33,12 @@ impl Proxy {
     }
 
     async fn connection(self, socket: TcpStream) {
-        let answer = service_fn(|request| self.answer(request));
+        let service = service_fn(|request| self.respond(request));
         // A client may close early.
-        let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), answer).with_upgrades().await;
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades().await;
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn respond(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         if request.method() != Method::CONNECT {
             return Ok(refusal(StatusCode::METHOD_NOT_ALLOWED));
         }
@@ -60,9 +60,9 @@ fn is_service(target: &Authority) -> bool {
 }
 
 fn refusal(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut answer =
+    let mut response =
         Response::new(Full::from("A tunnel to port 443 of the service's names, and nothing else\n"));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    answer
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::{Answer, Api, MAX_BODY_BYTES};
+use crate::api::{Api, HttpResponse, MAX_BODY_BYTES};
 use crate::login::Encoding;
 use crate::record::{OpenConnection, Record, Recorded};
 
@@ -119,7 +119,7 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let service = service_fn(|request| self.answer(request, open));
+        let service = service_fn(|request| self.respond(request, open));
         let mut http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::select! {
             // A client may close early; complete requests are already recorded.
@@ -133,11 +133,11 @@ impl Server {
     }
 
     /// Records a request, and responds or never returns.
-    async fn answer(
+    async fn respond(
         &self,
         request: Request<Incoming>,
         open: &OpenConnection,
-    ) -> Result<Answer, hyper::Error> {
+    ) -> Result<HttpResponse, hyper::Error> {
         let (head, body) = request.into_parts();
         let body = read(body).await?;
         let reply = self.api.reply(&head, body.as_deref());
@@ -151,10 +151,10 @@ impl Server {
             username: reply.login.username,
             system: reply.login.system,
             body: body.unwrap_or_default(),
-            status: reply.answer.as_ref().map(|answer| answer.status().as_u16()),
+            status: reply.response.as_ref().map(|response| response.status().as_u16()),
         });
-        match reply.answer {
-            Some(answer) => Ok(answer),
+        match reply.response {
+            Some(response) => Ok(response),
             None => std::future::pending().await,
         }
     }

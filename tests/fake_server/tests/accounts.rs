@@ -7,7 +7,7 @@ use fake_server::{ACCOUNTS, Encoding, FakeServer, PASSWORD};
 use serde_json::json;
 
 #[test]
-fn each_login_gets_a_token_of_its_own_shaped_like_a_uuid() {
+fn each_login_gets_its_own_uuid_token() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let first = log_in_by_form(&client, fake_server.https_url(), "ada@example.com", PASSWORD).token();
@@ -19,21 +19,21 @@ fn each_login_gets_a_token_of_its_own_shaped_like_a_uuid() {
 }
 
 #[test]
-fn a_wrong_password_is_refused_for_every_account_whatever_it_answers_else() {
+fn wrong_password_is_refused_for_every_account() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let denied = json!({"err": "Access denied"});
     let unknown = "nobody@example.com";
     for username in ACCOUNTS.iter().map(|account| account.username).chain([unknown]) {
-        let answer = log_in_by_json(&client, fake_server.https_url(), username, "wrong");
-        assert_eq!((answer.status, answer.json()), (403, denied.clone()), "{username}");
+        let response = log_in_by_json(&client, fake_server.https_url(), username, "wrong");
+        assert_eq!((response.status, response.json()), (403, denied.clone()), "{username}");
         if username != "json@example.com" {
-            let answer = log_in_by_form(&client, fake_server.https_url(), username, "wrong");
-            assert_eq!((answer.status, answer.json()), (403, denied.clone()), "{username}");
+            let response = log_in_by_form(&client, fake_server.https_url(), username, "wrong");
+            assert_eq!((response.status, response.json()), (403, denied.clone()), "{username}");
         }
     }
-    let answer = log_in_by_form(&client, fake_server.https_url(), unknown, PASSWORD);
-    assert_eq!((answer.status, answer.json()), (403, denied));
+    let response = log_in_by_form(&client, fake_server.https_url(), unknown, PASSWORD);
+    assert_eq!((response.status, response.json()), (403, denied));
 }
 
 #[test]
@@ -43,66 +43,70 @@ fn refusals_and_failures_are_as_listed() {
     for log_in in [log_in_by_form, log_in_by_json] {
         let to = |username| log_in(&client, fake_server.https_url(), username, PASSWORD);
 
-        let answer = to("twofactor@example.com");
-        assert_eq!(answer.status, 401);
-        assert_eq!(answer.json(), json!({"err": "Two-factor authentication is required"}));
+        let response = to("twofactor@example.com");
+        assert_eq!(response.status, 401);
+        assert_eq!(response.json(), json!({"err": "Two-factor authentication is required"}));
 
-        let answer = to("limited@example.com");
-        assert_eq!((answer.status, answer.header("retry-after")), (429, Some("3600")));
-        assert_eq!(answer.json(), json!({"error": "Too many requests"}));
+        let response = to("limited@example.com");
+        assert_eq!((response.status, response.header("retry-after")), (429, Some("3600")));
+        assert_eq!(response.json(), json!({"error": "Too many requests"}));
 
-        let answer = to("down@example.com");
-        assert_eq!((answer.status, answer.body.as_str()), (503, ""));
-        assert_eq!(answer.header("retry-after"), None);
+        let response = to("down@example.com");
+        assert_eq!((response.status, response.body.as_str()), (503, ""));
+        assert_eq!(response.header("retry-after"), None);
 
-        let answer = to("broken@example.com");
-        assert_eq!((answer.status, answer.json()), (500, json!({"error": "Internal error 7"})));
+        let response = to("broken@example.com");
+        assert_eq!((response.status, response.json()), (500, json!({"error": "Internal error 7"})));
 
-        let answer = to("portal@example.com");
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
-        assert!(answer.body.starts_with("<!DOCTYPE html>"));
+        let response = to("portal@example.com");
+        assert_eq!(
+            (response.status, response.header("content-type")),
+            (200, Some("text/html; charset=utf-8"))
+        );
+        assert!(response.body.starts_with("<!DOCTYPE html>"));
     }
 }
 
 #[test]
-fn the_busy_account_is_limited_every_other_time() {
+fn busy_account_is_limited_every_other_time() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let log_in = |password| log_in_by_form(&client, fake_server.https_url(), "busy@example.com", password);
     for _ in 0..2 {
-        let answer = log_in(PASSWORD);
-        assert_eq!((answer.status, answer.header("retry-after")), (429, Some("1")));
-        assert_eq!(log_in("wrong").status, 403, "a wrong password takes no turn");
+        let response = log_in(PASSWORD);
+        assert_eq!((response.status, response.header("retry-after")), (429, Some("1")));
+        assert_eq!(log_in("wrong").status, 403, "a wrong password does not count");
         log_in(PASSWORD).token();
     }
 }
 
 #[test]
-fn the_json_account_refuses_a_form_whatever_its_password() {
+fn json_account_refuses_every_form() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     for password in [PASSWORD, "wrong"] {
-        let answer = log_in_by_form(&client, fake_server.https_url(), "json@example.com", password);
-        assert_eq!((answer.status, answer.json()), (415, json!({"error": "send JSON"})));
+        let response = log_in_by_form(&client, fake_server.https_url(), "json@example.com", password);
+        assert_eq!((response.status, response.json()), (415, json!({"error": "send JSON"})));
     }
     log_in_by_json(&client, fake_server.https_url(), "json@example.com", PASSWORD).token();
 }
 
+/// The target is a path of the same server.
 #[test]
-fn a_redirect_leads_to_a_path_of_the_same_server_that_records_who_follows() {
+fn redirect_target_records_requests() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
-    let answer = log_in_by_form(&client, fake_server.https_url(), "moved@example.com", PASSWORD);
-    assert_eq!((answer.status, answer.header("location")), (307, Some("/elsewhere")));
+    let response = log_in_by_form(&client, fake_server.https_url(), "moved@example.com", PASSWORD);
+    assert_eq!((response.status, response.header("location")), (307, Some("/elsewhere")));
 
     let followed = client.post(format!("{}/elsewhere", fake_server.https_url())).send("");
-    assert_eq!(common::answer(followed).status, 404);
+    assert_eq!(common::response(followed).status, 404);
     let paths: Vec<String> = fake_server.requests().into_iter().map(|request| request.path).collect();
     assert_eq!(paths, ["/authenticate", "/elsewhere"]);
 }
 
 #[test]
-fn characters_that_encodings_get_wrong_arrive_in_both_encodings() {
+fn special_characters_arrive_in_both_encodings() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let (username, password) = ("жук@example.com", r#"пароль & 100% + "q"\ é"#);
@@ -119,7 +123,7 @@ fn characters_that_encodings_get_wrong_arrive_in_both_encodings() {
 }
 
 #[test]
-fn the_readme_names_every_account() {
+fn readme_names_every_account() {
     let readme = include_str!("../README.md");
     for account in ACCOUNTS {
         assert!(readme.contains(&format!("\n| `{}` |", account.username)), "{}", account.username);

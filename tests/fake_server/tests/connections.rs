@@ -7,7 +7,7 @@ use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{SOON, answer, client, client_trusting, log_in_by_form};
+use common::{SOON, client, client_trusting, log_in_by_form, response};
 use fake_server::{Config, FakeServer, PASSWORD};
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -21,7 +21,7 @@ fn port(url: &str) -> u16 {
 }
 
 #[test]
-fn a_client_that_keeps_its_connection_makes_one() {
+fn kept_connection_is_counted_once() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     for base_url in [fake_server.https_url(), fake_server.http_url()] {
@@ -37,7 +37,7 @@ fn a_client_that_keeps_its_connection_makes_one() {
 }
 
 #[test]
-fn a_connection_that_the_client_closes_is_no_longer_open() {
+fn connection_closed_by_the_client_is_not_open() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     log_in_by_form(&client, fake_server.https_url(), "ada@example.com", PASSWORD).token();
@@ -46,8 +46,9 @@ fn a_connection_that_the_client_closes_is_no_longer_open() {
     assert_eq!(fake_server.connections().https.accepted, 1);
 }
 
+/// New connections are accepted afterwards.
 #[test]
-fn close_connections_ends_them_all_and_new_ones_are_taken() {
+fn close_connections_closes_all_existing_ones() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     log_in_by_form(&client, fake_server.https_url(), "ada@example.com", PASSWORD).token();
@@ -61,7 +62,7 @@ fn close_connections_ends_them_all_and_new_ones_are_taken() {
         fake_server.close_connections();
         assert_eq!((fake_server.connections().http.open, fake_server.connections().https.open), (0, 0));
     }
-    assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0, "an orderly end, not a reset");
+    assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0, "a clean close, not a reset");
     // The server may not have read the last bytes yet, and then TCP sends a reset.
     assert!(partial.read(&mut [0; 64]).is_err() || partial.read(&mut [0; 64]).unwrap() == 0);
 
@@ -70,7 +71,7 @@ fn close_connections_ends_them_all_and_new_ones_are_taken() {
 }
 
 #[test]
-fn tls_1_2_and_1_3_are_spoken_and_ended_in_due_form() {
+fn tls_1_2_and_1_3_end_with_close_notify() {
     let fake_server = FakeServer::start();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(fake_server.ca_pem().as_bytes()).unwrap()).unwrap();
@@ -96,7 +97,7 @@ fn tls_1_2_and_1_3_are_spoken_and_ended_in_due_form() {
 }
 
 #[test]
-fn the_slow_account_is_recorded_and_never_answered() {
+fn slow_account_is_recorded_and_gets_no_response() {
     let fake_server = FakeServer::start();
     let log_in = || {
         let body = format!("username=slow%40example.com&password={}", PASSWORD.replace(' ', "+"));
@@ -120,7 +121,7 @@ fn the_slow_account_is_recorded_and_never_answered() {
 }
 
 #[test]
-fn waiting_in_vain_ends_by_its_timeout() {
+fn wait_without_event_times_out() {
     let fake_server = FakeServer::start();
     let start = Instant::now();
     assert!(!fake_server.wait_for_requests(1, Duration::from_millis(50)));
@@ -129,7 +130,7 @@ fn waiting_in_vain_ends_by_its_timeout() {
 }
 
 #[test]
-fn the_certificate_is_valid_for_every_address_of_loopback() {
+fn certificate_covers_every_loopback_address() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let port = port(fake_server.https_url());
@@ -144,7 +145,7 @@ fn the_certificate_is_valid_for_every_address_of_loopback() {
 }
 
 #[test]
-fn a_client_that_trusts_another_authority_sends_nothing() {
+fn client_of_another_authority_sends_nothing() {
     let (fake_server, other) = (FakeServer::start(), FakeServer::start());
     let client = client_trusting(other.ca_pem());
     let login =
@@ -156,7 +157,7 @@ fn a_client_that_trusts_another_authority_sends_nothing() {
 }
 
 #[test]
-fn the_end_closes_everything_and_removes_the_certificate() {
+fn drop_closes_everything_and_removes_the_certificate() {
     let fake_server = FakeServer::start();
     let ca_file = fake_server.ca_file().to_owned();
     assert_eq!(std::fs::read_to_string(&ca_file).unwrap(), fake_server.ca_pem());
@@ -186,6 +187,6 @@ fn ports_and_directory_can_be_chosen() {
     assert!(chosen.join("ca.pem").exists());
     let again = Config::new().http_port(http).https_port(https).start().unwrap();
     assert_eq!((port(again.http_url()), port(again.https_url())), (http, https));
-    let answer = answer(client(&again).get(again.http_url()).call());
-    assert_eq!(answer.status, 404);
+    let response = response(client(&again).get(again.http_url()).call());
+    assert_eq!(response.status, 404);
 }

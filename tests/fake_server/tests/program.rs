@@ -35,7 +35,7 @@ fn signal(child: &Child, name: &str) {
 }
 
 #[test]
-fn it_says_where_it_is_and_serves_until_a_signal() {
+fn program_prints_its_urls_and_serves_until_a_signal() {
     for name in ["INT", "TERM"] {
         let mut child = program(&[]).stdout(Stdio::piped()).spawn().unwrap();
         let [https, http, ca] = addresses(&mut child);
@@ -52,7 +52,7 @@ fn it_says_where_it_is_and_serves_until_a_signal() {
 }
 
 #[test]
-fn it_serves_until_its_input_ends_and_lists_the_accounts() {
+fn program_lists_accounts_and_ends_with_its_input() {
     let mut command = program(&["--until-eof"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -70,7 +70,7 @@ fn it_serves_until_its_input_ends_and_lists_the_accounts() {
 }
 
 #[test]
-fn run_gives_the_command_its_environment_and_takes_its_status() {
+fn run_sets_the_environment_and_returns_the_status() {
     let script = r#"echo "$COUCHDROP_BASE_URL $COUCHDROP_FILES_URL $COUCHDROP_HTTP_URL"; cat "$COUCHDROP_CA_FILE"
                     echo "$0 $1" >&2; exit 7"#;
     let (status, out, err) = output(&["run", "sh", "-c", script, "--dir", "a b"]);
@@ -87,7 +87,8 @@ fn run_gives_the_command_its_environment_and_takes_its_status() {
 fn run_serves_while_the_command_runs() {
     // The command is this test program itself. It runs only the test that logs in with the values of its environment.
     let this = std::env::current_exe().unwrap();
-    let test = ["run", this.to_str().unwrap(), "--exact", "a_login_as_the_environment_says", "--ignored"];
+    let test =
+        ["run", this.to_str().unwrap(), "--exact", "login_with_the_values_of_the_environment", "--ignored"];
     let (status, out, err) = output(&test);
     assert_eq!(status, Some(0), "{out}{err}");
     assert!(out.contains("1 passed"), "{out}");
@@ -95,7 +96,7 @@ fn run_serves_while_the_command_runs() {
 
 #[test]
 #[ignore = "run by run_serves_while_the_command_runs"]
-fn a_login_as_the_environment_says() {
+fn login_with_the_values_of_the_environment() {
     let environment = |name| std::env::var(name).unwrap();
     let client = client_trusting(&std::fs::read_to_string(environment("COUCHDROP_CA_FILE")).unwrap());
     for base_url in ["COUCHDROP_BASE_URL", "COUCHDROP_HTTP_URL"] {
@@ -104,7 +105,7 @@ fn a_login_as_the_environment_says() {
 }
 
 #[test]
-fn run_as_service_leads_the_command_here_and_to_no_other_proxy() {
+fn run_as_service_replaces_every_other_proxy() {
     let script = r#"env | grep -iE '_proxy=|^SSL_|_BUNDLE=' | LC_ALL=C sort; echo "$COUCHDROP_CA_FILE""#;
     let before = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"];
     let before = before.iter().chain(&["HTTP_PROXY", "http_proxy", "FTP_PROXY", "ftp_proxy"]);
@@ -133,9 +134,9 @@ fn run_as_service_leads_the_command_here_and_to_no_other_proxy() {
 }
 
 #[test]
-fn run_as_service_lets_a_client_log_in_by_the_service_s_name() {
+fn run_as_service_serves_the_services_name() {
     let this = std::env::current_exe().unwrap();
-    let test = ["--exact", "a_login_through_the_proxy", "--ignored"];
+    let test = ["--exact", "login_through_the_proxy", "--ignored"];
     let run = ["run", "--as-service", "--account", "json", this.to_str().unwrap()];
     let (status, out, err) = output(&[&run[..], &test].concat());
     assert_eq!(status, Some(0), "{out}{err}");
@@ -143,8 +144,8 @@ fn run_as_service_lets_a_client_log_in_by_the_service_s_name() {
 }
 
 #[test]
-#[ignore = "run by run_as_service_lets_a_client_log_in_by_the_service_s_name"]
-fn a_login_through_the_proxy() {
+#[ignore = "run by run_as_service_serves_the_services_name"]
+fn login_through_the_proxy() {
     let environment = |name| std::env::var(name).unwrap();
     let pem = std::fs::read_to_string(environment("SSL_CERT_FILE")).unwrap();
     let client = client_trusting_through(&pem, &environment("HTTPS_PROXY"));
@@ -154,7 +155,7 @@ fn a_login_through_the_proxy() {
 }
 
 #[test]
-fn run_account_gives_the_command_credentials() {
+fn run_account_sets_credentials() {
     let script = r#"printf '%s\n' "$COUCHDROP_USERNAME" "$COUCHDROP_PASSWORD""#;
     let cases = [
         ("ada", "ada@example.com", PASSWORD),
@@ -174,7 +175,7 @@ fn run_with_an_unknown_account_is_refused_with_403() {
     let this = std::env::current_exe().unwrap();
     for name in ["wrong", "ada@example.org"] {
         let run = ["run", "--as-service", "--account", name, this.to_str().unwrap()];
-        let test = ["--exact", "a_login_that_is_refused", "--ignored"];
+        let test = ["--exact", "login_that_is_refused", "--ignored"];
         let (status, out, err) = output(&[&run[..], &test].concat());
         assert_eq!(status, Some(0), "{name}: {out}{err}");
         assert!(out.contains("1 passed"), "{out}");
@@ -183,18 +184,18 @@ fn run_with_an_unknown_account_is_refused_with_403() {
 
 #[test]
 #[ignore = "run by run_with_an_unknown_account_is_refused_with_403"]
-fn a_login_that_is_refused() {
+fn login_that_is_refused() {
     let environment = |name| std::env::var(name).unwrap();
     let client = client_trusting(&std::fs::read_to_string(environment("COUCHDROP_CA_FILE")).unwrap());
     let (username, password) = (environment("COUCHDROP_USERNAME"), environment("COUCHDROP_PASSWORD"));
     for log_in in [log_in_by_form, log_in_by_json] {
-        let answer = log_in(&client, &environment("COUCHDROP_BASE_URL"), &username, &password);
-        assert_eq!((answer.status, answer.json()), (403, serde_json::json!({"err": "Access denied"})));
+        let response = log_in(&client, &environment("COUCHDROP_BASE_URL"), &username, &password);
+        assert_eq!((response.status, response.json()), (403, serde_json::json!({"err": "Access denied"})));
     }
 }
 
 #[test]
-fn it_says_where_its_proxy_is() {
+fn program_prints_its_proxy() {
     let mut command = program(&["--as-service", "--until-eof"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let input = child.stdin.take();
@@ -210,7 +211,7 @@ fn it_says_where_its_proxy_is() {
 }
 
 #[test]
-fn run_tells_a_signal_as_a_shell_does_and_passes_one_on() {
+fn run_forwards_signals_and_reports_them_like_a_shell() {
     assert_eq!(output(&["run", "sh", "-c", "kill -s KILL $$"]).0, Some(128 + 9));
 
     let mut command = program(&["run", "sh", "-c", "trap 'exit 3' TERM; echo ready; read -r _"]);
@@ -227,7 +228,7 @@ fn run_tells_a_signal_as_a_shell_does_and_passes_one_on() {
 }
 
 #[test]
-fn a_command_that_cannot_run_is_told_as_a_shell_does() {
+fn failed_exec_has_the_shells_exit_status() {
     let (status, out, err) = output(&["run", "/nonexistent/command"]);
     assert_eq!((status, out.as_str()), (Some(127), ""));
     assert!(err.contains("cannot run /nonexistent/command"), "{err}");
@@ -235,7 +236,7 @@ fn a_command_that_cannot_run_is_told_as_a_shell_does() {
 }
 
 #[test]
-fn bad_arguments_get_a_sentence_and_status_2() {
+fn invalid_arguments_exit_with_message_and_status_2() {
     for (arguments, reason) in [
         (&["--port", "65536"][..], "a port is a number from 0 to 65535, not \"65536\""),
         (&["--https-port=x"], "a port is a number"),
@@ -258,7 +259,7 @@ fn bad_arguments_get_a_sentence_and_status_2() {
 }
 
 #[test]
-fn what_cannot_be_had_gets_a_sentence_and_status_1() {
+fn unavailable_resources_exit_with_message_and_status_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let (status, out, err) = output(&["--port", &port]);

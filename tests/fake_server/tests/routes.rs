@@ -2,18 +2,18 @@
 
 mod common;
 
-use common::{answer, client, log_in_by_form};
+use common::{client, log_in_by_form, response};
 use fake_server::{Encoding, FakeServer, MAX_BODY_BYTES, PASSWORD};
 use serde_json::json;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
 #[test]
-fn a_request_is_recorded_before_it_is_answered() {
+fn request_is_recorded_before_its_response() {
     let fake_server = FakeServer::start();
     let body = "username=ada%40example.com&password=wrong&system=nightly+backup";
     let request = client(&fake_server).post(format!("{}/authenticate", fake_server.https_url()));
-    answer(request.header("user-agent", "acme/2.1").content_type(FORM).send(body));
+    response(request.header("user-agent", "acme/2.1").content_type(FORM).send(body));
 
     let requests = fake_server.requests();
     let [request] = requests.as_slice() else { panic!("{requests:?}") };
@@ -30,18 +30,18 @@ fn a_request_is_recorded_before_it_is_answered() {
 }
 
 #[test]
-fn the_system_is_read_from_json_too() {
+fn system_is_read_from_json() {
     let fake_server = FakeServer::start();
     let login = json!({"username": "ada@example.com", "password": PASSWORD, "system": "резерв"});
     let request = client(&fake_server).post(format!("{}/authenticate", fake_server.http_url()));
-    answer(request.content_type("Application/JSON; charset=utf-8").send(login.to_string())).token();
+    response(request.content_type("Application/JSON; charset=utf-8").send(login.to_string())).token();
     let request = &fake_server.requests()[0];
     assert_eq!((request.system.as_deref(), request.encoding), (Some("резерв"), Some(Encoding::Json)));
     assert!(!request.secure);
 }
 
 #[test]
-fn a_base_url_may_have_a_path() {
+fn base_url_accepts_a_path() {
     let fake_server = FakeServer::start();
     let base_url = format!("{}/some/prefix", fake_server.https_url());
     log_in_by_form(&client(&fake_server), &base_url, "ada@example.com", PASSWORD).token();
@@ -49,7 +49,7 @@ fn a_base_url_may_have_a_path() {
 }
 
 #[test]
-fn a_login_without_its_fields_is_refused_like_a_wrong_password() {
+fn login_without_fields_is_refused_with_403() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     for (content_type, body) in [
@@ -62,13 +62,13 @@ fn a_login_without_its_fields_is_refused_like_a_wrong_password() {
         ("application/json", r#"{"username": 7, "password": "x"}"#),
     ] {
         let request = client.post(format!("{}/authenticate", fake_server.https_url()));
-        let answer = answer(request.content_type(content_type).send(body));
-        assert_eq!((answer.status, answer.json()), (403, json!({"err": "Access denied"})), "{body}");
+        let response = response(request.content_type(content_type).send(body));
+        assert_eq!((response.status, response.json()), (403, json!({"err": "Access denied"})), "{body}");
     }
 }
 
 #[test]
-fn bodies_that_are_no_login_are_told_apart() {
+fn invalid_bodies_have_distinct_statuses() {
     let fake_server = FakeServer::start();
     let url = format!("{}/authenticate", fake_server.https_url());
     let status = |content_type: Option<&str>, body: &str| {
@@ -76,9 +76,9 @@ fn bodies_that_are_no_login_are_told_apart() {
         if let Some(content_type) = content_type {
             request = request.content_type(content_type);
         }
-        let answer = answer(request.send(body.as_bytes()));
-        assert!(answer.json()["error"].is_string());
-        answer.status
+        let response = response(request.send(body.as_bytes()));
+        assert!(response.json()["error"].is_string());
+        response.status
     };
     assert_eq!(status(Some("application/json"), "{\"username\":"), 400);
     assert_eq!(status(Some("text/plain"), "username=a"), 415);
@@ -88,8 +88,9 @@ fn bodies_that_are_no_login_are_told_apart() {
     assert_eq!(encodings, [Some(Encoding::Json), None, None, None]);
 }
 
+/// The largest valid login is below the limit.
 #[test]
-fn a_body_beyond_the_limit_is_refused_and_the_largest_login_fits() {
+fn body_over_the_limit_is_refused() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let url = format!("{}/authenticate", fake_server.http_url());
@@ -100,12 +101,12 @@ fn a_body_beyond_the_limit_is_refused_and_the_largest_login_fits() {
     assert_eq!(fake_server.requests()[0].username.as_deref(), Some(longest.as_str()));
 
     let full = "x".repeat(MAX_BODY_BYTES);
-    assert_eq!(answer(client.post(&url).content_type(FORM).send(&full)).status, 403);
+    assert_eq!(response(client.post(&url).content_type(FORM).send(&full)).status, 403);
     // Chunked: the head does not reveal that the body is too large.
     let mut chunks = std::io::repeat(b'x');
     let mut one_more = std::io::Read::take(&mut chunks, MAX_BODY_BYTES as u64 + 1);
     let request = client.post(&url).content_type(FORM).header("connection", "close");
-    assert_eq!(answer(request.send(ureq::SendBody::from_reader(&mut one_more))).status, 413);
+    assert_eq!(response(request.send(ureq::SendBody::from_reader(&mut one_more))).status, 413);
     assert_eq!(fake_server.requests().pop().unwrap().status, Some(413));
 }
 
@@ -114,27 +115,27 @@ fn other_methods_and_paths_are_refused() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     for path in ["/authenticate", "/prefix/authenticate", "/file/ls?path=/"] {
-        let answer = answer(client.get(format!("{}{path}", fake_server.https_url())).call());
-        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{path}");
+        let response = response(client.get(format!("{}{path}", fake_server.https_url())).call());
+        assert_eq!((response.status, response.header("allow")), (405, Some("POST")), "{path}");
     }
     for path in ["/", "/authenticate/", "/xauthenticat", "/file/ls/"] {
-        let answer = answer(client.post(format!("{}{path}", fake_server.https_url())).send_empty());
-        assert_eq!(answer.status, 404, "{path}");
-        assert!(answer.json()["error"].is_string());
+        let response = response(client.post(format!("{}{path}", fake_server.https_url())).send_empty());
+        assert_eq!(response.status, 404, "{path}");
+        assert!(response.json()["error"].is_string());
     }
     assert_eq!(fake_server.requests()[2].path, "/file/ls?path=/");
 }
 
 #[test]
-fn a_token_lists_the_files_on_either_server() {
+fn token_lists_files_on_both_servers() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let token = log_in_by_form(&client, fake_server.https_url(), "ada@example.com", PASSWORD).token();
     for base_url in [fake_server.https_url(), fake_server.http_url()] {
         let request = client.post(format!("{base_url}/file/ls?path=/")).header("token", &token);
-        let answer = answer(request.send_empty());
-        assert_eq!(answer.status, 200);
-        let listing = answer.json();
+        let response = response(request.send_empty());
+        assert_eq!(response.status, 200);
+        let listing = response.json();
         let names: Vec<_> =
             listing["ls"].as_array().unwrap().iter().map(|entry| &entry["filename"]).collect();
         assert_eq!(names, ["invoices", "readme.txt", "übersicht 2025.csv"]);
@@ -145,14 +146,14 @@ fn a_token_lists_the_files_on_either_server() {
 }
 
 #[test]
-fn no_token_but_an_issued_one_lists_files() {
+fn only_issued_tokens_list_files() {
     let fake_server = FakeServer::start();
     let client = client(&fake_server);
     let elsewhere = FakeServer::start();
     let foreign = log_in_by_form(&client, elsewhere.http_url(), "ada@example.com", PASSWORD).token();
     let ls = || client.post(format!("{}/file/ls?path=/", fake_server.https_url()));
     for request in [ls(), ls().header("token", ""), ls().header("token", &foreign)] {
-        let answer = answer(request.send_empty());
-        assert_eq!((answer.status, answer.json()), (403, json!({"error": "Access denied"})));
+        let response = response(request.send_empty());
+        assert_eq!((response.status, response.json()), (403, json!({"error": "Access denied"})));
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use common::{SOON, answer, client_trusting_through, log_in_by_form};
+use common::{SOON, client_trusting_through, log_in_by_form, response};
 use fake_server::{Config, FakeServer, PASSWORD};
 
 fn as_service() -> FakeServer {
@@ -17,7 +17,7 @@ fn proxy(fake_server: &FakeServer) -> &str {
 }
 
 /// Sends a request to the proxy. Returns the connection and the response up to the end of its head.
-fn ask(fake_server: &FakeServer, request: &str) -> (TcpStream, String) {
+fn send_head(fake_server: &FakeServer, request: &str) -> (TcpStream, String) {
     let mut socket = TcpStream::connect(proxy(fake_server).strip_prefix("http://").unwrap()).unwrap();
     socket.set_read_timeout(Some(SOON)).unwrap();
     socket.write_all(request.as_bytes()).unwrap();
@@ -35,12 +35,12 @@ fn connect_to(target: &str) -> String {
 }
 
 #[test]
-fn a_client_reaches_it_by_the_names_of_the_service() {
+fn client_reaches_it_by_the_services_names() {
     let fake_server = as_service();
     let client = client_trusting_through(fake_server.ca_pem(), proxy(&fake_server));
     let token = log_in_by_form(&client, "https://api.couchdrop.io", "ada@example.com", PASSWORD).token();
     let listing = client.post("https://fileio.couchdrop.io/file/ls?path=/").header("token", token);
-    assert_eq!(answer(listing.send_empty()).status, 200);
+    assert_eq!(response(listing.send_empty()).status, 200);
 
     let requests = fake_server.requests();
     let seen: Vec<_> = requests.iter().map(|seen| (seen.secure, seen.header("host").unwrap())).collect();
@@ -50,7 +50,7 @@ fn a_client_reaches_it_by_the_names_of_the_service() {
 }
 
 #[test]
-fn the_proxy_leads_nowhere_else() {
+fn proxy_refuses_other_targets() {
     let fake_server = as_service();
     let (_, https) = fake_server.https_url().split_once("://").unwrap();
     for target in [
@@ -63,24 +63,24 @@ fn the_proxy_leads_nowhere_else() {
         "127.0.0.1:443",
         https,
     ] {
-        let (_, head) = ask(&fake_server, &connect_to(target));
+        let (_, head) = send_head(&fake_server, &connect_to(target));
         assert!(head.starts_with("HTTP/1.1 403 "), "{target}: {head}");
     }
     for request in [
         "GET http://api.couchdrop.io/authenticate HTTP/1.1\r\nHost: api.couchdrop.io\r\n\r\n",
         "POST /authenticate HTTP/1.1\r\nHost: api.couchdrop.io\r\nContent-Length: 0\r\n\r\n",
     ] {
-        let (_, head) = ask(&fake_server, request);
+        let (_, head) = send_head(&fake_server, request);
         assert!(head.starts_with("HTTP/1.1 405 "), "{request}: {head}");
     }
     assert_eq!(fake_server.connections().https.accepted, 0);
-    assert!(ask(&fake_server, &connect_to("API.couchdrop.io:443")).1.starts_with("HTTP/1.1 200 "));
+    assert!(send_head(&fake_server, &connect_to("API.couchdrop.io:443")).1.starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
-fn a_tunnel_is_a_connection_like_others() {
+fn tunnel_counts_as_a_connection() {
     let fake_server = as_service();
-    let (mut tunnel, head) = ask(&fake_server, &connect_to("api.couchdrop.io:443"));
+    let (mut tunnel, head) = send_head(&fake_server, &connect_to("api.couchdrop.io:443"));
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert!(fake_server.wait_for_connections(SOON, |now| now.https.open == 1));
     fake_server.close_connections();
@@ -89,6 +89,6 @@ fn a_tunnel_is_a_connection_like_others() {
 }
 
 #[test]
-fn without_being_asked_it_has_no_proxy() {
+fn proxy_is_off_by_default() {
     assert_eq!(FakeServer::start().proxy_url(), None);
 }

@@ -4,11 +4,11 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use couchdrop_models::context::CallContext;
 use couchdrop_models::cancel::Cancel;
+use couchdrop_models::context::CallContext;
 use couchdrop_models::error::ErrorKind;
-use couchdrop_models::sys::fork_detect;
 use couchdrop_models::http::wait::wait;
+use couchdrop_models::sys::fork_detect;
 use couchdrop_models::sys::fork_waker::ForkLocalWaker;
 use couchdrop_models::sys::poll::PollEntry;
 use shuttle::thread;
@@ -52,7 +52,7 @@ fn model(waiters: usize, triggers: usize) {
 }
 
 #[test]
-fn a_trigger_wakes_all_who_wait_whenever_it_comes() {
+fn trigger_wakes_all_waiters() {
     for (waiters, triggers) in [(1, 1), (2, 1), (3, 2)] {
         shuttle::check_random(move || model(waiters, triggers), runs());
         shuttle::check_pct(move || model(waiters, triggers), runs(), 3);
@@ -60,7 +60,7 @@ fn a_trigger_wakes_all_who_wait_whenever_it_comes() {
 }
 
 #[test]
-fn parent_and_child_wait_on_descriptors_of_their_own() {
+fn parent_and_child_wait_on_their_own_descriptors() {
     // Two processes after a fork share no memory; here they do, which is harder: both make theirs at once.
     shuttle::check_random(
         || {

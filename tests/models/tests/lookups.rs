@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use couchdrop_models::context::CallContext;
 use couchdrop_models::cancel::Cancel;
+use couchdrop_models::context::CallContext;
 use couchdrop_models::error::ErrorKind;
 use couchdrop_models::http::dns::Resolver;
 use shuttle::thread;
 
-const MOST_HELPERS: usize = 8;
+const MAX_HELPERS: usize = 8;
 
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 static ASKED: AtomicUsize = AtomicUsize::new(0);
@@ -30,7 +30,7 @@ unsafe extern "C" fn getaddrinfo(
     result: *mut *mut libc::addrinfo,
 ) -> c_int {
     let inside = INSIDE.fetch_add(1, Ordering::Relaxed) + 1;
-    assert!(inside <= MOST_HELPERS);
+    assert!(inside <= MAX_HELPERS);
     ASKED.fetch_add(1, Ordering::Relaxed);
     thread::yield_now();
     // SAFETY: a string, as the caller promises.
@@ -113,7 +113,7 @@ fn runs() -> usize {
 }
 
 #[test]
-fn everybody_who_waits_for_a_name_gets_an_answer() {
+fn every_waiter_for_a_name_gets_a_result() {
     for (callers, names) in [(2, 1), (3, 2), (6, 3)] {
         shuttle::check_random(move || model(callers, names), runs());
         shuttle::check_pct(move || model(callers, names), runs(), 3);
@@ -121,6 +121,6 @@ fn everybody_who_waits_for_a_name_gets_an_answer() {
 }
 
 #[test]
-fn no_more_threads_look_names_up_than_may() {
+fn lookup_threads_are_bounded() {
     shuttle::check_random(|| model(12, 12), runs() / 10);
 }

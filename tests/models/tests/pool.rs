@@ -13,7 +13,7 @@ use couchdrop_models::http::pool::Pool;
 use shuttle::thread;
 use socket2::{Domain, Socket, Type};
 
-const MOST_IDLE: usize = 64;
+const MAX_IDLE: usize = 64;
 
 /// A connection, identified by its address's port, and its other end, which keeps it alive.
 fn connection(number: u16) -> (Box<Connection>, Socket) {
@@ -41,7 +41,7 @@ fn model(threads: u16, rounds: u16) {
                         near
                     });
                     let name = mine.peer.port();
-                    assert!(in_hand.lock().unwrap().insert(name), "in two hands");
+                    assert!(in_hand.lock().unwrap().insert(name), "used twice at once");
                     thread::yield_now();
                     assert!(in_hand.lock().unwrap().remove(&name));
                     pool.put(mine);
@@ -58,7 +58,7 @@ fn model(threads: u16, rounds: u16) {
     let mut seen = HashSet::new();
     while let Some(idle) = take(&pool) {
         assert!(seen.insert(idle.peer.port()), "there twice");
-        assert!(seen.len() <= MOST_IDLE);
+        assert!(seen.len() <= MAX_IDLE);
     }
 }
 
@@ -67,21 +67,21 @@ fn runs() -> usize {
 }
 
 #[test]
-fn a_connection_is_never_in_two_hands() {
+fn connection_has_one_user_at_a_time() {
     shuttle::check_random(|| model(3, 3), runs());
     shuttle::check_pct(|| model(3, 3), runs(), 3);
 }
 
 #[test]
-fn no_more_connections_stay_than_may() {
+fn idle_connections_are_bounded() {
     shuttle::check_random(
         || {
             let pool = Pool::default();
-            let (near, far): (Vec<_>, Vec<_>) = (1..=MOST_IDLE as u16 + 3).map(connection).unzip();
+            let (near, far): (Vec<_>, Vec<_>) = (1..=MAX_IDLE as u16 + 3).map(connection).unzip();
             near.into_iter().for_each(|connection| pool.put(connection));
             // The newest are taken first, and the oldest were dropped.
             let idle: Vec<_> = std::iter::from_fn(|| take(&pool)).map(|idle| idle.peer.port()).collect();
-            assert_eq!(idle, (4..=MOST_IDLE as u16 + 3).rev().collect::<Vec<_>>());
+            assert_eq!(idle, (4..=MAX_IDLE as u16 + 3).rev().collect::<Vec<_>>());
             drop(far);
         },
         1,

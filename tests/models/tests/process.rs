@@ -47,7 +47,7 @@ fn model() {
     ALIVE.store(0, Ordering::Relaxed);
     let owner = Arc::new(ForkLocal::<Value>::new());
     let parents = at_once(&owner, 1, 2);
-    assert_eq!(ALIVE.load(Ordering::Relaxed), 1, "who came second has dropped his");
+    assert_eq!(ALIVE.load(Ordering::Relaxed), 1, "the later value is dropped");
     // In the child: the parent's value is not freed, since the parent's threads may have been using it.
     let childs = at_once(&owner, 2, 2);
     assert_ne!(parents, childs);
@@ -58,6 +58,6 @@ fn model() {
 }
 
 #[test]
-fn all_threads_of_a_process_have_the_same_value_in_every_order() {
+fn threads_of_a_process_share_one_value() {
     shuttle::check_dfs(model, None);
 }

@@ -36,15 +36,15 @@ fn agent(ca_pem: &str, proxy: Option<Proxy>) -> Agent {
 
 /// A response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct TestResponse {
     pub status: u16,
     pub body: String,
-    response: Response<()>,
+    head: Response<()>,
 }
 
-impl Answer {
+impl TestResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name).map(|value| value.to_str().unwrap())
+        self.head.headers().get(name).map(|value| value.to_str().unwrap())
     }
 
     pub fn json(&self) -> serde_json::Value {
@@ -59,19 +59,19 @@ impl Answer {
 }
 
 /// Reads the whole body, so that the connection returns to the pool.
-pub fn answer(response: Result<Response<Body>, ureq::Error>) -> Answer {
+pub fn response(response: Result<Response<Body>, ureq::Error>) -> TestResponse {
     let (head, mut body) = response.unwrap().into_parts();
     let body = body.read_to_string().unwrap();
-    Answer { status: head.status.as_u16(), body, response: Response::from_parts(head, ()) }
+    TestResponse { status: head.status.as_u16(), body, head: Response::from_parts(head, ()) }
 }
 
-pub fn log_in_by_form(client: &Agent, base_url: &str, username: &str, password: &str) -> Answer {
+pub fn log_in_by_form(client: &Agent, base_url: &str, username: &str, password: &str) -> TestResponse {
     let fields = [("username", username), ("password", password)];
-    answer(client.post(format!("{base_url}/authenticate")).send_form(fields))
+    response(client.post(format!("{base_url}/authenticate")).send_form(fields))
 }
 
-pub fn log_in_by_json(client: &Agent, base_url: &str, username: &str, password: &str) -> Answer {
+pub fn log_in_by_json(client: &Agent, base_url: &str, username: &str, password: &str) -> TestResponse {
     let login = serde_json::json!({"username": username, "password": password});
     let request = client.post(format!("{base_url}/authenticate")).content_type("application/json");
-    answer(request.send(login.to_string()))
+    response(request.send(login.to_string()))
 }

@@ -78,22 +78,24 @@ fn report(what: &str, outcome: &Outcome) {
 }
 
 #[test]
-fn most_of_a_fleet_gets_in_without_retry_after() {
+fn most_clients_succeed_without_retry_after() {
     let outcome = fleet(None);
     report("no Retry-After", &outcome);
     assert!(outcome.succeeded >= 0.90);
 }
 
+/// The retries are spread over time.
 #[test]
-fn nearly_all_get_in_with_a_short_retry_after_and_do_not_come_at_once() {
+fn nearly_all_clients_succeed_with_short_retry_after() {
     let outcome = fleet(Some(Duration::from_secs(5)));
     report("Retry-After: 5", &outcome);
     assert!(outcome.succeeded >= 0.99);
     assert!(outcome.busiest < 3.0);
 }
 
+/// Every attempt has at least a second left.
 #[test]
-fn most_get_in_with_a_long_retry_after_and_every_attempt_has_a_second() {
+fn most_clients_succeed_with_long_retry_after() {
     let outcome = fleet(Some(Duration::from_secs(20)));
     report("Retry-After: 20", &outcome);
     assert!(outcome.succeeded >= 0.90);

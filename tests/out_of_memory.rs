@@ -26,8 +26,8 @@ fn limit_memory(more: u64) {
 }
 
 #[test]
-fn file_that_exceeds_the_memory_is_an_error() {
-    let this = "file_that_exceeds_the_memory_is_an_error";
+fn ca_file_that_exceeds_memory_is_an_error() {
+    let this = "ca_file_that_exceeds_memory_is_an_error";
     let Some(path) = std::env::var_os(LIMITED) else {
         let path = format!("{}/memory-{}.pem", env!("CARGO_TARGET_TMPDIR"), std::process::id());
         // The largest permitted file, which exceeds the allocator's reserve. It is sparse, so it takes no space on the
@@ -39,9 +39,9 @@ fn file_that_exceeds_the_memory_is_an_error() {
             .output()
             .unwrap();
         fs::remove_file(&path).unwrap();
-        let said = String::from_utf8_lossy(&done.stdout);
+        let stdout = String::from_utf8_lossy(&done.stdout);
         let errors = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success() && said.contains("1 passed"), "{}: {said}{errors}", done.status);
+        assert!(done.status.success() && stdout.contains("1 passed"), "{}: {stdout}{errors}", done.status);
         return;
     };
     let path = path.to_str().unwrap();

@@ -36,8 +36,9 @@ fn for_each<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
 /// The number of bytes by which signatures vary the length of a handshake.
 const VARYING: usize = 8;
 
+/// The cut is in either direction. No part of a response is accepted.
 #[test]
-fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_taken() {
+fn cut_at_any_byte_is_a_lost_connection() {
     for (version, to_server) in [(&TLS13, true), (&TLS13, false), (&TLS12, true), (&TLS12, false)] {
         let tls = good_server_but(&[version], |config| config.send_tls13_tickets = 0);
         let server = FaultServer::tls(tls, vec![serve(token("whole"))]);
@@ -75,13 +76,12 @@ fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_ta
             assert_eq!(outcome.code, CD_ERR_CONNECTION_LOST as i32, "{what}");
             assert!(outcome.attempts <= 1 && matches!(outcome.http_status, 0 | 200), "{what}");
             // A connection that ends before the request is sent is also reported as closed or reset.
-            let says = ["reset by peer", "closed it immediately"]
-                .iter()
-                .any(|words| outcome.message.contains(words));
-            assert!(end == End::Close || says, "{what}");
+            let is_named =
+                ["reset by peer", "closed it immediately"].iter().any(|part| outcome.message.contains(part));
+            assert!(end == End::Close || is_named, "{what}");
             taken.fetch_add(outcome.attempts as usize, Ordering::Relaxed);
         });
-        assert!(taken.into_inner() > 10, "none was cut once its request was under way");
+        assert!(taken.into_inner() > 10, "no connection was cut during a request");
 
         let seen = server.wait(|seen| seen.len() > cuts.len() && seen.iter().all(|seen| seen.over));
         let requests = seen[1..].iter().map(|seen| seen.requests).sum::<usize>();
@@ -94,8 +94,9 @@ fn a_login_that_is_cut_at_any_byte_of_either_direction_is_lost_and_never_half_ta
     }
 }
 
+/// The next login succeeds.
 #[test]
-fn a_network_that_falls_silent_ends_a_login_at_its_deadline_and_the_next_one_is_none_the_worse() {
+fn stalled_network_times_out() {
     const DEADLINE: Duration = Duration::from_millis(300);
     let server = FaultServer::tls(good_server(), vec![serve(token("whole"))]);
     let network = Network::new(server.address(), |_| GOOD_PATH);
@@ -122,7 +123,7 @@ fn a_network_that_falls_silent_ends_a_login_at_its_deadline_and_the_next_one_is_
 }
 
 #[test]
-fn a_login_that_comes_through_byte_by_byte_succeeds() {
+fn byte_by_byte_network_succeeds() {
     for version in [&TLS13, &TLS12] {
         let server = FaultServer::tls(good_server_but(&[version], |_| {}), vec![serve(token("whole"))]);
         let path = Path { to_server: Link::Throttled, to_client: Link::Throttled };
@@ -138,7 +139,7 @@ fn a_login_that_comes_through_byte_by_byte_succeeds() {
 /// Responses take about as long as the timeout. Some arrive in time, and some arrive just after their login has timed
 /// out and while others are running.
 #[test]
-fn answers_that_come_late_next_to_others_reach_their_own_logins_or_nobody() {
+fn late_responses_never_reach_other_logins() {
     let server = FaultServer::tls(good_server(), vec![vec![Repeat(vec![Request, Echo])]]);
     let network = Network::new(server.address(), |index| {
         let late = Duration::from_millis([10, 25, 40][index % 3]);
@@ -161,5 +162,5 @@ fn answers_that_come_late_next_to_others_reach_their_own_logins_or_nobody() {
     });
     drop(client);
     let (given, gave_up) = (given.into_inner(), gave_up.into_inner());
-    assert!(given >= 160 && gave_up > 10, "{given} had their answers, {gave_up} gave up");
+    assert!(given >= 160 && gave_up > 10, "{given} got their responses, {gave_up} timed out");
 }

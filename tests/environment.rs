@@ -45,8 +45,8 @@ fn each<C>(test: &str, cases: &[C], variables: impl Fn(&C) -> Variables, check: 
         program.args(["--exact", test]).env(CASE, number.to_string());
         READ.iter().for_each(|name| _ = program.env_remove(name));
         let done = program.envs(variables(case)).output().unwrap();
-        let said = String::from_utf8_lossy(&done.stdout);
-        assert!(done.status.success() && said.contains("1 passed"), "case {number}: {said}");
+        let stdout = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && stdout.contains("1 passed"), "case {number}: {stdout}");
     }
 }
 
@@ -59,7 +59,7 @@ fn named(variables: &[(&'static str, &str)]) -> Variables {
 const AWAY: &str = "https://files.example.com";
 
 #[test]
-fn a_proxy_is_what_the_first_of_its_variables_says() {
+fn first_proxy_variable_is_used() {
     type Set = &'static [(&'static str, &'static str)];
     let cases: [(&str, Set, Option<&str>); 17] = [
         (AWAY, &[], None),
@@ -88,7 +88,7 @@ fn a_proxy_is_what_the_first_of_its_variables_says() {
         ("http://[::1]", &[("https_proxy", "a.test:1"), ("ALL_PROXY", "a.test:1")], None),
     ];
     each(
-        "a_proxy_is_what_the_first_of_its_variables_says",
+        "first_proxy_variable_is_used",
         &cases,
         |case| named(case.1),
         |(base_url, _, expected)| {
@@ -101,20 +101,20 @@ fn a_proxy_is_what_the_first_of_its_variables_says() {
 }
 
 #[test]
-fn a_proxy_that_can_not_be_used_is_refused_by_the_name_of_its_variable() {
+fn invalid_proxy_variable_is_named() {
     let cases: [(&str, &[u8], &str); 3] = [
         ("https_proxy", b"ftp://a.test", "must be an http, socks5 or socks5h URL"),
         ("ALL_PROXY", b"http://", "its value"),
         ("HTTPS_PROXY", b"http://\xff", "it is not valid UTF-8"),
     ];
     each(
-        "a_proxy_that_can_not_be_used_is_refused_by_the_name_of_its_variable",
+        "invalid_proxy_variable_is_named",
         &cases,
         |case| vec![(case.0, OsStr::from_bytes(case.1).to_owned())],
-        |(name, _, words)| {
+        |(name, _, reason)| {
             let error = Options::to(AWAY).login(ADA, PASSWORD).unwrap_err();
             assert_eq!((error.code, error.attempts), (CD_ERR_PROXY, 0));
-            for part in [&format!("The environment variable {name} can't be used: "), *words] {
+            for part in [&format!("The environment variable {name} can't be used: "), *reason] {
                 assert!(error.message.contains(part), "{}", error.message);
             }
         },
@@ -122,13 +122,13 @@ fn a_proxy_that_can_not_be_used_is_refused_by_the_name_of_its_variable() {
 }
 
 #[test]
-fn a_login_goes_through_the_proxy_of_the_environment() {
+fn login_uses_the_proxy_of_the_environment() {
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
     // It closes at once.
     let hung_up = std::env::var_os(CASE).is_none().then(|| thread::spawn(move || proxy.accept().map(drop)));
     each(
-        "a_login_goes_through_the_proxy_of_the_environment",
+        "login_uses_the_proxy_of_the_environment",
         &[()],
         |()| vec![("HTTPS_PROXY", OsString::from(&url))],
         |()| {
@@ -207,7 +207,7 @@ fn folder(name: &str) -> PathBuf {
 enum Content {
     Ours,
     Theirs,
-    Words,
+    Text,
 }
 
 struct Store {
@@ -222,8 +222,8 @@ struct Store {
 }
 
 #[test]
-fn what_is_trusted_is_what_the_variables_name() {
-    use Content::{Ours, Theirs, Words};
+fn trust_variables_replace_the_systems_trust_store() {
+    use Content::{Ours, Text, Theirs};
     const UNKNOWN: &str = "The server's certificate ";
     const NONE: &str = "SSL_CERT_DIR names no directory with certificates by their hash";
     const FILE: &str = "SSL_CERT_FILE can't be used: ";
@@ -233,14 +233,14 @@ fn what_is_trusted_is_what_the_variables_name() {
         store(None, &[], &[], UNKNOWN),
         store(Some(Ours), &[], &[], ""),
         store(Some(Theirs), &[], &[], UNKNOWN),
-        store(Some(Words), &[], &[], FILE),
+        store(Some(Text), &[], &[], FILE),
         store(None, &[], &["SSL_CERT_FILE"], FILE),
         store(None, &[], &["SSL_CERT_DIR"], FOLDER),
         store(None, &[&[("0123abCD.0", Ours)]], &[], ""),
         store(None, &[&[("0123abcd.12", Ours)]], &[], ""),
         store(None, &[&[("0123abcd.0", Theirs)]], &[], UNKNOWN),
-        store(None, &[&[("0123abcd.0", Words), ("0123abcd.1", Ours)]], &[], ""),
-        store(None, &[&[("0123abcd.0", Words)]], &[], NONE),
+        store(None, &[&[("0123abcd.0", Text), ("0123abcd.1", Ours)]], &[], ""),
+        store(None, &[&[("0123abcd.0", Text)]], &[], NONE),
         store(None, &[&[("0123abc.0", Ours), ("0123abcde.0", Ours)]], &[], NONE),
         store(None, &[&[("0123abcx.0", Ours), ("0123abcd.", Ours)]], &[], NONE),
         store(None, &[&[("0123abcd.x", Ours), ("0123abcd", Ours)]], &[], NONE),
@@ -270,13 +270,13 @@ fn what_is_trusted_is_what_the_variables_name() {
         }
         variables
     };
-    each("what_is_trusted_is_what_the_variables_name", &cases, variables, |case| {
+    each("trust_variables_replace_the_systems_trust_store", &cases, variables, |case| {
         let (fake_server, other) = (FakeServer::start(), FakeServer::start());
         let write = |path: &Path, content: Content| {
             let text = match content {
                 Ours => fake_server.ca_pem().to_owned(),
                 Theirs => other.ca_pem().to_owned(),
-                Words => "no certificate\n".into(),
+                Text => "no certificate\n".into(),
             };
             fs::write(path, text).unwrap();
         };
@@ -294,20 +294,20 @@ fn what_is_trusted_is_what_the_variables_name() {
         let done = Options::to(fake_server.https_url()).login(ADA, PASSWORD);
         match case.refused {
             "" => drop(done.unwrap()),
-            words => {
+            part => {
                 let error = done.map(drop).unwrap_err();
                 assert_eq!(error.code, CD_ERR_TLS);
-                assert!(error.message.contains(words), "{}", error.message);
+                assert!(error.message.contains(part), "{}", error.message);
             }
         }
     });
 }
 
 #[test]
-fn the_time_that_a_trust_store_takes_counts_for_the_call_that_reads_it() {
+fn reading_the_trust_store_counts_as_call_time() {
     let place = folder("slow").join("many.pem");
     let variables = |_: &()| vec![("SSL_CERT_FILE", place.clone().into_os_string())];
-    each("the_time_that_a_trust_store_takes_counts_for_the_call_that_reads_it", &[()], variables, |()| {
+    each("reading_the_trust_store_counts_as_call_time", &[()], variables, |()| {
         let fake_server = FakeServer::start();
         // More certificates than can be read in a millisecond.
         fs::write(&place, fake_server.ca_pem().repeat(3_000)).unwrap();
@@ -319,14 +319,15 @@ fn the_time_that_a_trust_store_takes_counts_for_the_call_that_reads_it() {
     });
 }
 
+/// A later chdir does not change it.
 #[test]
-fn a_relative_path_is_that_of_the_first_login_wherever_the_process_goes_later() {
+fn relative_path_is_resolved_at_the_first_login() {
     let variables = |name: &&'static str| {
         folder(name);
         vec![(*name, "here".into())]
     };
     each(
-        "a_relative_path_is_that_of_the_first_login_wherever_the_process_goes_later",
+        "relative_path_is_resolved_at_the_first_login",
         &["SSL_CERT_FILE", "SSL_CERT_DIR"],
         variables,
         |variable| {
@@ -352,9 +353,9 @@ fn a_relative_path_is_that_of_the_first_login_wherever_the_process_goes_later() 
 // ---- descriptors
 
 #[test]
-fn a_process_that_may_open_no_descriptor_says_so() {
+fn process_without_descriptors_gets_a_resource_error() {
     each(
-        "a_process_that_may_open_no_descriptor_says_so",
+        "process_without_descriptors_gets_a_resource_error",
         &[()],
         |()| Vec::new(),
         |()| {

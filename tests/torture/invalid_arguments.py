@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Calls every exported function with hostile arguments: hostile_arguments.py
+"""Calls every exported function with invalid arguments: invalid_arguments.py
 
 Combines every value below of every parameter with every value of the others, or with many of them: NULL, text that is
 not valid UTF-8, text that is too long, numbers at and beyond each edge, and random numbers. A call must return the code
 of one of its bad arguments, or succeed if it has none. The functions and parameters come from the header. A parameter
-without hostile values in this file is an error, and so is a difference between the header and abi/exports.txt.
+without invalid values in this file is an error, and so is a difference between the header and abi/exports.txt.
 
 Runs inside the fake server. COUCHDROP_LIBRARY is the library, TORTURE_TIMES the number of repetitions, and TORTURE_SEED
 the seed of an earlier run.
@@ -62,7 +62,7 @@ def functions():
     return found
 
 
-# ---- hostile values, each with its permitted codes
+# ---- invalid values, each with its permitted codes
 
 
 class Value:
@@ -209,7 +209,7 @@ def values(objects, function, kind, name):
         return texts([b"p", b"socks5h://u:p@[::1]:1"], *PROXIES, null=None)
     made = BY_TYPE.get(kind) or BY_NAME.get(name)
     if made is None:
-        sys.exit(f"{function} takes {kind} {name}: this file has to say what is hostile to that")
+        sys.exit(f"{function} takes {kind} {name}: this file has no invalid values for it")
     return made(objects)
 
 
@@ -274,23 +274,23 @@ def call(name, result, parameters, objects):
         token_place.value = error_place.value = stale
         got = function(*raw.values())
         calls += 1
-        said = f"{name}({', '.join(f'{called}={str(value)[:40]}' for called, value in raw.items())}) gave {got}"
+        description = f"{name}({', '.join(f'{called}={str(value)[:40]}' for called, value in raw.items())}) gave {got}"
         if result == "cd_code" and name != "cd_error_code":
-            assert got in (allowed or {0}), f"{said}, not one of {allowed or 0}"
+            assert got in (allowed or {0}), f"{description}, not one of {allowed or 0}"
             if raw.get("token"):
-                assert token_place.value is None, f"{said} and left a token"
+                assert token_place.value is None, f"{description} and left a token"
             if raw["error"]:
-                assert library.cd_error_code(error_place) == got, f"{said} and another error"
-                assert (error_place.value is None) == (got == 0), said
+                assert library.cd_error_code(error_place) == got, f"{description} and another error"
+                assert (error_place.value is None) == (got == 0), description
                 library.cd_error_free(error_place)
             else:
-                assert error_place.value == stale, said
+                assert error_place.value == stale, description
         elif "*" in result:
-            assert got is not None or name not in NEVER_NULL, said
+            assert got is not None or name not in NEVER_NULL, description
             if result == "const char *" and got is not None:
                 ctypes.string_at(got).decode()
         if name == "cd_code_is_retryable":
-            assert got in (0, 1), said
+            assert got in (0, 1), description
         if new:
             library.cd_options_free(raw["options"])
         if name in MAKES.values():

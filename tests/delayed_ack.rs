@@ -16,7 +16,7 @@ use rustls::ALL_VERSIONS;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The number of times that the library requested an immediate acknowledgement.
-static ASKED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+static ACKNOWLEDGEMENT_REQUESTS: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
 /// Replaces the C library's setsockopt.
 ///
@@ -34,24 +34,26 @@ unsafe extern "C" fn setsockopt(
     let done = unsafe { libc::syscall(libc::SYS_setsockopt, socket, level, name, value, length) };
     if (level, name) == (libc::IPPROTO_TCP, libc::TCP_QUICKACK) {
         assert_eq!(done, 0);
-        *ASKED.0.lock().unwrap() += 1;
-        ASKED.1.notify_all();
+        *ACKNOWLEDGEMENT_REQUESTS.0.lock().unwrap() += 1;
+        ACKNOWLEDGEMENT_REQUESTS.1.notify_all();
     }
     done as c_int
 }
 
-fn asked() -> usize {
-    *ASKED.0.lock().unwrap()
+fn acknowledgement_requests() -> usize {
+    *ACKNOWLEDGEMENT_REQUESTS.0.lock().unwrap()
 }
 
 /// A login whose server passes `Gate` only after an acknowledgement was requested.
 #[track_caller]
 fn assert_acknowledged(server: &FaultServer, client: Client, expected: cd_code) {
-    let before = asked();
+    let before = acknowledgement_requests();
     let login = thread::spawn(move || client.login());
-    let (count, timeout) =
-        ASKED.1.wait_timeout_while(ASKED.0.lock().unwrap(), PATIENCE, |count| *count == before).unwrap();
-    assert!(!timeout.timed_out(), "nothing asks for an acknowledgement");
+    let (count, timeout) = ACKNOWLEDGEMENT_REQUESTS
+        .1
+        .wait_timeout_while(ACKNOWLEDGEMENT_REQUESTS.0.lock().unwrap(), PATIENCE, |count| *count == before)
+        .unwrap();
+    assert!(!timeout.timed_out(), "no acknowledgement was requested");
     drop(count);
     server.open_gate("acknowledged");
     login.join().unwrap().expect(expected);
@@ -77,8 +79,8 @@ fn beginning_of_a_response_is_acknowledged_at_once() {
     // A response in one segment costs no additional system call.
     let server = FaultServer::plain(vec![vec![Request, send(GOOD), Request, send(GOOD)]]);
     let client = Client::new(&server.url());
-    let before = asked();
+    let before = acknowledgement_requests();
     client.login().expect(CD_OK);
     client.login().expect(CD_OK);
-    assert_eq!(asked(), before);
+    assert_eq!(acknowledgement_requests(), before);
 }

@@ -1,6 +1,5 @@
 //! Runs each fuzz target over each input of its corpus, to check that earlier findings stay fixed. No fuzzer is needed;
 //! `make fuzz` looks for more.
-//! more.
 
 mod fuzzing;
 
@@ -10,7 +9,7 @@ use std::path::Path;
 use fuzzing::TARGETS;
 
 #[test]
-fn each_target_holds_for_its_corpus() {
+fn fuzz_targets_hold_for_their_corpus() {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     for target in TARGETS {
         fuzzing::run(target.name, &[]);

@@ -13,8 +13,8 @@ use couchdrop::secret::Secret;
 use couchdrop::url::BaseUrl;
 
 use super::script::{Piece, Script, joined};
-use super::speaker::{self, Ending, Speaker};
-use super::{PASSWORD, body, turns};
+use super::scripted_peer::{self, Ending, ScriptedPeer};
+use super::{PASSWORD, body, lockstep};
 
 pub fn holds(input: &[u8]) {
     let script = Script::read(input);
@@ -57,9 +57,9 @@ pub struct Failed {
 /// Sends a request to a peer that sends these pieces.
 pub fn read(pieces: Vec<Piece>, ending: Ending, limit: usize) -> Read {
     let silent = pieces.iter().all(|piece| piece.bytes.is_empty());
-    let (connection, mut speaker) = speaker::connected(pieces, ending);
-    let done = turns::with(&mut speaker, |call| exchange(call, connection, &REQUEST.0, &REQUEST.1, limit));
-    check_request(&speaker, ending);
+    let (connection, mut peer) = scripted_peer::connected(pieces, ending);
+    let done = lockstep::run(&mut peer, |call| exchange(call, connection, &REQUEST.0, &REQUEST.1, limit));
+    check_request(&peer, ending);
     let kept = matches!(&done, Ok(exchanged) if exchanged.connection.is_some());
     let read = Read::new(done.map(|exchanged| exchanged.response), kept, limit);
     if let Err(failed) = &read.done {
@@ -75,22 +75,24 @@ pub static REQUEST: LazyLock<(RequestHead, Secret)> = LazyLock::new(|| {
     (head, request::form(&Credentials { username: "ada", password: PASSWORD, system: None }))
 });
 
-fn check_request(speaker: &Speaker, ending: Ending) {
+fn check_request(peer: &ScriptedPeer, ending: Ending) {
     if ending == Ending::Reset {
         return; // the peer does not read
     }
-    let heard = String::from_utf8_lossy(&speaker.heard);
-    assert!(heard.is_empty() || heard.starts_with("POST /authenticate HTTP/1.1\r\nHost: 127.0.0.1:1\r\n"));
-    assert!(heard.is_empty() || speaker.heard.ends_with(&[b"\r\n\r\n", &REQUEST.1[..]].concat()));
+    let received = String::from_utf8_lossy(&peer.received);
+    assert!(
+        received.is_empty() || received.starts_with("POST /authenticate HTTP/1.1\r\nHost: 127.0.0.1:1\r\n")
+    );
+    assert!(received.is_empty() || peer.received.ends_with(&[b"\r\n\r\n", &REQUEST.1[..]].concat()));
 }
 
 impl Read {
     pub fn new(done: Result<Response, TransportError>, kept: bool, limit: usize) -> Read {
         let done = match done {
-            Ok(answer) => Ok(Whole {
-                status: answer.status,
-                body: answer.body.to_vec(),
-                retry_after: answer.retry_after,
+            Ok(response) => Ok(Whole {
+                status: response.status,
+                body: response.body.to_vec(),
+                retry_after: response.retry_after,
             }),
             Err(broken) => {
                 assert!(!broken.kind.to_string().contains(super::UNMISTAKABLE));
@@ -114,7 +116,7 @@ impl Read {
                     if one.body.len() < other.body.len() { (one, other) } else { (other, one) };
                 assert!(long.body.starts_with(&short.body), "{one:?}, {other:?}");
             }
-            (one, other) => assert_eq!(one, other, "cut otherwise"),
+            (one, other) => assert_eq!(one, other, "other segmentation"),
         }
     }
 

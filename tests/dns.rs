@@ -22,19 +22,19 @@ use fake_server::{FakeServer, PASSWORD};
 
 /// The behaviour of `getaddrinfo` for a name.
 #[derive(Clone)]
-enum Told {
+enum LookupResult {
     Addresses(Vec<Ipv4Addr>),
     Fail,
     /// Hangs until the test sets another behaviour.
     Hang,
     /// Like Fail, and from here on the process may open no more descriptors.
-    Starve,
+    FailWithoutDescriptors,
 }
 
 #[derive(Default)]
 struct Resolver {
-    told: HashMap<String, Told>,
-    asked: HashMap<String, usize>,
+    results: HashMap<String, LookupResult>,
+    lookups: HashMap<String, usize>,
     /// The number of lookups inside `getaddrinfo` now, and its maximum so far.
     inside: usize,
     most_inside: usize,
@@ -51,12 +51,12 @@ fn resolver<T>(change: impl FnOnce(&mut Resolver) -> T) -> T {
     done
 }
 
-fn tell(name: &str, told: Told) {
-    resolver(|resolver| resolver.told.insert(name.to_owned(), told));
+fn set_lookup(name: &str, result: LookupResult) {
+    resolver(|resolver| resolver.results.insert(name.to_owned(), result));
 }
 
-fn asked(name: &str) -> usize {
-    resolver(|resolver| resolver.asked.get(name).copied().unwrap_or(0))
+fn lookups(name: &str) -> usize {
+    resolver(|resolver| resolver.lookups.get(name).copied().unwrap_or(0))
 }
 
 fn wait_until(what: impl Fn(&Resolver) -> bool) {
@@ -66,7 +66,7 @@ fn wait_until(what: impl Fn(&Resolver) -> bool) {
             !what(resolver.get_or_insert_default())
         })
         .unwrap();
-    assert!(!done.1.timed_out(), "the resolver was never asked");
+    assert!(!done.1.timed_out(), "the resolver never had the expected state");
 }
 
 /// Replaces the C library's getaddrinfo.
@@ -84,27 +84,27 @@ unsafe extern "C" fn getaddrinfo(
     let mut guard = RESOLVER.lock().unwrap();
     {
         let resolver = guard.get_or_insert_default();
-        *resolver.asked.entry(name.clone()).or_default() += 1;
+        *resolver.lookups.entry(name.clone()).or_default() += 1;
         resolver.inside += 1;
         resolver.most_inside = resolver.most_inside.max(resolver.inside);
     }
     CHANGED.notify_all();
-    let told = loop {
-        match guard.get_or_insert_default().told.get(&name).cloned().unwrap_or(Told::Fail) {
-            Told::Hang => guard = CHANGED.wait(guard).unwrap(),
-            told => break told,
+    let outcome = loop {
+        match guard.get_or_insert_default().results.get(&name).cloned().unwrap_or(LookupResult::Fail) {
+            LookupResult::Hang => guard = CHANGED.wait(guard).unwrap(),
+            outcome => break outcome,
         }
     };
     guard.get_or_insert_default().inside -= 1;
     CHANGED.notify_all();
     drop(guard);
-    let addresses = match told {
-        Told::Addresses(addresses) => addresses,
-        Told::Starve => {
+    let addresses = match outcome {
+        LookupResult::Addresses(addresses) => addresses,
+        LookupResult::FailWithoutDescriptors => {
             limit_descriptors(0);
             return libc::EAI_NONAME;
         }
-        Told::Fail | Told::Hang => return libc::EAI_NONAME,
+        LookupResult::Fail | LookupResult::Hang => return libc::EAI_NONAME,
     };
     // SAFETY: may be written to, as the caller promises.
     unsafe { *result = resolver::list(&addresses) };
@@ -202,36 +202,36 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 }
 
 #[test]
-fn a_warm_login_looks_no_name_up() {
+fn warm_login_does_no_lookup() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |_| ());
-    let before = asked(NAME);
+    let before = lookups(NAME);
     for _ in 0..3 {
         login(&service, LONG).unwrap();
     }
-    assert_eq!(asked(NAME) - before, 1);
+    assert_eq!(lookups(NAME) - before, 1);
 }
 
 #[test]
-fn a_lookup_that_hangs_is_left_behind_at_the_deadline() {
+fn hung_lookup_ends_at_the_deadline() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell("hangs.test", Told::Hang);
+    set_lookup("hangs.test", LookupResult::Hang);
     let service = service(&server, "hangs.test", |_| ());
     let report = login(&service, Duration::from_millis(80)).unwrap_err();
     assert!(matches!(report.kind, ErrorKind::Timeout { phase: Phase::Lookup, .. }), "{}", report.kind);
     assert!(report.kind.to_string().contains("looking up the host name"));
     assert_eq!(report.attempts, 0);
-    tell("hangs.test", Told::Fail);
+    set_lookup("hangs.test", LookupResult::Fail);
 }
 
 #[test]
-fn a_lookup_that_hangs_is_left_behind_when_the_call_is_cancelled() {
+fn hung_lookup_ends_on_cancel() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell("cancelled.test", Told::Hang);
+    set_lookup("cancelled.test", LookupResult::Hang);
     let service = service(&server, "cancelled.test", |_| ());
     let cancel = Arc::new(Cancel::default());
     let returned = std::thread::scope(|scope| {
@@ -240,7 +240,7 @@ fn a_lookup_that_hangs_is_left_behind_when_the_call_is_cancelled() {
             let report = service.login(&call, &ADA).map(drop).unwrap_err();
             (report, Instant::now())
         });
-        wait_until(|resolver| resolver.asked.contains_key("cancelled.test"));
+        wait_until(|resolver| resolver.lookups.contains_key("cancelled.test"));
         let triggered = Instant::now();
         cancel.trigger();
         let (report, returned) = waiting.join().unwrap();
@@ -249,15 +249,15 @@ fn a_lookup_that_hangs_is_left_behind_when_the_call_is_cancelled() {
     });
     println!("returned {returned:?} after the trigger");
     assert!(returned < EARLY);
-    tell("cancelled.test", Told::Fail);
+    set_lookup("cancelled.test", LookupResult::Fail);
 }
 
 #[test]
-fn one_lookup_serves_all_who_wait_for_the_same_name() {
+fn concurrent_logins_share_one_lookup() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell(NAME, Told::Hang);
-    let before = asked(NAME);
+    set_lookup(NAME, LookupResult::Hang);
+    let before = lookups(NAME);
     let services: Vec<_> = (0..4).map(|_| service(&server, NAME, |_| ())).collect();
     std::thread::scope(|scope| {
         let logins: Vec<_> = (0..16)
@@ -269,25 +269,25 @@ fn one_lookup_serves_all_who_wait_for_the_same_name() {
             })
             .collect();
         // All 16 wait once 16 threads have reached the lookup; the first of them has started it.
-        wait_until(|resolver| resolver.asked.get(NAME).copied().unwrap_or(0) > before);
-        tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+        wait_until(|resolver| resolver.lookups.get(NAME).copied().unwrap_or(0) > before);
+        set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::LOCALHOST]));
         for login in logins {
             login.join().unwrap().unwrap();
         }
     });
     // A thread that came after the lookup was done may have started one more, but not every thread its own.
-    let lookups = asked(NAME) - before;
+    let lookups = lookups(NAME) - before;
     println!("{lookups} lookup(s) for 16 logins");
     assert!(lookups < 16);
 }
 
 #[test]
-fn hanging_lookups_use_a_bounded_number_of_threads() {
+fn hung_lookups_use_a_bounded_number_of_threads() {
     let _alone = alone();
     let server = FakeServer::start();
     let names: Vec<String> = (0..40).map(|index| format!("many-{index}.test")).collect();
     for name in &names {
-        tell(name, Told::Hang);
+        set_lookup(name, LookupResult::Hang);
     }
     resolver(|resolver| resolver.most_inside = resolver.inside);
     std::thread::scope(|scope| {
@@ -300,18 +300,19 @@ fn hanging_lookups_use_a_bounded_number_of_threads() {
     println!("{most} lookups at once for 40 names");
     assert!((1..=8).contains(&most));
     for name in &names {
-        tell(name, Told::Fail);
+        set_lookup(name, LookupResult::Fail);
     }
     wait_until(|resolver| resolver.inside == 0);
 }
 
+/// A thread that already exists runs it later.
 #[test]
-fn a_lookup_that_can_have_no_thread_of_its_own_waits_for_another() {
+fn lookup_without_a_thread_is_queued() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
-    tell("busy.test", Told::Hang);
-    tell("left.test", Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    set_lookup("busy.test", LookupResult::Hang);
+    set_lookup("left.test", LookupResult::Addresses(vec![Ipv4Addr::LOCALHOST]));
     let without_threads = |name: &'static str, timeout: Duration| {
         let service = service(&server, name, |_| ());
         move || {
@@ -336,18 +337,18 @@ fn a_lookup_that_can_have_no_thread_of_its_own_waits_for_another() {
         let refused = resolver(|resolver| resolver.threads_refused);
         let waits = scope.spawn(without_threads(NAME, LONG));
         wait_until(|resolver| resolver.threads_refused > refused);
-        tell("busy.test", Told::Fail);
+        set_lookup("busy.test", LookupResult::Fail);
         waits.join().unwrap().unwrap();
         busy.join().unwrap().unwrap_err();
     });
-    assert_eq!(asked("left.test"), 0);
+    assert_eq!(lookups("left.test"), 0);
 }
 
 #[test]
-fn a_resolver_without_descriptors_is_no_name_that_is_unknown() {
+fn resolver_without_descriptors_is_a_resource_error() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell("starved.test", Told::Starve);
+    set_lookup("starved.test", LookupResult::FailWithoutDescriptors);
     let service = service(&server, "starved.test", |_| ());
     let before = limit_descriptors(1024);
     let report = login(&service, LONG).unwrap_err();
@@ -356,10 +357,10 @@ fn a_resolver_without_descriptors_is_no_name_that_is_unknown() {
 }
 
 #[test]
-fn a_name_that_fails_is_a_dns_failure_that_names_it() {
+fn failed_lookup_is_a_dns_error_with_the_name() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell("unknown.test", Told::Fail);
+    set_lookup("unknown.test", LookupResult::Fail);
     let report = login(&service(&server, "unknown.test", |_| ()), LONG).unwrap_err();
     assert!(matches!(&report.kind, ErrorKind::Dns { host, .. } if host == "unknown.test"), "{}", report.kind);
     assert_eq!(report.attempts, 0);
@@ -369,39 +370,40 @@ fn a_name_that_fails_is_a_dns_failure_that_names_it() {
 }
 
 #[test]
-fn a_failed_lookup_is_retried() {
+fn failed_lookup_is_retried() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell("retried.test", Told::Fail);
+    set_lookup("retried.test", LookupResult::Fail);
     let service = service(&server, "retried.test", |settings| {
         settings.set_max_retries(3).unwrap();
         settings.set_backoff(0, 0).unwrap();
     });
     login(&service, LONG).unwrap_err();
-    assert_eq!(asked("retried.test"), 4);
+    assert_eq!(lookups("retried.test"), 4);
 }
 
+/// Also if the lookup takes too long.
 #[test]
-fn addresses_that_were_good_serve_when_a_lookup_fails_or_stalls() {
+fn earlier_addresses_are_used_if_a_lookup_fails() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |settings| settings.set_connect_timeout(2_000).unwrap());
     login(&service, LONG).unwrap();
-    for told in [Told::Fail, Told::Hang] {
+    for outcome in [LookupResult::Fail, LookupResult::Hang] {
         server.close_connections();
-        tell(NAME, told);
+        set_lookup(NAME, outcome);
         login(&service, LONG).unwrap();
     }
     assert_eq!(server.connections().https.accepted, 3);
-    tell(NAME, Told::Fail);
+    set_lookup(NAME, LookupResult::Fail);
 }
 
 #[test]
-fn the_log_has_the_addresses_of_a_name_and_how_long_it_took_to_find_them() {
+fn log_has_addresses_and_lookup_duration() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell(NAME, Told::Hang);
+    set_lookup(NAME, LookupResult::Hang);
     let service = service(&server, NAME, |_| ());
     let lines = Arc::new(Mutex::new(Vec::new()));
     let keep = {
@@ -417,28 +419,28 @@ fn the_log_has_the_addresses_of_a_name_and_how_long_it_took_to_find_them() {
         while since.elapsed() < Duration::from_millis(5) {
             std::hint::spin_loop();
         }
-        tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 7)]));
+        set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 7)]));
         login.join().unwrap().unwrap();
     });
     let lines = lines.lock().unwrap();
-    let said = format!("{NAME} is 127.0.0.1, 127.0.0.7 after ");
-    let took = lines.iter().find_map(|line| line.strip_prefix(&said)?.strip_suffix(" ms"));
+    let prefix = format!("{NAME} is 127.0.0.1, 127.0.0.7 after ");
+    let took = lines.iter().find_map(|line| line.strip_prefix(&prefix)?.strip_suffix(" ms"));
     assert!(took.unwrap().parse::<u32>().unwrap() >= 5, "{lines:?}");
 }
 
 #[test]
-fn a_name_that_has_moved_is_followed_though_its_old_address_is_known() {
+fn changed_address_is_used() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell(NAME, Told::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |_| ());
     login(&service, LONG).unwrap();
     server.close_connections();
-    tell(NAME, Told::Hang);
+    set_lookup(NAME, LookupResult::Hang);
     let report = std::thread::scope(|scope| {
         let login = scope.spawn(|| login(&service, LONG));
         wait_until(|resolver| resolver.inside == 1);
-        tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 5)]));
+        set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::new(127, 0, 0, 5)]));
         login.join().unwrap().unwrap_err()
     });
     assert!(report.kind.to_string().contains("127.0.0.5"), "{}", report.kind);
@@ -470,12 +472,12 @@ fn https_port(server: &FakeServer) -> u16 {
 }
 
 #[test]
-fn an_address_that_does_not_answer_costs_a_fifth_of_a_second() {
+fn silent_address_costs_200_ms() {
     let _alone = alone();
     let server = FakeServer::start();
     let silent = Ipv4Addr::new(127, 0, 0, 2);
     let _hole = black_hole((silent, https_port(&server)).into());
-    tell(NAME, Told::Addresses(vec![silent, Ipv4Addr::LOCALHOST]));
+    set_lookup(NAME, LookupResult::Addresses(vec![silent, Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |_| ());
     let started = Instant::now();
     login(&service, LONG).unwrap();
@@ -485,7 +487,7 @@ fn an_address_that_does_not_answer_costs_a_fifth_of_a_second() {
 }
 
 #[test]
-fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() {
+fn first_address_to_accept_is_used() {
     type Hole = Mutex<Option<BlackHole>>;
     /// Accepts from the first address once the second is tried.
     fn accept_first(hole: &Hole, message: &CStr) {
@@ -504,7 +506,7 @@ fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() 
     let port = https_port(&server);
     let hole = Hole::new(Some(black_hole((first, port).into())));
     let _other = black_hole((second, port).into());
-    tell(NAME, Told::Addresses(vec![first, second]));
+    set_lookup(NAME, LookupResult::Addresses(vec![first, second]));
     let service = service(&server, NAME, |settings| settings.set_connect_timeout(5_000).unwrap());
     let logger =
         Logger::new(Level::Debug as i32, Arc::new(move |_, message: &CStr| accept_first(&hole, message)));
@@ -514,31 +516,32 @@ fn the_address_that_answers_first_is_taken_though_another_was_tried_meanwhile() 
 }
 
 #[test]
-fn an_address_that_refuses_costs_nothing() {
+fn refusing_address_costs_no_time() {
     let _alone = alone();
     let server = FakeServer::start();
     // Nothing listens on this address: it refuses at once, and the next is tried at once.
-    tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::LOCALHOST]));
+    set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |_| ());
     login(&service, LONG).unwrap();
 }
 
 #[test]
-fn a_connection_that_can_not_be_made_names_every_address() {
+fn failed_connect_names_every_address() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell(NAME, Told::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(127, 0, 0, 4)]));
+    set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(127, 0, 0, 4)]));
     let report = login(&service(&server, NAME, |_| ()), LONG).unwrap_err();
     let message = report.kind.to_string();
     assert!(matches!(report.kind, ErrorKind::Connect { .. }), "{message}");
     assert!(message.contains("127.0.0.3: connection refused") && message.contains("127.0.0.4"), "{message}");
 }
 
+/// The attempt is retried.
 #[test]
-fn the_connect_timeout_covers_the_lookup_and_is_retried() {
+fn connect_timeout_includes_the_lookup() {
     let _alone = alone();
     let server = FakeServer::start();
-    tell(NAME, Told::Hang);
+    set_lookup(NAME, LookupResult::Hang);
     let service = service(&server, NAME, |settings| {
         settings.set_connect_timeout(100).unwrap();
         settings.set_max_retries(2).unwrap();
@@ -550,11 +553,11 @@ fn the_connect_timeout_covers_the_lookup_and_is_retried() {
         "{}",
         report.kind
     );
-    tell(NAME, Told::Fail);
+    set_lookup(NAME, LookupResult::Fail);
 }
 
 #[test]
-fn the_address_whose_handshake_failed_is_tried_last_in_the_retry() {
+fn retry_tries_the_failed_address_last() {
     let _alone = alone();
     let server = FakeServer::start();
     // An address that accepts connections and closes them during the handshake.
@@ -573,7 +576,7 @@ fn the_address_whose_handshake_failed_is_tried_last_in_the_retry() {
         }
         count
     });
-    tell(NAME, Told::Addresses(vec![rude, Ipv4Addr::LOCALHOST]));
+    set_lookup(NAME, LookupResult::Addresses(vec![rude, Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |settings| {
         settings.set_max_retries(1).unwrap();
         settings.set_backoff(0, 0).unwrap();
@@ -589,11 +592,11 @@ fn localhost_is_never_looked_up() {
     let server = FakeServer::start();
     let service = service(&server, "localhost", |_| ());
     login(&service, LONG).unwrap();
-    assert_eq!(asked("localhost"), 0);
+    assert_eq!(lookups("localhost"), 0);
 }
 
 #[test]
-fn localhost_is_never_looked_up_for_a_socks_proxy_either() {
+fn localhost_for_a_socks_proxy_is_never_looked_up() {
     let _alone = alone();
     let server = FakeServer::start();
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -611,5 +614,5 @@ fn localhost_is_never_looked_up_for_a_socks_proxy_either() {
     let service = service(&server, "localhost", |settings| settings.set_proxy(Some(&proxy_url)).unwrap());
     login(&service, LONG).unwrap_err();
     assert_eq!(asked_for.join().unwrap()[..8], [5, 1, 0, 1, 127, 0, 0, 1]);
-    assert_eq!(asked("localhost"), 0);
+    assert_eq!(lookups("localhost"), 0);
 }

@@ -12,8 +12,8 @@ use couchdrop::http::connection::Connection;
 use rustls::ServerConnection;
 use socket2::Socket;
 
+use super::lockstep::Peer;
 use super::script::Piece;
-use super::turns::Peer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -34,56 +34,57 @@ impl Ending {
     }
 }
 
-pub struct Speaker {
+pub struct ScriptedPeer {
     /// None after a reset.
     socket: Option<Socket>,
     pub tls: Option<ServerConnection>,
     pub pieces: VecDeque<Piece>,
     ending: Ending,
-    /// The bytes received: raw in `came`, and after decryption in `heard`.
-    pub came: Vec<u8>,
-    pub heard: Vec<u8>,
+    /// The bytes received: before decryption in `ciphertext`, and after it in `received`.
+    pub ciphertext: Vec<u8>,
+    pub received: Vec<u8>,
     outgoing: Vec<u8>,
-    /// The most bytes that are sent in one turn.
-    pub most: usize,
+    /// The most bytes that are sent in one step.
+    pub max_step: usize,
     /// Changes to the outgoing bytes: the position, and the value.
     pub distortions: Vec<(usize, u8)>,
     sent: usize,
     ended: bool,
     /// If true, it does not read: closing a socket with unread data resets its connection.
-    deaf: bool,
+    ignores_input: bool,
     idle: u32,
 }
 
-/// The number of consecutive idle turns after which a call counts as hung.
-const MAX_IDLE_CONNECTIONS: u32 = 100;
+/// The number of consecutive idle steps after which a call counts as hung.
+const MAX_IDLE_STEPS: u32 = 100;
 
-/// A connection, and a speaker at its other end.
-pub fn connected(pieces: Vec<Piece>, ending: Ending) -> (Box<Connection>, Speaker) {
+/// A connection, and a peer at its other end.
+pub fn connected(pieces: Vec<Piece>, ending: Ending) -> (Box<Connection>, ScriptedPeer) {
     let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     let [ours, theirs] = [ours, theirs].map(|socket| {
-        socket.set_nonblocking(true).expect("a socket of one's own");
+        socket.set_nonblocking(true).expect("a valid socket");
         Socket::from(OwnedFd::from(socket))
     });
-    let speaker = Speaker { deaf: ending == Ending::Reset, ..Speaker::new(theirs, pieces, ending) };
-    (Connection::new(ours, (Ipv4Addr::LOCALHOST, 1).into()), speaker)
+    let peer =
+        ScriptedPeer { ignores_input: ending == Ending::Reset, ..ScriptedPeer::new(theirs, pieces, ending) };
+    (Connection::new(ours, (Ipv4Addr::LOCALHOST, 1).into()), peer)
 }
 
-impl Speaker {
-    pub fn new(socket: Socket, pieces: Vec<Piece>, ending: Ending) -> Speaker {
-        Speaker {
+impl ScriptedPeer {
+    pub fn new(socket: Socket, pieces: Vec<Piece>, ending: Ending) -> ScriptedPeer {
+        ScriptedPeer {
             socket: Some(socket),
             tls: None,
             pieces: pieces.into(),
             ending,
-            came: Vec::new(),
-            heard: Vec::new(),
+            ciphertext: Vec::new(),
+            received: Vec::new(),
             outgoing: Vec::new(),
-            most: usize::MAX,
+            max_step: usize::MAX,
             distortions: Vec::new(),
             sent: 0,
             ended: false,
-            deaf: false,
+            ignores_input: false,
             idle: 0,
         }
     }
@@ -93,34 +94,34 @@ impl Speaker {
     }
 
     /// Reads the bytes that have arrived. Returns false if there are none.
-    pub fn listen(&mut self) -> bool {
-        if self.deaf && !self.is_handshaking() {
+    pub fn receive(&mut self) -> bool {
+        if self.ignores_input && !self.is_handshaking() {
             return false;
         }
         let Some(mut socket) = self.socket.as_ref() else { return false };
-        let before = self.came.len();
+        let before = self.ciphertext.len();
         let mut part = [0; 16 << 10];
         loop {
             match socket.read(&mut part) {
-                Ok(count) if count > 0 => self.came.extend(&part[..count]),
+                Ok(count) if count > 0 => self.ciphertext.extend(&part[..count]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 _ => break,
             }
         }
-        let mut new = &self.came[before..];
-        let came = !new.is_empty();
+        let mut new = &self.ciphertext[before..];
+        let arrived = !new.is_empty();
         match &mut self.tls {
-            None => self.heard.extend(new),
+            None => self.received.extend(new),
             Some(tls) => {
                 while matches!(tls.read_tls(&mut new), Ok(count) if count > 0) {
                     if tls.process_new_packets().is_err() {
                         break;
                     }
                 }
-                let _ = tls.reader().read_to_end(&mut self.heard);
+                let _ = tls.reader().read_to_end(&mut self.received);
             }
         }
-        came
+        arrived
     }
 
     /// Prepares the next bytes to send, pending TLS data first. Returns false if there are none.
@@ -153,7 +154,7 @@ impl Speaker {
 
     /// Sends the prepared bytes, as far as the socket and the limit permit.
     fn send(&mut self) {
-        let now = self.outgoing.len().min(self.most);
+        let now = self.outgoing.len().min(self.max_step);
         for (place, change) in &self.distortions {
             if (self.sent..self.sent + now).contains(place) {
                 self.outgoing[place - self.sent] ^= change;
@@ -186,7 +187,7 @@ impl Speaker {
                         tls.send_close_notify();
                     }
                     self.prepare_tls();
-                    self.most = usize::MAX;
+                    self.max_step = usize::MAX;
                     self.send();
                 }
                 let _ = self.socket.as_ref().map(|socket| socket.shutdown(Shutdown::Write));
@@ -196,8 +197,8 @@ impl Speaker {
     }
 
     /// Sends all remaining pieces, even if the client does not wait for them.
-    pub fn blurt(&mut self) {
-        self.most = usize::MAX;
+    pub fn send_remaining(&mut self) {
+        self.max_step = usize::MAX;
         while !self.ended && self.prepare() {
             let before = self.outgoing.len();
             self.send();
@@ -208,7 +209,7 @@ impl Speaker {
     }
 
     /// Drops the connection without a trace: none of its sockets lingers.
-    pub fn forget(self) {
+    pub fn abort(self) {
         if let Some(socket) = &self.socket {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
@@ -219,24 +220,24 @@ impl Speaker {
     }
 }
 
-impl Speaker {
-    /// Sends the next piece, or ends the connection if there is none and nothing new `came` either. Returns false if it
-    /// has ended and the client still waits.
-    pub fn reply(&mut self, came: bool) -> bool {
+impl ScriptedPeer {
+    /// Sends the next piece, or ends the connection if there is none and nothing new arrived. Returns false if it has
+    /// ended and the client still waits.
+    pub fn reply(&mut self, arrived: bool) -> bool {
         if self.ended {
             self.idle += 1;
         } else if self.prepare() {
             self.send();
-        } else if !came {
+        } else if !arrived {
             self.end();
         }
-        self.idle < MAX_IDLE_CONNECTIONS
+        self.idle < MAX_IDLE_STEPS
     }
 }
 
-impl Peer for Speaker {
-    fn turn(&mut self) -> bool {
-        let came = self.listen();
-        self.reply(came)
+impl Peer for ScriptedPeer {
+    fn step(&mut self) -> bool {
+        let arrived = self.receive();
+        self.reply(arrived)
     }
 }

@@ -16,14 +16,14 @@ use couchdrop::rng::Rng;
 /// The other side of a call.
 pub trait Peer {
     /// Called when the call waits. Returns false if the call waits for something that will never come.
-    fn turn(&mut self) -> bool;
+    fn step(&mut self) -> bool;
 }
 
 /// Runs `work` with a call whose waits run `peer`. A call that waits in vain ends as cancelled.
-pub fn with<T>(peer: &mut dyn Peer, work: impl FnOnce(&CallContext) -> T) -> T {
+pub fn run<T>(peer: &mut dyn Peer, work: impl FnOnce(&CallContext) -> T) -> T {
     NOW.set(Duration::ZERO);
     let mut peer = peer;
-    let check = Turn((&raw mut peer).cast());
+    let check = PeerCheck((&raw mut peer).cast());
     let call = CallContext::with(AN_HOUR, None, None, &Steps, &Half);
     work(&call.with_check(Some(Arc::new(move || check.stops()))))
 }
@@ -32,17 +32,17 @@ const AN_HOUR: Duration = Duration::from_secs(3600);
 /// Longer than the interval at which a call invokes its check.
 const STEP: Duration = Duration::from_millis(60);
 
-struct Turn(*mut c_void);
+struct PeerCheck(*mut c_void);
 
 // SAFETY: the call runs its check on this thread.
-unsafe impl Send for Turn {}
-unsafe impl Sync for Turn {}
+unsafe impl Send for PeerCheck {}
+unsafe impl Sync for PeerCheck {}
 
-impl Turn {
+impl PeerCheck {
     fn stops(&self) -> bool {
-        // SAFETY: the pointer comes from `with`, and its target outlives the call.
+        // SAFETY: the pointer comes from `run`, and its target outlives the call.
         let peer = unsafe { &mut *self.0.cast::<&mut dyn Peer>() };
-        !peer.turn()
+        !peer.step()
     }
 }
 
