@@ -378,6 +378,18 @@ fn the_list_of_exports_is_the_functions_of_the_header() {
     assert_eq!(exports.lines().collect::<Vec<_>>(), functions);
 }
 
+/// The comment of an object names all its functions.
+#[test]
+fn comment_of_an_object_lists_its_functions() {
+    for object in ["cd_options", "cd_cancel", "cd_token", "cd_error"] {
+        let (before, _) = HEADER.split_once(&format!("typedef struct {object} {object};")).unwrap();
+        let comment = &before[before.rfind("/**").unwrap()..];
+        for function in functions().keys().filter(|name| name.starts_with(&format!("{object}_"))) {
+            assert!(comment.contains(&format!("`{function}()`")), "the comment of {object} has no {function}()");
+        }
+    }
+}
+
 /// libcolord exports these.
 const TAKEN: [&str; 5] = ["cd_client_", "cd_device_", "cd_profile_", "cd_icc_", "cd_sensor_"];
 
@@ -397,7 +409,9 @@ fn a_result_that_must_not_be_ignored_is_marked() {
     }
 }
 
-/// Compiles as long as each function of ABI 1 exists and accepts the same arguments.
+/// Compiles as long as each function of version 1.0.0 exists and accepts the same arguments.
+///
+/// `make header` cannot rewrite this list. `abi/libcouchdrop.abi` also has the types of later functions.
 #[test]
 fn the_signatures_are_those_of_abi_1() {
     type Out<T> = *mut *mut T;
