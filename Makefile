@@ -143,12 +143,8 @@ go-release: lib ## Copy all built static libraries into the Go module, as in a r
 	@scripts/go-release
 
 .PHONY: header
-header: ## Generate include/couchdrop.h from the Rust sources
+header: ## Generate include/couchdrop.h from the Rust sources, and the files that follow from it
 	@scripts/header
-
-.PHONY: abi
-abi: lib ## Update abi/libcouchdrop.abi after an addition to the ABI
-	@scripts/abi abi/libcouchdrop.abi
 
 # Does not depend on `lib`, so that `sudo make install` does not run a compiler as root.
 .PHONY: install

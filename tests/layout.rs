@@ -381,6 +381,18 @@ fn export_list_matches_the_header() {
     assert_eq!(exports.lines().collect::<Vec<_>>(), functions);
 }
 
+/// The comment of an object names all its functions.
+#[test]
+fn comment_of_an_object_lists_its_functions() {
+    for object in ["cd_options", "cd_cancel", "cd_token", "cd_error"] {
+        let (before, _) = HEADER.split_once(&format!("typedef struct {object} {object};")).unwrap();
+        let comment = &before[before.rfind("/**").unwrap()..];
+        for function in functions().keys().filter(|name| name.starts_with(&format!("{object}_"))) {
+            assert!(comment.contains(&format!("`{function}()`")), "the comment of {object} has no {function}()");
+        }
+    }
+}
+
 /// libcolord exports these.
 const TAKEN: [&str; 5] = ["cd_client_", "cd_device_", "cd_profile_", "cd_icc_", "cd_sensor_"];
 
@@ -401,7 +413,9 @@ fn must_use_results_are_marked() {
     }
 }
 
-/// Compiles as long as each function of ABI 1 exists and accepts the same arguments.
+/// Compiles as long as each function of version 1.0.0 exists and accepts the same arguments.
+///
+/// `make header` cannot rewrite this list. `abi/libcouchdrop.abi` also has the types of later functions.
 #[test]
 fn signatures_match_abi_1() {
     type Out<T> = *mut *mut T;

@@ -5,6 +5,7 @@ import os
 import re
 import urllib.parse
 
+from option_table import options
 from server import text, to_bytes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -70,6 +71,8 @@ class Cases:
             yield from (f"{case['name']}: there is no {name!r}" for name in odd)
         names = [case["name"] for case in self.all]
         yield from (f"{name!r} is there twice" for name in sorted(set(names)) if names.count(name) > 1)
+        tried = {name for case in self.all for name in case.get("options", {})}
+        yield from (f"{name} has no case that sets it" for name in sorted(set(options()) - tried))
         codes = set(self.codes)
         expected = {case["expect"]["code"] for case in self.all}
         yield from (

@@ -101,27 +101,15 @@ static void set(a_case *it, const char *name, const char *value) {
         it->cancel = copy(value);
     else if (it->code != CD_OK)
         return;
-    else if (strcmp(name, "base_url") == 0)
-        it->code = cd_options_set_base_url(options, value, error);
-    else if (strcmp(name, "body_format") == 0)
-        it->code = cd_options_set_body_format(options, (int32_t)number, error);
-    else if (strcmp(name, "timeout_ms") == 0)
-        it->code = cd_options_set_timeout_ms(options, number, error);
-    else if (strcmp(name, "connect_timeout_ms") == 0)
-        it->code = cd_options_set_connect_timeout_ms(options, number, error);
-    else if (strcmp(name, "max_retries") == 0)
-        it->code = cd_options_set_max_retries(options, number, error);
-    else if (strcmp(name, "backoff_ms") == 0)
-        it->code =
-            cd_options_set_backoff_ms(options, number, (uint32_t)strtoul(end, NULL, 10), error);
-    else if (strcmp(name, "proxy") == 0)
-        it->code = cd_options_set_proxy(options, value, error);
-    else if (strcmp(name, "ca_file") == 0)
-        it->code = cd_options_set_ca_file(options, value, error);
-    else if (strcmp(name, "user_agent") == 0)
-        it->code = cd_options_set_user_agent(options, value, error);
-    else if (strcmp(name, "max_response_bytes") == 0)
-        it->code = cd_options_set_max_response_bytes(options, number, error);
+/* Sets an option if the line has its name. */
+#define SET(option, ...)                                                                           \
+    else if (strcmp(name, #option) == 0) it->code =                                                \
+        cd_options_set_##option(options, __VA_ARGS__, error);
+#define TEXT(option) SET(option, value)
+#define NUMBER(option, type) SET(option, (type)number)
+#define DURATION(option) SET(option##_ms, number)
+#define DURATIONS(option) SET(option##_ms, number, (uint32_t)strtoul(end, NULL, 10))
+#include "options.def"
     else
         fail("no setting ", name);
 }

@@ -27,6 +27,12 @@ struct Case {
     std::optional<couchdrop::Error> error;
 };
 
+// A number for an option of any integer type or enumeration.
+struct Number {
+    long long value;
+    template <class Type> operator Type() const { return static_cast<Type>(value); }
+};
+
 int digit(char letter) {
     const auto at = std::string_view("0123456789ABCDEF").find(letter);
     return at == std::string_view::npos ? -1 : static_cast<int>(at);
@@ -69,28 +75,15 @@ void set(Case &it, std::string_view name, const std::optional<std::string> &valu
         it.cancel = value.value();
     else if (it.error)
         return;
-    else if (name == "base_url")
-        options.base_url(value);
-    else if (name == "body_format")
-        options.body_format(static_cast<couchdrop::BodyFormat>(number()));
-    else if (name == "timeout_ms")
-        options.timeout(length());
-    else if (name == "connect_timeout_ms")
-        options.connect_timeout(length());
-    else if (name == "max_retries")
-        options.max_retries(number());
-    else if (name == "backoff_ms")
-        options.backoff(length(), milliseconds(std::stoll(value->substr(value->find(' ')))));
     else if (name == "proxy" && !value)
         options.no_proxy();
-    else if (name == "proxy")
-        options.proxy(value);
-    else if (name == "ca_file")
-        options.ca_file(value);
-    else if (name == "user_agent")
-        options.user_agent(value);
-    else if (name == "max_response_bytes")
-        options.max_response_bytes(static_cast<std::size_t>(number()));
+#define TEXT(option) else if (name == #option) options.option(value);
+#define NUMBER(option, type) else if (name == #option) options.option(Number{number()});
+#define DURATION(option) else if (name == #option "_ms") options.option(length());
+#define DURATIONS(option)                                                                          \
+    else if (name == #option "_ms") options.option(                                                \
+        length(), milliseconds(std::stoll(value->substr(value->find(' ')))));
+#include "options.def"
     else {
         std::cerr << "runner: no setting " << name << '\n';
         std::exit(2);

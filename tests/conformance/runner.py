@@ -6,6 +6,7 @@ import sys
 import urllib.parse
 
 import couchdrop
+from option_table import options
 
 BODY_FORMATS = {0: "auto", 1: "form", 2: "json"}
 
@@ -27,19 +28,10 @@ def backoff(value):
     return tuple(map(seconds, text(value).split()))
 
 
+PARSERS = {"TEXT": text, "NUMBER": int, "DURATION": seconds, "DURATIONS": backoff}
 # The lines of a case that set a client's options: the keyword, and the parser of its value.
-OPTIONS = {
-    "base_url": ("base_url", text),
-    "body_format": ("body_format", body_format),
-    "timeout_ms": ("timeout", seconds),
-    "connect_timeout_ms": ("connect_timeout", seconds),
-    "max_retries": ("max_retries", int),
-    "backoff_ms": ("backoff", backoff),
-    "proxy": ("proxy", text),
-    "ca_file": ("ca_file", text),
-    "user_agent": ("user_agent", text),
-    "max_response_bytes": ("max_response_bytes", int),
-}
+OPTIONS = {setter: (keyword, PARSERS[kind]) for setter, (keyword, kind) in options().items()}
+OPTIONS["body_format"] = ("body_format", body_format)
 
 
 def run(case):

@@ -2,7 +2,8 @@
 
 Makes changes in copies of couchdrop.h that a binding could miss: a code, a function, an option, a named number, a
 changed type of an argument. The check of each affected language must fail and name the change; with the unchanged
-header all succeed. C needs no check except for the codes: the header is its interface.
+header all succeed. C needs no check except for the codes: the header is its interface. C++ would silently convert a
+number whose type changes, so that is compared with abi/libcouchdrop.abi.
 """
 
 import concurrent.futures
@@ -17,6 +18,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PYTHON = os.path.join(ROOT, "bindings", "python")
 GO = os.path.join(ROOT, "bindings", "go")
+ABI = """
+set -e
+scripts/abi "$1" abi/exports.txt "$2/couchdrop.abi"
+abidiff --harmless abi/libcouchdrop.abi "$2/couchdrop.abi"
+"""
 TESTS = "^(TestEveryCodeOfTheHeaderIsHere|TestEveryNameOfTheHeaderIsUsed)$"
 
 
@@ -40,7 +46,7 @@ PLANTED = {
     "a code": (
         lambda text: added(text, "    CD_ERR_DNS = ", "    CD_ERR_PLANTED = 1777,\n"),
         "CD_ERR_PLANTED",
-        ("c", "cpp types", "python", "go"),
+        ("c", "cpp codes", "python", "go"),
     ),
     "a function": (
         lambda text: added(text, "uint32_t cd_abi_version(", "int32_t cd_planted(int32_t code);\n"),
@@ -65,7 +71,7 @@ PLANTED = {
         retyped,
         # Up to Go 1.19 the message has the type behind C's, _Ctype_int.
         r"cd_options_set_timeout_ms|cannot use ms .* as (type )?_Ctype_int(32_t)?\b",
-        ("cpp types", "python", "go types"),
+        ("abi", "python", "go types"),
     ),
 }
 
@@ -92,10 +98,11 @@ class Checks:
         tests = os.path.join(ROOT, "tests")
         return {
             "c": (["gcc", "-std=c99", *compile_only, os.path.join(tests, "c", "codes.c")], ROOT),
-            "cpp types": (
+            "cpp codes": (
                 ["g++", "-std=c++17", *compile_only, os.path.join(tests, "cpp", "header.cpp")],
                 ROOT,
             ),
+            "abi": (["bash", "-c", ABI, "abi", os.path.join(folder, "couchdrop.h"), folder], ROOT),
             "cpp names": ([sys.executable, os.path.join(tests, "cpp", "header.py")], ROOT),
             "python": ([sys.executable, "-m", "unittest", "tests.test_header"], PYTHON),
             "go": ([self._go_test, "-test.run", TESTS], GO),
@@ -120,7 +127,7 @@ class Checks:
         wrong = []
         for check, (command, directory) in self.commands(folder).items():
             # Skip checks that a change does not concern. The Go module for the unchanged header was built before.
-            if check not in (fail or {"c", "cpp types", "cpp names", "python", "go"}):
+            if check not in (fail or {"c", "cpp codes", "cpp names", "abi", "python", "go"}):
                 continue
             done = subprocess.run(
                 command, cwd=directory, env=environment, capture_output=True, text=True, check=False

@@ -73,6 +73,11 @@ def arguments_of(text, named=True):
     return () if text == "void" else tuple(type_of(argument, named) for argument in text.split(","))
 
 
+def options_of_header():
+    """The keyword of each option. The package passes os.environ itself."""
+    return set(re.findall(r"\bcd_options_set_(\w+?)(?:_ms)?\(", HEADER)) - {"environment"}
+
+
 def numbers_of(pattern):
     return {name: value for name, value in vars(_abi).items() if re.match(pattern, name)}
 
@@ -110,13 +115,15 @@ class Header(unittest.TestCase):
         self.assertEqual(functions - used, set(UNUSED))
 
     def test_every_option_is_a_keyword(self):
-        options = set(re.findall(r"\bcd_options_set_(\w+?)(?:_ms)?\(", HEADER))
+        options = options_of_header()
         self.assertGreater(len(options), 10)
-        # The package passes os.environ itself.
-        options.remove("environment")
         self.assertEqual(set(inspect.signature(couchdrop.Client).parameters), options)
         # The timeout is a separate argument of a login.
         self.assertEqual(set(couchdrop.ClientOptions.__annotations__), options - {"timeout"})
+
+    def test_every_option_is_in_the_docstring(self):
+        documented = re.findall(r"^ {4}(\w+): ", inspect.getdoc(couchdrop.Client), re.MULTILINE)
+        self.assertEqual(set(documented), options_of_header())
 
     def test_callbacks_match_the_header(self):
         declared = {
