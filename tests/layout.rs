@@ -385,7 +385,10 @@ fn comment_of_an_object_lists_its_functions() {
         let (before, _) = HEADER.split_once(&format!("typedef struct {object} {object};")).unwrap();
         let comment = &before[before.rfind("/**").unwrap()..];
         for function in functions().keys().filter(|name| name.starts_with(&format!("{object}_"))) {
-            assert!(comment.contains(&format!("`{function}()`")), "the comment of {object} has no {function}()");
+            assert!(
+                comment.contains(&format!("`{function}()`")),
+                "the comment of {object} has no {function}()"
+            );
         }
     }
 }
