@@ -1,5 +1,5 @@
 //! Code that differs by operating system, behind one interface. `cfg(unix)`, `cfg(windows)` and `target_os` appear only
-//! here. A port to another system implements the modules that [`unix`] exports.
+//! here. A port to another system implements the modules that `unix` exports.
 
 pub mod fork_detect;
 pub mod fork_local;

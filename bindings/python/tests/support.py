@@ -52,7 +52,8 @@ class FakeServer:
 
     @staticmethod
     def _start():
-        program = os.environ.get("COUCHDROP_FAKE_SERVER", os.path.join(ROOT, "target", "debug", "fake_server"))
+        built = os.path.join(ROOT, "target", "debug", "fake_server")
+        program = os.environ.get("COUCHDROP_FAKE_SERVER", built)
         # The server exits with its child program, which prints its environment and reads stdin to its end.
         tell = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
         process = subprocess.Popen(
