@@ -26,7 +26,7 @@ type fakeService struct {
 	// The tokens and bodies of requests other than logins, in order.
 	tokens, bodies []string
 	// The handlers of requests with a valid token, and of logins; nil = 200.
-	response, login func(http.ResponseWriter, *http.Request)
+	respond, login func(http.ResponseWriter, *http.Request)
 	// No token is valid.
 	forbidden bool
 	// The target of a redirect of all requests other than logins; "" = no redirect.
@@ -58,15 +58,15 @@ func (s *fakeService) serve(w http.ResponseWriter, r *http.Request) {
 	s.mutex.Lock()
 	s.tokens = append(s.tokens, strings.Join(r.Header["Token"], ","))
 	s.bodies = append(s.bodies, string(body))
-	good, response := r.Header.Get("token") == s.current() && !s.forbidden, s.response
+	good, respond := r.Header.Get("token") == s.current() && !s.forbidden, s.respond
 	s.mutex.Unlock()
 	switch {
 	case s.forward != "":
 		http.Redirect(w, r, s.forward, http.StatusTemporaryRedirect)
 	case !good:
 		http.Error(w, `{"error":"Access denied"}`, http.StatusForbidden)
-	case response != nil:
-		response(w, r)
+	case respond != nil:
+		respond(w, r)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestRedirectToOtherHostCarriesNoToken(t *testing.T) {
 	service, other := newFakeService(t), newFakeService(t)
 	u := newUser(t, service)
 	// The second redirect must not restore the token either.
-	response := func(w http.ResponseWriter, r *http.Request) {
+	respond := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/there" {
 			http.Redirect(w, r, other.URL+"/here", http.StatusTemporaryRedirect)
 		}
@@ -158,7 +158,7 @@ func TestRedirectToOtherHostCarriesNoToken(t *testing.T) {
 			http.Redirect(w, r, "/end", http.StatusTemporaryRedirect)
 		}
 	}
-	service.set(func() { service.response = response })
+	service.set(func() { service.respond = respond })
 	u.post(t, service.URL+"/there", "a")
 	request, err := http.NewRequest("POST", service.URL+"/there", strings.NewReader("b"))
 	if err != nil {
@@ -186,7 +186,7 @@ func TestRedirectBackFromOtherHostCarriesNoToken(t *testing.T) {
 	other.forward = service.URL + "/file/delete"
 	u := newUser(t, service)
 	service.set(func() {
-		service.response = func(w http.ResponseWriter, r *http.Request) {
+		service.respond = func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/there" {
 				http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 			}
@@ -212,7 +212,7 @@ func TestTokenHeaderInOtherCaseIsRemoved(t *testing.T) {
 	service, other := newFakeService(t), newFakeService(t)
 	u := newUser(t, service)
 	service.set(func() {
-		service.response = func(w http.ResponseWriter, r *http.Request) {
+		service.respond = func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 		}
 	})
@@ -398,12 +398,12 @@ func TestRefusedYoungTokenCausesNoLogin(t *testing.T) {
 func TestStatus401RefreshesOldToken(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
-	response := func(w http.ResponseWriter, r *http.Request) {
+	respond := func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("token") == "token-1" {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}
-	service.set(func() { service.response = response })
+	service.set(func() { service.respond = respond })
 	if status := u.post(t, service.URL, "a"); status != 401 {
 		t.Error(status)
 	}

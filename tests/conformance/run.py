@@ -59,8 +59,8 @@ def comparable(message):
 
 async def run_case(case, runner, cases):
     """How the case ends in the language of the runner, and what is wrong with it."""
-    responses = case.get("server", "fake server")
-    async with Server(responses if isinstance(responses, list) else []) as server:
+    answers = case.get("server", "fake server")
+    async with Server(answers if isinstance(answers, list) else []) as server:
         names = {**cases.names, "{server}": f"http://127.0.0.1:{server.port}", "{port}": str(server.port)}
         async with contextlib.AsyncExitStack() as stack:
             if case.get("no_descriptors"):
@@ -73,7 +73,7 @@ async def run_case(case, runner, cases):
             got = await runner.outcome()
         if isinstance(got, str):
             return {}, [got]
-        if isinstance(responses, list):
+        if isinstance(answers, list):
             got["sent"] = [request.name if request else "other" for request in server.requests]
         wrong = [*differences(case, expectation(case, runner.language), got), *wrong_requests(case, server)]
         if "connections" in case and server.connections != case["connections"]:

@@ -21,23 +21,23 @@ def to_bytes(value):
     return text(value).encode("utf-8", "surrogateescape")
 
 
-def response(response):
+def response(answer):
     """The bytes of a response that the case file gives in parts."""
-    body = json.dumps(response["json"]).encode() if "json" in response else to_bytes(response.get("body", ""))
-    headers = {"Content-Length": len(body), **response.get("headers", {})}
-    lines = [f"HTTP/1.1 {response['status']} X", *(f"{name}: {value}" for name, value in headers.items())]
+    body = json.dumps(answer["json"]).encode() if "json" in answer else to_bytes(answer.get("body", ""))
+    headers = {"Content-Length": len(body), **answer.get("headers", {})}
+    lines = [f"HTTP/1.1 {answer['status']} X", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 class Server:
     """A server for one run of a case. Use it as an asynchronous context manager.
 
-    It sends one of `responses` for each request in order, and repeats the last one. Without any the port is bound, but
+    It sends one of `answers` for each request in order, and repeats the last one. Without any the port is bound, but
     nothing listens there.
     """
 
-    def __init__(self, responses):
-        self._responses = responses
+    def __init__(self, answers):
+        self._answers = answers
         self._connections = set()
         self.requests = []
         self.connections = 0
@@ -49,7 +49,7 @@ class Server:
         self._socket.bind(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self._server = None
-        if self._responses:
+        if self._answers:
             self._server = await asyncio.start_server(self._serve, sock=self._socket, limit=1 << 20)
         return self
 
@@ -68,8 +68,8 @@ class Server:
         self.connections += 1
         try:
             while await self._request(reader):
-                response = self._responses[min(len(self.requests), len(self._responses)) - 1]
-                if not await self._response(response, writer):
+                answer = self._answers[min(len(self.requests), len(self._answers)) - 1]
+                if not await self._answer(answer, writer):
                     return
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client has closed
@@ -99,21 +99,21 @@ class Server:
         self.asked.set()
         return True
 
-    async def _response(self, response, writer):
+    async def _answer(self, answer, writer):
         """True if the connection stays open."""
-        if response == "silence":
+        if answer == "silence":
             return True
-        if response == "close":
+        if answer == "close":
             return False
-        if response == "reset":
+        if answer == "reset":
             writer.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
             writer.transport.abort()
             return False
-        writer.write(to_bytes(response["raw"]) if "raw" in response else response(response))
+        writer.write(to_bytes(answer["raw"]) if "raw" in answer else response(answer))
         await writer.drain()
-        return response.get("then") != "close"
+        return answer.get("then") != "close"
 
 
 class Request:

@@ -50,11 +50,11 @@ class Recorder:
                 with connection:
                     connection.settimeout(5)
                     try:
-                        self._response(self._listeners[listener], connection)
+                        self._respond(self._listeners[listener], connection)
                     except (OSError, ValueError, IndexError) as error:
                         self._seen.append(f"{self._listeners[listener]} {error!r}")
 
-    def _response(self, name, connection):
+    def _respond(self, name, connection):
         first = _exactly(connection, 1)
         if first == b"\x05":
             self._seen.append(f"{name} {_socks5(connection)}")

@@ -162,13 +162,13 @@ class Http(world.Test):
         with self.probe_for(self.world.chunked) as library:
             seen = [nginx.seen(library.login()) for _ in range(3)]
             self.assertEqual([login["requests"] for login in seen], ["1", "2", "3"])
-        self.assertIn("transfer-encoding: chunked", self.responseed_to_curl(self.world.chunked))
+        self.assertIn("transfer-encoding: chunked", self.response_to_curl(self.world.chunked))
 
     def test_response_is_not_compressed(self):
         self.assert_login(self.login(self.world.gzip))
-        self.assertIn("content-encoding: gzip", self.responseed_to_curl(self.world.gzip, "--compressed"))
+        self.assertIn("content-encoding: gzip", self.response_to_curl(self.world.gzip, "--compressed"))
 
-    def responseed_to_curl(self, server, *options):
+    def response_to_curl(self, server, *options):
         """The head of its response to curl, in lower case, to check that the server behaves as the test needs."""
         command = ["curl", "-q", "-sS", "-D", "-", "-o", "/dev/null", "-d", "", "--cacert", self.world.ecdsa.root]
         command += [*options, f"{server.url()}/authenticate"]
