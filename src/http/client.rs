@@ -103,7 +103,7 @@ impl HttpClient {
             connection.account = Some(account);
             let why = match fast_path::exchange(call, connection, head, body, self.endpoint.max_response) {
                 Ok(Exchanged { response, .. }) if reused && matches!(response.status, 408 | 421) => {
-                    format!("answered {}", response.status)
+                    format!("was answered with status {}", response.status)
                 }
                 Err(error) if reused && error.is_stale_connection() => {
                     format!("ended ({})", error.kind)

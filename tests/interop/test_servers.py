@@ -195,7 +195,7 @@ class Http(world.Test):
             self.assertTrue([message for _, message in library.log if why in message and "resending the login" in message])
 
     def test_status_408_on_a_reused_connection_resends_the_login(self):
-        self.assert_sent_again(self.world.tired, "answered 408")
+        self.assert_sent_again(self.world.tired, "was answered with status 408")
 
     def test_login_on_a_closed_reused_connection_is_resent(self):
         self.assert_sent_again(self.world.hangs_up_second, "ended")
