@@ -29,14 +29,14 @@ impl Cancel {
     }
 
     /// Replaces a descriptor that the host has closed since the last call.
-    pub fn replace_closed_descriptor(&self, process: Generation) {
-        self.waker.replace_closed(process, &|| self.is_triggered());
+    pub fn replace_closed_descriptor(&self, generation: Generation) {
+        self.waker.replace_closed(generation, &|| self.is_triggered());
     }
 
     /// An entry that becomes ready on a trigger. None if no descriptor can be created: the caller must then poll the
     /// flag.
-    pub fn poll_entry(&self, process: Generation) -> Option<PollEntry> {
-        self.waker.descriptor(process, &|| self.is_triggered()).map(PollEntry::readable)
+    pub fn poll_entry(&self, generation: Generation) -> Option<PollEntry> {
+        self.waker.descriptor(generation, &|| self.is_triggered()).map(PollEntry::readable)
     }
 }
 

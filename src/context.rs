@@ -1,7 +1,6 @@
 //! The context of one call: deadline, cancel handle, logger, clock, random numbers and current phase.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cancel::SharedCancel;
@@ -11,14 +10,25 @@ use crate::logger::{Level, Logger};
 use crate::rng::{Rng, SystemRng};
 use crate::sys::fork_detect::{self, Generation};
 
-/// The host's check, which runs on the calling thread while a call waits; true stops the call.
-pub type HostCheck = Arc<dyn Fn() -> bool + Send + Sync>;
+/// The host's check, which runs on the calling thread while a call waits. Plain data, so that a call does not allocate.
+#[derive(Clone, Copy)]
+pub struct HostCheck {
+    run: fn([usize; 2]) -> bool,
+    data: [usize; 2],
+}
 
-/// One call of a caller, from its first check to its last byte.
+impl HostCheck {
+    /// `run` receives `data`, and returns true to stop the call.
+    pub fn new(run: fn([usize; 2]) -> bool, data: [usize; 2]) -> HostCheck {
+        HostCheck { run, data }
+    }
+}
+
+/// One call into the library, from the check of its arguments to its result.
 #[derive(Clone)]
 pub struct CallContext {
     /// The process that began this call.
-    pub process: Generation,
+    pub generation: Generation,
     pub started: Instant,
     pub deadline: Instant,
     pub cancel: Option<SharedCancel>,
@@ -28,7 +38,7 @@ pub struct CallContext {
     check: Option<HostCheck>,
     /// The time of the last call of the host's check; None = the check is due at the next opportunity.
     checked_at: Cell<Option<Instant>>,
-    /// An end of the current operation before the deadline: a connect timeout.
+    /// The end of the connect timeout, if it is before the deadline.
     limit: Cell<Option<Limit>>,
     phase: Cell<Phase>,
     attempts: Cell<u32>,
@@ -53,12 +63,12 @@ impl CallContext {
         rng: &'static dyn Rng,
     ) -> CallContext {
         let started = clock.now();
-        let process = fork_detect::generation();
+        let generation = fork_detect::generation();
         if let Some(cancel) = &cancel {
-            cancel.replace_closed_descriptor(process);
+            cancel.replace_closed_descriptor(generation);
         }
         CallContext {
-            process,
+            generation,
             started,
             deadline: started + timeout,
             cancel,
@@ -85,8 +95,15 @@ impl CallContext {
         self
     }
 
+    /// True if the handle was triggered, or in a child that a signal handler forked.
     pub fn is_cancelled(&self) -> bool {
-        self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered())
+        self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) || self.is_in_forked_child()
+    }
+
+    /// True in a child that a signal handler or a check forked during this call. The connection belongs to the parent,
+    /// which continues the call.
+    pub fn is_in_forked_child(&self) -> bool {
+        fork_detect::generation() != self.generation
     }
 
     /// Fails if this call is cancelled or its deadline has passed.
@@ -103,11 +120,10 @@ impl CallContext {
         Some(self.checked_at.get().map_or(self.started, |checked_at| checked_at + interval))
     }
 
-    /// Runs the host's check. Returns true if it stops this call, or if it returned in a forked child: the connection
-    /// belongs to the parent, which continues the call.
+    /// Runs the host's check. Returns true if the call must stop.
     pub fn run_check(&self) -> bool {
         self.checked_at.set(Some(self.clock.now()));
-        self.check.as_ref().is_some_and(|check| check()) || fork_detect::generation() != self.process
+        self.check.is_some_and(|check| (check.run)(check.data)) || self.is_in_forked_child()
     }
 
     /// Makes the host's check due at once, since a signal arrived.

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use couchdrop::config::Config;
-use couchdrop::context::CallContext;
+use couchdrop::context::{CallContext, HostCheck};
 use couchdrop::error::{ErrorKind, cd_code};
 use couchdrop::login::{Client, Credentials};
 use fake_server::{FakeServer, PASSWORD};
@@ -169,7 +169,7 @@ fn children_finish_and_parent_logins_succeed() {
         rounds.advance(|_| Rounds::OVER);
     });
     println!(
-        "{} children, {} logins of the parent while_connecting, {hung} hung, bad: {bad:?}",
+        "{} children, {} logins of the parent meanwhile, {hung} hung, bad: {bad:?}",
         forks(),
         parents.into_inner()
     );
@@ -259,11 +259,9 @@ fn child_with_the_same_process_id_is_detected() {
 
 #[test]
 fn child_forked_by_a_check_leaves_the_login_to_the_parent() {
-    use std::sync::Arc;
-
     /// In the parent the child's id, in the child 0, and -1 before the fork.
     static CHILD: AtomicI32 = AtomicI32::new(-1);
-    fn fork_once() -> bool {
+    fn fork_once(_: [usize; 2]) -> bool {
         if CHILD.load(Ordering::SeqCst) == -1 {
             // SAFETY: the child ends below, once its copy of the call has.
             let id = unsafe { libc::fork() };
@@ -278,7 +276,8 @@ fn child_forked_by_a_check_leaves_the_login_to_the_parent() {
     let server = FakeServer::start();
     let client = service(&server, server.https_url(), |_| ());
     let slow = Credentials { username: "slow@example.com", ..ADA };
-    let call = CallContext::new(Duration::from_millis(300), None, None).with_check(Some(Arc::new(fork_once)));
+    let call = CallContext::new(Duration::from_millis(300), None, None)
+        .with_check(Some(HostCheck::new(fork_once, [0; 2])));
     let ended = client.login(&call, &slow).map(drop).map_err(|report| report.kind.code()).unwrap_err();
     match CHILD.load(Ordering::SeqCst) {
         // SAFETY: leaves the child without running exit handlers of the parent.
@@ -288,4 +287,44 @@ fn child_forked_by_a_check_leaves_the_login_to_the_parent() {
             assert_eq!(status(id), GOOD);
         }
     }
+}
+
+#[test]
+fn child_forked_by_a_signal_handler_leaves_the_login_to_the_parent() {
+    /// In the parent the child's id, and in the child 0.
+    static CHILD: AtomicI32 = AtomicI32::new(-1);
+    extern "C" fn fork_in_handler(_: libc::c_int) {
+        // SAFETY: the child ends below, once its copy of the call has.
+        let id = unsafe { libc::fork() };
+        CHILD.store(id, Ordering::SeqCst);
+        if id == 0 {
+            // SAFETY: a plain system call.
+            unsafe { libc::alarm(30) };
+        }
+    }
+    let server = FakeServer::start();
+    let client = service(&server, server.https_url(), |_| ());
+    let slow = Credentials { username: "slow@example.com", ..ADA };
+    // SAFETY: the handler calls only functions that are async-signal-safe; the id is this thread's.
+    let thread = unsafe {
+        libc::signal(libc::SIGUSR1, fork_in_handler as *const () as libc::sighandler_t);
+        libc::pthread_self()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(server.wait_for_requests(1, HUNG));
+            // SAFETY: the thread is alive: it joins this one.
+            assert_eq!(unsafe { libc::pthread_kill(thread, libc::SIGUSR1) }, 0);
+        });
+        let call = CallContext::new(Duration::from_secs(2), None, None);
+        let ended = client.login(&call, &slow).map(drop).map_err(|error| error.kind.code()).unwrap_err();
+        match CHILD.load(Ordering::SeqCst) {
+            // SAFETY: leaves the child without running exit handlers of the parent.
+            0 => unsafe { libc::_exit(if ended == cd_code::CD_ERR_CANCELLED { GOOD } else { 1 }) },
+            id => {
+                assert_eq!(ended, cd_code::CD_ERR_TIMEOUT);
+                assert_eq!(status(id), GOOD);
+            }
+        }
+    });
 }

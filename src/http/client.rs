@@ -32,11 +32,11 @@ pub struct HttpClient {
     pool: Pool,
     tls: Tls,
     /// The addresses of the last successful lookup, used if a later one fails or stalls.
-    last_good: Snapshot<Vec<SocketAddr>>,
+    stale_addresses: Snapshot<Vec<SocketAddr>>,
     account_key: RandomState,
 }
 
-/// State that one login keeps from attempt to attempt.
+/// State that a login carries across its attempts.
 #[derive(Default)]
 pub struct RetryState {
     failed: happy_eyeballs::Failed,
@@ -45,7 +45,7 @@ pub struct RetryState {
 }
 
 /// The limit for a lookup while addresses of an earlier one are known.
-const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
+const STALE_ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl HttpClient {
     /// `parents` is the parent process's state: only its last good addresses are read.
@@ -55,7 +55,7 @@ impl HttpClient {
             pool: Pool::default(),
             tls: Tls::new(&endpoint.trust),
             account_key: RandomState::new(),
-            last_good: parents.map(|parents| parents.last_good.of_parent()).unwrap_or_default(),
+            stale_addresses: parents.map(|parents| parents.stale_addresses.of_parent()).unwrap_or_default(),
         }
     }
 
@@ -151,16 +151,17 @@ impl HttpClient {
         let mut config = None;
         let prepare = || {
             if self.endpoint.base.https {
-                config = Some(self.tls.config(call, &shared(call.process).roots)?);
+                config = Some(self.tls.config(call, &shared(call.generation).roots)?);
             }
             Ok(())
         };
-        let mut connection =
-            self.reach(call, host, port, retry, prepare).map_err(|failure| self.naming_proxy(failure))?;
+        let mut connection = self
+            .connect_tcp(call, host, port, retry, prepare)
+            .map_err(|failure| self.with_proxy_context(failure))?;
         let peer = connection.peer;
         call.log(Level::Debug, || format!("connected to {peer} after {} ms", ms_since(call, started)));
         if let Some(proxy) = &self.endpoint.proxy {
-            self.tunnel(call, &mut connection, proxy).map_err(|failure| self.naming_proxy(failure))?;
+            self.tunnel(call, &mut connection, proxy).map_err(|failure| self.with_proxy_context(failure))?;
             call.log(Level::Debug, || format!("tunnel through {proxy} after {} ms", ms_since(call, started)));
         }
         if let Some(config) = config {
@@ -177,7 +178,7 @@ impl HttpClient {
     }
 
     /// Opens a TCP connection to a host: the service or a proxy.
-    fn reach(
+    fn connect_tcp(
         &self,
         call: &CallContext,
         host: &Host,
@@ -205,26 +206,26 @@ impl HttpClient {
         call.set_phase(Phase::Lookup);
         let started = call.clock.now();
         call.log(Level::Debug, || format!("looking up {name}"));
-        let known = self.last_good.get();
-        let patience = (!known.is_empty()).then(|| LOOKUP_PATIENCE.min(self.endpoint.connect_timeout / 4));
-        let why = match shared(call.process).resolver.resolve(call, name, patience) {
+        let known = self.stale_addresses.get();
+        let limit = (!known.is_empty()).then(|| STALE_ADDRESS_TIMEOUT.min(self.endpoint.connect_timeout / 4));
+        let why = match shared(call.generation).resolver.resolve(call, name, limit) {
             Ok(Some(found)) => {
                 call.log(Level::Debug, || {
-                    format!("{name} is {} after {} ms", listed(&found), ms_since(call, started))
+                    format!("{name} is {} after {} ms", join_addresses(&found), ms_since(call, started))
                 });
                 if found != known {
-                    self.last_good.set(found.clone());
+                    self.stale_addresses.set(found.clone());
                 }
                 return Ok(found);
             }
-            Ok(None) => "takes long".to_owned(),
+            Ok(None) => "takes too long".to_owned(),
             Err(failure @ (ErrorKind::Dns { .. } | ErrorKind::Resources(_))) if !known.is_empty() => {
                 format!("failed: {failure}")
             }
             Err(failure) => return Err(failure),
         };
         call.log(Level::Warn, || {
-            format!("the lookup of {name} {why}; using the previous addresses: {}", listed(&known))
+            format!("the lookup of {name} {why}; using the previous addresses: {}", join_addresses(&known))
         });
         Ok(known)
     }
@@ -240,7 +241,7 @@ impl HttpClient {
             (ProxyKind::Socks5, host) if host.is_loopback() => proxy::Target::Address(loopback(host)),
             (ProxyKind::Socks5, Host::Name(name)) => {
                 call.set_phase(Phase::Lookup);
-                let found = shared(call.process).resolver.resolve(call, name, None)?.unwrap_or_default();
+                let found = shared(call.generation).resolver.resolve(call, name, None)?.unwrap_or_default();
                 match found.first() {
                     Some(address) => proxy::Target::Address(address.ip()),
                     None => {
@@ -269,7 +270,7 @@ impl HttpClient {
     }
 
     /// Adds the proxy to the message of a failure to reach it or to connect through it.
-    fn naming_proxy(&self, failure: ErrorKind) -> ErrorKind {
+    fn with_proxy_context(&self, failure: ErrorKind) -> ErrorKind {
         let Some(proxy) = &self.endpoint.proxy else { return failure };
         let with = Some(format!("with the proxy {proxy}"));
         match failure {
@@ -294,7 +295,7 @@ fn loopback(host: &Host) -> IpAddr {
     }
 }
 
-fn listed(addresses: &[SocketAddr]) -> String {
+fn join_addresses(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(happy_eyeballs::without_port).collect::<Vec<_>>().join(", ")
 }
 

@@ -214,11 +214,11 @@ impl Connection {
     /// Returns the state of a connection before its request is sent. TLS's own messages (session tickets after a
     /// handshake) are processed.
     pub fn probe_idle(&mut self) -> IdleState {
-        let mut taken_in = 0;
+        let mut received = 0;
         loop {
             // No server legitimately sends this much without a request. Without a limit the loop could run past the
             // call's deadline.
-            if taken_in > MAX_UNREQUESTED_BYTES {
+            if received > MAX_UNREQUESTED_BYTES {
                 return IdleState::UnexpectedData;
             }
             let target = match &mut self.tls {
@@ -240,7 +240,7 @@ impl Connection {
                 Ok(0) | Err(_) => return IdleState::Closed,
                 Ok(count) => match self.process() {
                     Ok(_) if !self.input.is_empty() => return IdleState::UnexpectedData,
-                    Ok(_) => taken_in += count,
+                    Ok(_) => received += count,
                     Err(_) => return IdleState::Closed,
                 },
             }
@@ -261,8 +261,9 @@ impl Connection {
     /// peer.
     pub fn prepare_for_pool(&mut self) {
         self.socket.remember();
-        let of_tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.ciphertext_in, &mut tls.plaintext_out]);
-        for buffer in of_tls.chain([&mut self.input, &mut self.output]) {
+        let tls_buffers =
+            self.tls.iter_mut().flat_map(|tls| [&mut tls.ciphertext_in, &mut tls.plaintext_out]);
+        for buffer in tls_buffers.chain([&mut self.input, &mut self.output]) {
             // Non-empty buffers hold pending TLS records; keep them.
             if buffer.is_empty() {
                 buffer.wipe();
@@ -303,6 +304,9 @@ impl Connection {
             let rest = self.output.filled().get(sent..).unwrap_or_default();
             if rest.is_empty() {
                 break Ok(());
+            }
+            if call.is_in_forked_child() {
+                return Err(ErrorKind::Cancelled);
             }
             match self.socket.send(rest) {
                 Ok(count) => {

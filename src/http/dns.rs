@@ -45,20 +45,20 @@ struct Lookup {
 }
 
 impl Resolver {
-    /// Returns the addresses of `name`, or None if `patience` ends before the lookup does.
+    /// Returns the addresses of `name`, or None if `limit` ends before the lookup does.
     pub fn resolve(
         &self,
         call: &CallContext,
         name: &str,
-        patience: Option<Duration>,
+        limit: Option<Duration>,
     ) -> Result<Option<Vec<SocketAddr>>, ErrorKind> {
         let failed = |unresolved: ResolveError| match unresolved {
             ResolveError::Failed(why) => ErrorKind::Dns { host: name.to_owned(), why: why.into() },
             ResolveError::Resources(why) => ErrorKind::Resources(why.into()),
         };
         let lookup = self.join(call, name).map_err(failed)?;
-        let until = match patience {
-            Some(patience) => call.effective_deadline().min(call.clock.now() + patience),
+        let until = match limit {
+            Some(limit) => call.effective_deadline().min(call.clock.now() + limit),
             None => call.effective_deadline(),
         };
         loop {

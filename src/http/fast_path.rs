@@ -41,14 +41,14 @@ pub fn exchange(
         match reader.read(connection.input(), limit).map_err(ParseError::into_transport_error)? {
             ReadResult::NeedsInput => connection.consume(reader.take_consumed()),
             ReadResult::Complete(response) => {
-                connection.consume(reader.at);
+                connection.consume(reader.position);
                 let keep =
                     broken_pipe.is_none() && !reader.ambiguous_interim && connection.is_fully_consumed();
                 return Ok(Exchanged { response, connection: keep.then_some(connection) });
             }
             ReadResult::CloseAfter(response) => return Ok(Exchanged { response, connection: None }),
             ReadResult::NotStrict => {
-                connection.consume(reader.start);
+                connection.consume(reader.response_start);
                 let response = match ureq_path::read(call, connection, limit) {
                     Ok(response) => response,
                     Err(error) => reader.finish_after_error(&[], error)?,
@@ -65,7 +65,8 @@ pub fn exchange(
             Ok(Received::Failed(why)) => lost(call, broken_pipe.unwrap_or(why)),
             Err(failure) => failure,
         };
-        let no_response_bytes = connection.is_input_empty() && reader.interim == 0 && reader.head.is_none();
+        let no_response_bytes =
+            connection.is_input_empty() && reader.interim_count == 0 && reader.head.is_none();
         let error = TransportError { no_response_bytes, ..TransportError::new(failure, sent) };
         let response = reader.finish_after_error(connection.input(), error)?;
         return Ok(Exchanged { response, connection: None });

@@ -20,10 +20,10 @@ pub fn is_before_response(input: &[u8]) -> bool {
 #[derive(Default)]
 pub struct ResponseReader {
     /// The start of the final response, after the interim ones.
-    pub start: usize,
+    pub response_start: usize,
     /// The input before this index was parsed.
-    pub at: usize,
-    pub interim: u32,
+    pub position: usize,
+    pub interim_count: u32,
     /// A line of the head ends with a line feed alone.
     bare_line_feed: bool,
     /// The framing of an interim response is ambiguous.
@@ -44,7 +44,7 @@ impl ResponseReader {
     /// Parses more of a response. `input` begins with the bytes that were not consumed.
     pub fn read(&mut self, input: &[u8], limit: usize) -> Result<ReadResult, ParseError> {
         while self.head.is_none() {
-            let response = input.get(self.start..).unwrap_or_default();
+            let response = input.get(self.response_start..).unwrap_or_default();
             // Lenient parsers skip empty lines before a response.
             let empty = response.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             // If the input does not begin like HTTP/1, it has no head to wait for.
@@ -54,31 +54,31 @@ impl ResponseReader {
             if first_line.get(..known) != BEGINNING.get(..known) {
                 return Ok(ReadResult::NotStrict);
             }
-            self.at = self.at.max(self.start + empty);
+            self.position = self.position.max(self.response_start + empty);
             self.bare_line_feed |= has_bare_line_feed(response.get(..empty).unwrap_or_default());
-            let Some(end) = end_of_head(input, &mut self.at, &mut self.bare_line_feed) else {
+            let Some(end) = end_of_head(input, &mut self.position, &mut self.bare_line_feed) else {
                 if response.len() > MAX_HEAD_BYTES {
                     return Err(ParseError::LargeHead);
                 }
                 return Ok(ReadResult::NeedsInput);
             };
-            if end - self.start > MAX_HEAD_BYTES {
+            if end - self.response_start > MAX_HEAD_BYTES {
                 return Err(ParseError::LargeHead);
             }
-            let head = input.get(self.start..end).unwrap_or_default();
+            let head = input.get(self.response_start..end).unwrap_or_default();
             match parse(head, end, std::mem::take(&mut self.bare_line_feed), limit)? {
                 Parsed::NotStrict => return Ok(ReadResult::NotStrict),
                 Parsed::Interim { is_strict } => {
                     self.ambiguous_interim |= !is_strict;
-                    self.interim += 1;
-                    if self.interim > MAX_INTERIM_RESPONSES {
+                    self.interim_count += 1;
+                    if self.interim_count > MAX_INTERIM_RESPONSES {
                         return Err(ParseError::Interim);
                     }
-                    self.start = end;
-                    self.at = end;
+                    self.response_start = end;
+                    self.position = end;
                 }
                 Parsed::Head(head) => {
-                    self.at = end;
+                    self.position = end;
                     self.head = Some(head);
                 }
             }
@@ -96,7 +96,7 @@ impl ResponseReader {
                     None => Ok(ReadResult::NeedsInput),
                     Some(_) if input.len() > end => Ok(ReadResult::NotStrict),
                     Some(bytes) => {
-                        self.at = end;
+                        self.position = end;
                         let mut body = Secret::default();
                         body.try_extend(bytes)?;
                         Ok(ReadResult::Complete(head.response(body)))
@@ -106,7 +106,7 @@ impl ResponseReader {
             Framing::Chunked { state, body } => (state, body),
         };
         let is_success = head.status == 200;
-        let decoded = match chunked::decode(input, &mut self.at, state, body, limit)? {
+        let decoded = match chunked::decode(input, &mut self.position, state, body, limit)? {
             Chunked::NeedsInput => return Ok(ReadResult::NeedsInput),
             Chunked::Invalid if is_success => return Err(ParseError::Framing),
             Chunked::TooLarge if is_success => return Err(ParseError::LargeBody { limit }),
@@ -117,7 +117,7 @@ impl ResponseReader {
         let body = std::mem::take(body);
         let response = head.response(body);
         Ok(match decoded {
-            Chunked::Complete if input.len() == self.at => ReadResult::Complete(response),
+            Chunked::Complete if input.len() == self.position => ReadResult::Complete(response),
             Chunked::Complete => ReadResult::CloseAfter(response),
             // The status decides; the received part of the body gives the reason.
             Chunked::LargeFraming if is_last_chunk_read => ReadResult::CloseAfter(response),
@@ -129,12 +129,12 @@ impl ResponseReader {
     /// arrives, so its framing is not kept in memory.
     pub fn take_consumed(&mut self) -> usize {
         match &self.head {
-            Some(Head { framing: Framing::Chunked { .. }, .. }) => std::mem::take(&mut self.at),
+            Some(Head { framing: Framing::Chunked { .. }, .. }) => std::mem::take(&mut self.position),
             _ => 0,
         }
     }
 
-    /// Decides the result when a response breaks off. A status other than 200 is returned as it is, also with an
+    /// Decides the result when a response ends early. A status other than 200 is returned as it is, also with an
     /// incomplete body. The exception is a response that this call's own deadline or cancel handle ended.
     pub fn finish_after_error(
         &mut self,
@@ -202,7 +202,7 @@ impl ParseError {
             ParseError::LargeBody { limit } => {
                 (ErrorKind::TooLarge(format!("The response is larger than {limit} bytes").into()), 200)
             }
-            ParseError::Framing => (ErrorKind::Malformed(BROKEN_FRAMING.into()), 200),
+            ParseError::Framing => (ErrorKind::Malformed(INVALID_FRAMING.into()), 200),
             ParseError::LargeFraming => (ErrorKind::TooLarge(LARGE_FRAMING.into()), 200),
             ParseError::Memory(full) => (full.into(), 0),
         };
@@ -211,7 +211,7 @@ impl ParseError {
 }
 
 pub const LARGE_FRAMING: &str = "The chunk sizes or trailers of the response are too large";
-pub const BROKEN_FRAMING: &str = "The response has status 200, but its body has error framing";
+pub const INVALID_FRAMING: &str = "The response has status 200, but its body has broken framing";
 
 /// The error for a successful response whose body exceeds the limit.
 pub fn body_too_large(limit: usize) -> TransportError {

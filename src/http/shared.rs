@@ -12,9 +12,9 @@ pub struct Shared {
 
 static SHARED: ForkLocal<Shared> = ForkLocal::new();
 
-/// Returns the state of `process`, which must be the current one. A child begins with the roots of its parent.
-pub fn shared(process: Generation) -> &'static Shared {
-    SHARED.get(process, |parent| Shared {
+/// Returns the state of this process. A child begins with the roots of its parent.
+pub fn shared(generation: Generation) -> &'static Shared {
+    SHARED.get(generation, |parent| Shared {
         resolver: Resolver::default(),
         roots: parent.map(|parent| parent.roots.of_parent()).unwrap_or_default(),
     })

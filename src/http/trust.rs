@@ -12,7 +12,7 @@ use crate::http::root_cache::{Read, RootCache};
 use crate::http::root_source::Source;
 use crate::sys::trust_store::BUNDLES;
 
-/// The trust config of frozen options.
+/// The trust configuration of frozen options.
 #[derive(Clone)]
 pub enum Trust {
     /// Only these certificates, which the setter has read.

@@ -20,7 +20,7 @@ use crate::error::ErrorKind;
 use crate::http::connection::{Connection, Received, lost};
 use crate::http::fast_path::NO_CLOSE_NOTIFY;
 use crate::http::response::Response;
-use crate::http::response_reader::{BROKEN_FRAMING, LARGE_FRAMING, body_too_large};
+use crate::http::response_reader::{INVALID_FRAMING, LARGE_FRAMING, body_too_large};
 use crate::http::transport_error::TransportError;
 use crate::limits::MAX_HEAD_BYTES;
 use crate::retry_after;
@@ -75,7 +75,7 @@ pub fn read(
     if is_not_last && status == 200 {
         return Err(TransportError {
             status,
-            ..TransportError::after_request(ErrorKind::Malformed(BROKEN_FRAMING.into()))
+            ..TransportError::after_request(ErrorKind::Malformed(INVALID_FRAMING.into()))
         });
     }
     let mut body = Secret::default();
@@ -101,7 +101,7 @@ pub fn read(
             missing_close_notify = failure.take()
         }
         Err(BodyError::Failed) => {
-            let failure = failure.take().unwrap_or_else(|| ErrorKind::Malformed(BROKEN_FRAMING.into()));
+            let failure = failure.take().unwrap_or_else(|| ErrorKind::Malformed(INVALID_FRAMING.into()));
             return Err(TransportError { status, ..TransportError::after_request(failure) });
         }
     }

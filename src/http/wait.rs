@@ -36,7 +36,7 @@ pub fn pause(call: &CallContext, length: Duration) -> Result<(), ErrorKind> {
 pub fn wait(call: &CallContext, entries: &mut [PollEntry], until: Instant) -> Result<bool, ErrorKind> {
     let mut has_descriptor = false;
     if let (Some(cancel), Some(slot)) = (call.cancel.as_deref(), entries.last_mut()) {
-        let entry = cancel.poll_entry(call.process);
+        let entry = cancel.poll_entry(call.generation);
         has_descriptor = entry.is_some();
         *slot = entry.unwrap_or_else(PollEntry::unused);
     }

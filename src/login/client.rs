@@ -20,7 +20,7 @@ use crate::login::{redact, request};
 use crate::secret::Secret;
 use crate::sys::fork_local::ForkLocal;
 
-/// The service with the settings of frozen options.
+/// A client: the configuration of frozen options, and one HTTP client for each process.
 pub struct Client {
     config: Config,
     endpoint: Arc<Endpoint>,
@@ -34,7 +34,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Freezes the settings and reads the environment, once.
+    /// Takes the configuration, and reads the environment once.
     pub fn new(config: Config) -> Result<Client, ErrorKind> {
         let endpoint = Arc::new(Endpoint::choose(&config)?);
         let head =
@@ -81,6 +81,10 @@ impl Client {
         }
         if call.attempts() > 0 && !self.has_sent.load(Ordering::Relaxed) {
             self.has_sent.store(true, Ordering::Relaxed);
+        }
+        // In a child that a signal handler forked, the response belongs to the parent.
+        if call.is_in_forked_child() {
+            return Err(ErrorKind::Cancelled.into());
         }
         done
     }
@@ -151,19 +155,19 @@ impl Client {
                 }
             };
             let retry_after = failed.retry_after.and_then(|seconds| u64::try_from(seconds).ok());
-            let asked = || match retry_after {
+            let retry_after_note = || match retry_after {
                 Some(seconds) => format!(" (the service asks to wait {seconds} s)"),
                 None => String::new(),
             };
             let wait = backoff.next(call.remaining(), retry_after.map(Duration::from_secs), call.rng);
             let Some(wait) = wait else {
                 call.log(Level::Warn, || {
-                    format!("giving up, no retries or no time left{}: {}", asked(), failed.kind)
+                    format!("giving up, no retries or no time left{}: {}", retry_after_note(), failed.kind)
                 });
                 return Err(failed);
             };
             call.log(Level::Warn, || {
-                format!("retrying in {} ms{}: {}", wait.as_millis(), asked(), failed.kind)
+                format!("retrying in {} ms{}: {}", wait.as_millis(), retry_after_note(), failed.kind)
             });
             call.set_phase(Phase::BackOff);
             last = Some(failed);
@@ -174,7 +178,7 @@ impl Client {
     }
 
     fn http(&self, call: &CallContext) -> &HttpClient {
-        self.http.get(call.process, |parents| HttpClient::new(&self.endpoint, parents))
+        self.http.get(call.generation, |parents| HttpClient::new(&self.endpoint, parents))
     }
 }
 

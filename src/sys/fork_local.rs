@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::fork_detect::{self, Generation};
 
-struct Owned<T> {
-    process: Generation,
+struct Entry<T> {
+    generation: Generation,
     value: T,
 }
 
 /// A value that each process creates at first use, without a lock.
 pub struct ForkLocal<T> {
-    current: AtomicPtr<Owned<T>>,
+    current: AtomicPtr<Entry<T>>,
 }
 
 impl<T: Send + Sync> ForkLocal<T> {
@@ -24,19 +24,19 @@ impl<T: Send + Sync> ForkLocal<T> {
         ForkLocal { current: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Returns the value of `process`, which must be the current one. If there is none yet, `make` creates it. `make`
+    /// Returns the value of `generation`, which must be the current one. If there is none yet, `make` creates it. `make`
     /// receives the parent's value, and may read only data that was immutable there.
-    pub fn get(&self, process: Generation, make: impl Fn(Option<&T>) -> T) -> &T {
+    pub fn get(&self, generation: Generation, make: impl Fn(Option<&T>) -> T) -> &T {
         let mut found = self.current.load(Ordering::Acquire);
         loop {
             // SAFETY: a pointer stored here came from Box::into_raw, and only Drop frees it.
-            let owned = unsafe { found.as_ref() };
-            match owned {
-                Some(owned) if owned.process == process => return &owned.value,
+            let entry = unsafe { found.as_ref() };
+            match entry {
+                Some(entry) if entry.generation == generation => return &entry.value,
                 _ => {}
             }
             let made =
-                Box::into_raw(Box::new(Owned { process, value: make(owned.map(|owned| &owned.value)) }));
+                Box::into_raw(Box::new(Entry { generation, value: make(entry.map(|entry| &entry.value)) }));
             match self.current.compare_exchange(found, made, Ordering::AcqRel, Ordering::Acquire) {
                 // SAFETY: just made, and only Drop frees it.
                 Ok(_) => return unsafe { &(*made).value },
@@ -59,11 +59,11 @@ impl<T: Send + Sync> Default for ForkLocal<T> {
 
 impl<T> Drop for ForkLocal<T> {
     fn drop(&mut self) {
-        let owned = *self.current.get_mut();
+        let entry = *self.current.get_mut();
         // SAFETY: as in `get`; a value that another process made is never touched.
         unsafe {
-            if owned.as_ref().is_some_and(|owned| owned.process == fork_detect::generation()) {
-                drop(Box::from_raw(owned));
+            if entry.as_ref().is_some_and(|entry| entry.generation == fork_detect::generation()) {
+                drop(Box::from_raw(entry));
             }
         }
     }

@@ -16,7 +16,7 @@ pub struct ForkLocalWaker {
 }
 
 struct Node {
-    process: Generation,
+    generation: Generation,
     waker: Waker,
     /// A waker whose descriptors the host has closed. A signal may still read it, so it is freed with the handle.
     previous: *mut Node,
@@ -39,15 +39,15 @@ impl ForkLocalWaker {
 
     /// Returns the descriptor that becomes readable on a signal; creates it at first use. A new descriptor is readable at
     /// once if `is_signalled`. None if no descriptor can be created.
-    pub fn descriptor(&self, process: Generation, is_signalled: &dyn Fn() -> bool) -> Option<RawFd> {
+    pub fn descriptor(&self, generation: Generation, is_signalled: &dyn Fn() -> bool) -> Option<RawFd> {
         loop {
             let found = self.current.load(Ordering::SeqCst);
-            if let Some(waker) = self.waker_of(process) {
+            if let Some(waker) = self.waker_of(generation) {
                 return Some(waker.descriptor());
             }
             // A parent's waker and its descriptors are not touched. If the child has closed all descriptors, their
             // numbers may belong to other files.
-            let node = Node { process, waker: Waker::new().ok()?, previous: ptr::null_mut() };
+            let node = Node { generation, waker: Waker::new().ok()?, previous: ptr::null_mut() };
             if let Some(waker) = self.replace(found, node, is_signalled) {
                 return Some(waker.descriptor());
             }
@@ -55,12 +55,12 @@ impl ForkLocalWaker {
     }
 
     /// Replaces a descriptor that the host has closed.
-    pub fn replace_closed(&self, process: Generation, is_signalled: &dyn Fn() -> bool) {
+    pub fn replace_closed(&self, generation: Generation, is_signalled: &dyn Fn() -> bool) {
         let found = self.current.load(Ordering::SeqCst);
-        if self.waker_of(process).is_some_and(|waker| !waker.is_intact()) {
+        if self.waker_of(generation).is_some_and(|waker| !waker.is_intact()) {
             match Waker::new() {
                 Ok(waker) => {
-                    let node = Node { process, waker, previous: found };
+                    let node = Node { generation, waker, previous: found };
                     let _ = self.replace(found, node, is_signalled);
                 }
                 // The waker is leaked, but no call waits on it.
@@ -93,20 +93,20 @@ impl ForkLocalWaker {
         }
     }
 
-    fn waker_of(&self, process: Generation) -> Option<&Waker> {
+    fn waker_of(&self, generation: Generation) -> Option<&Waker> {
         // SAFETY: a pointer stored here came from Box::into_raw, and only Drop frees it.
         let found = unsafe { self.current.load(Ordering::SeqCst).as_ref() };
-        found.filter(|found| found.process == process).map(|found| &found.waker)
+        found.filter(|found| found.generation == generation).map(|found| &found.waker)
     }
 }
 
 impl Drop for ForkLocalWaker {
     fn drop(&mut self) {
-        let process = fork_detect::generation();
+        let generation = fork_detect::generation();
         let mut next = *self.current.get_mut();
         // SAFETY: made by Box::into_raw in `replace`, and freed only here. Another process's node is not touched.
         unsafe {
-            while next.as_ref().is_some_and(|node| node.process == process) {
+            while next.as_ref().is_some_and(|node| node.generation == generation) {
                 next = Box::from_raw(next).previous;
             }
         }

@@ -5,12 +5,11 @@
 //! available when the call polls. Only the clock makes time pass, so no input is slow.
 
 use std::cell::Cell;
-use std::ffi::c_void;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use couchdrop::clock::Clock;
-use couchdrop::context::CallContext;
+use couchdrop::context::{CallContext, HostCheck};
 use couchdrop::rng::Rng;
 
 /// The other side of a call.
@@ -23,27 +22,18 @@ pub trait Peer {
 pub fn run<T>(peer: &mut dyn Peer, work: impl FnOnce(&CallContext) -> T) -> T {
     NOW.set(Duration::ZERO);
     let mut peer = peer;
-    let check = PeerCheck((&raw mut peer).cast());
     let call = CallContext::with(AN_HOUR, None, None, &Steps, &Half);
-    work(&call.with_check(Some(Arc::new(move || check.stops()))))
+    work(&call.with_check(Some(HostCheck::new(stops, [(&raw mut peer) as usize, 0]))))
 }
 
 const AN_HOUR: Duration = Duration::from_secs(3600);
 /// Longer than the interval at which a call invokes its check.
 const STEP: Duration = Duration::from_millis(60);
 
-struct PeerCheck(*mut c_void);
-
-// SAFETY: the call runs its check on this thread.
-unsafe impl Send for PeerCheck {}
-unsafe impl Sync for PeerCheck {}
-
-impl PeerCheck {
-    fn stops(&self) -> bool {
-        // SAFETY: the pointer comes from `run`, and its target outlives the call.
-        let peer = unsafe { &mut *self.0.cast::<&mut dyn Peer>() };
-        !peer.step()
-    }
+fn stops([peer, _]: [usize; 2]) -> bool {
+    // SAFETY: the pointer comes from `run`, and its target outlives the call.
+    let peer = unsafe { &mut *(peer as *mut &mut dyn Peer) };
+    !peer.step()
 }
 
 thread_local! {

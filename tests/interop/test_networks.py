@@ -141,7 +141,7 @@ class DeadHost(NetworkTest):
             self.assert_between(4500, result.ms, 9000)
             again = [message for _, message in library.log if "resending the login" in message]
             self.assertEqual(len(again), 1)
-            self.assertIn("no longer answers", again[0])
+            self.assertIn("no longer responds", again[0])
             self.assertIn("logged in: 2 request(s)", library.log[-1][1])
 
     def test_pulled_cable_ends_a_login_before_its_deadline(self):

@@ -55,7 +55,7 @@ fn describe_number(number: i32) -> Cow<'static, str> {
         libc::EPIPE => "the peer closed it",
         libc::EPROTONOSUPPORT => "Protocol not supported",
         libc::ESTALE => "Stale file handle",
-        libc::ETIMEDOUT => "the peer no longer answers",
+        libc::ETIMEDOUT => "the peer no longer responds",
         other => return format!("error {other} of the system").into(),
     };
     text.into()
@@ -90,7 +90,7 @@ mod tests {
             (libc::ECONNRESET, "connection reset by peer"),
             (libc::ECONNREFUSED, "connection refused"),
             (libc::EPIPE, "the peer closed it"),
-            (libc::ETIMEDOUT, "the peer no longer answers"),
+            (libc::ETIMEDOUT, "the peer no longer responds"),
             (libc::ENETUNREACH, "Network is unreachable"),
             (9999, "error 9999 of the system"),
         ] {
