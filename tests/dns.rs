@@ -268,7 +268,7 @@ fn concurrent_logins_share_one_lookup() {
                 })
             })
             .collect();
-        // All 16 wait once 16 threads have reached the lookup; the first of them has started it.
+        // The first of the 16 threads has started the lookup.
         wait_until(|resolver| resolver.lookups.get(NAME).copied().unwrap_or(0) > before);
         set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::LOCALHOST]));
         for login in logins {
@@ -536,7 +536,6 @@ fn failed_connect_names_every_address() {
     assert!(message.contains("127.0.0.3: connection refused") && message.contains("127.0.0.4"), "{message}");
 }
 
-/// The attempt is retried.
 #[test]
 fn connect_timeout_includes_the_lookup() {
     let _alone = alone();

@@ -5,7 +5,7 @@
  * PROGRAM BASE_URL CA_FILE LOGINS THREADS measures times: it logs in once, each thread warms up,
  * then all threads log in that often at the same time. It prints the durations.
  *
- * CA_FILE is "-" for the system's certificates. A contender defines the four functions below. Its
+ * CA_FILE is "-" for the system's certificates. A baseline defines the four functions below. Its
  * handle is created once. A thread logs in with a caller, which may be the handle itself.
  */
 #define _GNU_SOURCE

@@ -1,5 +1,5 @@
 /* The library, from C. */
-#include "contender.h"
+#include "baseline.h"
 
 #include <couchdrop.h>
 

@@ -1,6 +1,6 @@
 /* libcurl, with jansson to parse the response. Each thread has its own easy handle, as libcurl
  * requires. */
-#include "contender.h"
+#include "baseline.h"
 
 #include <curl/curl.h>
 #include <jansson.h>

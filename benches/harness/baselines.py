@@ -172,7 +172,7 @@ def _script(name):
 
 
 def command(name, base_url, ca_file):
-    """The command of a contender, without the number of logins (and threads)."""
+    """The command of a baseline, without the number of logins (and threads)."""
     if name == CURL:
         trust = [] if ca_file == "-" else ["--cacert", ca_file]
         form = ["--data-urlencode", "username=ada@example.com"]

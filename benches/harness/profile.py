@@ -62,7 +62,7 @@ def _cargo(folder, target, *arguments):
 
 
 def ours(base_url, ca_file):
-    """The command and the environment of the contender with a library that has symbols."""
+    """The command and the environment of the baseline with a library that has symbols."""
     target = os.path.join(places.BUILT, "profile-target")
     _cargo(places.ROOT, target, "rustc", "--lib", "--crate-type", "cdylib")
     folder = os.path.join(places.BUILT, "profile-lib")

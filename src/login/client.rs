@@ -136,7 +136,7 @@ impl Client {
                         last = Some(failed);
                         continue;
                     }
-                    if !matches!(response.status, 429 | 500 | 502 | 503 | 504) {
+                    if !failed.kind.is_retryable() {
                         return Err(failed);
                     }
                     failed

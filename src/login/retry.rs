@@ -1,4 +1,5 @@
-//! The retries of a login: how long to wait, and when the remaining time is too short for another attempt.
+//! The wait before a retry: how long it is, and when the remaining time is too short for another attempt. `client.rs`
+//! decides if a login is retried.
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ pub fn is_acknowledged(socket: &TcpStream) -> bool {
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
     let to = (&raw mut info).cast();
-    // SAFETY: `to` has room for `length` bytes.
+    // SAFETY: `to` has space for `length` bytes.
     let done =
         unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, to, &mut length) };
     assert_eq!(done, 0);

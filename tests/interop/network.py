@@ -23,7 +23,7 @@ FAR = "203.0.113.2"
 PORT = 8443
 
 # The other machine starts within this time, or not at all.
-LONGEST_START = 10
+MAX_START = 10
 
 HOSTS = f"""{THERE} second.peers.test
 {BLACK_HOLE} black-hole.peers.test
@@ -87,7 +87,7 @@ class Network:
         """IPv6 neighbours discover each other a moment after the cable is connected. From then on a connection is
         refused."""
         try:
-            socket.create_connection((THERE_V6, PORT), LONGEST_START).close()
+            socket.create_connection((THERE_V6, PORT), MAX_START).close()
         except ConnectionRefusedError:
             pass
 

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 # A peer starts to listen within this time, or not at all.
-LONGEST_START = 10
+MAX_START = 10
 
 _reserved = []
 
@@ -39,7 +39,7 @@ class Peer:
             raise
 
     def _wait_for(self, address):
-        until = time.monotonic() + LONGEST_START
+        until = time.monotonic() + MAX_START
         while True:
             try:
                 socket.create_connection(address, 1).close()

@@ -30,8 +30,8 @@
 
 #define USERNAME "ada@example.com"
 #define PASSWORD "correct horse battery staple"
-#define MOST_DESCRIPTORS 256
-#define LONGEST_WAIT_MS 10000
+#define MAX_DESCRIPTORS 256
+#define MAX_WAIT_MS 10000
 
 __attribute__((noreturn)) static void fail(const char *what, const char *which) {
     fprintf(stderr, "probe: %s%s\n", what, which);
@@ -69,11 +69,11 @@ static cd_code set(cd_options *options, const char *name, const char *value, cd_
 }
 
 static void wait_closed(void) {
-    struct pollfd connections[MOST_DESCRIPTORS];
+    struct pollfd connections[MAX_DESCRIPTORS];
     nfds_t count = 0, i;
     int descriptor;
-    int64_t until = now_ms() + LONGEST_WAIT_MS;
-    for (descriptor = 3; descriptor < MOST_DESCRIPTORS; descriptor++) {
+    int64_t until = now_ms() + MAX_WAIT_MS;
+    for (descriptor = 3; descriptor < MAX_DESCRIPTORS; descriptor++) {
         struct sockaddr_storage peer;
         socklen_t size = sizeof peer;
         if (getpeername(descriptor, (struct sockaddr *)&peer, &size) == 0 &&

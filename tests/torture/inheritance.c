@@ -71,7 +71,8 @@ int main(int count, char **arguments) {
     for (i = 0; i < 4; i++)
         need(pthread_create(&threads[i], NULL, log_in_repeatedly, NULL) == 0,
              "pthread_create");
-    for (i = 0; i < 200 * times(); i++) {
+    /* On a busy machine until enough logins were made, too. */
+    for (i = 0; i < 200 * times() || __atomic_load_n(&logins, __ATOMIC_RELAXED) <= 50; i++) {
         int status = 0;
         pid_t child = start(i);
         need(waitpid(child, &status, 0) == child, "waitpid");
@@ -80,7 +81,6 @@ int main(int count, char **arguments) {
     over = 1;
     for (i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    printf("%d programs started during %d logins\n", 200 * times(), logins);
-    CHECK(logins > 50);
+    printf("%d programs started during %d logins\n", i, logins);
     return checks_result();
 }

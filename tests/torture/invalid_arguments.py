@@ -217,7 +217,7 @@ def values(objects, function, kind, name):
 
 # A call without a bad argument either finds no listener, or has a triggered handle. NULL options mean the real service,
 # and nothing is sent to it.
-MOST_COMBINATIONS = 20000
+MAX_COMBINATIONS = 20000
 LOGS_IN = {"cd_authenticate", "cd_authenticate_with", "cd_connect"}
 NEVER_NULL = {"cd_error_message", "cd_code_name", "cd_code_message", "cd_version", "cd_options_new", "cd_cancel_new"}
 MAKES = {"cd_options_free": "cd_options_new", "cd_cancel_free": "cd_cancel_new"}
@@ -250,8 +250,8 @@ def call(name, result, parameters, objects):
     function, calls = getattr(library, name), 0
     names = [called for _, called in parameters]
     choices = [list(values(objects, name, *parameter)) for parameter in parameters]
-    if math.prod(map(len, choices)) > MOST_COMBINATIONS:
-        combinations = ([chance.choice(some) for some in choices] for _ in range(MOST_COMBINATIONS))
+    if math.prod(map(len, choices)) > MAX_COMBINATIONS:
+        combinations = ([chance.choice(some) for some in choices] for _ in range(MAX_COMBINATIONS))
     else:
         combinations = itertools.product(*choices)
     for arguments in combinations:

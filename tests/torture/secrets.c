@@ -11,27 +11,27 @@
 #include "resolver.h"
 
 #define MASK 0x5a
-#define MOST_NEEDLES 12
-#define MOST_BYTES 256
+#define MAX_NEEDLES 12
+#define MAX_BYTES 256
 
 typedef struct {
     const char *what;
     size_t size;
-    unsigned char bytes[MOST_BYTES]; /* masked */
+    unsigned char bytes[MAX_BYTES]; /* masked */
 } needle;
 
-static needle needles[MOST_NEEDLES];
+static needle needles[MAX_NEEDLES];
 static size_t needle_count;
 
 static needle *new_needle(const char *what) {
-    need(needle_count < MOST_NEEDLES, "too many needles");
+    need(needle_count < MAX_NEEDLES, "too many needles");
     needles[needle_count].what = what;
     needles[needle_count].size = 0;
     return &needles[needle_count++];
 }
 
 static void add(needle *n, unsigned char byte) {
-    need(n->size < MOST_BYTES, "too long needle");
+    need(n->size < MAX_BYTES, "too long needle");
     n->bytes[n->size++] = byte ^ MASK;
 }
 

@@ -1,4 +1,4 @@
-"""Shared code of the baselines in Python. Their arguments are those of the baselines in C (contender.h).
+"""Shared code of the baselines in Python. Their arguments are those of the baselines in C (baseline.h).
 
 Imports as little as possible, since the start is measured.
 """
@@ -12,7 +12,7 @@ FORM = {"username": USERNAME, "password": PASSWORD}
 
 
 def main(open_handle):
-    """Runs a contender. `open_handle` takes the base URL and the CA file, None for the system's certificates. It
+    """Runs a baseline. `open_handle` takes the base URL and the CA file, None for the system's certificates. It
     returns a function that logs in and returns the token."""
     base_url, ca_file, logins, *count = sys.argv[1:]
     log_in = open_handle(base_url, None if ca_file == "-" else ca_file)

@@ -1,6 +1,6 @@
 """Logs in with the library's Python package, from tasks of asyncio."""
 
-import contender
+import baseline
 import couchdrop
 
 
@@ -8,9 +8,9 @@ def open_handle(base_url, ca_file):
     client = couchdrop.Client(base_url=base_url, ca_file=ca_file)
 
     async def log_in():
-        return (await client.authenticate_async(contender.USERNAME, contender.PASSWORD)).value
+        return (await client.authenticate_async(baseline.USERNAME, baseline.PASSWORD)).value
 
     return log_in
 
 
-contender.main_asyncio(open_handle)
+baseline.main_asyncio(open_handle)

@@ -2,7 +2,7 @@
 
 import ssl
 
-import contender
+import baseline
 import httpx
 
 
@@ -10,11 +10,11 @@ def open_handle(base_url, ca_file):
     client = httpx.Client(verify=ssl.create_default_context(cafile=ca_file), timeout=30)
 
     def log_in():
-        answer = client.post(base_url + "/authenticate", data=contender.FORM)
+        answer = client.post(base_url + "/authenticate", data=baseline.FORM)
         answer.raise_for_status()
         return answer.json()["token"]
 
     return log_in
 
 
-contender.main(open_handle)
+baseline.main(open_handle)

@@ -2,7 +2,7 @@
 
 import ssl
 
-import contender
+import baseline
 import httpx
 
 
@@ -14,11 +14,11 @@ def open_handle(base_url, ca_file):
     )
 
     async def log_in():
-        answer = await client.post(base_url + "/authenticate", data=contender.FORM)
+        answer = await client.post(base_url + "/authenticate", data=baseline.FORM)
         answer.raise_for_status()
         return answer.json()["token"]
 
     return log_in
 
 
-contender.main_asyncio(open_handle)
+baseline.main_asyncio(open_handle)

@@ -1,6 +1,6 @@
 """Logs in with requests."""
 
-import contender
+import baseline
 import requests
 
 
@@ -11,7 +11,7 @@ def open_handle(base_url, ca_file):
 
     def log_in():
         answer = session.post(
-            base_url + "/authenticate", data=contender.FORM, timeout=30, allow_redirects=False
+            base_url + "/authenticate", data=baseline.FORM, timeout=30, allow_redirects=False
         )
         answer.raise_for_status()
         return answer.json()["token"]
@@ -19,4 +19,4 @@ def open_handle(base_url, ca_file):
     return log_in
 
 
-contender.main(open_handle)
+baseline.main(open_handle)

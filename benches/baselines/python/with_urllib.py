@@ -5,12 +5,12 @@ import ssl
 import urllib.parse
 import urllib.request
 
-import contender
+import baseline
 
 
 def open_handle(base_url, ca_file):
     context = ssl.create_default_context(cafile=ca_file)
-    body = urllib.parse.urlencode(contender.FORM).encode()
+    body = urllib.parse.urlencode(baseline.FORM).encode()
 
     def log_in():
         request = urllib.request.Request(base_url + "/authenticate", data=body)
@@ -20,4 +20,4 @@ def open_handle(base_url, ca_file):
     return log_in
 
 
-contender.main(open_handle)
+baseline.main(open_handle)

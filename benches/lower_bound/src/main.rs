@@ -1,7 +1,7 @@
 //! A lower bound on the cost of a login: HTTP request and response by hand, over the same TLS library.
 //!
 //! It has no deadline, cancellation, retry, wiping, proxy or pool, and panics on any unexpected response. Its arguments
-//! are those of the baselines in C (baselines/contender.h).
+//! are those of the baselines in C (baselines/baseline.h).
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -66,7 +66,7 @@ impl Handle {
             }
             tls
         });
-        Connection { socket, tls, request: Vec::with_capacity(1024), answer: vec![0; 4096] }
+        Connection { socket, tls, request: Vec::with_capacity(1024), response: vec![0; 4096] }
     }
 }
 
@@ -88,11 +88,11 @@ struct Connection {
     socket: TcpStream,
     tls: Option<ClientConnection>,
     request: Vec<u8>,
-    answer: Vec<u8>,
+    response: Vec<u8>,
 }
 
 #[derive(serde::Deserialize)]
-struct Answer {
+struct Response {
     token: String,
 }
 
@@ -116,18 +116,18 @@ impl Connection {
         let mut length = 0;
         loop {
             length += self.receive(length);
-            if let Some(answer) = read_answer(&mut self.answer[..length]) {
-                return answer.token;
+            if let Some(response) = read_response(&mut self.response[..length]) {
+                return response.token;
             }
         }
     }
 
     fn receive(&mut self, from: usize) -> usize {
-        let room = &mut self.answer[from..];
+        let target = &mut self.response[from..];
         let count = match &mut self.tls {
-            None => self.socket.read(room).unwrap(),
+            None => self.socket.read(target).unwrap(),
             Some(tls) => loop {
-                match tls.reader().read(room) {
+                match tls.reader().read(target) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         assert_ne!(tls.read_tls(&mut self.socket).unwrap(), 0);
                         tls.process_new_packets().unwrap();
@@ -142,7 +142,7 @@ impl Connection {
 }
 
 /// The response, once it is complete.
-fn read_answer(bytes: &mut [u8]) -> Option<Answer> {
+fn read_response(bytes: &mut [u8]) -> Option<Response> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let (head, rest) = bytes.split_at_mut(end);
     assert!(head.starts_with(b"HTTP/1.1 200 "));

@@ -1,6 +1,6 @@
-// Package contender is the shared code of the baselines in Go. Their arguments are those of the baselines in C
-// (contender.h), with goroutines in place of threads.
-package contender
+// Package baseline is the shared code of the baselines in Go. Their arguments are those of the baselines in C
+// (baseline.h), with goroutines in place of threads.
+package baseline
 
 import (
 	"bufio"
@@ -17,7 +17,7 @@ const (
 	Password = "correct horse battery staple"
 )
 
-// Main runs a contender. open takes the base URL and the CA file, "" for the system's certificates. It returns a
+// Main runs a baseline. open takes the base URL and the CA file, "" for the system's certificates. It returns a
 // function that logs in, which any number of goroutines may call.
 func Main(open func(baseURL, caFile string) (func() (string, error), error)) {
 	caFile := os.Args[2]

@@ -4,7 +4,7 @@ package main
 import (
 	"context"
 
-	"baselines/contender"
+	"baselines/baseline"
 
 	"libcouchdrop.invalid/couchdrop"
 )
@@ -19,8 +19,8 @@ func open(baseURL, caFile string) (func() (string, error), error) {
 		return nil, err
 	}
 	credentials := couchdrop.Credentials{
-		Username: contender.Username,
-		Password: couchdrop.NewSecret(contender.Password),
+		Username: baseline.Username,
+		Password: couchdrop.NewSecret(baseline.Password),
 	}
 	return func() (string, error) {
 		token, err := client.Authenticate(context.Background(), credentials)
@@ -31,4 +31,4 @@ func open(baseURL, caFile string) (func() (string, error), error) {
 	}, nil
 }
 
-func main() { contender.Main(open) }
+func main() { baseline.Main(open) }

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"baselines/contender"
+	"baselines/baseline"
 )
 
 func open(baseURL, caFile string) (func() (string, error), error) {
@@ -36,7 +36,7 @@ func open(baseURL, caFile string) (func() (string, error), error) {
 }
 
 func logIn(client *http.Client, address string) (string, error) {
-	form := url.Values{"username": {contender.Username}, "password": {contender.Password}}
+	form := url.Values{"username": {baseline.Username}, "password": {baseline.Password}}
 	response, err := client.Post(address, "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", err
@@ -58,4 +58,4 @@ func logIn(client *http.Client, address string) (string, error) {
 	return answer.Token, nil
 }
 
-func main() { contender.Main(open) }
+func main() { baseline.Main(open) }
