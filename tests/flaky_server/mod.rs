@@ -114,9 +114,8 @@ pub const LONG_WAIT: i64 = 3600;
 pub const LATE: Duration = Duration::from_secs(2);
 pub const SHORT_TIMEOUT_MS: u32 = 30;
 
-/// One in this many connections is reset before its handshake, and one is cut during it. With 20, five attempts in a row
-/// failed in one run of twenty.
-const FAILED_HANDSHAKE_INTERVAL: u64 = 50;
+/// One in this many connections is reset before its handshake, and one is cut during it.
+const FAILED_HANDSHAKE_INTERVAL: u64 = 20;
 
 /// Serves until the process ends.
 pub fn serve(listener: &TcpListener, tls: &Arc<ServerConfig>) -> ! {
