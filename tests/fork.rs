@@ -258,7 +258,7 @@ fn child_with_the_same_process_id_is_detected() {
 }
 
 #[test]
-fn child_forked_by_a_check_leaves_the_login_to_the_parent() {
+fn child_of_a_check_leaves_the_login_to_its_parent() {
     /// In the parent the child's id, in the child 0, and -1 before the fork.
     static CHILD: AtomicI32 = AtomicI32::new(-1);
     fn fork_once(_: [usize; 2]) -> bool {
@@ -290,7 +290,7 @@ fn child_forked_by_a_check_leaves_the_login_to_the_parent() {
 }
 
 #[test]
-fn child_forked_by_a_signal_handler_leaves_the_login_to_the_parent() {
+fn child_of_a_signal_handler_leaves_the_login_to_its_parent() {
     /// In the parent the child's id, and in the child 0.
     static CHILD: AtomicI32 = AtomicI32::new(-1);
     extern "C" fn fork_in_handler(_: libc::c_int) {

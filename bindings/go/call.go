@@ -19,8 +19,8 @@ const maxTimeout = time.Hour
 type call struct {
 	client *Client
 	ctx    context.Context
-	// The context's Done channel. A context is the caller's code and may panic: call its methods only on the goroutine
-	// of the call, and never between acquiring a slot and deferring its release.
+	// The context's Done channel. A context is the caller's code and may panic. Call its methods only on the call's own
+	// goroutine, and never between acquiring a slot and deferring its release.
 	done <-chan struct{}
 	log  *callLog
 	// The deadline of the call. ctxHasDeadline is true if it is the deadline of the context.

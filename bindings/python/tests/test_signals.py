@@ -228,8 +228,8 @@ class Signals(unittest.TestCase):
             signal.setitimer(signal.ITIMER_REAL, 0)
         support.collect_garbage()
         self.assertGreater(stopped, 50)
-        # PyPy's ctypes is written in Python: a handler can raise in its constructors and finalizers too. Some
-        # of the interrupted objects then stay until the process ends.
+        # PyPy's ctypes is written in Python: a handler can raise in its constructors and finalizers too. A few
+        # interrupted objects then stay until the process ends.
         if support.PYPY:
             kept += 5
         else:
