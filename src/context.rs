@@ -106,6 +106,12 @@ impl CallContext {
         fork_detect::generation() != self.generation
     }
 
+    /// Fails in a forked child, before a lock or a connection of the parent is used: a thread that does not exist in the
+    /// child may hold the lock.
+    pub fn ensure_same_process(&self) -> Result<(), ErrorKind> {
+        if self.is_in_forked_child() { Err(ErrorKind::Cancelled) } else { Ok(()) }
+    }
+
     /// Fails if this call is cancelled or its deadline has passed.
     pub fn ensure_active(&self) -> Result<(), ErrorKind> {
         if self.is_cancelled() {

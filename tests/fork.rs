@@ -1,12 +1,14 @@
 //! fork() at any moment: while other threads of the parent are in lookups, handshakes and logins.
 
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use couchdrop::config::Config;
 use couchdrop::context::{CallContext, HostCheck};
-use couchdrop::error::{ErrorKind, cd_code};
+use couchdrop::error::{Error, ErrorKind, cd_code};
+use couchdrop::logger::{Level, Logger};
 use couchdrop::login::{Client, Credentials};
 use fake_server::{FakeServer, PASSWORD};
 
@@ -198,7 +200,6 @@ fn child_freeing_handles_keeps_parents_connection() {
 #[test]
 fn child_trigger_does_not_stop_parents_login() {
     use couchdrop::cancel::Cancel;
-    use std::sync::Arc;
     let server = FakeServer::start();
     let service = service(&server, server.https_url(), |_| ());
     let cancel = Arc::new(Cancel::default());
@@ -257,19 +258,38 @@ fn child_with_the_same_process_id_is_detected() {
     login(&kept, HUNG).unwrap();
 }
 
+/// Forks, and stores the child's id in the parent and 0 in the child, which ends in `assert_left_to_parent`.
+fn fork_during_a_call(child: &AtomicI32) {
+    // SAFETY: plain system calls, which a signal handler may make.
+    unsafe {
+        let id = libc::fork();
+        child.store(id, Ordering::SeqCst);
+        if id == 0 {
+            libc::alarm(30);
+        }
+    }
+}
+
+/// The result of a call in the process that began it, after a fork during the call. In the child the call was cancelled.
+fn assert_left_to_parent<T>(child: &AtomicI32, result: Result<T, Error>, what: &str) -> Result<(), cd_code> {
+    let result = result.map(drop).map_err(|error| error.kind.code());
+    match child.swap(NO_FORK, Ordering::SeqCst) {
+        // SAFETY: leaves the child without running exit handlers of the parent.
+        0 => unsafe { libc::_exit(if result == Err(cd_code::CD_ERR_CANCELLED) { GOOD } else { 1 }) },
+        NO_FORK => panic!("{what}: no fork"),
+        id => assert_eq!(status(id), GOOD, "{what}"),
+    }
+    result
+}
+
+const NO_FORK: i32 = -1;
+
 #[test]
 fn child_of_a_check_leaves_the_login_to_its_parent() {
-    /// In the parent the child's id, in the child 0, and -1 before the fork.
-    static CHILD: AtomicI32 = AtomicI32::new(-1);
+    static CHILD: AtomicI32 = AtomicI32::new(NO_FORK);
     fn fork_once(_: [usize; 2]) -> bool {
-        if CHILD.load(Ordering::SeqCst) == -1 {
-            // SAFETY: the child ends below, once its copy of the call has.
-            let id = unsafe { libc::fork() };
-            CHILD.store(id, Ordering::SeqCst);
-            if id == 0 {
-                // SAFETY: a plain system call.
-                unsafe { libc::alarm(30) };
-            }
+        if CHILD.load(Ordering::SeqCst) == NO_FORK {
+            fork_during_a_call(&CHILD);
         }
         false
     }
@@ -278,29 +298,15 @@ fn child_of_a_check_leaves_the_login_to_its_parent() {
     let slow = Credentials { username: "slow@example.com", ..ADA };
     let call = CallContext::new(Duration::from_millis(300), None, None)
         .with_check(Some(HostCheck::new(fork_once, [0; 2])));
-    let ended = client.login(&call, &slow).map(drop).map_err(|report| report.kind.code()).unwrap_err();
-    match CHILD.load(Ordering::SeqCst) {
-        // SAFETY: leaves the child without running exit handlers of the parent.
-        0 => unsafe { libc::_exit(if ended == cd_code::CD_ERR_CANCELLED { GOOD } else { 1 }) },
-        id => {
-            assert_eq!(ended, cd_code::CD_ERR_TIMEOUT);
-            assert_eq!(status(id), GOOD);
-        }
-    }
+    let result = assert_left_to_parent(&CHILD, client.login(&call, &slow), "a check");
+    assert_eq!(result, Err(cd_code::CD_ERR_TIMEOUT));
 }
 
 #[test]
 fn child_of_a_signal_handler_leaves_the_login_to_its_parent() {
-    /// In the parent the child's id, and in the child 0.
-    static CHILD: AtomicI32 = AtomicI32::new(-1);
+    static CHILD: AtomicI32 = AtomicI32::new(NO_FORK);
     extern "C" fn fork_in_handler(_: libc::c_int) {
-        // SAFETY: the child ends below, once its copy of the call has.
-        let id = unsafe { libc::fork() };
-        CHILD.store(id, Ordering::SeqCst);
-        if id == 0 {
-            // SAFETY: a plain system call.
-            unsafe { libc::alarm(30) };
-        }
+        fork_during_a_call(&CHILD);
     }
     let server = FakeServer::start();
     let client = service(&server, server.https_url(), |_| ());
@@ -317,14 +323,56 @@ fn child_of_a_signal_handler_leaves_the_login_to_its_parent() {
             assert_eq!(unsafe { libc::pthread_kill(thread, libc::SIGUSR1) }, 0);
         });
         let call = CallContext::new(Duration::from_secs(2), None, None);
-        let ended = client.login(&call, &slow).map(drop).map_err(|error| error.kind.code()).unwrap_err();
-        match CHILD.load(Ordering::SeqCst) {
-            // SAFETY: leaves the child without running exit handlers of the parent.
-            0 => unsafe { libc::_exit(if ended == cd_code::CD_ERR_CANCELLED { GOOD } else { 1 }) },
-            id => {
-                assert_eq!(ended, cd_code::CD_ERR_TIMEOUT);
-                assert_eq!(status(id), GOOD);
-            }
-        }
+        let result = assert_left_to_parent(&CHILD, client.login(&call, &slow), "a wait");
+        assert_eq!(result, Err(cd_code::CD_ERR_TIMEOUT));
     });
+}
+
+/// The log lines are the moments: a signal arrives in each of them once.
+#[test]
+fn signal_handler_may_fork_at_any_step_of_a_call() {
+    static CHILD: AtomicI32 = AtomicI32::new(NO_FORK);
+    extern "C" fn fork_in_handler(_: libc::c_int) {
+        fork_during_a_call(&CHILD);
+    }
+    // SAFETY: the handler calls only functions that are async-signal-safe.
+    unsafe { libc::signal(libc::SIGUSR2, fork_in_handler as *const () as libc::sighandler_t) };
+    let server = FakeServer::start();
+    for (what, warm, closed, connect) in [
+        ("a login", false, false, false),
+        ("a login on a kept connection", true, false, false),
+        ("a login with a kept connection that has ended", true, true, false),
+        ("a connect", false, false, true),
+    ] {
+        for step in 0.. {
+            let client = service(&server, server.https_url(), |_| ());
+            if warm {
+                login(&client, HUNG).unwrap();
+            }
+            if closed {
+                server.close_connections();
+            }
+            let lines = Arc::new(AtomicI32::new(0));
+            let raise = {
+                let lines = Arc::clone(&lines);
+                move |_, _: &CStr| {
+                    if lines.fetch_add(1, Ordering::SeqCst) == step {
+                        // SAFETY: the handler is set.
+                        unsafe { libc::raise(libc::SIGUSR2) };
+                    }
+                }
+            };
+            let logger = Logger::new(Level::Debug as i32, Arc::new(raise));
+            let call = CallContext::new(HUNG, None, Some(logger));
+            let result = if connect { client.connect(&call) } else { client.login(&call, &ADA).map(drop) };
+            if CHILD.load(Ordering::SeqCst) == NO_FORK {
+                assert!(step >= 2, "{what} has so few lines: {step}");
+                break;
+            }
+            let step = format!("step {step} of {what}");
+            assert_eq!(assert_left_to_parent(&CHILD, result, &step), Ok(()), "{step}");
+            // The parent's pooled connection is still usable.
+            login(&client, HUNG).unwrap();
+        }
+    }
 }

@@ -75,8 +75,15 @@ impl HttpClient {
                 connection
             }
         };
-        self.pool.put(connection);
+        self.keep(call, connection);
         Ok(())
+    }
+
+    /// Keeps a connection for the next login. In a forked child the connection and the pool belong to the parent.
+    fn keep(&self, call: &CallContext, connection: Box<Connection>) {
+        if !call.is_in_forked_child() {
+            self.pool.put(connection);
+        }
     }
 
     /// Sends a request and returns its response, over an idle connection or a new one. A reused connection that ends
@@ -116,7 +123,7 @@ impl HttpClient {
                     });
                     if let Some(mut connection) = connection {
                         connection.idle_since = uptime();
-                        self.pool.put(connection);
+                        self.keep(call, connection);
                     }
                     return Ok(response);
                 }
@@ -124,14 +131,15 @@ impl HttpClient {
             };
             call.log(Level::Info, || format!("a reused connection {why}: resending the login on a new one"));
             retry.skip_pool = true;
-            self.pool.clear();
             call.ensure_active().map_err(TransportError::after_request)?;
+            self.pool.clear();
         }
     }
 
     /// Opens a connection on which the server has sent no data yet.
     fn open_idle(&self, call: &CallContext, retry: &mut RetryState) -> Result<Box<Connection>, ErrorKind> {
         let mut connection = self.open(call, retry)?;
+        call.ensure_same_process()?;
         match connection.probe_idle() {
             // Session tickets may arrive at any time.
             IdleState::Idle | IdleState::PartialRecord => Ok(connection),

@@ -305,9 +305,7 @@ impl Connection {
             if rest.is_empty() {
                 break Ok(());
             }
-            if call.is_in_forked_child() {
-                return Err(ErrorKind::Cancelled);
-            }
+            call.ensure_same_process()?;
             match self.socket.send(rest) {
                 Ok(count) => {
                     if request.as_ref().is_some_and(|request| request.begins_in(sent, count)) {

@@ -56,6 +56,7 @@ impl Resolver {
             ResolveError::Failed(why) => ErrorKind::Dns { host: name.to_owned(), why: why.into() },
             ResolveError::Resources(why) => ErrorKind::Resources(why.into()),
         };
+        call.ensure_same_process()?;
         let lookup = self.join(call, name).map_err(failed)?;
         let until = match limit {
             Some(limit) => call.effective_deadline().min(call.clock.now() + limit),

@@ -27,6 +27,9 @@ impl Pool {
             _ => true,
         };
         loop {
+            if call.is_in_forked_child() {
+                return None;
+            }
             let mut connection = {
                 let mut idle = self.lock();
                 let newest = idle.iter().rposition(|connection| serves(connection))?;

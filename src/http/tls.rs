@@ -61,6 +61,7 @@ impl Tls {
     /// Returns the settings for a new connection. The trust store is read before the lock is taken, since reading may
     /// hang.
     pub fn config(&self, call: &CallContext, cache: &RootCache) -> Result<Arc<ClientConfig>, ErrorKind> {
+        call.ensure_same_process()?;
         let stores = match self.trust.stores(cache) {
             Ok(stores) => stores,
             // The process caches a few stores; a handle keeps its own.

@@ -61,7 +61,7 @@ impl Client {
             call.log(level_of(&error.kind), || format!("connection failed: {}", error.kind));
             Error::from(error.kind)
         })?;
-        Ok(())
+        Ok(call.ensure_same_process()?)
     }
 
     /// Logs in, with the retries that are needed and allowed.
@@ -83,9 +83,7 @@ impl Client {
             self.has_sent.store(true, Ordering::Relaxed);
         }
         // In a child that a signal handler forked, the response belongs to the parent.
-        if call.is_in_forked_child() {
-            return Err(ErrorKind::Cancelled.into());
-        }
+        call.ensure_same_process()?;
         done
     }
 
