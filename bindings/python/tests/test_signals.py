@@ -228,7 +228,7 @@ class Signals(unittest.TestCase):
             signal.setitimer(signal.ITIMER_REAL, 0)
         support.collect_garbage()
         self.assertGreater(stopped, 50)
-        # PyPy's ctypes is written in Python: a handler can raise in its constructors and finalizers too. A few
+        # PyPy's ctypes is written in Python: a handler can raise in its constructors and finalizers too. Some
         # interrupted objects then stay until the process ends.
         if support.PYPY:
             kept += 5
