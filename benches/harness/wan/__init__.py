@@ -1,1 +1,0 @@
-"""A distant server: two networks of this machine, joined by a link with a delay."""
