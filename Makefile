@@ -94,14 +94,10 @@ corpus: setup ## Rebuild tests/corpus from all inputs that fuzzing has found her
 	@FUZZ_MERGE=1 scripts/fuzz
 
 .PHONY: bench
-bench: setup ## Measure a login beside one written by hand: BENCH=cold,warm or all, BENCH_LONG=1 for a million
+bench: setup ## Measure a login beside one written by hand: BENCH=cold,warm or all, BENCH_SHORT=1 for two rounds
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory lib
 	@$(PYTHON) benches/run.py
-
-.PHONY: profile
-profile: setup lib ## Show by function and by line where a warm login spends its instructions
-	@$(PYTHON) benches/profile.py
 
 .PHONY: counts
 counts: setup lib ## Update benches/counts.txt, the cost of a warm login, which `make test` checks

@@ -11,9 +11,8 @@ static void fail(cd_error *error) {
 static void *open_handle(const char *base_url, const char *ca_file) {
     cd_options *options = cd_options_new();
     cd_error *error;
-    if (cd_options_set_base_url(options, base_url, &error) != CD_OK)
-        fail(error);
-    if (ca_file != NULL && cd_options_set_ca_file(options, ca_file, &error) != CD_OK)
+    if (cd_options_set_base_url(options, base_url, &error) != CD_OK ||
+        cd_options_set_ca_file(options, ca_file, &error) != CD_OK)
         fail(error);
     return options;
 }

@@ -48,8 +48,7 @@ static void *open_caller(void *from) {
     curl_easy_setopt(caller->curl, CURLOPT_URL, handle->url);
     curl_easy_setopt(caller->curl, CURLOPT_PROTOCOLS_STR,
                      strncmp(handle->url, "https:", 6) == 0 ? "https" : "http");
-    if (handle->ca_file != NULL)
-        curl_easy_setopt(caller->curl, CURLOPT_CAINFO, handle->ca_file);
+    curl_easy_setopt(caller->curl, CURLOPT_CAINFO, handle->ca_file);
     curl_easy_setopt(caller->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(caller->curl, CURLOPT_TIMEOUT_MS, 30000L);
     curl_easy_setopt(caller->curl, CURLOPT_CONNECTTIMEOUT_MS, 10000L);

@@ -6,8 +6,7 @@ import requests
 
 def open_handle(base_url, ca_file):
     session = requests.Session()
-    if ca_file:
-        session.verify = ca_file
+    session.verify = ca_file
 
     def log_in():
         answer = session.post(

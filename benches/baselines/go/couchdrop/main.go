@@ -10,11 +10,7 @@ import (
 )
 
 func open(baseURL, caFile string) (func() (string, error), error) {
-	options := []couchdrop.Option{couchdrop.WithBaseURL(baseURL)}
-	if caFile != "" {
-		options = append(options, couchdrop.WithCAFile(caFile))
-	}
-	client, err := couchdrop.NewClient(options...)
+	client, err := couchdrop.NewClient(couchdrop.WithBaseURL(baseURL), couchdrop.WithCAFile(caFile))
 	if err != nil {
 		return nil, err
 	}

@@ -21,15 +21,13 @@ func open(baseURL, caFile string) (func() (string, error), error) {
 	// With its default of 2, all other goroutines would open a new connection for each login.
 	transport.MaxIdleConnsPerHost = 1000
 	transport.MaxIdleConns = 1000
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return nil, err
-		}
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(pem)
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, err
 	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client := &http.Client{Transport: transport, CheckRedirect: noRedirect, Timeout: 30 * time.Second}
 	return func() (string, error) { return logIn(client, baseURL+"/authenticate") }, nil
