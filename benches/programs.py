@@ -27,12 +27,13 @@ def _c(source, *flags):
 
 
 def _couchdrop():
-    # This empty library gives the program the path of the real one. The loader then finds that directly, as
-    # it finds an installed one. With a run path it would also search there for the C library.
+    # A library of empty functions gives the program the path of the real one. The loader then finds that directly,
+    # as it finds an installed one. With a run path it would also search there for the C library.
     by_path = os.path.join(BUILT, "by-path.so")
-    run("gcc", "-shared", "-o", by_path, "-x", "c", os.devnull, f"-Wl,-soname,{LIBRARY}")
-    unresolved = "-Wl,--no-as-needed,--unresolved-symbols=ignore-in-object-files"
-    return _c("couchdrop.c", f"-I{STAGE}/include", unresolved, by_path)
+    names = run("nm", "-D", "--defined-only", LIBRARY)[0].split()[2::3]
+    functions = "".join(f"void {name}(void) {{}}\n" for name in names)
+    run("gcc", "-shared", "-fPIC", f"-Wl,-soname,{LIBRARY}", "-o", by_path, "-x", "c", "-", input=functions)
+    return _c("couchdrop.c", f"-I{STAGE}/include", by_path)
 
 
 def _tls_versions(lock):
