@@ -207,15 +207,13 @@ def machine():
         model = re.search(r"^model name\s*: (.*)$", file.read(), re.MULTILINE)
     with open("/proc/meminfo", encoding="utf-8") as file:
         memory = round(int(re.search(r"^MemTotal:\s*(\d+)", file.read(), re.MULTILINE)[1]) / 2**20)
-    commands = (
-        *["rustc --version", "gcc --version", "go version", "python3 --version", "nginx -v", "curl-config --version"],
-        *["openssl version", "valgrind --version", "hyperfine --version"],
-    )
-    versions = {command.split()[0]: version(*command.split()) for command in commands}
+    tools = {"Go": "go version", "nginx": "nginx -v", "libcurl": "curl-config --version", "OpenSSL": "openssl version"}
+    tools |= {name: f"{name} --version" for name in ("rustc", "gcc", "valgrind", "hyperfine")}
+    tools["Python"] = f"{programs.python()} --version"
+    versions = ", ".join(f"{name} {version(*command.split())}" for name, command in tools.items())
     where = f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, {memory} GiB"
     system = f"Linux {version('uname', '-r')}, {' '.join(platform.libc_ver())}"
-    said = ", ".join(f"{name} {value}" for name, value in versions.items())
-    return f"Measured on {datetime.date.today().isoformat()} on {where}, {system}, with {said}."
+    return f"Measured on {datetime.date.today().isoformat()} on {where}, {system}, with {versions}."
 
 
 def write(sections):
