@@ -21,8 +21,9 @@ OTHER_COMPILER = 0.25
 
 HEADING = f"""\
 # The cost of a warm login: instructions in user space and heap allocations, counted by valgrind as the
-# difference of many logins and few. `make test` allows {MARGIN:.0%} more, and for the instructions of another rustc
-# {OTHER_COMPILER:.0%}. Written by `make counts`: commit it with the change that affected a figure, and state the reason.
+# difference of many logins and few. `make test` allows {MARGIN:.0%} more, and for the instructions of another
+# rustc {OTHER_COMPILER:.0%}. Written by `make counts`: commit it with the change that affected a figure, and
+# state the reason.
 """
 
 

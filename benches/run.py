@@ -209,11 +209,11 @@ def machine():
         memory = round(int(re.search(r"^MemTotal:\s*(\d+)", file.read(), re.MULTILINE)[1]) / 2**20)
     tools = {"Go": "go version", "nginx": "nginx -v", "libcurl": "curl-config --version", "OpenSSL": "openssl version"}
     tools |= {name: f"{name} --version" for name in ("rustc", "gcc", "valgrind", "hyperfine")}
-    tools["Python"] = f"{programs.python()} --version"
-    versions = ", ".join(f"{name} {version(*command.split())}" for name, command in tools.items())
+    versions = {name: version(*command.split()) for name, command in tools.items()}
+    said = ", ".join(f"{name} {number}" for name, number in {**versions, "Python": platform.python_version()}.items())
     where = f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, {memory} GiB"
     system = f"Linux {version('uname', '-r')}, {' '.join(platform.libc_ver())}"
-    return f"Measured on {datetime.date.today().isoformat()} on {where}, {system}, with {versions}."
+    return f"Measured on {datetime.date.today().isoformat()} on {where}, {system}, with {said}."
 
 
 def write(sections):
