@@ -59,7 +59,7 @@ def blocks_of(page):
         line = text.count("\n", 0, match.start()) + 2
         if language not in CHECKED | SHOWN:
             sys.exit(f"{page}:{line - 1}: a block of {language}")
-        names = re.findall(r"saved as `([\w.]+)`", text[end : match.start()])
+        names = re.findall(r"[Ss]aved as `([\w.]+)`", text[end : match.start()])
         code = re.sub(f"^{match[1]}", "", match[4], flags=re.M)
         yield Block(page, line, language, code, names[-1] if names else "")
         end = match.end()
