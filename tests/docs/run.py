@@ -27,7 +27,7 @@ GO_MOD = f"module docs\ngo 1.19\nreplace libcouchdrop.invalid/couchdrop => {ROOT
 
 
 class Failure(Exception):
-    """A program or a compiler failed."""
+    """A compiler or a program failed."""
 
 
 @dataclass
@@ -81,10 +81,10 @@ def environments():
     hidden = ("LD_LIBRARY_PATH", "PKG_CONFIG_PATH", "COUCHDROP_LIBRARY", "STAGE", "MAKE", "MFLAGS")
     shell = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     shell.update(GOFLAGS="-mod=mod", GOPROXY="off", GOTOOLCHAIN="local", GOWORK="off")
-    bindings = f"{ROOT}/bindings/python"
-    installed = {"PKG_CONFIG_PATH": f"{STAGE}/lib/pkgconfig", "LD_LIBRARY_PATH": f"{STAGE}/lib"}
-    installed.update(PYTHONPATH=bindings, MYPYPATH=bindings, PYTHONDONTWRITEBYTECODE="1")
-    return shell, {**shell, **installed}
+    package = f"{ROOT}/bindings/python"
+    installed = {**shell, "PKG_CONFIG_PATH": f"{STAGE}/lib/pkgconfig", "LD_LIBRARY_PATH": f"{STAGE}/lib"}
+    installed.update(PYTHONPATH=package, MYPYPATH=package, PYTHONDONTWRITEBYTECODE="1")
+    return shell, installed
 
 
 def build_c(block, folder, env):
@@ -192,8 +192,7 @@ def main():
             saved = [block for block in blocks if block.page == page and block.saved_as]
             jobs.append((page, run_session, shells, saved, folder, shell))
         problems += [] if problems else in_parallel(jobs)
-    print("\n".join(problems))
-    print(f"{len(pages)} pages, {len(blocks)} blocks, {len(jobs)} programs and shells run")
+    print(*problems, f"{len(pages)} pages, {len(blocks)} blocks, {len(jobs)} programs and shells", sep="\n")
     return 1 if problems or not blocks else 0
 
 
