@@ -107,7 +107,8 @@ def build_go(blocks, folder, env):
         source = f"//line {block.where}\n{block.code}"
         (folder / block.name / "block.go").write_text(source, encoding="utf-8")
     run(["go", "vet", "./..."], folder, env)
-    run(["go", "build", "-o", "bin/", "./..."], folder, env)
+    for block in [block for block in blocks if block.is_program]:
+        run(["go", "build", "-o", f"bin/{block.name}", f"./{block.name}"], folder, env)
 
 
 def check_python(blocks, folder, env, mypy):
