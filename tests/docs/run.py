@@ -16,18 +16,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = ROOT / "target/stage"
-TIMEOUT = 300
+TIMEOUT = 300  # s
 CHECKED = {"c", "cpp", "go", "python", "sh"}
 SHOWN = {"cmake", "console", "diff", "dockerfile", "ini", "json", "make", "rust", "text", "toml", "yaml"}
 # The packages of Python that need not be installed: mypy checks a block that imports one, but it is not run.
 OPTIONAL = {"eventlet", "gevent", "requests"}
-GCC = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-pthread"]
+WARNINGS = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-pthread"]
 TOKEN = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 GO_MOD = f"module docs\ngo 1.19\nreplace libcouchdrop.invalid/couchdrop => {ROOT}/bindings/go\n"
 
 
 class Failure(Exception):
-    """A compiler or a program failed."""
+    """A block does not compile, or its program fails."""
 
 
 @dataclass
@@ -45,8 +45,7 @@ class Block:
     @property
     def is_program(self):
         if self.language == "python":
-            imported = set(re.findall(r"^(?:import|from) (\w+)", self.code, re.M))
-            return "couchdrop" in imported and not imported & OPTIONAL
+            return not OPTIONAL & set(re.findall(r"^(?:import|from) (\w+)", self.code, re.M))
         return re.search(r"\bmain\(", self.code) is not None
 
 
@@ -67,7 +66,6 @@ def blocks_of(page):
 
 def run(command, folder, env):
     """Runs a command and returns its output."""
-    command = [str(word) for word in command]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     done = subprocess.run(command, cwd=folder, env=env, timeout=TIMEOUT, check=False, **pipes)
     output = done.stdout.decode(errors="replace")
@@ -91,24 +89,23 @@ def build_c(block, folder, env):
     flags = run(["pkg-config", "--cflags", "--libs", "couchdrop", "libcurl", "jansson"], folder, env).split()
     source = f"{block.name}.{block.language}"
     (folder / source).write_text(f'#line {block.line} "{block.page}"\n{block.code}', encoding="utf-8")
-    if block.language == "c":
-        compiler = ["gcc", "-std=gnu99"]
-    else:
-        compiler = ["g++", "-std=c++20" if "<stop_token>" in block.code else "-std=c++17"]
-    output = ["-o", block.name] if block.is_program else ["-c", "-o", f"{block.name}.o"]
-    run([*compiler, *GCC, *output, source, *flags], folder, env)
+    cpp = ["g++", "-std=c++20" if "<stop_token>" in block.code else "-std=c++17"]
+    compiler = ["gcc", "-std=gnu99"] if block.language == "c" else cpp
+    output = ["-o", block.name] if block.is_program else ["-c"]
+    run([*compiler, *WARNINGS, *output, source, *flags], folder, env)
 
 
 def build_go(blocks, folder, env):
     """Builds the blocks as the packages of one module."""
-    (folder / "go.mod").write_text(GO_MOD)
+    module = folder / "go"
     for block in blocks:
-        (folder / block.name).mkdir()
+        (module / block.name).mkdir(parents=True)
         source = f"//line {block.where}\n{block.code}"
-        (folder / block.name / "block.go").write_text(source, encoding="utf-8")
-    run(["go", "vet", "./..."], folder, env)
+        (module / block.name / "block.go").write_text(source, encoding="utf-8")
+    (module / "go.mod").write_text(GO_MOD)
+    run(["go", "vet", "./..."], module, env)
     for block in [block for block in blocks if block.is_program]:
-        run(["go", "build", "-o", f"bin/{block.name}", f"./{block.name}"], folder, env)
+        run(["go", "build", "-o", folder / block.name, f"./{block.name}"], module, env)
 
 
 def check_python(blocks, folder, env, mypy):
@@ -124,8 +121,6 @@ def run_program(block, folder, env):
     command = [folder / block.name]
     if block.language == "python":
         command = [sys.executable, "-W", "error", folder / f"{block.name}.py"]
-    elif block.language == "go":
-        command = [folder / "bin" / block.name]
     output = run(command, folder, env)
     if TOKEN.search(output) or os.environ["COUCHDROP_PASSWORD"] in output:
         raise Failure("prints a token or the password")
@@ -147,13 +142,16 @@ def run_session(blocks, saved, folder, env):
 
 
 def unknown_names(pages):
-    """C names that the header does not have, and codes that the page of all codes does not have."""
+    """C names and paths that do not exist, and codes that the page of all codes does not have."""
     header = (ROOT / "include/couchdrop.h").read_text(encoding="utf-8")
     known = set(re.findall(r"\b(?:cd|CD)_\w+", header))
     for page in pages:
         text = (ROOT / page).read_text(encoding="utf-8")
         for name in sorted(set(re.findall(r"\b(?:cd_\w*[a-z0-9]|CD_\w*[A-Z0-9])\b", text)) - known):
             yield f"{page}: {name} is not in couchdrop.h"
+        for path in re.findall(r"`((?:bindings|docs|scripts|src|tests)/[\w./-]+\.[a-z]+)`", text):
+            if not (ROOT / path).exists():
+                yield f"{page}: there is no {path}"
     table = (ROOT / "docs/guides/errors.md").read_text(encoding="utf-8")
     for code, number in re.findall(r"^ *(CD_ERR_\w+) = (\d+)", header, re.M):
         if f"| {number} | `{code}` |" not in table:
