@@ -157,18 +157,10 @@ uninstall: ## Remove the files of `make install`
 	  scripts/uninstall
 
 .PHONY: docs
-docs: ## Build reference and guides as one site, target/docs/index.html
+docs: ## Build the guides and the reference as one site, target/docs/index.html
 	@scripts/setup docs
 	@$(MAKE) --no-print-directory lib
 	@scripts/docs
-
-.PHONY: figures
-figures: lib ## Update the figures in the documentation from their sources
-	@scripts/with-fake-server $(PYTHON) tests/docs/run.py --figures
-
-.PHONY: pictures
-pictures: ## Redraw docs/demo.svg
-	@$(MAKE) --no-print-directory demo | $(PYTHON) docs/demo.py
 
 .PHONY: fmt
 fmt: ## Format all sources

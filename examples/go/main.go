@@ -2,6 +2,8 @@
 //
 //	COUCHDROP_USERNAME=ada@example.com COUCHDROP_PASSWORD=… go run .
 //
+// The repository needs `make lib` once before. In another module, let `replace` in go.mod name the folder bindings/go.
+//
 // To use another server, set COUCHDROP_BASE_URL and COUCHDROP_FILES_URL to its URLs, and COUCHDROP_CA_FILE to the
 // certificates to trust.
 package main

@@ -43,6 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
     parser = _parser()
     # Not `parse_args`, which prints unknown arguments: one of them may be a password.
     options, unknown = parser.parse_known_args(arguments)

@@ -225,6 +225,7 @@ CATEGORIES: dict[int, type[CouchdropError]] = {
 
 
 def exception_class(code: int) -> type[CouchdropError]:
+    """Returns the class of a code, which may be a code of a later library."""
     return CLASSES.get(code) or CATEGORIES.get(code // 1000, CouchdropError)
 
 

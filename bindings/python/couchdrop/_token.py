@@ -106,6 +106,7 @@ class _Characters:
 
 
 def token_from(handle: _abi.Token) -> Token:
+    """Converts a token of the library. The token frees the handle."""
     token = Token.__new__(Token)
     token._shared = SharedHandle(handle)
     return token
