@@ -123,7 +123,7 @@ void stop_token_stops_call() {
     CHECK_CODE(CD_ERR_CANCELLED, try_connect(options, source.get_token()).error().code());
     CHECK_THROWS(CD_ERR_CANCELLED, couchdrop::connect(options, source.get_token(), 5s));
     const Options others = options_for_fake_server();
-    CHECK(authenticate({"ada@example.com", PASSWORD}, others, std::stop_token()).size() == 36);
+    CHECK(authenticate({ADA, PASSWORD}, others, std::stop_token()).size() == 36);
     couchdrop::connect(others, std::stop_token());
     CHECK_CODE(CD_ERR_TIMEOUT,
                try_authenticate(slow, others, std::stop_token(), 100ms).error().code());
