@@ -161,13 +161,13 @@ static inline int read_status(const char *task, const char *name, const char *fi
 static inline int find_threads(const char *name, const char *field, char line[200]) {
     DIR *folder = opendir("/proc/self/task");
     struct dirent *entry;
-    char read[200];
+    char found[200];
     int count = 0;
     need(folder != NULL, "/proc/self/task");
     while ((entry = readdir(folder)) != NULL) {
-        if (!read_status(entry->d_name, name, field, read))
+        if (!read_status(entry->d_name, name, field, found))
             continue;
-        strcpy(line, read);
+        strcpy(line, found);
         count++;
     }
     closedir(folder);

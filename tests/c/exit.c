@@ -4,6 +4,7 @@
  */
 #include "resolver.h"
 
+#include <limits.h>
 #include <sys/wait.h>
 
 /* Runs `end` in a child, which has to exit with 0 on its own. */

@@ -275,47 +275,28 @@ static void look_at(login *l) {
         needle_count--;
 }
 
+#define SLOW "slow@example.com"
 #define SPECIAL "\xd0\xb6\xd1\x83\xd0\xba@example.com"
 
 int main(void) {
     static const login logins[] = {
         {.what = "success", .username = ADA, .hidden = plain_hidden},
-        {.what = "success as JSON",
-         .username = ADA,
-         .hidden = plain_hidden,
-         .format = CD_BODY_JSON},
+        {.what = "success as JSON", .username = ADA, .hidden = plain_hidden, .format = CD_BODY_JSON},
         {.what = "form, then JSON", .username = "json@example.com", .hidden = plain_hidden},
         {.what = "special characters, as a form", .username = SPECIAL, .hidden = special_hidden},
         {.what = "special characters, as JSON", .username = SPECIAL, .hidden = special_hidden, .format = CD_BODY_JSON},
         {.what = "refusal", .username = ADA, .hidden = wrong_hidden, .code = CD_ERR_ACCESS_DENIED},
-        {.what = "retries",
-         .username = "down@example.com",
-         .hidden = plain_hidden,
-         .code = CD_ERR_UNAVAILABLE},
-        {.what = "HTML page",
-         .username = "portal@example.com",
-         .hidden = plain_hidden,
-         .code = CD_ERR_MALFORMED_RESPONSE},
-        {.what = "redirect",
-         .username = "moved@example.com",
-         .hidden = plain_hidden,
-         .code = CD_ERR_HTTP_STATUS},
-        {.what = "timeout",
-         .username = "slow@example.com",
-         .hidden = plain_hidden,
-         .code = CD_ERR_TIMEOUT,
-         .timeout_ms = 200},
+        {.what = "retries", .username = "down@example.com", .hidden = plain_hidden, .code = CD_ERR_UNAVAILABLE},
+        {.what = "HTML page", .username = "portal@example.com", .hidden = plain_hidden, .code = CD_ERR_MALFORMED_RESPONSE},
+        {.what = "redirect", .username = "moved@example.com", .hidden = plain_hidden, .code = CD_ERR_HTTP_STATUS},
+        {.what = "timeout", .username = SLOW, .hidden = plain_hidden, .code = CD_ERR_TIMEOUT, .timeout_ms = 200},
         {.what = "timeout of a lookup",
          .username = ADA,
          .hidden = plain_hidden,
          .code = CD_ERR_TIMEOUT,
          .timeout_ms = 200,
          .lookup_hangs = 1},
-        {.what = "cancel",
-         .username = "slow@example.com",
-         .hidden = plain_hidden,
-         .code = CD_ERR_CANCELLED,
-         .cancelled = 1},
+        {.what = "cancel", .username = SLOW, .hidden = plain_hidden, .code = CD_ERR_CANCELLED, .cancelled = 1},
     };
     size_t i;
     char *kept;

@@ -199,7 +199,7 @@ row(HOST, DIRECT, all_proxy="socks5h://127.0.0.1:{port}", no_proxy="couchdrop.te
 
 # ---- intended differences of the library
 
-LOOPBACK = "what listens on this machine is reached without leaving it"
+LOOPBACK = "this machine is reached without a proxy"
 for loopback in ("localhost:9", "127.0.0.1:9", "127.9.9.9:9", "[::1]:9"):
     row(loopback, f"https_proxy CONNECT {loopback}", DIRECT, LOOPBACK, https_proxy=HTTP)
 row("LOCALHOST:9", "https_proxy CONNECT LOCALHOST:9", DIRECT, LOOPBACK, https_proxy=HTTP)
@@ -211,8 +211,8 @@ row(V4, "all_proxy SOCKS4", REFUSED, UNKNOWN, all_proxy="socks4://127.0.0.1:{por
 row(HOST, "all_proxy SOCKS4", REFUSED, UNKNOWN, all_proxy="socks4a://127.0.0.1:{port}")
 row(V4, "all_proxy SOCKS4", REFUSED, UNKNOWN, all_proxy="socks://127.0.0.1:{port}")
 
-URL = "a URL is taken as it is written or refused, not mended"
-for mended in (
+URL = "the library does not correct a URL"
+for corrected in (
     "http://127.0.0.1:{port}/path",
     "http://127.0.0.1:{port}?query",
     "http://127.0.0.1:{port}#fragment",
@@ -221,17 +221,17 @@ for mended in (
     "http://2130706433:{port}",
     "http://%31%32%37.0.0.1:{port}",
 ):
-    row(HOST, f"https_proxy CONNECT {HOST}:443", REFUSED, URL, https_proxy=mended)
+    row(HOST, f"https_proxy CONNECT {HOST}:443", REFUSED, URL, https_proxy=corrected)
 row(HOST, "no server at 127.0.0.1:1080", REFUSED, URL, https_proxy="http://127.0.0.1:")
 row(HOST, f"https_proxy CONNECT {HOST}:443 as user:%zz", REFUSED, URL, https_proxy="http://user:%zz@127.0.0.1:{port}")
-AT = "a password may hold an @ that its writer forgot to escape; the host stands behind the last"
+AT = "a password may contain an unescaped @; the host follows the last one"
 row(HOST, REFUSED, f"https_proxy CONNECT {HOST}:443 as us:p@ss", AT, https_proxy="http://us:p@ss@127.0.0.1:{port}")
 
-LOWER = "host names are kept in lower case"
+LOWER = "host names are converted to lower case"
 WRITTEN = "API.CouchDrop.test"
 row(WRITTEN, f"https_proxy CONNECT {WRITTEN}:443", f"https_proxy CONNECT {HOST}:443", LOWER, https_proxy=HTTP)
 
-NETWORKS = "curl's manual promises networks of IPv6, but curl takes such an address for a name"
+NETWORKS = "curl's manual promises networks of IPv6, but curl compares them as names"
 for exception in ("2001:db8::/32", "2001:db8::6/127", "2001:db8::7/128", "2001:db8:0::7", "x, 2001:DB8::/64"):
     row(V6, f"https_proxy CONNECT {V6}:443", DIRECT, NETWORKS, https_proxy=HTTP, no_proxy=exception)
 
