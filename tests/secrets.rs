@@ -2,7 +2,7 @@
 //! process contains no copy of the password, the token or the body. This holds for every encoding and every result of
 //! the login.
 //!
-//! The service runs in its own process, and this process keeps the needles masked. tests/torture/secrets.c checks a
+//! The service runs in its own process, and this process keeps the needles masked. tests/c/secrets.c checks a
 //! host with the released library.
 
 use std::ffi::CStr;

@@ -1,6 +1,7 @@
 /*
- * Shared code of the test programs: checks that report their place and continue, and options that
- * lead to the fake server. The fake server's addresses are in the environment (tests/fake_server/README.md).
+ * Shared code of the test programs in C and C++: checks that report their place and continue, options
+ * that lead to the fake server, and the state of this process. The environment has the fake server's
+ * addresses (tests/fake_server/README.md).
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -9,15 +10,21 @@
 #define _GNU_SOURCE /* POSIX threads, signals, sockets and clocks, besides plain C and C++ */
 #endif
 
+#include <dirent.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <couchdrop.h>
 
+#define ADA "ada@example.com"
 #define PASSWORD "correct horse battery staple"
+
+/* ---- checks */
 
 static int checks_failed;
 
@@ -62,6 +69,14 @@ static inline int checks_result(void) {
     return checks_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/** Ends the program if a precondition of the test is not met. */
+static inline void need(int done, const char *what) {
+    if (!done) {
+        perror(what);
+        exit(2);
+    }
+}
+
 static inline const char *environment(const char *name) {
     const char *value = getenv(name);
     if (value == NULL) {
@@ -71,24 +86,7 @@ static inline const char *environment(const char *name) {
     return value;
 }
 
-/** Options that lead to the fake server over TLS, with short waits before retries. */
-static inline cd_options *fake_server_options(void) {
-    cd_options *options = cd_options_new();
-    CHECK_CODE(CD_OK, cd_options_set_base_url(options, environment("COUCHDROP_BASE_URL"), NULL));
-    CHECK_CODE(CD_OK, cd_options_set_ca_file(options, environment("COUCHDROP_CA_FILE"), NULL));
-    CHECK_CODE(CD_OK, cd_options_set_backoff_ms(options, 1, 5, NULL));
-    return options;
-}
-
-/** Logs in with the right password and CHECKs that the login succeeds. */
-#define CHECK_LOGIN(options)                                                                       \
-    do {                                                                                           \
-        cd_token *token_ = NULL;                                                                   \
-        CHECK_CODE(CD_OK, cd_authenticate_with((options), NULL, 0, "ada@example.com", PASSWORD,    \
-                                               NULL, &token_, NULL));                              \
-        CHECK(cd_token_len(token_) == 36);                                                         \
-        cd_token_free(token_);                                                                     \
-    } while (0)
+/* ---- time */
 
 static inline int64_t now_ms(void) {
     struct timespec now;
@@ -103,6 +101,119 @@ static inline int64_t now_ms(void) {
 static inline int64_t slack_ms(void) {
     const char *slack = getenv("CHECK_SLACK_MS");
     return slack != NULL ? atoll(slack) : 1000;
+}
+
+/** The number of repetitions: `count` times TORTURE_TIMES, which may be a fraction, and at least 1. */
+static inline int repeats(int count) {
+    const char *times = getenv("TORTURE_TIMES");
+    int scaled = (int)(count * (times != NULL ? atof(times) : 1));
+    return scaled > 1 ? scaled : 1;
+}
+
+/** Ends a hanging program with SIGALRM. */
+static inline void end_if_hanging(void) {
+    alarm(200 + (unsigned)repeats(80));
+}
+
+/* ---- the process */
+
+/** The number of entries in a folder of /proc/self. */
+static inline int count_entries(const char *path) {
+    DIR *folder = opendir(path);
+    int count = -2; /* . and .. */
+    need(folder != NULL, path);
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static inline int open_descriptors(void) {
+    return count_entries("/proc/self/fd") - 1; /* opendir's own */
+}
+
+static inline int running_threads(void) {
+    return count_entries("/proc/self/task");
+}
+
+/** Reads the line of this process's thread that begins with `field` from its status, if the thread has this name. */
+static inline int read_status(const char *task, const char *name, const char *field, char line[200]) {
+    char path[300];
+    FILE *status;
+    int matches = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%s/status", task);
+    status = fopen(path, "r");
+    if (status == NULL)
+        return 0; /* . and .., and a thread that has ended */
+    while (fgets(line, 200, status) != NULL) {
+        if (strncmp(line, "Name:\t", 6) == 0)
+            matches = strncmp(line + 6, name, strlen(name)) == 0;
+        if (matches && strncmp(line, field, strlen(field)) == 0) {
+            fclose(status);
+            return 1;
+        }
+    }
+    fclose(status);
+    return 0;
+}
+
+/** The number of threads whose name begins with `name`; `line` receives the last one's line `field`. */
+static inline int find_threads(const char *name, const char *field, char line[200]) {
+    DIR *folder = opendir("/proc/self/task");
+    struct dirent *entry;
+    char found[200];
+    int count = 0;
+    need(folder != NULL, "/proc/self/task");
+    while ((entry = readdir(folder)) != NULL) {
+        if (!read_status(entry->d_name, name, field, found))
+            continue;
+        strcpy(line, found);
+        count++;
+    }
+    closedir(folder);
+    return count;
+}
+
+/**
+ * The number of open descriptors once no thread of the library is left. A thread that looks up a
+ * name keeps one slightly longer than the login that waited for it.
+ */
+static inline int settled_descriptors(void) {
+    int64_t until = now_ms() + 10000 + slack_ms();
+    char line[200];
+    while (find_threads("couchdrop", "Name:", line) > 0 && now_ms() < until)
+        sched_yield();
+    return open_descriptors();
+}
+
+/* ---- options and logins */
+
+/** Options that lead to the fake server over TLS, with short waits before retries. */
+static inline cd_options *fake_server_options(void) {
+    cd_options *options = cd_options_new();
+    CHECK_CODE(CD_OK, cd_options_set_base_url(options, environment("COUCHDROP_BASE_URL"), NULL));
+    CHECK_CODE(CD_OK, cd_options_set_ca_file(options, environment("COUCHDROP_CA_FILE"), NULL));
+    CHECK_CODE(CD_OK, cd_options_set_backoff_ms(options, 1, 5, NULL));
+    return options;
+}
+
+/** Logs in, and checks that the results fit the code. */
+static inline cd_code log_in_as(const cd_options *options, const cd_cancel *cancel,
+                                uint32_t timeout_ms, const char *username) {
+    cd_token *token = NULL;
+    cd_error *error = NULL;
+    cd_code code = cd_authenticate_with(options, cancel, timeout_ms, username, PASSWORD, "test",
+                                        &token, &error);
+    CHECK((token != NULL) == (code == CD_OK));
+    CHECK((error == NULL) == (code == CD_OK));
+    CHECK(cd_error_code(error) == code);
+    cd_token_free(token);
+    cd_error_free(error);
+    return code;
+}
+
+static inline cd_code log_in(const cd_options *options) {
+    return log_in_as(options, NULL, 0, ADA);
 }
 
 #endif

@@ -8,19 +8,11 @@
 #include <netinet/in.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 typedef struct {
     int listener;
     char url[40];
 } server;
-
-static inline void server_need(int done, const char *what) {
-    if (!done) {
-        perror(what);
-        exit(2);
-    }
-}
 
 /** Listens on a free port. */
 static inline server server_start(void) {
@@ -31,10 +23,10 @@ static inline server server_start(void) {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     s.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    server_need(s.listener >= 0, "socket");
-    server_need(bind(s.listener, (struct sockaddr *)&address, size) == 0, "bind");
-    server_need(listen(s.listener, 16) == 0, "listen");
-    server_need(getsockname(s.listener, (struct sockaddr *)&address, &size) == 0, "getsockname");
+    need(s.listener >= 0, "socket");
+    need(bind(s.listener, (struct sockaddr *)&address, size) == 0, "bind");
+    need(listen(s.listener, 16) == 0, "listen");
+    need(getsockname(s.listener, (struct sockaddr *)&address, &size) == 0, "getsockname");
     snprintf(s.url, sizeof s.url, "http://127.0.0.1:%d", ntohs(address.sin_port));
     return s;
 }
@@ -42,7 +34,7 @@ static inline server server_start(void) {
 /** Waits for the next connection. */
 static inline int server_accept(const server *s) {
     int connection = accept(s->listener, NULL, NULL);
-    server_need(connection >= 0, "accept");
+    need(connection >= 0, "accept");
     return connection;
 }
 
@@ -53,7 +45,7 @@ static inline void server_read_request(int connection) {
     for (;;) {
         char *end, *field;
         ssize_t count = read(connection, request + size, sizeof request - 1 - size);
-        server_need(count > 0, "read of a request");
+        need(count > 0, "read of a request");
         size += (size_t)count;
         request[size] = '\0';
         end = strstr(request, "\r\n\r\n");
@@ -72,7 +64,7 @@ static inline void server_respond(int connection) {
                         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                         "Content-Length: %zu\r\n\r\n%s",
                         sizeof body - 1, body);
-    server_need(send(connection, response, (size_t)size, MSG_NOSIGNAL) == size, "send");
+    need(send(connection, response, (size_t)size, MSG_NOSIGNAL) == size, "send");
 }
 
 /** Closes the connection with a reset. */

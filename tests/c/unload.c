@@ -1,10 +1,14 @@
-/* Repeats dlopen() and dlclose() with a login between them: the library must stay loaded. */
+/*
+ * Repeats dlopen() and dlclose() while other threads log in: the library must stay loaded at its
+ * address, because its threads and its process-wide hooks need it.
+ */
 #include "check.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 /* The functions for a login, looked up at run time instead of linked. */
-static struct {
+typedef struct {
     cd_options *(*new_options)(void);
     void (*free_options)(cd_options *);
     cd_code (*set_base_url)(cd_options *, const char *, cd_error **);
@@ -15,53 +19,79 @@ static struct {
     void (*free_token)(cd_token *);
 } library;
 
+static const char *path;
+static volatile int over;
+static int logins;
+
 /* POSIX guarantees that a function's address fits into an object pointer; C does not. */
 static void look_up(void *handle, const char *name, void *function) {
     void *address = dlsym(handle, name);
-    CHECK(address != NULL);
+    need(address != NULL, name);
     memcpy(function, &address, sizeof address);
 }
 
-static void log_in(void) {
-    cd_options *options = library.new_options();
+static void *open_library(library *found) {
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    need(handle != NULL, path);
+    look_up(handle, "cd_options_new", &found->new_options);
+    look_up(handle, "cd_options_free", &found->free_options);
+    look_up(handle, "cd_options_set_base_url", &found->set_base_url);
+    look_up(handle, "cd_options_set_ca_file", &found->set_ca_file);
+    look_up(handle, "cd_authenticate_with", &found->authenticate);
+    look_up(handle, "cd_token_len", &found->token_length);
+    look_up(handle, "cd_token_free", &found->free_token);
+    return handle;
+}
+
+/* Logs in, and closes the library before its objects are freed. */
+static void log_in_and_close(void *handle, const library *l) {
+    cd_options *options = l->new_options();
     cd_token *token = NULL;
-    CHECK(library.set_base_url(options, environment("COUCHDROP_BASE_URL"), NULL) == CD_OK);
-    CHECK(library.set_ca_file(options, environment("COUCHDROP_CA_FILE"), NULL) == CD_OK);
-    CHECK(library.authenticate(options, NULL, 0, "ada@example.com", PASSWORD, NULL, &token, NULL) ==
-          CD_OK);
-    CHECK(library.token_length(token) == 36);
-    library.free_token(token);
-    library.free_options(options);
+    CHECK(l->set_base_url(options, environment("COUCHDROP_BASE_URL"), NULL) == CD_OK);
+    CHECK(l->set_ca_file(options, environment("COUCHDROP_CA_FILE"), NULL) == CD_OK);
+    CHECK(l->authenticate(options, NULL, 0, ADA, PASSWORD, NULL, &token, NULL) == CD_OK);
+    CHECK(handle == NULL || dlclose(handle) == 0);
+    CHECK(l->token_length(token) == 36);
+    l->free_token(token);
+    l->free_options(options);
+}
+
+static void *log_in_repeatedly(void *unused) {
+    (void)unused;
+    do {
+        library l;
+        log_in_and_close(open_library(&l), &l);
+        __atomic_add_fetch(&logins, 1, __ATOMIC_RELAXED);
+    } while (!over);
+    return NULL;
 }
 
 int main(int count, char **arguments) {
-    void *first = NULL;
-    int i;
+    pthread_t threads[4];
+    void *first;
+    library l;
+    int i, opened;
     if (count != 2) {
         fprintf(stderr, "usage: unload /path/of/libcouchdrop.so.1\n");
         return 2;
     }
-    for (i = 0; i < 10; i++) {
-        void *handle = dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL);
-        if (handle == NULL) {
-            fprintf(stderr, "%s\n", dlerror());
-            return 1;
-        }
-        look_up(handle, "cd_options_new", &library.new_options);
-        look_up(handle, "cd_options_free", &library.free_options);
-        look_up(handle, "cd_options_set_base_url", &library.set_base_url);
-        look_up(handle, "cd_options_set_ca_file", &library.set_ca_file);
-        look_up(handle, "cd_authenticate_with", &library.authenticate);
-        look_up(handle, "cd_token_len", &library.token_length);
-        look_up(handle, "cd_token_free", &library.free_token);
-        log_in();
+    path = arguments[1];
+    end_if_hanging();
+    /* Nothing else keeps the library open here. */
+    first = open_library(&l);
+    log_in_and_close(first, &l);
+    log_in_and_close(NULL, &l);
+    for (i = 0; i < 4; i++)
+        need(pthread_create(&threads[i], NULL, log_in_repeatedly, NULL) == 0, "pthread_create");
+    for (opened = 0; opened < repeats(1000) || __atomic_load_n(&logins, __ATOMIC_RELAXED) < repeats(100);
+         opened++) {
+        void *handle = open_library(&l);
+        CHECK(first == handle);
         CHECK(dlclose(handle) == 0);
-        /*
-         * The library stays at its address, because its threads and its process-wide hooks need it.
-         */
-        CHECK(first == NULL || first == handle);
-        first = handle;
-        log_in();
     }
+    over = 1;
+    for (i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    printf("opened and closed %d times during %d logins\n", opened, logins);
     return checks_result();
 }

@@ -1,4 +1,5 @@
-// Arguments: settings, strings with a NUL, durations out of range, and moved-from objects.
+// Arguments of C++: chained setters, durations, strings with a NUL, null pointers, moved-from objects,
+// and functions of the host. tests/conformance has the refusals that all languages share.
 #include "check.hpp"
 
 #include <cstdlib>
@@ -8,12 +9,10 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 using namespace std::chrono_literals;
 using couchdrop::authenticate;
 using couchdrop::BodyFormat;
-using couchdrop::CallOptions;
 using couchdrop::CancelSource;
 using couchdrop::LogLevel;
 using couchdrop::Options;
@@ -79,21 +78,6 @@ void settings() {
     const auto &referenced = Options().base_url("http://127.0.0.1:1").max_retries(0);
     CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw"}, referenced));
 
-    CHECK_THROWS(CD_ERR_INVALID_URL, options.base_url("couchdrop"));
-    CHECK_THROWS(CD_ERR_INSECURE_URL, options.base_url("http://couchdrop.example"));
-    CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, options.base_url(""));
-    CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, options.base_url({}));
-    CHECK_THROWS(CD_ERR_INVALID_UTF8, options.user_agent("\xff"));
-    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.user_agent("a\nb"));
-    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.user_agent(std::string(65537, 'a')));
-    CHECK_THROWS(CD_ERR_CA_FILE, options.ca_file("/dev/null"));
-    CHECK_THROWS(CD_ERR_INSECURE_URL, options.proxy("proxy.example"));
-    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.body_format(static_cast<BodyFormat>(3)));
-    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.max_response_bytes(0));
-    CHECK_THROWS(CD_ERR_OUT_OF_RANGE,
-                 options.logger([](LogLevel, std::string_view) {}, static_cast<LogLevel>(0)));
-    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.backoff(2s, 1s));
-
     // The error names the argument; setters on a temporary throw too.
     try {
         Options().timeout(0s).max_retries(1);
@@ -102,15 +86,6 @@ void settings() {
         CHECK_CODE(CD_ERR_OUT_OF_RANGE, error.code());
         CHECK(strstr(error.what(), "timeout") != nullptr);
     }
-}
-
-// A number out of range is not truncated to one in range.
-void numbers_out_of_range() {
-    Options options;
-    for (const std::int64_t count :
-         {std::int64_t(-1), std::int64_t(11), std::int64_t(1) << 32,
-          std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()})
-        CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.max_retries(count));
 }
 
 // Passes a duration to each parameter that takes one, and checks the resulting code.
@@ -134,8 +109,6 @@ void durations() {
     using unsigned_ms = std::chrono::duration<std::uint32_t, std::milli>;
 
     check_duration(CD_OK, 1h);
-    check_duration(CD_OK, 60min);
-    check_duration(CD_OK, 3600000ms);
     check_duration(CD_OK, nanoseconds(3600000000000));
     check_duration(CD_OK, seconds_as_double(3.5));
     check_duration(CD_OK, small_seconds(100)); // 100,000 ms don't fit into its 8 bits
@@ -150,20 +123,14 @@ void durations() {
 
     check_duration(CD_ERR_OUT_OF_RANGE, 0ms);
     check_duration(CD_ERR_OUT_OF_RANGE, -1ns);
-    check_duration(CD_ERR_OUT_OF_RANGE, -1h);
-    check_duration(CD_ERR_OUT_OF_RANGE, 2h);
     check_duration(CD_ERR_OUT_OF_RANGE, 4294967297ms); // 1 ms in 32 bits
     check_duration(CD_ERR_OUT_OF_RANGE, 4294968s);     // 704 ms in 32 bits
     check_duration(CD_ERR_OUT_OF_RANGE, std::chrono::hours::max());
-    check_duration(CD_ERR_OUT_OF_RANGE, std::chrono::hours::min());
-    check_duration(CD_ERR_OUT_OF_RANGE, nanoseconds::max());
     check_duration(CD_ERR_OUT_OF_RANGE, nanoseconds::min());
     check_duration(CD_ERR_OUT_OF_RANGE, years::max());
     check_duration(CD_ERR_OUT_OF_RANGE, unsigned_ms::max());
-    check_duration(CD_ERR_OUT_OF_RANGE, seconds_as_double::max());
     check_duration(CD_ERR_OUT_OF_RANGE, seconds_as_double(std::numeric_limits<double>::infinity()));
-    check_duration(CD_ERR_OUT_OF_RANGE,
-                   seconds_as_double(std::numeric_limits<double>::quiet_NaN()));
+    check_duration(CD_ERR_OUT_OF_RANGE, seconds_as_double(std::numeric_limits<double>::quiet_NaN()));
 
     Options options;
     CHECK_THROWS(CD_OK, options.backoff(0s, 0s));
@@ -171,71 +138,48 @@ void durations() {
     CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options.backoff(0s, std::chrono::hours::max()));
 }
 
-// C would cut each of these strings short, and a cut password is a different one.
+// C would cut each of these strings short.
 void strings_with_a_nul() {
     using namespace std::string_literals;
-    const std::string with_nul = "pass\0word"s;
-    const Options options = nowhere();
-    const auto check = [](const couchdrop::Error &error, const char *what) {
-        CHECK_CODE(CD_ERR_INVALID_UTF8, error.code());
-        CHECK(strstr(error.what(), what) != nullptr);
-        CHECK(error.attempts() == 0);
-    };
-    check(try_authenticate({with_nul, "pw"}, options).error(), "user name");
-    check(try_authenticate({"ada", with_nul}, options).error(), "password");
-    check(try_authenticate({"ada", "pw", with_nul}, options).error(), "system");
-    check(try_authenticate("ada", with_nul).error(), "password");
-    CHECK_THROWS(CD_ERR_INVALID_UTF8, authenticate({"ada", "pw\0"s}, options));
-    CHECK_THROWS(CD_ERR_INVALID_UTF8, authenticate({"ada", "\0"s}, options));
-    CHECK_THROWS(CD_ERR_INVALID_UTF8, authenticate("ada\0"s, "pw"));
-
-    Options other;
-    CHECK_THROWS(CD_ERR_INVALID_UTF8, other.base_url("https://a.example\0.evil.example"s));
-    CHECK_THROWS(CD_ERR_INVALID_UTF8, other.proxy("a\0"s));
-    CHECK_THROWS(CD_ERR_INVALID_UTF8, other.ca_file("/etc\0"s));
-    CHECK_THROWS(CD_ERR_INVALID_UTF8, other.user_agent("a\0b"s));
-
+    Options options = nowhere();
+    CHECK_CODE(CD_ERR_INVALID_UTF8, try_authenticate("ada", "pass\0word"s).error().code());
+    CHECK_CODE(CD_ERR_INVALID_UTF8, try_authenticate({"ada", "pw\0"s}, options).error().code());
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, options.proxy("a\0"s));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, options.ca_file("/etc\0"s));
+    CHECK_THROWS(CD_ERR_INVALID_UTF8, options.user_agent("a\0b"s));
     // No C function was called, so the options are not frozen.
-    Options untouched = nowhere();
-    check(try_authenticate({"ada", with_nul}, untouched).error(), "password");
-    untouched.timeout(1s);
+    options.timeout(1s);
 }
 
-// Passes std::getenv()'s result for an unset variable as an argument of each kind.
+// std::getenv() returns a null pointer for an unset variable: it is refused, and names the argument.
 void null_strings() {
     const char *const unset = std::getenv("COUCHDROP_NO_SUCH_VARIABLE");
-    const Options options = nowhere();
     const auto check = [](const couchdrop::Error &error, const char *what) {
         CHECK_CODE(CD_ERR_NULL_ARGUMENT, error.code());
         CHECK(strstr(error.what(), what) != nullptr);
         CHECK(error.attempts() == 0);
     };
+    Options options = nowhere();
     check(try_authenticate({unset, "pw"}, options).error(), "username");
-    check(try_authenticate({"ada", unset}, options).error(), "password");
     check(try_authenticate({"ada", nullptr}, options).error(), "password");
     check(try_authenticate(unset, "pw").error(), "username");
     check(try_authenticate("ada", unset).error(), "password");
-    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, authenticate(std::getenv("COUCHDROP_NO_SUCH_VARIABLE"),
-                                                    std::getenv("COUCHDROP_NO_SUCH_VARIABLE")));
-    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw", unset}, options));
+    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, authenticate("ada", unset));
 
-    const auto check_setter = [&check](const char *what, auto set) {
-        Options other = nowhere();
+    const auto check_setter = [&](const char *what, auto set) {
         try {
-            set(other);
+            set();
             FAIL("a setter that should throw");
         } catch (const couchdrop::Error &error) {
             check(error, what);
         }
-        // Nothing was changed.
-        CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw"}, other));
     };
-    check_setter("base URL", [unset](Options &other) { other.base_url(unset); });
-    check_setter("proxy URL", [unset](Options &other) { other.proxy(unset); });
-    check_setter("CA file", [unset](Options &other) { other.ca_file(unset); });
-    check_setter("user agent", [unset](Options &other) { other.user_agent(unset); });
-    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, Options().base_url(unset));
-    CHECK_THROWS(CD_ERR_NULL_ARGUMENT, Options().proxy(nullptr));
+    check_setter("base URL", [&] { options.base_url(unset); });
+    check_setter("proxy URL", [&] { options.proxy(unset); });
+    check_setter("CA file", [&] { options.ca_file(unset); });
+    check_setter("user agent", [&] { options.user_agent(unset); });
+    // Nothing was changed, and the system is optional.
+    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw", unset}, options));
 }
 
 // A string type of the caller.
@@ -263,18 +207,8 @@ void string_args() {
                                   StringArg(std::string_view(name)), StringArg(Name())})
         CHECK(text.view() == "ada" && !text.is_null());
     CHECK(StringArg(name).view().data() == name.data()); // not a copy
-}
-
-void other_strings() {
-    const Options options = nowhere();
-    CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, authenticate({"", "pw"}, options));
-    CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, authenticate({"ada", {}}, options));
-    CHECK_THROWS(CD_ERR_INVALID_UTF8, authenticate({"\xc3\x28", "pw"}, options));
-    CHECK_THROWS(CD_ERR_OUT_OF_RANGE, authenticate({"ada", std::string(65537, 'a')}, options));
-    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", std::string(65536, 'a')}, options));
-    CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw", ""}, options));
     // A view need not end in a NUL.
-    CHECK_THROWS(CD_ERR_CONNECT, authenticate({std::string_view("ada\xff", 3), "pw"}, options));
+    CHECK_THROWS(CD_ERR_CONNECT, authenticate({std::string_view("ada\xff", 3), "pw"}, nowhere()));
 }
 
 // A moved-from object means neither the defaults, which lead to the real service, nor a login that
@@ -301,60 +235,36 @@ void moved_from() {
     CHECK_THROWS(CD_ERR_CONNECT, authenticate({"ada", "pw"}, first));
 }
 
-void in_use() {
-    Options options = nowhere();
-    CHECK_CODE(CD_ERR_CONNECT,
-               try_authenticate({"ada", "pw"}, options, CallOptions()).error().code());
-    CHECK_THROWS(CD_ERR_OPTIONS_IN_USE, options.timeout(1s));
-    CHECK_THROWS(CD_ERR_OPTIONS_IN_USE, options.logger(nullptr));
-}
-
-struct Line {
-    LogLevel level;
-    std::string message;
-};
-
-// The logger: its messages, and that its exceptions do not propagate.
+// The logger's exceptions do not propagate, and it moves with the options.
 void logging() {
-    std::vector<Line> lines;
-    {
-        const auto options = options_for_fake_server().logger(
-            [&lines](LogLevel level, std::string_view message) {
-                lines.push_back({level, std::string(message)});
-                throw std::runtime_error("a logger's own trouble");
-            },
-            LogLevel::debug);
-        CHECK(authenticate({"ada@example.com", PASSWORD}, options).size() == 36);
-        CHECK_THROWS(CD_ERR_SERVER, authenticate({"broken@example.com", PASSWORD}, options));
-        // The logger moves with the options.
-        Options moved = options_for_fake_server();
-        moved.logger([&lines](LogLevel level, std::string_view) { lines.push_back({level, ""}); });
-        const Options kept = std::move(moved);
-        const std::size_t before = lines.size();
-        CHECK(authenticate({"ada@example.com", PASSWORD}, kept).size() == 36);
-        CHECK(lines.size() > before);
-    }
-    int count[5] = {};
-    for (const Line &line : lines) {
-        count[static_cast<int>(line.level)]++;
-        CHECK(line.message.find(PASSWORD) == std::string::npos);
-    }
-    CHECK(count[CD_LOG_ERROR] > 0 && count[CD_LOG_WARN] > 0);
-    CHECK(count[CD_LOG_INFO] > 0 && count[CD_LOG_DEBUG] > 0);
+    int lines = 0;
+    const auto options = options_for_fake_server().logger(
+        [&lines](LogLevel, std::string_view) {
+            lines++;
+            throw std::runtime_error("a logger's own failure");
+        },
+        LogLevel::debug);
+    CHECK(authenticate({ADA, PASSWORD}, options).size() == 36);
+    CHECK_THROWS(CD_ERR_SERVER, authenticate({"broken@example.com", PASSWORD}, options));
+    CHECK(lines > 2);
+
+    LogLevel last = LogLevel::error;
+    Options moved = options_for_fake_server();
+    moved.logger([&last](LogLevel level, std::string_view) { last = level; });
+    const Options kept = std::move(moved);
+    CHECK(authenticate({ADA, PASSWORD}, kept).size() == 36);
+    CHECK(last == LogLevel::info);
 }
 
 } // namespace
 
 int main() {
     settings();
-    numbers_out_of_range();
     durations();
     strings_with_a_nul();
     null_strings();
     string_args();
-    other_strings();
     moved_from();
-    in_use();
     logging();
     return checks_result();
 }

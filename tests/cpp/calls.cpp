@@ -4,6 +4,12 @@
 #include <filesystem>
 #include <string>
 #include <type_traits>
+#if __has_include(<version>)
+#include <version>
+#endif
+#if defined(__cpp_lib_expected)
+#include <expected>
+#endif
 
 using namespace std::chrono_literals;
 using couchdrop::authenticate;
@@ -54,7 +60,7 @@ void without_options() {
 
 void with_options() {
     const Options options = options_for_fake_server();
-    const std::string username = "ada@example.com";
+    const std::string username = ADA;
     const std::optional<std::string> password = PASSWORD;
     const CancelSource cancel;
     CHECK(authenticate({username, password}, options).size() == 36);
@@ -98,9 +104,9 @@ void paths() {
     fs::copy_file(source, copy);
     Options options = options_for_fake_server();
     CHECK(&options.ca_file(copy) == &options);
-    CHECK(authenticate({"ada@example.com", PASSWORD}, options).size() == 36);
+    CHECK(authenticate({ADA, PASSWORD}, options).size() == 36);
     const Options temporary = options_for_fake_server().ca_file(copy);
-    CHECK(authenticate({"ada@example.com", PASSWORD}, temporary).size() == 36);
+    CHECK(authenticate({ADA, PASSWORD}, temporary).size() == 36);
     CHECK_THROWS(CD_ERR_CA_FILE, Options().ca_file(directory / "missing.pem"));
     CHECK_THROWS(CD_ERR_EMPTY_ARGUMENT, Options().ca_file(fs::path()));
     CHECK_THROWS(CD_ERR_INVALID_UTF8, Options().ca_file(fs::path("\xff.pem")));
@@ -114,14 +120,13 @@ void environments() {
     const std::optional<std::string> unset;
     const auto options = [] { return Options().base_url(environment("COUCHDROP_BASE_URL")); };
     const Options trusting = options().environment("SSL_CERT_FILE", ca_file);
-    CHECK(authenticate({"ada@example.com", PASSWORD}, trusting).size() == 36);
+    CHECK(authenticate({ADA, PASSWORD}, trusting).size() == 36);
     Options untrusting = options();
     CHECK(&untrusting.environment("SSL_CERT_FILE", std::string(ca_file))
                .environment("SSL_CERT_FILE", nullptr)
                .environment("SSL_CERT_DIR", unset)
                .environment("https_proxy", std::nullopt) == &untrusting);
-    CHECK_THROWS(CD_ERR_TLS, authenticate({"ada@example.com", PASSWORD}, untrusting));
-    CHECK_THROWS(CD_ERR_OPTIONS_IN_USE, untrusting.environment("SSL_CERT_FILE", ca_file));
+    CHECK_THROWS(CD_ERR_TLS, authenticate({ADA, PASSWORD}, untrusting));
 
     CHECK_THROWS(CD_ERR_OUT_OF_RANGE, options().environment("PATH", "/bin"));
     CHECK_THROWS(CD_ERR_NULL_ARGUMENT, options().environment(nullptr, "/bin"));
@@ -129,6 +134,41 @@ void environments() {
                  options().environment("NO_PROXY", std::string("a\0b", 3)));
     CHECK_THROWS(CD_ERR_INVALID_UTF8, options().environment(std::string("NO_\0", 4), "a"));
 }
+
+#if defined(__cpp_lib_expected)
+
+template <class T> using Expected = std::expected<T, couchdrop::Error>;
+using TokenResult = couchdrop::Result<couchdrop::Token>;
+
+static_assert(std::is_convertible_v<TokenResult, Expected<couchdrop::Token>>);
+static_assert(std::is_convertible_v<couchdrop::Result<void>, Expected<void>>);
+// It does not convert to another value or error type, and an lvalue does not convert.
+static_assert(!std::is_convertible_v<TokenResult, Expected<int>>);
+static_assert(!std::is_convertible_v<TokenResult, Expected<void>>);
+static_assert(!std::is_convertible_v<TokenResult, std::expected<couchdrop::Token, cd_code>>);
+static_assert(!std::is_convertible_v<TokenResult &, Expected<couchdrop::Token>>);
+
+// A result converts to a std::expected (C++23).
+void expected() {
+    const Options options = options_for_fake_server();
+    const Expected<couchdrop::Token> token = try_authenticate({ADA, PASSWORD}, options);
+    CHECK(token.has_value() && token->size() == 36);
+    const Expected<couchdrop::Token> refused = try_authenticate({"nobody@example.com", PASSWORD}, options);
+    CHECK(!refused.has_value());
+    CHECK_CODE(CD_ERR_ACCESS_DENIED, refused.error().code());
+    CHECK(refused.error().server_message() == "Access denied");
+    const Expected<void> connected = try_connect(options);
+    CHECK(connected.has_value());
+    const Expected<void> unconnected = try_connect(Options().base_url("http://127.0.0.1:1").max_retries(0));
+    CHECK(!unconnected.has_value());
+    CHECK_CODE(CD_ERR_CONNECT, unconnected.error().code());
+}
+
+#else
+
+void expected() {}
+
+#endif
 
 } // namespace
 
@@ -138,5 +178,6 @@ int main() {
     optional_strings();
     paths();
     environments();
+    expected();
     return checks_result();
 }

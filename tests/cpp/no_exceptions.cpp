@@ -30,32 +30,26 @@ void granted() {
                                 .logger([&lines](LogLevel, std::string_view) { lines++; });
     CHECK_CODE(CD_OK, options.error().code());
     CHECK(try_connect(options, 10s).has_value());
-    auto result = try_authenticate({"ada@example.com", PASSWORD}, options);
+    auto result = try_authenticate({ADA, PASSWORD}, options);
     CHECK(result.has_value() && result->size() == 36);
     const Token token = *std::move(result);
     CHECK(token.size() == 36 && lines > 0);
 }
 
 void refused() {
-    const Options options = options_for_fake_server().max_retries(0);
-    const auto denied = try_authenticate({"ada@example.com", "another password"}, options);
+    const auto denied = try_authenticate({"nobody@example.com", PASSWORD}, options_for_fake_server());
     CHECK(!denied);
     CHECK_CODE(CD_ERR_ACCESS_DENIED, denied.error().code());
-    CHECK(denied.error().http_status() == 403 && !denied.error().is_retryable());
-    CHECK(denied.error().server_message() == "Access denied");
     const Error copy = denied.error();
-    CHECK(copy.server_message() == denied.error().server_message());
-    const auto down = try_authenticate({"down@example.com", PASSWORD}, options);
-    CHECK(down.error().is_retryable());
+    CHECK(copy.server_message() == "Access denied" && copy.http_status() == 403);
     CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate({"ada", ""}).error().code());
-    CHECK_CODE(CD_ERR_EMPTY_ARGUMENT, try_authenticate("ada", "").error().code());
 }
 
 // Nothing is sent after a setter has failed.
 void bad_settings() {
     Options options = options_for_fake_server().max_retries(11).ca_file("/nowhere/ca.pem");
     CHECK_CODE(CD_ERR_OUT_OF_RANGE, options.error().code());
-    const auto result = try_authenticate({"ada@example.com", PASSWORD}, options);
+    const auto result = try_authenticate({ADA, PASSWORD}, options);
     CHECK(!result && result.error().attempts() == 0);
     CHECK_CODE(CD_ERR_OUT_OF_RANGE, result.error().code());
     CHECK_TEXT(options.error().what(), result.error().what());

@@ -1,4 +1,5 @@
-// Logins that succeed and fail, as exceptions and as values, with every field of their errors.
+// Results as exceptions and as values: both have the same error, which outlives its result. tests/conformance
+// checks the fields of the errors that are thrown.
 #include "check.hpp"
 
 #include "../c/server.h"
@@ -40,63 +41,39 @@ static_assert(noexcept(try_authenticate("", "")));
 static_assert(noexcept(try_authenticate({}, std::declval<Options &>())));
 static_assert(noexcept(couchdrop::try_connect(std::declval<Options &>())));
 
-struct Expected {
-    const char *username;
-    cd_code code;
-    int http_status;
-    std::string_view server_message;
-    std::optional<std::chrono::seconds> retry_after;
-    std::uint32_t attempts;
-    bool retryable;
-};
+constexpr const char *usernames[] = {"nobody@example.com", "twofactor@example.com", "limited@example.com",
+                                     "down@example.com",   "portal@example.com",    "moved@example.com"};
 
-const Expected refusals[] = {
-    {"nobody@example.com", CD_ERR_ACCESS_DENIED, 403, "Access denied", {}, 1, false},
-    {"twofactor@example.com",
-     CD_ERR_TWO_FACTOR_REQUIRED,
-     401,
-     "Two-factor authentication is required",
-     {},
-     1,
-     false},
-    {"limited@example.com", CD_ERR_RATE_LIMITED, 429, "Too many requests", 1h, 1, true},
-    {"down@example.com", CD_ERR_UNAVAILABLE, 503, "", {}, 5, true},
-    {"broken@example.com", CD_ERR_SERVER, 500, "Internal error 7", {}, 5, true},
-    {"portal@example.com", CD_ERR_MALFORMED_RESPONSE, 200, "", {}, 1, false},
-    {"moved@example.com", CD_ERR_HTTP_STATUS, 307, "", {}, 1, false},
-};
-
-void check_error(const Error &error, const Expected &expected) {
-    CHECK_CODE(expected.code, error.code());
-    CHECK_TEXT(cd_code_name(expected.code), error.name());
-    CHECK(strlen(error.what()) > 0);
-    CHECK(error.http_status() == expected.http_status);
-    CHECK(error.server_message() == expected.server_message);
-    CHECK(error.retry_after() == expected.retry_after);
-    CHECK(error.attempts() == expected.attempts);
-    CHECK(error.is_retryable() == expected.retryable);
+void check_equal(const Error &one, const Error &other) {
+    CHECK_CODE(one.code(), other.code());
+    CHECK_TEXT(one.name(), other.name());
+    CHECK_TEXT(one.what(), other.what());
+    CHECK(one.http_status() == other.http_status());
+    CHECK(one.server_message() == other.server_message());
+    CHECK(one.retry_after() == other.retry_after());
+    CHECK(one.attempts() == other.attempts());
+    CHECK(one.is_retryable() == other.is_retryable());
 }
 
 void refused(const Options &options) {
-    for (const Expected &expected : refusals) {
-        const auto result = try_authenticate({expected.username, PASSWORD}, options);
-        CHECK(!result && !result.has_value());
-        check_error(result.error(), expected);
+    for (const char *username : usernames) {
+        const auto result = try_authenticate({username, PASSWORD}, options);
+        CHECK(!result && !result.has_value() && result.error().code() != CD_OK);
         try {
-            const Token token = authenticate({expected.username, PASSWORD}, options);
+            const Token token = authenticate({username, PASSWORD}, options);
             FAIL("a login that should throw");
         } catch (const std::exception &thrown) {
             const auto *error = dynamic_cast<const Error *>(&thrown);
             CHECK(error != nullptr);
             if (error != nullptr)
-                check_error(*error, expected);
+                check_equal(result.error(), *error);
         }
-        CHECK_THROWS(expected.code, result.value());
+        CHECK_THROWS(result.error().code(), result.value());
     }
 }
 
 void granted(const Options &options) {
-    const Token token = authenticate({"ada@example.com", PASSWORD, "test"}, options);
+    const Token token = authenticate({ADA, PASSWORD, "test"}, options);
     CHECK(token.size() == 36 && token.view().size() == 36);
     CHECK(token.view() == token.c_str());
     CHECK(cd_token_str(token.get()) == token.c_str());
@@ -106,20 +83,16 @@ void granted(const Options &options) {
     CHECK_CODE(CD_OK, result.error().code());
     const Token moved = *std::move(result);
     CHECK(moved.view() != token.view());
-
-    // Any text, from any type of string.
-    const std::string username = "жук@example.com", password = "пароль & 100% + \"q\"\\ é";
-    CHECK(authenticate({username, password}, options).size() == 36);
 }
 
 void moves(const Options &options) {
-    Token first = authenticate({"ada@example.com", PASSWORD}, options);
+    Token first = authenticate({ADA, PASSWORD}, options);
     const std::string text(first.view());
     Token second = std::move(first);
     CHECK(second.view() == text);
     CHECK(first.view().empty() && first.size() == 0 && first.get() == nullptr);
     CHECK_TEXT("", first.c_str());
-    second = authenticate({"ada@example.com", PASSWORD}, options);
+    second = authenticate({ADA, PASSWORD}, options);
     CHECK(second.view() != text);
     first = std::move(second);
     CHECK(first.size() == 36);
@@ -135,13 +108,14 @@ void copies_of_an_error(const Options &options) {
         message = copy->server_message();
     }
     CHECK(message == "Internal error 7");
-    check_error(*copy, refusals[4]);
+    const Error second = *copy;
     const std::exception_ptr held = std::make_exception_ptr(*copy);
     copy.reset();
     try {
         std::rethrow_exception(held);
     } catch (const Error &error) {
-        check_error(error, refusals[4]);
+        check_equal(second, error);
+        CHECK(error.server_message() == message && error.attempts() == 5);
     }
 }
 
@@ -153,11 +127,11 @@ void refused_by_a_proxy() {
             const int connection = server_accept(&proxy);
             std::string request; // no body, so server_read_request() would hang
             for (char letter; request.find("\r\n\r\n") == request.npos; request += letter)
-                server_need(read(connection, &letter, 1) == 1, "read of a request");
+                need(read(connection, &letter, 1) == 1, "read of a request");
             const std::string_view response =
                 may_pass ? "HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n"
                          : "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
-            server_need(send(connection, response.data(), response.size(), MSG_NOSIGNAL) > 0, "send");
+            need(send(connection, response.data(), response.size(), MSG_NOSIGNAL) > 0, "send");
             close(connection);
         });
         const auto options =

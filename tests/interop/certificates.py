@@ -4,14 +4,13 @@ import collections
 import os
 import subprocess
 
-# The names in the servers' certificates. hosts.py gives these names addresses.
+# The names in the servers' certificates. world.py gives these names addresses.
 NAMES = ("localhost", "*.peers.test")
 ADDRESSES = ("127.0.0.1", "::1", "198.51.100.2", "198.51.100.3")
 
 KEYS = {
     "rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
     "ecdsa": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
-    "ed25519": ["-algorithm", "ED25519"],
 }
 
 _CA = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n"

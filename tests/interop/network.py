@@ -29,8 +29,6 @@ HOSTS = f"""{THERE} second.peers.test
 {BLACK_HOLE} black-hole.peers.test
 {BLACK_HOLE_V6} v6-black-hole.peers.test
 {THERE} v6-black-hole.peers.test
-{THERE_V6} v6-refused.peers.test
-{THERE} v6-refused.peers.test
 {DYING} moving.peers.test
 {FAR} far.peers.test
 """

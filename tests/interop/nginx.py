@@ -68,7 +68,6 @@ def start(name, work, servers, is_root, command=(), wait=True):
                 scgi_temp_path {folder}/scgi;
                 ssl_protocols TLSv1.2 TLSv1.3;
                 ssl_session_cache shared:sessions:1m;
-                map $connection_requests $is_second {{ default ""; 2 1; }}
                 {"".join(server.text() for server in servers)}
             }}
         """)

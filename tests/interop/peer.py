@@ -26,11 +26,11 @@ def reserve_port(address="127.0.0.1"):
 class Peer:
     """Runs `command` with its output in a file. `listens` contains the (address, port) pairs to wait for."""
 
-    def __init__(self, name, command, folder, listens, env=None):
+    def __init__(self, name, command, folder, listens):
         self.name = name
         self.log_path = os.path.join(folder, f"{name}.log")
         with open(self.log_path, "wb") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             for address in listens:
                 self._wait_for(address)

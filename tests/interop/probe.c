@@ -4,7 +4,6 @@
  * arguments, and settings may contain proxy credentials.
  *
  *   set NAME VALUE     an option by the name of its setter; without a value it is NULL
- *   env NAME VALUE     a variable of this process's environment; without a value it is unset
  *   login, connect
  *   wait_closed        until the peer of every TCP connection here has closed it
  *   privileged         prints if this process has privileges that its caller lacks
@@ -107,8 +106,6 @@ int main(void) {
         value = rest;
         if (strcmp(command, "set") == 0 && name != NULL)
             code = set(options, name, value, &error);
-        else if (strcmp(command, "env") == 0 && name != NULL)
-            value != NULL ? setenv(name, value, 1) : unsetenv(name);
         else if (strcmp(command, "login") == 0)
             code = cd_authenticate_with(options, NULL, 0, USERNAME, PASSWORD, NULL, &token, &error);
         else if (strcmp(command, "connect") == 0)

@@ -86,10 +86,6 @@ class Probe:
         """Calls the setter of an option; None is NULL."""
         return self._tell("set", name, value)
 
-    def setenv(self, name, value):
-        """Sets a variable of the program's environment; None unsets it."""
-        self._tell("env", name, value)
-
     def login(self):
         return self._tell("login")
 

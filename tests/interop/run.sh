@@ -1,12 +1,10 @@
 #!/usr/bin/env bash
-# Logs in through real servers and proxies: run.sh [TEST...]
+# Logs in through real servers and proxies: run.sh [OPTION...], with the options of python3 -m unittest, such as -k NAME
 #
-# Uses this machine's nginx, tinyproxy, microsocks, OpenSSL and curl, in their own network and mount
-# namespaces, which are removed at the end: nothing outside changes. A test is named as in the output, or by a
-# part of that.
+# Uses this machine's nginx, tinyproxy, microsocks, OpenSSL and curl, in their own network and mount namespaces, which
+# are removed at the end: nothing outside changes.
 #
-# Exits with 77 if a tool is missing. If something else is missing (root, namespaces), it skips the tests that
-# need it and prints a note. With CI set both count as failures.
+# Exits with 77 if a tool is missing. Tests that need root or namespaces are skipped without them, and fail with CI set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -32,9 +30,6 @@ install -m 755 "$STAGE/lib/libcouchdrop.so.1" "$PEERS_WORK/libcouchdrop.so.1"
 # shellcheck disable=SC2046
 gcc -std=gnu11 -g -O1 -Wall -Wextra -Wshadow -Wconversion -Werror -o "$PEERS_WORK/probe" tests/interop/probe.c \
     $(pkg-config --cflags --libs couchdrop) "-Wl,-rpath,$PEERS_WORK"
-# Built now, because the namespace has no network.
-scripts/with-fake-server true
-
 # inside COMMAND...: runs it in its own network and mount namespaces, as far as this machine permits
 inside() {
     if unshare --net --mount true 2> /dev/null; then
@@ -46,4 +41,4 @@ inside() {
     fi
 }
 export PEERS_WORK PEERS_ISOLATION
-inside scripts/with-fake-server "${PYTHON:-python3}" tests/interop/run.py "$@"
+inside "${PYTHON:-python3}" -m unittest discover -v -s tests/interop "$@" || { tail -n 10 "$PEERS_WORK"/*.log; exit 1; }

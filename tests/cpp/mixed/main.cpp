@@ -12,12 +12,12 @@ using couchdrop::Token;
 static void exchange(const Standard &maker, const Standard &user) {
     const Options options = maker.make_options();
     CHECK(maker.layout == user.layout);
-    CHECK(user.takes(maker.log_in(options, "ada@example.com"), CD_OK));
-    CHECK(user.takes(user.log_in(options, "ada@example.com"), CD_OK));
+    CHECK(user.takes(maker.log_in(options, ADA), CD_OK));
+    CHECK(user.takes(user.log_in(options, ADA), CD_OK));
     CHECK(user.takes(maker.log_in(options, "twofactor@example.com"), CD_ERR_TWO_FACTOR_REQUIRED));
     CHECK(user.catches(maker.log_in_or_throw, options));
-    Token token = user.log_in(options, "ada@example.com").value();
-    maker.log_in_or_throw(options, "ada@example.com", &token);
+    Token token = user.log_in(options, ADA).value();
+    maker.log_in_or_throw(options, ADA, &token);
     CHECK(token.size() == 36);
 
     CHECK(user.connect(options, 5s).has_value());

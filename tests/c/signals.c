@@ -1,10 +1,14 @@
 /*
  * Signals belong to the host. A storm of them during whole logins changes only the duration of a
- * login, and a thread of the library never handles one.
+ * login, a handler may cancel the login that it interrupts, and a thread of the library never
+ * handles a signal.
  */
 #include "resolver.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <poll.h>
+#include <signal.h>
 
 static pthread_t target;
 static _Atomic int over;
@@ -12,8 +16,17 @@ static _Atomic int handled;
 /* The number of waits that a signal ended. */
 static int interrupted;
 
-static void count_signal(int number) {
+/* The handle that the handler triggers, and if a trigger has left errno unchanged. */
+static cd_cancel *volatile to_trigger;
+static volatile sig_atomic_t errno_kept = 1;
+
+static void on_signal(int number) {
+    int before = errno;
     (void)number;
+    errno = EXDEV;
+    cd_cancel_trigger(to_trigger);
+    errno_kept &= errno == EXDEV;
+    errno = before;
     handled++;
 }
 
@@ -32,7 +45,7 @@ int poll(struct pollfd *polls, nfds_t count, int ms) {
 }
 
 /* Sends each signal as soon as the one before was handled, so that every call is interrupted. */
-static void *storm(void *unused) {
+static void *run_storm(void *unused) {
     (void)unused;
     while (!over) {
         int before = handled;
@@ -41,6 +54,24 @@ static void *storm(void *unused) {
             sched_yield();
     }
     return NULL;
+}
+
+static pthread_t start_storm(int flags) {
+    struct sigaction action;
+    pthread_t thread;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = flags;
+    need(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
+    target = pthread_self();
+    over = 0;
+    need(pthread_create(&thread, NULL, run_storm, NULL) == 0, "pthread_create");
+    return thread;
+}
+
+static void end_storm(pthread_t thread) {
+    over = 1;
+    pthread_join(thread, NULL);
 }
 
 /* Each kind of login, during the storm. */
@@ -55,18 +86,14 @@ static void logins_in_a_storm(void) {
         {"portal@example.com", CD_ERR_MALFORMED_RESPONSE},
         {"nobody@example.com", CD_ERR_ACCESS_DENIED},
     };
-    struct sigaction action;
-    pthread_t thread;
+    pthread_t thread = start_storm(0);
+    cd_options *options;
+    int64_t begun, took;
     size_t i;
     int round;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = count_signal; /* without SA_RESTART */
-    need(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
-    target = pthread_self();
-    need(pthread_create(&thread, NULL, storm, NULL) == 0, "pthread_create");
-    for (round = 0; round < 20 * times(); round++) {
-        cd_options *options = named_options();
+    for (round = 0; round < repeats(20); round++) {
         cd_cancel *cancel = cd_cancel_new();
+        options = named_options();
         for (i = 0; i < sizeof cases / sizeof cases[0]; i++)
             CHECK_CODE(cases[i].code,
                        log_in_as(options, i % 2 ? cancel : NULL, 0, cases[i].username));
@@ -75,22 +102,56 @@ static void logins_in_a_storm(void) {
         cd_options_free(options);
     }
     /* A timeout and a back-off take as long as without signals. */
-    {
-        cd_options *options = named_options();
-        int64_t begun = now_ms(), took;
-        CHECK_CODE(CD_ERR_TIMEOUT, log_in_as(options, NULL, 300, "slow@example.com"));
-        took = now_ms() - begun;
-        CHECK(took >= 300 && took < 300 + 5 * slack_ms());
-        begun = now_ms();
-        CHECK_CODE(CD_OK, log_in_as(options, NULL, 0, "busy@example.com")); /* Retry-After: 1 */
-        took = now_ms() - begun;
-        CHECK(took >= 1000 && took < 2000 + 5 * slack_ms());
-        cd_options_free(options);
-    }
-    over = 1;
-    pthread_join(thread, NULL);
+    options = named_options();
+    begun = now_ms();
+    CHECK_CODE(CD_ERR_TIMEOUT, log_in_as(options, NULL, 300, "slow@example.com"));
+    took = now_ms() - begun;
+    CHECK(took >= 300 && took < 300 + 5 * slack_ms());
+    begun = now_ms();
+    CHECK_CODE(CD_OK, log_in_as(options, NULL, 0, "busy@example.com")); /* Retry-After: 1 */
+    took = now_ms() - begun;
+    CHECK(took >= 1000 && took < 2000 + 5 * slack_ms());
+    cd_options_free(options);
+    end_storm(thread);
     printf("%d signals, %d waits interrupted\n", (int)handled, interrupted);
     CHECK(interrupted > 100);
+}
+
+static int32_t let_handler_trigger(void *cancel) {
+    to_trigger = (cd_cancel *)cancel;
+    return 0;
+}
+
+/* While the login waits, the next signal triggers its handle. */
+static void trigger_in_a_handler_stops_call(int flags) {
+    cd_options *options = fake_server_options();
+    cd_cancel *cancel = cd_cancel_new();
+    int64_t begun = now_ms();
+    pthread_t thread = start_storm(flags);
+    cd_cancel_set_check(cancel, let_handler_trigger, cancel);
+    CHECK_CODE(CD_ERR_CANCELLED, log_in_as(options, cancel, 20000, "slow@example.com"));
+    CHECK(now_ms() - begun < 5000 + slack_ms());
+    CHECK(errno_kept);
+    end_storm(thread);
+    to_trigger = NULL;
+    cd_cancel_free(cancel);
+    cd_options_free(options);
+}
+
+static int32_t never_called(void *unused) {
+    (void)unused;
+    FAIL("a check that was removed");
+    return 0;
+}
+
+static void removed_check_is_not_called(void) {
+    cd_options *options = fake_server_options();
+    cd_cancel *cancel = cd_cancel_new();
+    cd_cancel_set_check(cancel, never_called, NULL);
+    cd_cancel_set_check(cancel, NULL, NULL);
+    CHECK_CODE(CD_ERR_TIMEOUT, log_in_as(options, cancel, 300, "slow@example.com"));
+    cd_cancel_free(cancel);
+    cd_options_free(options);
 }
 
 static void *look_up(void *argument) {
@@ -101,32 +162,6 @@ static void *look_up(void *argument) {
     return NULL;
 }
 
-/* The signals that the thread with this name blocks, from /proc; 0 = this thread does not exist. */
-static uint64_t blocked_by(const char *name) {
-    DIR *folder = opendir("/proc/self/task");
-    struct dirent *entry;
-    uint64_t blocked = 0;
-    need(folder != NULL, "/proc/self/task");
-    while ((entry = readdir(folder)) != NULL) {
-        char path[300], line[200];
-        FILE *status;
-        int is_it = 0;
-        unsigned long long mask;
-        snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
-        if (entry->d_name[0] == '.' || (status = fopen(path, "r")) == NULL)
-            continue;
-        while (fgets(line, sizeof line, status) != NULL) {
-            if (strncmp(line, "Name:\t", 6) == 0)
-                is_it = strncmp(line + 6, name, strlen(name)) == 0;
-            if (is_it && sscanf(line, "SigBlk: %llx", &mask) == 1)
-                blocked = mask;
-        }
-        fclose(status);
-    }
-    closedir(folder);
-    return blocked;
-}
-
 /*
  * All other threads block the signal, so that it stays pending until one of these handles it. A
  * thread of the library that is in a lookup must not.
@@ -134,18 +169,18 @@ static uint64_t blocked_by(const char *name) {
 static void library_thread_blocks_signals(void) {
     cd_options *options = named_options();
     sigset_t all, before, pending;
-    uint64_t mask;
+    unsigned long long mask = 0;
+    char line[200] = "";
     pthread_t thread;
     int number;
     sig_atomic_t taken;
     need(pthread_sigmask(SIG_SETMASK, NULL, &before) == 0, "pthread_sigmask");
-    resolver_hang(1);
-    while (sem_trywait(&resolver_asked) == 0)
-        ;
+    set_lookups_hang(1);
     need(pthread_create(&thread, NULL, look_up, options) == 0, "pthread_create");
-    while (sem_wait(&resolver_asked) != 0)
+    while (sem_wait(&lookup_begun) != 0)
         ;
-    mask = blocked_by("couchdrop-dns");
+    CHECK(find_threads("couchdrop-dns", "SigBlk:", line) == 1);
+    need(sscanf(line, "SigBlk: %llx", &mask) == 1, line);
     for (number = 1; number < NSIG; number++) {
         /* These can't be blocked, or belong to the C library. */
         if (number == SIGKILL || number == SIGSTOP || number == 32 || number == 33)
@@ -161,7 +196,7 @@ static void library_thread_blocks_signals(void) {
     need(sigpending(&pending) == 0, "sigpending");
     CHECK(sigismember(&pending, SIGUSR1) == 1);
     CHECK(handled == taken);
-    resolver_hang(0);
+    set_lookups_hang(0);
     pthread_join(thread, NULL);
     need(sigpending(&pending) == 0, "sigpending");
     CHECK(sigismember(&pending, SIGUSR1) == 1 && handled == taken);
@@ -200,9 +235,12 @@ static void signal_state_is_unchanged(void) {
 
 int main(void) {
     resolver_start();
-    give_up_after(60);
+    end_if_hanging();
     signal_state_is_unchanged();
     logins_in_a_storm();
+    trigger_in_a_handler_stops_call(0);
+    trigger_in_a_handler_stops_call(SA_RESTART);
+    removed_check_is_not_called();
     library_thread_blocks_signals();
     return checks_result();
 }

@@ -18,7 +18,7 @@ struct Session {
   private:
     void log_in(const char *when) {
         const cd_code code = thrown([&] {
-            const auto token = couchdrop::authenticate({"ada@example.com", PASSWORD}, options);
+            const auto token = couchdrop::authenticate({ADA, PASSWORD}, options);
             CHECK(token.view().size() == 36);
         });
         if (code != CD_OK)

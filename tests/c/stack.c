@@ -3,8 +3,8 @@
  * Prints the stack usage.
  */
 #include "resolver.h"
+#include "server.h"
 
-#include <limits.h>
 #include <sys/mman.h>
 
 #define STACK ((size_t)64 << 10)
@@ -62,7 +62,7 @@ static void log_in_in_full(void *argument) {
     cd_cancel *cancel = cd_cancel_new();
     int lines = 0;
     CHECK_CODE(CD_OK, cd_options_set_logger(options, count_line, &lines, CD_LOG_DEBUG, NULL));
-    CHECK_CODE(CD_OK, cd_options_set_user_agent(options, "torture/1", NULL));
+    CHECK_CODE(CD_OK, cd_options_set_user_agent(options, "stack/1", NULL));
     CHECK_CODE(CD_OK, cd_connect(options, cancel, 0, NULL));
     log_in_as(options, cancel, 2000, username);
     log_in_as(options, cancel, 2000, username);
@@ -140,11 +140,11 @@ static void fail(void *unused) {
 
 int main(void) {
     static const char *const usernames[] = {
-        "ada@example.com",  "json@example.com",   "nobody@example.com", "moved@example.com",
+        ADA,                 "json@example.com",   "nobody@example.com", "moved@example.com",
         "down@example.com", "broken@example.com", "portal@example.com", "twofactor@example.com"};
     size_t i, most = 0, taken;
     resolver_start();
-    give_up_after(60);
+    end_if_hanging();
     on_small_stack("nothing", do_nothing, NULL);
     for (i = 0; i < sizeof usernames / sizeof usernames[0]; i++) {
         taken = on_small_stack(usernames[i], log_in_in_full, (void *)(uintptr_t)usernames[i]);

@@ -6,45 +6,53 @@
  * Whatever call fails, the login ends by its deadline with OK or a fitting code, nothing is leaked,
  * and the next login without a fault succeeds. Each fault has its own process.
  */
-#include "torture.h"
+#include "check.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+
+/** The fake server's certificate is valid for it. */
+#define NAME "api.couchdrop.test"
 
 /* ---- the calls, each of which may fail */
 
-enum call {
-    POLL,
-    RECV,
-    SEND,
-    CONNECT,
-    SOCKET,
-    SETSOCKOPT,
-    GETSOCKOPT,
-    FCNTL,
-    PIPE2,
-    OPEN,
-    OPENDIR,
-    READ,
-    STATX,
-    CLOSE,
-    MMAP,
-    MADVISE,
-    RANDOM,
-    THREAD,
-    LOOKUP,
-    CALLS
-};
+#define EACH_CALL(X)                                                                               \
+    X(POLL, "poll")                                                                                \
+    X(RECV, "recv")                                                                                \
+    X(SEND, "send")                                                                                \
+    X(CONNECT, "connect")                                                                          \
+    X(SOCKET, "socket")                                                                            \
+    X(SETSOCKOPT, "setsockopt")                                                                    \
+    X(GETSOCKOPT, "getsockopt")                                                                    \
+    X(FCNTL, "fcntl")                                                                              \
+    X(PIPE2, "pipe2")                                                                              \
+    X(OPEN, "open")                                                                                \
+    X(OPENDIR, "opendir")                                                                          \
+    X(READ, "read")                                                                                \
+    X(STATX, "statx")                                                                              \
+    X(CLOSE, "close")                                                                              \
+    X(MMAP, "mmap")                                                                                \
+    X(MADVISE, "madvise")                                                                          \
+    X(RANDOM, "getrandom")                                                                         \
+    X(THREAD, "pthread_create")                                                                    \
+    X(LOOKUP, "getaddrinfo")
 
-static const char *const call_names[CALLS] = {
-    "poll",  "recv",    "send",      "connect",        "socket",     "setsockopt", "getsockopt",
-    "fcntl", "pipe2", "open",      "opendir",        "read",       "statx",      "close",
-    "mmap",  "madvise", "getrandom", "pthread_create", "getaddrinfo"};
+#define CALL(call, name) call,
+enum call { EACH_CALL(CALL) CALLS };
+#define CALL_NAME(call, name) name,
+static const char *const call_names[CALLS] = {EACH_CALL(CALL_NAME)};
 
 /* The fault of this process. */
 static struct {
@@ -203,14 +211,14 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 }
 #define SYSTEM(error) (INT_MIN + (error))
 
-/* ---- which errors a call may have, and what a login may then end with */
+/* ---- the errors of each call, and the results that a login may then have */
 
 enum kind {
-    HARMLESS, /* a login must not notice: CD_OK */
-    FOR_EVER, /* the same, of what this system can't do at all */
-    RESOURCE, /* 9003, or it did without */
-    NETWORK,  /* 3xxx, or it was tried again */
-    FILES     /* 2007 of the setter, 3004 of the login, or it did without */
+    HARMLESS, /* the login succeeds */
+    MISSING,  /* the same; the system lacks this call, so every call fails */
+    RESOURCE, /* CD_ERR_RESOURCES, or success without the call */
+    NETWORK,  /* a network error, or success at another attempt */
+    FILES     /* CD_ERR_CA_FILE of the setter, CD_ERR_TLS of the login, or success without the file */
 };
 
 static const struct {
@@ -262,7 +270,7 @@ static const struct {
     {MMAP, ENOMEM, HARMLESS},
     {MADVISE, EINVAL, HARMLESS},
     {RANDOM, EINTR, HARMLESS},
-    {RANDOM, ENOSYS, FOR_EVER},
+    {RANDOM, ENOSYS, MISSING},
     {THREAD, EAGAIN, RESOURCE},
     {LOOKUP, EAI_AGAIN, NETWORK},
     {LOOKUP, EAI_NONAME, NETWORK},
@@ -274,7 +282,7 @@ static const struct {
 static int fits(enum kind kind, cd_code code) {
     switch (kind) {
     case HARMLESS:
-    case FOR_EVER:
+    case MISSING:
         return code == CD_OK;
     case RESOURCE:
         return code == CD_OK || code == CD_ERR_RESOURCES;
@@ -307,13 +315,13 @@ static cd_code log_in_twice(enum trust trust) {
     if (trust == CA_FILE)
         code = cd_options_set_ca_file(options, environment("COUCHDROP_CA_FILE"), NULL);
     for (i = 0; i < 2 && code == CD_OK; i++)
-        code = log_in_as(options, cancel, 10000, "ada@example.com");
+        code = log_in_as(options, cancel, 10000, ADA);
     cd_cancel_free(cancel);
     cd_options_free(options);
     return code;
 }
 
-enum { AS_IT_SHOULD, NOT_SO, NOT_REACHED };
+enum { PASSED, FAILED, NOT_REACHED };
 
 static int with_fault(size_t index, enum trust trust, int nth, int lasting) {
     pid_t child = fork();
@@ -333,7 +341,7 @@ static int with_fault(size_t index, enum trust trust, int nth, int lasting) {
         fault.nth = 0;
         if (faults_had == 0) {
             CHECK_CODE(CD_OK, code);
-            _exit(checks_failed ? NOT_SO : NOT_REACHED);
+            _exit(checks_failed ? FAILED : NOT_REACHED);
         }
         if (!fits(faults[index].kind, code)) {
             fprintf(stderr, "ends as %s: ", cd_code_name(code));
@@ -347,14 +355,14 @@ static int with_fault(size_t index, enum trust trust, int nth, int lasting) {
             checks_failed++;
         }
         /* Without getrandom() /dev/urandom is used. It stays open for the crates that read it. */
-        if (settled_descriptors() != before + (faults[index].kind == FOR_EVER ? 2 : 0)) {
+        if (settled_descriptors() != before + (faults[index].kind == MISSING ? 2 : 0)) {
             fprintf(stderr, "%d descriptors in place of %d: ", open_descriptors(), before);
             checks_failed++;
         }
-        _exit(checks_failed ? NOT_SO : AS_IT_SHOULD);
+        _exit(checks_failed ? FAILED : PASSED);
     }
     need(waitpid(child, &status, 0) == child, "waitpid");
-    if (WIFEXITED(status) && WEXITSTATUS(status) != NOT_SO)
+    if (WIFEXITED(status) && WEXITSTATUS(status) != FAILED)
         return WEXITSTATUS(status);
     fprintf(stderr, "with %s, call %d of %s%s fails by %d (%s)", trust_names[trust], nth,
             call_names[faults[index].call], lasting ? " and all later ones" : "",
@@ -364,7 +372,7 @@ static int with_fault(size_t index, enum trust trust, int nth, int lasting) {
         fprintf(stderr, ", which ends by %s", strsignal(WTERMSIG(status)));
     fprintf(stderr, "\n");
     checks_failed++;
-    return NOT_SO;
+    return FAILED;
 }
 
 /* A CA that is not used, so that a directory contains more than one certificate. */
@@ -380,7 +388,7 @@ static const char other_ca[] = "-----BEGIN CERTIFICATE-----\n"
                              "-----END CERTIFICATE-----\n";
 
 /* A folder with the fake server's CA and another, under names that OpenSSL would look at. */
-static struct { char folder[32], files[2][48]; } cert_dir = {"/tmp/torture-XXXXXX", {"", ""}};
+static struct { char folder[32], files[2][48]; } cert_dir = {"/tmp/faults-XXXXXX", {"", ""}};
 
 static void make_cert_dir(void) {
     char text[8192];
@@ -405,7 +413,7 @@ static void remove_cert_dir(void) {
 }
 
 int main(void) {
-    int tried[CALLS] = {0}, sum = 0, trust, lasting;
+    int tested[CALLS] = {0}, sum = 0, trust, lasting;
     size_t i;
     make_cert_dir();
     for (trust = 0; trust < TRUSTS; trust++) {
@@ -416,21 +424,21 @@ int main(void) {
         if (trust == CERT_DIR)
             setenv("SSL_CERT_DIR", cert_dir.folder, 1);
         for (i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-            for (lasting = faults[i].kind == FOR_EVER;
-                 lasting <= (faults[i].kind == FOR_EVER || faults[i].kind == RESOURCE); lasting++) {
-                int nth = 0, most = faults[i].kind == FOR_EVER ? 1 : 1000;
+            for (lasting = faults[i].kind == MISSING;
+                 lasting <= (faults[i].kind == MISSING || faults[i].kind == RESOURCE); lasting++) {
+                int nth = 0, most = faults[i].kind == MISSING ? 1 : 1000;
                 while (nth < most &&
                        with_fault(i, (enum trust)trust, nth + 1, lasting) != NOT_REACHED)
                     nth++;
                 CHECK(nth < 1000);
-                tried[faults[i].call] += nth;
+                tested[faults[i].call] += nth;
             }
         }
     }
     for (i = 0; i < CALLS; i++) {
-        printf("%s %d, ", call_names[i], tried[i]);
-        sum += tried[i];
-        if (tried[i] == 0)
+        printf("%s %d, ", call_names[i], tested[i]);
+        sum += tested[i];
+        if (tested[i] == 0)
             check_failed(__FILE__, __LINE__, "never called: ", call_names[i]);
     }
     printf("\n%d faults in all\n", sum);

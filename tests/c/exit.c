@@ -4,6 +4,9 @@
  */
 #include "resolver.h"
 
+#include <limits.h>
+#include <sys/wait.h>
+
 /* Runs `end` in a child, which has to exit with 0 on its own. */
 static int children;
 static void in_child(const char *what, void (*end)(void)) {
@@ -100,7 +103,7 @@ static void exit_during_logins(void) {
     for (i = 0; i < 4; i++)
         start_thread(log_in_repeatedly, NULL);
     for (i = 0; i < logins_before; i++)
-        sem_wait(&resolver_asked);
+        sem_wait(&lookup_begun);
 }
 
 static void *log_in_once(void *unused) {
@@ -111,11 +114,9 @@ static void *log_in_once(void *unused) {
 
 static void exit_during_a_lookup(void) {
     kept = named_options();
-    resolver_hang(1);
-    while (sem_trywait(&resolver_asked) == 0)
-        ;
+    set_lookups_hang(1);
     start_thread(log_in_once, NULL);
-    sem_wait(&resolver_asked);
+    sem_wait(&lookup_begun);
 }
 
 /* main() has ended by pthread_exit(), and the process ends with its last thread. */
@@ -159,8 +160,7 @@ static void logins_in_thread_destructors(void) {
 int main(void) {
     int i;
     CHECK(constructed);
-    chance_start();
-    give_up_after(60);
+    end_if_hanging();
     in_child("an atexit() handler from before the first login", handler_from_before);
     in_child("an atexit() handler from after a login", handler_from_afterwards);
     in_child("an atexit() handler with the only login", handler_alone);
@@ -168,8 +168,8 @@ int main(void) {
     in_child("the end of a thread", logins_in_thread_destructors);
     in_child("during a lookup", exit_during_a_lookup);
     in_child("by the last thread", exit_by_the_last_thread);
-    for (i = 0; i < 50 * times(); i++) {
-        logins_before = (int)(chance() % 20);
+    for (i = 0; i < repeats(50); i++) {
+        logins_before = i % 20;
         in_child("during logins", exit_during_logins);
     }
     printf("%d processes ended during logins or lookups\n", children);

@@ -1,10 +1,11 @@
 /*
- * Programs that are started while threads log in, look up names and wait on cancel handles inherit
+ * A program that is started while threads log in, look up names and wait on cancel handles inherits
  * no descriptor of the library at any moment.
  */
 #include "resolver.h"
 
 #include <spawn.h>
+#include <sys/wait.h>
 
 extern char **environ;
 
@@ -16,7 +17,7 @@ static void *log_in_repeatedly(void *unused) {
     while (!over) {
         cd_options *options = named_options();
         cd_cancel *cancel = cd_cancel_new();
-        CHECK_CODE(CD_OK, log_in_as(options, cancel, 0, "ada@example.com"));
+        CHECK_CODE(CD_OK, log_in_as(options, cancel, 0, ADA));
         cd_cancel_free(cancel);
         cd_options_free(options);
         __atomic_add_fetch(&logins, 1, __ATOMIC_RELAXED);
@@ -64,15 +65,14 @@ int main(int count, char **arguments) {
     if (count == 2 && strcmp(arguments[1], "inherited") == 0)
         return count_inherited();
     resolver_start();
-    give_up_after(60);
+    end_if_hanging();
     /* Descriptors that this program inherited do not belong to the library. */
     for (descriptor = 3; descriptor < 1024; descriptor++)
         close(descriptor);
     for (i = 0; i < 4; i++)
-        need(pthread_create(&threads[i], NULL, log_in_repeatedly, NULL) == 0,
-             "pthread_create");
+        need(pthread_create(&threads[i], NULL, log_in_repeatedly, NULL) == 0, "pthread_create");
     /* On a busy machine until enough logins were made, too. */
-    for (i = 0; i < 200 * times() || __atomic_load_n(&logins, __ATOMIC_RELAXED) <= 50; i++) {
+    for (i = 0; i < repeats(200) || __atomic_load_n(&logins, __ATOMIC_RELAXED) <= 50; i++) {
         int status = 0;
         pid_t child = start(i);
         need(waitpid(child, &status, 0) == child, "waitpid");

@@ -1,35 +1,41 @@
 /*
- * Replaces the C library's resolver: NAME resolves to 127.0.0.1 on any machine, and no other name
- * resolves. It opens a descriptor as the C library does, and fails like it without one.
+ * Replaces the C library's resolver, for the shared library too: NAME resolves to 127.0.0.1 on any
+ * machine, and no other name resolves. It opens a descriptor as the C library does, and fails like
+ * it without one.
  */
 #ifndef RESOLVER_H
 #define RESOLVER_H
 
-#include "torture.h"
+#include "check.h"
 
 #include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <semaphore.h>
+
+/** The fake server's certificate is valid for it. */
+#define NAME "api.couchdrop.test"
 
 /** Posted when a lookup has begun. */
-static sem_t resolver_asked;
+static sem_t lookup_begun;
 /** While not 0, lookups hang. */
-static volatile int resolver_hangs;
+static volatile int lookups_hang;
 static pthread_mutex_t resolver_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t resolver_changed = PTHREAD_COND_INITIALIZER;
 
 static inline void resolver_start(void) {
-    need(sem_init(&resolver_asked, 0, 0) == 0, "sem_init");
+    need(sem_init(&lookup_begun, 0, 0) == 0, "sem_init");
 }
 
-static inline void resolver_hang(int hangs) {
+static inline void set_lookups_hang(int hang) {
+    while (hang && sem_trywait(&lookup_begun) == 0)
+        ;
     pthread_mutex_lock(&resolver_lock);
-    resolver_hangs = hangs;
+    lookups_hang = hang;
     pthread_cond_broadcast(&resolver_changed);
     pthread_mutex_unlock(&resolver_lock);
 }
-
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
-                struct addrinfo **result);
-void freeaddrinfo(struct addrinfo *list);
 
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                 struct addrinfo **result) {
@@ -42,9 +48,9 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     if (descriptor < 0)
         return EAI_NONAME;
     close(descriptor);
-    sem_post(&resolver_asked);
+    sem_post(&lookup_begun);
     pthread_mutex_lock(&resolver_lock);
-    while (resolver_hangs)
+    while (lookups_hang)
         pthread_cond_wait(&resolver_changed, &resolver_lock);
     pthread_mutex_unlock(&resolver_lock);
     if (node == NULL || strcmp(node, NAME) != 0)
@@ -64,6 +70,16 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 
 void freeaddrinfo(struct addrinfo *list) {
     free(list);
+}
+
+/** Like fake_server_options(), but for a name that needs a lookup. */
+static inline cd_options *named_options(void) {
+    cd_options *options = fake_server_options();
+    char url[60];
+    snprintf(url, sizeof url, "https://" NAME "%s", strrchr(environment("COUCHDROP_BASE_URL"), ':'));
+    CHECK_CODE(CD_OK, cd_options_set_base_url(options, url, NULL));
+    CHECK_CODE(CD_OK, cd_options_set_proxy(options, NULL, NULL));
+    return options;
 }
 
 #endif
