@@ -119,9 +119,7 @@ setup: ## Install the missing tools for building and testing
 
 .PHONY: fmt
 fmt: ## Format all sources
-	@$(CARGO) fmt --all
-	@$(CARGO) fmt --manifest-path benches/lower_bound/Cargo.toml
-	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
+	@git ls-files -z "*.rs" | xargs -0 rustfmt --edition 2024
 	@gofmt -w $$(git ls-files '*.go')
 	@clang-format -i $$(git ls-files '*.c' '*.cpp' '*.hpp')
 
