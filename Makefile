@@ -161,19 +161,14 @@ torture-%: setup
 	@scripts/setup torture
 	@scripts/steps scripts/torture.d $*
 
-.PHONY: coverage mutants reproducible soak
+.PHONY: coverage mutants reproducible soak fuzz corpus
 coverage: torture-coverage ## Measure which lines of src/ the tests reach
 mutants: torture-mutants ## Put small faults into src/ that the tests must notice, for hours: MUTANTS_FILES for some files
 reproducible: torture-reproducible ## Build twice in two folders and compare the bytes
 soak: torture-soak ## Log in a million times while the server fails: SOAK_LOGINS for another number
-
-.PHONY: fuzz
-fuzz: setup ## Search for inputs that break the library: FUZZ_SECONDS=60 for each target
-	@scripts/fuzz
-
-.PHONY: corpus
-corpus: setup ## Rebuild tests/corpus from all inputs that fuzzing has found here
-	@FUZZ_MERGE=1 scripts/fuzz
+fuzz: torture-fuzz ## Search for inputs that break the library: FUZZ_SECONDS for each target
+corpus: export FUZZ_MERGE = 1
+corpus: torture-fuzz ## Rebuild tests/corpus from all inputs that fuzzing has found here
 
 .PHONY: bench
 bench: setup ## Measure a login beside one written by hand: BENCH=cold,warm or all, BENCH_LONG=1 for a million
