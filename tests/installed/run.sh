@@ -2,8 +2,8 @@
 # Builds this user's project with an installed copy of the library, and runs it: run.sh [PREFIX [CMAKE_SETTING...]]
 #
 # By pkg-config and by CMake, in C and C++, with the shared library, with the archive and fully static. Without PREFIX,
-# the copy is the one that the system's paths contain. CC, CXX and PKG_CONFIG name the compilers and pkg-config. The fake
-# server must already run: scripts/with-fake-server tests/installed/run.sh
+# the copy is the one that the system's paths contain. CC, CXX and PKG_CONFIG name the compilers and pkg-config. The
+# fake server must already run: scripts/with-fake-server tests/installed/run.sh
 set -euo pipefail
 
 : "${COUCHDROP_BASE_URL:?is not set: run scripts/with-fake-server tests/installed/run.sh}"
