@@ -102,7 +102,7 @@ uninstall: ## Remove the files of `make install`
 
 .PHONY: wheel
 wheel: ## Build a Python wheel for this machine in target/wheel, with the library in it
-	@scripts/setup demo
+	@scripts/setup wheel
 	@$(MAKE) --no-print-directory lib
 	@scripts/wheel '$(STAGE)/lib/libcouchdrop.so.$(ABI)' '' target/wheel
 
