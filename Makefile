@@ -63,14 +63,21 @@ lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build the libraries and stage them in tar
 	@scripts/go-archive '$(ARCHIVE)' > /dev/null
 
 # Cargo decides if there is anything to do. Shared and static library come from one build without the rlib: with an
-# rlib, cargo silently drops LTO. The build contains no path of this machine. The shared library keeps its symbols
-# here, so that valgrind can name functions (tests/c/run.sh); the shipped library is stripped.
+# rlib, cargo silently drops LTO. The shared library keeps its symbols here, so that valgrind can name functions
+# (tests/c/run.sh); the shipped library is stripped.
+#
+# The flags remove paths of this machine, so that a commit builds to the same bytes on every machine. If the sources of
+# std are installed (rust-src), rustc uses their path instead of the path of std's build: the first flag maps it back.
 .PHONY: FORCE
 FORCE:
 
 $(NAMED): FORCE
-	@RUSTFLAGS="$${RUSTFLAGS:-} $$(scripts/remap)" CARGO_PROFILE_RELEASE_STRIP=debuginfo \
-	  $(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked --target-dir '$(LIB)'
+	@rustc=$${RUSTC:-rustc}; \
+	  std=$$($$rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$$($$rustc -vV | sed -n 's/^commit-hash: //p'); \
+	  export RUSTFLAGS="$${RUSTFLAGS:-} --remap-path-prefix=$$std \
+	    --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo --remap-path-prefix=$(CURDIR)=/libcouchdrop"; \
+	  CARGO_PROFILE_RELEASE_STRIP=debuginfo \
+	    $(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked --target-dir '$(LIB)'
 
 $(SHARED): $(NAMED)
 	@strip -o '$@' '$<'
