@@ -59,8 +59,8 @@ pub unsafe extern "C" fn cd_authenticate_with(
     token: *mut *mut cd_token,
     error: *mut *mut cd_error,
 ) -> cd_code {
-    let start = Instant::now();
     let body = || {
+        let start = Instant::now();
         if token.is_null() {
             return Err(ErrorKind::NullArgument("token").into());
         }
@@ -114,8 +114,8 @@ pub unsafe extern "C" fn cd_connect(
     timeout_ms: u32,
     error: *mut *mut cd_error,
 ) -> cd_code {
-    let start = Instant::now();
     let body = || {
+        let start = Instant::now();
         let timeout = own_timeout(timeout_ms)?;
         // SAFETY: both are NULL or not freed yet, by the caller's promise.
         let (client, (cancel, check)) =

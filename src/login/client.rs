@@ -66,9 +66,6 @@ impl Client {
 
     /// Logs in, with the retries that are needed and allowed.
     pub fn login(&self, call: &CallContext, credentials: &Credentials) -> Result<Secret, Error> {
-        #[cfg(feature = "panic-probe")]
-        assert!(credentials.username != "panic-probe", "a probe of {}", credentials.password);
-
         let done = self.attempts(call, credentials);
         match &done {
             Ok(_) => call.log(Level::Info, || {
