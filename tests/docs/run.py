@@ -112,7 +112,7 @@ def check_python(blocks, folder, env, mypy):
     for block in blocks:
         source = "\n" * (block.line - 1) + block.code
         (folder / f"{block.name}.py").write_text(source, encoding="utf-8")
-    options = ["--check-untyped-defs", f"--cache-dir={ROOT}/target/tools-types/caches/mypy-docs"]
+    options = ["--check-untyped-defs", f"--cache-dir={ROOT}/target/tools-test/caches/mypy-docs"]
     options += [f"--disable-error-code={code}" for code in ("import-not-found", "import-untyped")]
     run([mypy, *options, *sorted(folder.glob("*.py"))], folder, env)
 
