@@ -120,7 +120,7 @@ fn head_length(response: &[u8]) -> usize {
     response.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4
 }
 
-fn is_peer_failure() -> Vec<Behaviour> {
+fn peer_failures() -> Vec<Behaviour> {
     let whole = GOOD.as_bytes();
     let in_chunks = chunked(good_chunks());
     let denied = json_response(403, r#"{"err":"Access denied"}"#);
@@ -290,7 +290,7 @@ fn response_503_of(length: usize) -> String {
 /// A complete head with an error status decides the result, even if the body is truncated.
 #[test]
 fn truncated_response_is_a_lost_connection() {
-    try_all(is_peer_failure());
+    try_all(peer_failures());
 }
 
 // ---- slow and missing responses
@@ -2128,7 +2128,7 @@ fn response_before_a_reset_is_accepted() {
 #[test]
 fn tables_have_at_least_200_behaviours() {
     let tables = [
-        is_peer_failure(),
+        peer_failures(),
         slow(),
         lengths(),
         chunks(),
