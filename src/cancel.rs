@@ -1,11 +1,11 @@
 //! Cancellation from another thread or a signal handler: a permanent flag, and a descriptor that wakes waiting calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sys::fork_detect::Generation;
 use crate::sys::fork_waker::ForkLocalWaker;
 use crate::sys::poll::PollEntry;
+use crate::sys::sync::atomic::{AtomicBool, Ordering};
 
 /// Lets any thread, or a signal handler, stop the calls that use it.
 #[derive(Default)]

@@ -12,6 +12,9 @@
 //!
 //! The Rust interface is for this project's own tests. The stable interface is the C ABI in `include/couchdrop.h`.
 
+// Allowed only for the C interface, instructions that clear registers, the allocator and system calls.
+#![deny(unsafe_code)]
+
 pub mod ca_file;
 pub mod cancel;
 pub mod certificates;
@@ -20,16 +23,20 @@ pub mod config;
 pub mod context;
 pub mod environment;
 pub mod error;
+#[allow(unsafe_code)]
 pub mod ffi;
 pub mod http;
 pub mod limits;
 pub mod logger;
 pub mod login;
 pub mod pem;
+#[allow(unsafe_code)]
 pub mod registers;
 pub mod retry_after;
 pub mod rng;
+#[allow(unsafe_code)]
 pub mod secret;
+#[allow(unsafe_code)]
 pub mod sys;
 pub mod url;
 pub mod x509;

@@ -57,9 +57,9 @@ fn fleet(retry_after: Option<Duration>) -> Outcome {
             succeeded += 1;
             continue;
         }
-        let answered = now + ROUND_TRIP;
-        if let Some(wait) = backoffs[client].next(DEADLINE - answered, retry_after, &rng) {
-            arrivals.push(Reverse((answered + wait, client)));
+        let responded = now + ROUND_TRIP;
+        if let Some(wait) = backoffs[client].next(DEADLINE - responded, retry_after, &rng) {
+            arrivals.push(Reverse((responded + wait, client)));
         }
     }
     let busiest = slots.iter().skip(10).max().copied().unwrap_or(0);

@@ -4,7 +4,6 @@ mod common;
 
 use std::ffi::c_void;
 use std::fs;
-use std::io::Write;
 use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -18,9 +17,8 @@ use couchdrop::ffi::options::CD_LOG_DEBUG;
 use fake_server::{FakeServer, PASSWORD};
 
 use common::log::Log;
-use common::peers::{BlackHole, Silent};
-use common::scripted::{Reply, Scripted, response, response_with};
 use common::{Cancel, Error, Login, Options, PATIENCE, timed, timed_out_after};
+use fault_server::{BlackHole, FaultServer, Step, reply_token, reply_with, send};
 
 const SLOW: &str = "slow@example.com";
 /// Much longer than the promised 50 ms, because the machine may be busy.
@@ -134,16 +132,16 @@ impl BlockedSend {
 
 #[test]
 fn triggered_handle_sends_nothing() {
-    let silent = Silent::new();
+    let silent = FaultServer::silent();
     let cancel = Cancel::new();
     cancel.trigger();
     for scheme in ["http", "https"] {
-        let options = Options::to(&format!("{scheme}://{}", silent.authority()));
+        let options = Options::to(&format!("{scheme}://{}", silent.address()));
         let error = Login { cancel: Some(&cancel), ..Login::of(&options) }.run().unwrap_err();
         assert_eq!((error.code, error.http_status, error.attempts), (CD_ERR_CANCELLED, 0, 0));
         assert_eq!(options.connect_within(0, Some(&cancel)).unwrap_err(), error);
     }
-    assert_eq!(silent.waiting(), 0, "no connection was made");
+    assert_eq!(silent.connected(), 0, "no connection was made");
 }
 
 #[test]
@@ -168,14 +166,13 @@ fn trigger_stops_connect() {
 
 #[test]
 fn trigger_stops_tls_handshake() {
-    let silent = Silent::new();
+    let silent = FaultServer::silent();
     let cancel = Cancel::new();
     let options = Options::to_silent(&silent);
-    let mut peer = None;
     let error = stopped(
         "a login in the TLS handshake",
         || login(Login { cancel: Some(&cancel), ..Login::of(&options) }),
-        || peer = Some(silent.accept_with_data()),
+        || silent.wait_for_bytes(0),
         |_| cancel.trigger(),
     );
     assert_eq!((error.http_status, error.attempts), (0, 0));
@@ -185,7 +182,7 @@ fn trigger_stops_tls_handshake() {
     stopped(
         "cd_connect in the TLS handshake",
         || options.connect_within(0, Some(&cancel)),
-        || peer = Some(silent.accept_with_data()),
+        || silent.wait_for_bytes(1),
         |_| cancel.trigger(),
     );
 }
@@ -222,9 +219,9 @@ fn trigger_stops_blocked_send() {
 
 #[test]
 fn trigger_stops_backoff() {
-    let server = Scripted::replying([response_with(429, "Retry-After: 2\r\n", r#"{"error":"slow down"}"#)]);
+    let server = FaultServer::replying([reply_with(429, "Retry-After: 2\r\n", r#"{"error":"slow down"}"#)]);
     let (cancel, log) = (Cancel::new(), Log::new());
-    let options = Options::to(server.url());
+    let options = Options::to(&server.url());
     options.set_logger(&log, CD_LOG_DEBUG).unwrap();
     let error = stopped(
         "a login in its back-off",
@@ -241,9 +238,9 @@ fn trigger_stops_backoff() {
 /// The status of an earlier attempt is not reported.
 #[test]
 fn cancelled_retry_has_no_status() {
-    let server = Scripted::replying([response(503, "busy"), Reply::Bytes(Vec::new())]);
+    let server = FaultServer::replying([reply_with(503, "", "busy"), Vec::new()]);
     let cancel = Cancel::new();
-    let options = Options::to(server.url());
+    let options = Options::to(&server.url());
     let error = stopped(
         "a login in its second attempt",
         || login(Login { cancel: Some(&cancel), ..Login::of(&options) }),
@@ -415,19 +412,10 @@ fn check_runs_every_50_ms_on_the_calling_thread() {
 
 #[test]
 fn check_runs_as_often_while_bytes_arrive() {
-    let silent = Silent::new();
-    let options = Options::to(&format!("http://{}", silent.authority()));
-    // It continues until this program ends.
-    thread::spawn(move || {
-        loop {
-            let mut stream = silent.accept_with_data();
-            // A head that never ends. The pause is part of this server's behaviour: it is shorter than the 50 ms.
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
-            while stream.write_all(b"x").is_ok() {
-                thread::sleep(Duration::from_millis(35));
-            }
-        }
-    });
+    // A head that never ends. The pauses are part of this server's behaviour: they are shorter than the 50 ms.
+    let endless = Step::Trickle { bytes: b"x".to_vec(), pause: Duration::from_millis(35) };
+    let server = FaultServer::plain(vec![vec![Step::Request, send("HTTP/1.1 200 OK\r\nX: "), endless]]);
+    let options = Options::to(&server.url());
     let calls = checks_in_500_ms(&options);
     assert!((8..=20).contains(&calls), "check called {calls} times");
 }
@@ -435,11 +423,11 @@ fn check_runs_as_often_while_bytes_arrive() {
 #[test]
 fn check_stops_every_wait() {
     let fake_server = FakeServer::start();
-    let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), BlockedSend::new());
-    let server = Scripted::start(|_| response_with(429, "Retry-After: 10\r\n", ""));
+    let (hole, silent, clogged) = (BlackHole::new(), FaultServer::silent(), BlockedSend::new());
+    let server = FaultServer::responding(|_| reply_with(429, "Retry-After: 10\r\n", ""));
     let (http, secure) = (Options::to(fake_server.http_url()), Options::secure(&fake_server));
     let (connecting, shaking) = (Options::to(&hole.url()), Options::to_silent(&silent));
-    let backing_off = Options::to(server.url());
+    let backing_off = Options::to(&server.url());
     for (what, call, attempts) in [
         ("connecting", Login::of(&connecting), 0),
         ("in the TLS handshake", Login::of(&shaking), 0),
@@ -462,7 +450,7 @@ fn check_stops_every_wait() {
 
 #[test]
 fn check_stops_cd_connect() {
-    let silent = Silent::new();
+    let silent = FaultServer::silent();
     let calls = CheckCalls { stop_at: 2, ..CheckCalls::default() };
     let cancel = Cancel::with_check(check, &calls);
     let options = Options::to_silent(&silent);
@@ -571,7 +559,7 @@ fn timeout_of_a_call_overrides_the_options() {
 #[test]
 fn timeout_message_has_phase_and_duration() {
     let fake_server = FakeServer::start();
-    let (hole, silent, clogged) = (BlackHole::new(), Silent::new(), BlockedSend::new());
+    let (hole, silent, clogged) = (BlackHole::new(), FaultServer::silent(), BlockedSend::new());
     let slow = Options::secure(&fake_server);
     slow.connect().unwrap(); // so that the login only waits for its response
     let (connecting, shaking) = (Options::to(&hole.url()), Options::to_silent(&silent));
@@ -626,7 +614,7 @@ fn timed_out_in(phase: &str, timeout_ms: u32, call: impl Fn(u32) -> Result<(), E
 
 #[test]
 fn connect_timeout_is_retried_and_named() {
-    let silent = Silent::new();
+    let silent = FaultServer::silent();
     let log = Log::new();
     let options = Options::to_silent(&silent);
     options.set_connect_timeout_ms(100).unwrap().set_max_retries(2).unwrap();
@@ -636,7 +624,7 @@ fn connect_timeout_is_retried_and_named() {
     assert!(error.message.starts_with("The connect timeout passed after "), "{}", error.message);
     assert!(error.message.ends_with(", in the TLS handshake."), "{}", error.message);
     assert_eq!((error.http_status, error.attempts), (0, 0));
-    assert_eq!((silent.waiting(), log.count("retrying in")), (3, 2));
+    assert_eq!((silent.connected(), log.count("retrying in")), (3, 2));
 }
 
 #[test]
@@ -654,19 +642,19 @@ fn connect_timeout_includes_tcp_connect() {
 
 #[test]
 fn connect_timeout_does_not_limit_the_response() {
-    let server = Scripted::start(|_| {
+    let server = FaultServer::responding(|_| {
         // Longer than the connect timeout, as this test requires.
         thread::sleep(Duration::from_millis(300));
-        common::scripted::token("t")
+        reply_token("t")
     });
-    let options = Options::to(server.url());
+    let options = Options::to(&server.url());
     options.set_connect_timeout_ms(200).unwrap();
     options.login("ada@example.com", PASSWORD).unwrap();
 }
 
 #[test]
 fn deadline_includes_retries() {
-    let silent = Silent::new();
+    let silent = FaultServer::silent();
     let options = Options::to_silent(&silent);
     options.set_connect_timeout_ms(200).unwrap().set_max_retries(10).unwrap();
     let (done, took) = timed(|| login(Login { timeout_ms: 300, ..Login::of(&options) }));
@@ -678,9 +666,8 @@ fn deadline_includes_retries() {
 /// The status of an earlier attempt is not reported.
 #[test]
 fn timed_out_retry_has_no_status() {
-    let server =
-        Scripted::replying([response_with(429, "Retry-After: 0\r\n", "slow down"), Reply::Bytes(Vec::new())]);
-    let options = Options::to(server.url());
+    let server = FaultServer::replying([reply_with(429, "Retry-After: 0\r\n", "slow down"), Vec::new()]);
+    let options = Options::to(&server.url());
     let error = login(Login { timeout_ms: 300, ..Login::of(&options) }).unwrap_err();
     assert!(timed_out_after(&error) >= 300);
     assert_eq!((error.http_status, error.attempts, error.retry_after), (0, 2, -1));

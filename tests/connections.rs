@@ -1,21 +1,20 @@
 //! Connection reuse: when a connection is reused, when it must not be, and for which logins.
 
-mod fault_server;
+mod common;
 mod resolver;
 
+use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use common::client::*;
+use common::{Cancel, Login};
 use couchdrop::error::cd_code::*;
-use couchdrop::ffi::cancel::{cd_cancel_free, cd_cancel_new, cd_cancel_set_check};
-use fault_server::Step::{
-    Close, Cut, CutAfter, Early, Echo, Gate, Late, NewKeys, Raw, Repeat, Request, Reset,
-};
+use fault_server::Step::{Close, Cut, CutAfter, Early, Gate, NewKeys, Raw, Repeat, Request, Reset};
 use fault_server::*;
 use rustls::version::{TLS12, TLS13};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -119,7 +118,7 @@ fn lenient_response_closes_the_connection() {
 
 #[test]
 fn connection_serves_one_account_only() {
-    over_both(vec![vec![Repeat(vec![Request, Echo])]], |server, over| {
+    over_both(vec![vec![Repeat(vec![Request, echo()])]], |server, over| {
         let client = Client::new(&server.url());
         client.connect().expect(CD_OK);
         for _ in 0..3 {
@@ -134,13 +133,21 @@ fn connection_serves_one_account_only() {
 
 #[test]
 fn late_response_shifts_no_token_to_another_account() {
-    // Each request gets the token of the request before it.
-    over_both(vec![vec![Request, Echo, Repeat(vec![Late])]], |server, _| {
+    for config in [None, Some(good_server())] {
+        // Each request gets the token of the request before it on its connection, the first one its own.
+        let previous = Mutex::new(HashMap::new());
+        let late = respond(move |request| {
+            let own = request.username().unwrap().to_owned();
+            let before = previous.lock().unwrap().insert(request.connection, own.clone());
+            vec![send(token(&before.unwrap_or(own)))]
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = FaultServer::on(listener, config, vec![vec![Repeat(vec![Request, late])]]);
         let client = Client::new(&server.url());
         for name in ["ada", "ada", "bob", "bob", "ada", "eve", "bob"] {
             assert_eq!(client.login_as(name, PASSWORD).expect_token(), name);
         }
-    });
+    }
 }
 
 #[test]
@@ -211,7 +218,7 @@ fn at_most_64_connections_stay_idle() {
 fn threads_sharing_a_handle_get_their_own_tokens() {
     const THREADS: usize = 64;
     const LOGINS: usize = 10;
-    over_both(vec![vec![Repeat(vec![Request, Echo])]], |server, _| {
+    over_both(vec![vec![Repeat(vec![Request, echo()])]], |server, _| {
         let client = Client::new(&server.url());
         thread::scope(|scope| {
             for thread in 0..THREADS {
@@ -641,14 +648,12 @@ fn interim_data_during_send_does_not_end_the_login() {
         script.extend(whole(GOOD));
         let server = FaultServer::on(TcpListener::from(socket), Some(config), vec![script]);
         let client = Client::new(&server.url());
-        let cancel = cd_cancel_new();
-        let user_data = ptr::from_ref(&server).cast_mut().cast();
-        // SAFETY: a handle, and a server that outlives it.
-        unsafe { cd_cancel_set_check(cancel, Some(open_after_handshake), user_data) };
+        let cancel = Cancel::with_check(open_after_handshake, &server);
         // Each is three bytes in a form.
-        client.login_with(cancel, 20_000, USERNAME, &"%".repeat(64 << 10)).expect(CD_OK);
-        // SAFETY: no call has it any more.
-        unsafe { cd_cancel_free(cancel) };
+        let password = "%".repeat(64 << 10);
+        let login =
+            Login { cancel: Some(&cancel), timeout_ms: 20_000, password: &password, ..client.prepared() };
+        client.run(login).expect(CD_OK);
         assert_eq!(requests_of_last_login(&client), 1);
         assert_eq!(requests(&server), [1]);
     }

@@ -20,9 +20,8 @@ use couchdrop::ffi::version::cd_secure_zero;
 use fake_server::{FakeServer, PASSWORD};
 
 use common::log::Log;
-use common::peers::{Refusing, Silent};
-use common::scripted::{self, Scripted};
 use common::{Cancel, Error, Login, Options, PATIENCE, Token, c, call, code, garbage, timed_out_after};
+use fault_server::{FaultServer, Refusing, reply};
 
 const ADA: &str = "ada@example.com";
 const MAX_STRING_BYTES: usize = 64 << 10;
@@ -627,7 +626,7 @@ fn refused_timeout_keeps_the_previous() {
 
 #[test]
 fn refused_connect_timeout_keeps_the_previous() {
-    let silent = Silent::new();
+    let silent = FaultServer::silent();
     let options = Options::to_silent(&silent);
     options.set_max_retries(0).unwrap();
     options.set_connect_timeout_ms(50).unwrap();
@@ -694,8 +693,8 @@ fn refused_user_agent_keeps_the_previous() {
 
 #[test]
 fn refused_response_limit_keeps_the_previous() {
-    let server = Scripted::start(|_| scripted::response(200, format!("{:1025}", r#"{"token":"t"}"#)));
-    let options = Options::to(server.url());
+    let server = FaultServer::responding(|_| reply(200, format!("{:1025}", r#"{"token":"t"}"#)));
+    let options = Options::to(&server.url());
     options.set_max_response_bytes(1024).unwrap();
     options.set_max_response_bytes(1023).map(drop).unwrap_err();
     options.set_max_response_bytes(usize::MAX).map(drop).unwrap_err();
@@ -1388,15 +1387,15 @@ fn connect_fails_without_retry() {
     assert_eq!(error.message, options.login(ADA, PASSWORD).unwrap_err().message);
     assert_eq!(fake_server.requests().len(), 0);
 
-    let silent = Silent::new();
+    let silent = FaultServer::silent();
     let options = Options::to_silent(&silent);
     assert_eq!(code(options.connect_within(50, None)), CD_ERR_TIMEOUT);
-    assert_eq!(silent.waiting(), 1, "only one connection");
+    assert_eq!(silent.connected(), 1, "only one connection");
 }
 
 #[test]
 fn connect_timeout_defaults_to_the_options() {
-    let silent = Silent::new();
+    let silent = FaultServer::silent();
     for (of_options, own, expected) in [(60, 0, 60), (20_000, 60, 60), (10, 120, 120)] {
         let options = Options::to_silent(&silent);
         options.set_connect_timeout_ms(of_options).unwrap();

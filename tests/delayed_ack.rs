@@ -1,13 +1,14 @@
 //! A response in two segments. A server with Nagle's algorithm sends the second only after the first is acknowledged,
 //! and the kernel can delay that by up to 40 ms.
 
-mod fault_server;
+mod common;
 
 use std::ffi::{c_int, c_void};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use common::client::*;
 use couchdrop::error::cd_code::{self, *};
 use fault_server::Step::{Close, Gate, Request};
 use fault_server::*;

@@ -6,7 +6,7 @@ mod resolver;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use couchdrop::error::{Error, ErrorKind, Phase};
 use couchdrop::logger::{Level, Logger};
 use couchdrop::login::{Client, Credentials};
 use fake_server::{FakeServer, PASSWORD};
+use fault_server::{BlackHole, FaultServer, Step, send};
 
 // ---- the resolver
 
@@ -220,10 +221,10 @@ fn hung_lookup_ends_at_the_deadline() {
     let server = FakeServer::start();
     set_lookup("hangs.test", LookupResult::Hang);
     let service = service(&server, "hangs.test", |_| ());
-    let report = login(&service, Duration::from_millis(80)).unwrap_err();
-    assert!(matches!(report.kind, ErrorKind::Timeout { phase: Phase::Lookup, .. }), "{}", report.kind);
-    assert!(report.kind.to_string().contains("looking up the host name"));
-    assert_eq!(report.attempts, 0);
+    let error = login(&service, Duration::from_millis(80)).unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Timeout { phase: Phase::Lookup, .. }), "{}", error.kind);
+    assert!(error.kind.to_string().contains("looking up the host name"));
+    assert_eq!(error.attempts, 0);
     set_lookup("hangs.test", LookupResult::Fail);
 }
 
@@ -237,14 +238,14 @@ fn hung_lookup_ends_on_cancel() {
     let returned = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let call = CallContext::new(LONG, Some(Arc::clone(&cancel)), None);
-            let report = service.login(&call, &ADA).map(drop).unwrap_err();
-            (report, Instant::now())
+            let error = service.login(&call, &ADA).map(drop).unwrap_err();
+            (error, Instant::now())
         });
         wait_until(|resolver| resolver.lookups.contains_key("cancelled.test"));
         let triggered = Instant::now();
         cancel.trigger();
-        let (report, returned) = waiting.join().unwrap();
-        assert!(matches!(report.kind, ErrorKind::Cancelled));
+        let (error, returned) = waiting.join().unwrap();
+        assert!(matches!(error.kind, ErrorKind::Cancelled));
         returned - triggered
     });
     println!("returned {returned:?} after the trigger");
@@ -323,11 +324,11 @@ fn lookup_without_a_thread_is_queued() {
     std::thread::scope(|scope| {
         // No other lookup runs, once those of earlier tests have ended.
         wait_until(|resolver| resolver.inside == 0);
-        let report = (0..10_000)
+        let error = (0..10_000)
             .find_map(|_| scope.spawn(without_threads(NAME, LONG)).join().unwrap().err())
             .expect("a thread for lookups stays");
-        assert!(matches!(report.kind, ErrorKind::Resources(_)), "{}", report.kind);
-        assert!(report.kind.to_string().contains("can't start a thread"), "{}", report.kind);
+        assert!(matches!(error.kind, ErrorKind::Resources(_)), "{}", error.kind);
+        assert!(error.kind.to_string().contains("can't start a thread"), "{}", error.kind);
 
         let busy = service(&server, "busy.test", |_| ());
         let busy = scope.spawn(move || login(&busy, LONG));
@@ -351,9 +352,9 @@ fn resolver_without_descriptors_is_a_resource_error() {
     set_lookup("starved.test", LookupResult::FailWithoutDescriptors);
     let service = service(&server, "starved.test", |_| ());
     let before = limit_descriptors(1024);
-    let report = login(&service, LONG).unwrap_err();
+    let error = login(&service, LONG).unwrap_err();
     limit_descriptors(before);
-    assert!(matches!(report.kind, ErrorKind::Resources(_)), "{}", report.kind);
+    assert!(matches!(error.kind, ErrorKind::Resources(_)), "{}", error.kind);
 }
 
 #[test]
@@ -361,12 +362,12 @@ fn failed_lookup_is_a_dns_error_with_the_name() {
     let _alone = alone();
     let server = FakeServer::start();
     set_lookup("unknown.test", LookupResult::Fail);
-    let report = login(&service(&server, "unknown.test", |_| ()), LONG).unwrap_err();
-    assert!(matches!(&report.kind, ErrorKind::Dns { host, .. } if host == "unknown.test"), "{}", report.kind);
-    assert_eq!(report.attempts, 0);
+    let error = login(&service(&server, "unknown.test", |_| ()), LONG).unwrap_err();
+    assert!(matches!(&error.kind, ErrorKind::Dns { host, .. } if host == "unknown.test"), "{}", error.kind);
+    assert_eq!(error.attempts, 0);
     // In English, regardless of the host's locale.
     let sentence = "The host name unknown.test could not be resolved: Name or service not known.";
-    assert_eq!(report.kind.to_string(), sentence);
+    assert_eq!(error.kind.to_string(), sentence);
 }
 
 #[test]
@@ -437,34 +438,13 @@ fn changed_address_is_used() {
     login(&service, LONG).unwrap();
     server.close_connections();
     set_lookup(NAME, LookupResult::Hang);
-    let report = std::thread::scope(|scope| {
+    let error = std::thread::scope(|scope| {
         let login = scope.spawn(|| login(&service, LONG));
         wait_until(|resolver| resolver.inside == 1);
         set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::new(127, 0, 0, 5)]));
         login.join().unwrap().unwrap_err()
     });
-    assert!(report.kind.to_string().contains("127.0.0.5"), "{}", report.kind);
-}
-
-/// A loopback address with a port on which connecting hangs, because its accept queue is full.
-struct BlackHole {
-    listener: TcpListener,
-    filling: Vec<TcpStream>,
-}
-
-fn black_hole(address: SocketAddr) -> BlackHole {
-    use std::os::fd::AsRawFd;
-    let listener = TcpListener::bind(address).unwrap();
-    // SAFETY: listen() may be called again on a listening socket, with a shorter queue.
-    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
-    let mut filling = Vec::new();
-    loop {
-        match TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
-            Ok(stream) => filling.push(stream),
-            Err(_) => return BlackHole { listener, filling },
-        }
-        assert!(filling.len() < 100);
-    }
+    assert!(error.kind.to_string().contains("127.0.0.5"), "{}", error.kind);
 }
 
 fn https_port(server: &FakeServer) -> u16 {
@@ -476,7 +456,7 @@ fn silent_address_costs_200_ms() {
     let _alone = alone();
     let server = FakeServer::start();
     let silent = Ipv4Addr::new(127, 0, 0, 2);
-    let _hole = black_hole((silent, https_port(&server)).into());
+    let _hole = BlackHole::on((silent, https_port(&server)).into());
     set_lookup(NAME, LookupResult::Addresses(vec![silent, Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |_| ());
     let started = Instant::now();
@@ -492,27 +472,22 @@ fn first_address_to_accept_is_used() {
     /// Accepts from the first address once the second is tried.
     fn accept_first(hole: &Hole, message: &CStr) {
         if message.to_bytes().starts_with(b"connecting to 127.0.0.6") {
-            let hole = hole.lock().unwrap().take().unwrap();
-            std::thread::spawn(move || {
-                for _ in 0..=hole.filling.len() {
-                    let _closed = hole.listener.accept();
-                }
-            });
+            hole.lock().unwrap().take().unwrap().accept();
         }
     }
     let _alone = alone();
     let server = FakeServer::start();
     let [first, second] = [2, 6].map(|last| Ipv4Addr::new(127, 0, 0, last));
     let port = https_port(&server);
-    let hole = Hole::new(Some(black_hole((first, port).into())));
-    let _other = black_hole((second, port).into());
+    let hole = Hole::new(Some(BlackHole::on((first, port).into())));
+    let _other = BlackHole::on((second, port).into());
     set_lookup(NAME, LookupResult::Addresses(vec![first, second]));
     let service = service(&server, NAME, |settings| settings.set_connect_timeout(5_000).unwrap());
     let logger =
         Logger::new(Level::Debug as i32, Arc::new(move |_, message: &CStr| accept_first(&hole, message)));
-    let report = service.login(&CallContext::new(LONG, None, Some(logger)), &ADA).map(drop).unwrap_err();
+    let error = service.login(&CallContext::new(LONG, None, Some(logger)), &ADA).map(drop).unwrap_err();
     // This address accepts and closes, which the other one never does.
-    assert!(matches!(report.kind, ErrorKind::Lost { .. }), "{}", report.kind);
+    assert!(matches!(error.kind, ErrorKind::Lost { .. }), "{}", error.kind);
 }
 
 #[test]
@@ -530,9 +505,9 @@ fn failed_connect_names_every_address() {
     let _alone = alone();
     let server = FakeServer::start();
     set_lookup(NAME, LookupResult::Addresses(vec![Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(127, 0, 0, 4)]));
-    let report = login(&service(&server, NAME, |_| ()), LONG).unwrap_err();
-    let message = report.kind.to_string();
-    assert!(matches!(report.kind, ErrorKind::Connect { .. }), "{message}");
+    let error = login(&service(&server, NAME, |_| ()), LONG).unwrap_err();
+    let message = error.kind.to_string();
+    assert!(matches!(error.kind, ErrorKind::Connect { .. }), "{message}");
     assert!(message.contains("127.0.0.3: connection refused") && message.contains("127.0.0.4"), "{message}");
 }
 
@@ -546,11 +521,11 @@ fn connect_timeout_includes_the_lookup() {
         settings.set_max_retries(2).unwrap();
         settings.set_backoff(0, 0).unwrap();
     });
-    let report = login(&service, LONG).unwrap_err();
+    let error = login(&service, LONG).unwrap_err();
     assert!(
-        matches!(report.kind, ErrorKind::Timeout { phase: Phase::Lookup, connect_timeout: true, .. }),
+        matches!(error.kind, ErrorKind::Timeout { phase: Phase::Lookup, connect_timeout: true, .. }),
         "{}",
-        report.kind
+        error.kind
     );
     set_lookup(NAME, LookupResult::Fail);
 }
@@ -562,27 +537,14 @@ fn retry_tries_the_failed_address_last() {
     // An address that accepts connections and closes them during the handshake.
     let rude = Ipv4Addr::new(127, 0, 0, 5);
     let listener = TcpListener::bind((rude, https_port(&server))).unwrap();
-    let address = listener.local_addr().unwrap();
-    let closing = std::thread::spawn(move || {
-        let mut count = 0;
-        for stream in listener.incoming() {
-            let stream = stream.unwrap();
-            let mut last = [0; 1];
-            if stream.peek(&mut last).unwrap_or(0) == 1 && last[0] == b'!' {
-                return count;
-            }
-            count += 1;
-        }
-        count
-    });
+    let closing = FaultServer::on(listener, None, vec![vec![Step::Read(1), Step::End]]);
     set_lookup(NAME, LookupResult::Addresses(vec![rude, Ipv4Addr::LOCALHOST]));
     let service = service(&server, NAME, |settings| {
         settings.set_max_retries(1).unwrap();
         settings.set_backoff(0, 0).unwrap();
     });
     login(&service, LONG).unwrap();
-    std::io::Write::write_all(&mut TcpStream::connect(address).unwrap(), b"!").unwrap();
-    assert_eq!(closing.join().unwrap(), 1);
+    assert_eq!(closing.connected(), 1);
 }
 
 #[test]
@@ -598,20 +560,11 @@ fn localhost_is_never_looked_up() {
 fn localhost_for_a_socks_proxy_is_never_looked_up() {
     let _alone = alone();
     let server = FakeServer::start();
-    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let proxy_url = format!("socks5://{}", proxy.local_addr().unwrap());
-    // The target that the proxy receives: an address, not a name.
-    let asked_for = std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        let (mut stream, _) = proxy.accept().unwrap();
-        let (mut greeting, mut request) = ([0; 3], [0; 10]);
-        stream.read_exact(&mut greeting).unwrap();
-        stream.write_all(&[5, 0]).unwrap();
-        stream.read_exact(&mut request).unwrap();
-        request
-    });
+    let proxy = FaultServer::plain(vec![vec![Step::Read(3), send([5, 0]), Step::Read(10), Step::Close]]);
+    let proxy_url = format!("socks5://{}", proxy.address());
     let service = service(&server, "localhost", |settings| settings.set_proxy(Some(&proxy_url)).unwrap());
     login(&service, LONG).unwrap_err();
-    assert_eq!(asked_for.join().unwrap()[..8], [5, 1, 0, 1, 127, 0, 0, 1]);
+    // The proxy receives an address, not a name.
+    assert_eq!(proxy.connections()[0].received[3..11], [5, 1, 0, 1, 127, 0, 0, 1]);
     assert_eq!(lookups("localhost"), 0);
 }

@@ -67,7 +67,7 @@ fn service(server: &FakeServer, base_url: &str, change: impl FnOnce(&mut Config)
 }
 
 fn login(service: &Client, timeout: Duration) -> Result<(), ErrorKind> {
-    service.login(&CallContext::new(timeout, None, None), &ADA).map(drop).map_err(|report| report.kind)
+    service.login(&CallContext::new(timeout, None, None), &ADA).map(drop).map_err(|error| error.kind)
 }
 
 /// Runs `child` in a child process. SIGALRM ends a child that hangs.
@@ -98,8 +98,8 @@ const GOOD: i32 = 0;
 fn outcome(result: Result<(), ErrorKind>, allowed: &[cd_code]) -> i32 {
     match result {
         Ok(()) => GOOD,
-        Err(failure) if allowed.contains(&failure.code()) => GOOD,
-        Err(failure) => failure.code() as i32 / 1000 * 10 + failure.code() as i32 % 10,
+        Err(kind) if allowed.contains(&kind.code()) => GOOD,
+        Err(kind) => kind.code() as i32 / 1000 * 10 + kind.code() as i32 % 10,
     }
 }
 
@@ -212,15 +212,15 @@ fn child_trigger_does_not_stop_parents_login() {
             cancel.trigger();
             // The handle is triggered in the child: a login there ends at once.
             match service.login(&CallContext::new(HUNG, Some(Arc::clone(&cancel)), None), &ADA) {
-                Err(report) if report.kind.code() == cd_code::CD_ERR_CANCELLED => GOOD,
+                Err(error) if error.kind.code() == cd_code::CD_ERR_CANCELLED => GOOD,
                 _ => 1,
             }
         });
         assert_eq!(status(child), GOOD);
         assert!(!waiting.is_finished() && !cancel.is_triggered());
         cancel.trigger();
-        let report = waiting.join().unwrap().unwrap_err();
-        assert_eq!(report.kind.code(), cd_code::CD_ERR_CANCELLED);
+        let error = waiting.join().unwrap().unwrap_err();
+        assert_eq!(error.kind.code(), cd_code::CD_ERR_CANCELLED);
     });
 }
 

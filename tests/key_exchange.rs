@@ -1,12 +1,13 @@
 //! The key exchange groups that a login offers, and its reaction to the server's choice.
 
-mod fault_server;
+mod common;
 
 use std::ffi::c_void;
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::thread;
 
+use common::client::*;
 use couchdrop::error::cd_code::*;
 use couchdrop::http::key_exchange::X25519MlKem768;
 use fault_server::*;

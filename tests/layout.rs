@@ -1,10 +1,10 @@
-//! The library's layout and its C interface: three layers and their import direction, the header, the export list, the
-//! codes and the versions.
+//! The library's layout and its C interface: the layers and their imports, the header, the export list, the codes and
+//! the versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, c_char, c_void};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use couchdrop::error::cd_code;
 use couchdrop::ffi::auth::*;
@@ -32,288 +32,78 @@ const MAY_IMPORT: [(&str, &[&str]); 5] = [
     (SHARED, &["sys"]),
 ];
 
-fn sources() -> Vec<PathBuf> {
-    fn walk(folder: &Path, to: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+/// The path of each file in `src/`, below `src/`, and its lines without comments.
+fn sources() -> BTreeMap<String, Vec<String>> {
+    let root = Path::new(ROOT).join("src");
+    let (mut folders, mut found) = (vec![root.clone()], BTreeMap::new());
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
-                walk(&path, to);
-            } else {
-                to.push(path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(&Path::new(ROOT).join("src"), &mut found);
-    found.iter_mut().for_each(|path| *path = path.strip_prefix(ROOT).unwrap().to_owned());
-    found.sort();
-    found
-}
-
-/// The layer of a file, and the depth of its module.
-fn layer(path: &Path) -> (&str, usize) {
-    let parts: Vec<&str> = path.iter().map(|part| part.to_str().unwrap()).collect();
-    match parts[..] {
-        ["src", _] => (SHARED, 1),
-        ["src", layer, .., "mod.rs"] => (layer, parts.len() - 2),
-        ["src", layer, ..] => (layer, parts.len() - 1),
-        _ => panic!("{} is not in src/", path.display()),
-    }
-}
-
-/// Words and punctuation, without comments and strings.
-fn tokens(source: &str) -> Vec<String> {
-    let mut tokens: Vec<String> = Vec::new();
-    let mut rest = source;
-    while let Some(first) = rest.chars().next() {
-        let length = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if let Some(length) = literal(rest) {
-            length
-        } else {
-            let word =
-                rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(rest.len());
-            let length = if word > 0 { word } else { first.len_utf8() };
-            if !first.is_whitespace() {
-                tokens.push(rest[..length].to_owned());
-            }
-            length
-        };
-        rest = &rest[length..];
-    }
-    tokens
-}
-
-/// The length of the string or character literal at the start of `rest`.
-fn literal(rest: &str) -> Option<usize> {
-    let plain = rest.trim_start_matches(['b', 'c']);
-    let prefix = rest.len() - plain.len();
-    if let Some(raw) = plain.strip_prefix('r') {
-        let hashes = raw.chars().take_while(|sign| *sign == '#').count();
-        if raw[hashes..].starts_with('"') {
-            let end = format!("\"{}", "#".repeat(hashes));
-            let from = prefix + 1 + hashes + 1;
-            return Some(from + rest[from..].find(&end)? + end.len());
-        }
-    }
-    let quote = plain.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-    let mut signs = plain.char_indices().skip(1);
-    while let Some((at, sign)) = signs.next() {
-        match sign {
-            '\\' => drop(signs.next()),
-            // A quote that is not closed is a lifetime.
-            _ if quote == '\'' && sign != '\'' && !plain[at + sign.len_utf8()..].starts_with('\'') => {
-                return None;
-            }
-            _ if sign == quote => return Some(prefix + at + 1),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The imports of a source from the root of the crate, `depth` modules below it: the first name of each path, in `use`
-/// and inline. `*` means that any name is possible.
-fn imports(source: &str, depth: usize) -> BTreeSet<String> {
-    let tokens = tokens(source);
-    let token = |at: usize| tokens.get(at).map_or("", String::as_str);
-    let separator = |at: usize| token(at) == ":" && token(at + 1) == ":";
-    // Not `pub(crate)`.
-    let leads_on = |at: usize| separator(at + 1) || token(at + 1) == "as";
-    let mut found = BTreeSet::new();
-    let mut at = 0;
-    // Modules inside the file are deeper: count their braces.
-    let mut braces: Vec<bool> = Vec::new();
-    while at < tokens.len() {
-        match token(at) {
-            "{" => braces.push(at >= 2 && token(at - 2) == "mod"),
-            "}" => drop(braces.pop()),
-            _ => {}
-        }
-        let depth = depth + braces.iter().filter(|module| **module).count();
-        let is_root = match token(at) {
-            "crate" | "couchdrop" => leads_on(at),
-            "super" => {
-                let mut up = 1;
-                while separator(at + 1) && token(at + 3) == "super" {
-                    at += 3;
-                    up += 1;
-                }
-                up >= depth && leads_on(at)
-            }
-            _ => false,
-        };
-        at += 1;
-        if is_root {
-            if !separator(at) {
-                found.insert("*".to_owned());
+                folders.push(path);
                 continue;
             }
-            at += 2;
-            first_names(&tokens, &mut at, &mut found);
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            let source = fs::read_to_string(&path).unwrap();
+            let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+            found.insert(name, lines.map(str::to_owned).collect());
         }
     }
     found
 }
 
-/// Reads the name, or the names in braces, at `at`.
-fn first_names(tokens: &[String], at: &mut usize, found: &mut BTreeSet<String>) {
-    let token = |at: usize| tokens.get(at).map_or("", String::as_str);
-    if token(*at) != "{" {
-        let name = token(*at);
-        let is_name = name.starts_with(|letter: char| letter.is_alphabetic() || letter == '_');
-        found.insert(if is_name && name != "self" { name.to_owned() } else { "*".to_owned() });
-        *at += 1;
-        return;
-    }
-    let mut level = 0;
-    let mut expected = true;
-    loop {
-        match token(*at) {
-            "" => return,
-            "{" => level += 1,
-            "}" => level -= 1,
-            "," if level == 1 => expected = true,
-            _ if level == 1 && expected => {
-                first_names(tokens, at, found);
-                expected = false;
-                continue;
-            }
-            _ => {}
-        }
-        *at += 1;
-        if level == 0 {
-            return;
-        }
-    }
-}
-
-/// The imports of a file that break the rule.
-fn violations(path: &Path, source: &str) -> Vec<String> {
-    let (layer, depth) = layer(path);
-    let (_, allowed) = MAY_IMPORT.iter().find(|(name, _)| *name == layer).expect("one of the layers");
-    let layers: Vec<&str> = MAY_IMPORT.iter().map(|(name, _)| *name).collect();
-    imports(source, depth)
-        .into_iter()
-        .filter(|name| name == "*" || layers.contains(&name.as_str()))
-        .filter(|name| name != layer && !allowed.contains(&name.as_str()))
-        .map(|name| format!("{} imports {name}", path.display()))
-        .collect()
-}
-
+/// Each `use` names one module of the crate as `crate::module`, so a search finds all imports.
 #[test]
 fn layer_imports_only_later_layers() {
-    let mut files: BTreeMap<String, usize> = BTreeMap::new();
-    for path in sources() {
-        assert_eq!(path.extension().unwrap(), "rs", "{}", path.display());
-        if path == Path::new("src/lib.rs") {
-            continue; // the crate root names all of them
+    let mut found = BTreeSet::new();
+    for (path, lines) in sources() {
+        let layer = path.split_once('/').map_or(SHARED, |(folder, _)| folder);
+        let (_, allowed) = MAY_IMPORT.iter().find(|(name, _)| *name == layer).expect("one of the layers");
+        for line in lines {
+            // Another way to the root of the crate: `super` leads there from a module of the root.
+            let is_in_root = layer == SHARED || path.ends_with("/mod.rs");
+            let climbs = line.contains("super::super") || is_in_root && line.contains("super::");
+            let renames = line.replace("crate::", "").replace("(crate)", "").contains("crate");
+            assert!(!climbs && !renames || line.trim() == "use super::*;", "{path}: write `crate::`: {line}");
+            for after in line.split("crate::").skip(1) {
+                let name = after.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next();
+                let name = name.filter(|name| !name.is_empty());
+                let name = name.unwrap_or_else(|| panic!("{path}: import one module a line: {line}"));
+                let is_layer = MAY_IMPORT.iter().any(|(layer, _)| *layer == name);
+                assert!(!is_layer || name == layer || allowed.contains(&name), "{path} imports {name}");
+                // `sys` knows none of the shared files.
+                assert!(layer != "sys" || name == "sys", "{path} imports {name}");
+                found.insert((layer.to_owned(), name.to_owned()));
+            }
         }
-        let source = fs::read_to_string(Path::new(ROOT).join(&path)).unwrap();
-        assert_eq!(violations(&path, &source), [""; 0]);
-        *files.entry(layer(&path).0.to_owned()).or_default() += 1;
     }
-    let layers: Vec<&str> = files.keys().map(String::as_str).collect();
-    assert_eq!(layers, ["ffi", "http", "login", SHARED, "sys"]);
+    assert!(found.contains(&("ffi".to_owned(), "login".to_owned())), "the search finds no imports");
 }
 
 /// Code that differs by operating system is in `src/sys/`.
 #[test]
 fn target_os_is_only_in_sys() {
-    for path in sources().into_iter().filter(|path| !path.starts_with("src/sys")) {
-        let source = fs::read_to_string(Path::new(ROOT).join(&path)).unwrap();
-        let code = source.split("#[cfg(test)]").next().unwrap();
-        for word in ["target_os", "cfg(unix)", "cfg(windows)", "std::os::unix"] {
-            assert!(!code.contains(word), "{} contains {word}", path.display());
+    for (path, lines) in sources().into_iter().filter(|(path, _)| !path.starts_with("sys/")) {
+        for line in lines.iter().take_while(|line| !line.contains("#[cfg(test)]")) {
+            for word in ["target_os", "cfg(unix)", "cfg(windows)", "std::os::unix"] {
+                assert!(!line.contains(word), "{path}: {line}");
+            }
         }
     }
 }
 
+/// A file without a `mod` is not compiled, and no other check sees it.
 #[test]
 fn every_source_file_is_declared() {
-    let mut declared = BTreeSet::from([PathBuf::from("src/lib.rs")]);
-    let mut queue = vec![PathBuf::from("src/lib.rs")];
-    while let Some(path) = queue.pop() {
-        let tokens = tokens(&fs::read_to_string(Path::new(ROOT).join(&path)).unwrap());
-        for three in tokens.windows(3).filter(|three| three[0] == "mod" && three[2] == ";") {
-            let folder = path.parent().unwrap();
-            let module = [format!("{}.rs", three[1]), format!("{}/mod.rs", three[1])]
-                .map(|name| folder.join(name))
-                .into_iter()
-                .find(|path| Path::new(ROOT).join(path).exists())
-                .unwrap_or_else(|| panic!("{} declares {}", path.display(), three[1]));
-            declared.insert(module.clone());
-            queue.push(module);
-        }
+    let sources = sources();
+    for path in sources.keys().filter(|path| *path != "lib.rs") {
+        let module = path.strip_suffix("/mod.rs").or(path.strip_suffix(".rs")).expect("a source of Rust");
+        let (parent, name) = match module.rsplit_once('/') {
+            Some((folder, name)) => (format!("{folder}/mod.rs"), name),
+            None => ("lib.rs".to_owned(), module),
+        };
+        let declares = |line: &String| line.ends_with(&format!("mod {name};"));
+        assert!(sources[&parent].iter().any(declares), "{parent} does not declare {path}");
     }
-    assert_eq!(Vec::from_iter(declared), sources());
-}
-
-#[test]
-fn import_of_another_layer_is_found() {
-    let login = Path::new("src/login/mod.rs");
-    let tls = Path::new("src/http/tls.rs");
-    let url = Path::new("src/url.rs");
-    for (path, source) in [
-        (login, "use crate::ffi::error::cd_error;"),
-        (login, "pub use crate::{error, ffi};"),
-        (login, "use crate::{\n    context::{self, CallContext},\n    ffi::{error, token},\n};"),
-        (login, "fn f() { crate::ffi::x() }"),
-        (login, "fn f() { let x = '\"'; crate :: ffi::x(); let y = '\"'; }"),
-        (login, "use super::ffi;"),
-        (login, "use super::{context, ffi::error};"),
-        (login, "use crate as c;"),
-        (login, "use crate::*;"),
-        (login, "use crate::{self as c};"),
-        (login, "use ::couchdrop::ffi;"),
-        (login, "mod tests { use super::super::ffi; }"),
-        (login, "fn f<'a>(x: &'a str) { r#\"\"x\"#; crate::ffi::x() }"),
-        (login, "// a comment\n/* another */ macro_rules! m { () => { $crate::ffi::x() } }"),
-        (Path::new("src/ffi/auth.rs"), "use crate::http::client::HttpClient;"),
-        (tls, "use crate::login;"),
-        (tls, "use super::super::ffi;"),
-        (tls, "mod tests { use super::super::super::login; }"),
-        (url, "use crate::http::tls;"),
-        (url, "use super::login;"),
-    ] {
-        assert_eq!(violations(path, source).len(), 1, "{}: {source}", path.display());
-    }
-    for (path, source) in [
-        (
-            login,
-            "use crate::http::{HttpClient, Response}; use crate::{config, context::CallContext}; use super::url;",
-        ),
-        (login, "mod tests { use super::*; use super::super::http; }"),
-        (login, "/// See crate::ffi.\nconst X: &str = \"crate::ffi\"; const Y: &str = r#\"\"crate::ffi\"#;"),
-        (login, "pub(crate) fn f() {} pub(super) fn g() {} use std::ffi::CStr; use retry::ffi;"),
-        (Path::new("src/ffi/auth.rs"), "use crate::login; use crate::ffi::error; use crate::error;"),
-        (tls, "use super::*; use super::wait; use crate::ca_file; mod tests { use super::super::pool; }"),
-        (url, "use crate::error; mod tests { use super::*; }"),
-    ] {
-        assert_eq!(violations(path, source), [""; 0]);
-    }
-}
-
-/// Outside `src/ffi/` and `src/sys/`, only these files contain unsafe code. Their SAFETY comments say why it is sound.
-const UNSAFE: [&str; 2] = [
-    "src/registers.rs", // instructions that clear them
-    "src/secret.rs",    // the allocator
-];
-
-#[test]
-fn unsafe_code_is_only_in_listed_files() {
-    let found: Vec<String> = sources()
-        .into_iter()
-        .filter(|path| !path.starts_with("src/ffi") && !path.starts_with("src/sys"))
-        .filter(|path| {
-            let source = fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
-            tokens(&source).iter().any(|token| token == "unsafe")
-        })
-        .map(|path| path.to_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(found, UNSAFE);
 }
 
 // ---- the header

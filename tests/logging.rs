@@ -14,9 +14,8 @@ use couchdrop::ffi::options::{CD_LOG_DEBUG, CD_LOG_ERROR, CD_LOG_INFO, CD_LOG_WA
 use fake_server::{ACCOUNTS, FakeServer, PASSWORD};
 
 use common::log::{Line, Log};
-use common::peers::{Refusing, Silent};
-use common::scripted::{Reply, Scripted, response};
 use common::{Cancel, Login, Options};
+use fault_server::{FaultServer, Refusing, last, reply, reply_token};
 
 const ADA: &str = "ada@example.com";
 
@@ -90,9 +89,9 @@ fn login_line_has_the_duration() {
 
 #[test]
 fn retry_is_logged_as_a_warning_with_its_reason() {
-    let server = Scripted::replying([response(503, ""), response(415, ""), common::scripted::token("t")]);
+    let server = FaultServer::replying([reply(503, ""), reply(415, ""), reply_token("t")]);
     let log = Log::new();
-    let options = Options::to(server.url());
+    let options = Options::to(&server.url());
     options.set_logger(&log, CD_LOG_WARN).unwrap();
     options.login(ADA, PASSWORD).unwrap();
     let lines = log.lines();
@@ -217,17 +216,17 @@ fn errors_contain_no_credentials() {
 #[test]
 fn echoed_credentials_are_not_logged() {
     let password = "distinctive word 37";
-    let server = Scripted::start(move |request| {
+    let server = FaultServer::responding(move |request| {
         let body = String::from_utf8_lossy(&request.body).into_owned();
         match request.number % 4 {
-            0 => response(200, &body),
-            1 => response(403, &body),
-            2 => Reply::LastBytes(format!("HTTP/1.1 {body}\r\n\r\n").into()),
-            _ => Reply::LastBytes(format!("HTTP/1.1 403 {body}\r\n{body}: {body}\r\n\r\n{password}").into()),
+            0 => reply(200, &body),
+            1 => reply(403, &body),
+            2 => last(format!("HTTP/1.1 {body}\r\n\r\n")),
+            _ => last(format!("HTTP/1.1 403 {body}\r\n{body}: {body}\r\n\r\n{password}")),
         }
     });
     let log = Log::new();
-    let options = Options::to(server.url());
+    let options = Options::to(&server.url());
     options.set_logger(&log, CD_LOG_DEBUG).unwrap();
     for _ in 0..4 {
         let error = options.login("distinctive-user-31@example.com", password).unwrap_err();
@@ -256,11 +255,11 @@ fn inside<T>(call: impl FnOnce() -> T) -> T {
 #[test]
 fn logger_runs_on_the_calling_thread() {
     let fake_server = FakeServer::start();
-    let silent = Silent::new();
+    let silent = FaultServer::silent();
     let strays = Arc::new(AtomicUsize::new(0));
     let log = {
         let strays = Arc::clone(&strays);
-        Log::doing(move |_| {
+        Log::with_callback(move |_| {
             // A panic must not leave this function.
             if !INSIDE.get() {
                 strays.fetch_add(1, Ordering::SeqCst);
@@ -321,7 +320,7 @@ fn no_lock_is_held_while_the_logger_runs() {
     let log = {
         let same = Arc::downgrade(&same);
         // The logger logs in with the same options, on any message.
-        Log::doing(move |_| {
+        Log::with_callback(move |_| {
             if DEPTH.get() == 0 {
                 DEPTH.set(1);
                 let options = same.upgrade().expect("they outlive the call");
@@ -353,11 +352,10 @@ fn message_is_one_line_without_control_characters() {
         "HTTP/1.1 200 OK\nContent-Length: 3\n\n\n\n\n",
         "HTTP/1.1 2\r\n\r\n",
     ];
-    let server =
-        Scripted::start(move |request| Reply::LastBytes(responses[request.number % responses.len()].into()));
+    let server = FaultServer::responding(move |request| last(responses[request.number % responses.len()]));
     let fake_server = FakeServer::start();
     let log = Log::new();
-    for options in [Options::to(server.url()), Options::secure(&fake_server)] {
+    for options in [Options::to(&server.url()), Options::secure(&fake_server)] {
         options.set_max_retries(2).unwrap().set_logger(&log, CD_LOG_DEBUG).unwrap();
         for _ in responses {
             let _any = options.login(ADA, "wrong\r\n\u{1b}[31m");

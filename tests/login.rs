@@ -1,5 +1,5 @@
 //! The request of a login and the handling of each response: against the fake server over http and https, and against a
-//! server with scripted responses.
+//! fault server.
 
 mod common;
 
@@ -11,9 +11,8 @@ use couchdrop::ffi::options::{CD_BODY_FORM, CD_BODY_JSON, CD_LOG_DEBUG};
 use fake_server::{Encoding, FakeServer, PASSWORD};
 
 use common::log::Log;
-use common::peers::Refusing;
-use common::scripted::{Reply, Scripted, response, response_with, token};
 use common::{Error, Login, Options, PATIENCE, code, timed};
+use fault_server::{FaultServer, Refusing, Script, last, reply, reply_token, reply_with, send};
 
 const ADA: &str = "ada@example.com";
 /// The account whose name and password contain every character that an encoding can get wrong.
@@ -27,12 +26,12 @@ fn both(fake_server: &FakeServer) -> [Options; 2] {
 }
 
 /// A server that always responds with this status.
-fn always(status: u16) -> Scripted {
-    Scripted::start(move |_| response(status, ""))
+fn always(status: u16) -> FaultServer {
+    FaultServer::responding(move |_| reply(status, ""))
 }
 
 /// The encoding of each request so far.
-fn encodings(server: &Scripted) -> Vec<&'static str> {
+fn encodings(server: &FaultServer) -> Vec<&'static str> {
     server.requests().iter().map(|request| if request.is_json() { "JSON" } else { "form" }).collect()
 }
 
@@ -109,11 +108,11 @@ fn json_encodes_every_character() {
 
 #[test]
 fn login_is_sent_in_one_write() {
-    // The scripted server finds the end of the body only by a Content-Length in the head.
-    let server = Scripted::replying([token("t")]);
-    Options::to(server.url()).login(ADA, PASSWORD).unwrap();
+    // The fault server finds the end of the body only by a Content-Length in the head.
+    let server = FaultServer::replying([reply_token("t")]);
+    Options::to(&server.url()).login(ADA, PASSWORD).unwrap();
     let request = &server.requests()[0];
-    let host = server.url().trim_start_matches("http://");
+    let host = server.address();
     assert_eq!(
         request.head,
         format!(
@@ -129,8 +128,8 @@ fn login_is_sent_in_one_write() {
 #[test]
 fn refused_form_is_retried_as_json() {
     for status in [400, 415, 422] {
-        let server = Scripted::replying([response(status, ""), token("taken")]);
-        let options = Options::to(server.url());
+        let server = FaultServer::replying([reply(status, ""), reply_token("taken")]);
+        let options = Options::to(&server.url());
         options.set_max_retries(0).unwrap(); // this does not count as a retry
         assert_eq!(options.login(BEETLE.0, BEETLE.1).unwrap().text(), "taken");
         assert_eq!(encodings(&server), ["form", "JSON"]);
@@ -155,11 +154,11 @@ fn json_account_of_the_fake_server_succeeds() {
 #[test]
 fn json_response_is_the_result() {
     for status in [400, 415, 422] {
-        let server = Scripted::replying([
-            response(status, r#"{"error":"to the form"}"#),
-            response(status, r#"{"error":"to JSON"}"#),
+        let server = FaultServer::replying([
+            reply(status, r#"{"error":"to the form"}"#),
+            reply(status, r#"{"error":"to JSON"}"#),
         ]);
-        let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
+        let error = Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.http_status), (CD_ERR_HTTP_STATUS, i32::from(status)));
         assert_eq!((error.attempts, error.server_message.as_deref()), (2, Some("to JSON")));
         assert_eq!(encodings(&server), ["form", "JSON"]);
@@ -168,8 +167,8 @@ fn json_response_is_the_result() {
 
 #[test]
 fn json_is_remembered_after_a_success() {
-    let server = Scripted::replying([response(415, ""), token("a"), token("b"), response(415, "")]);
-    let options = Options::to(server.url());
+    let server = FaultServer::replying([reply(415, ""), reply_token("a"), reply_token("b"), reply(415, "")]);
+    let options = Options::to(&server.url());
     options.login(ADA, PASSWORD).unwrap();
     options.login(ADA, PASSWORD).unwrap();
     // It does not change back: this is the response to JSON.
@@ -179,30 +178,30 @@ fn json_is_remembered_after_a_success() {
 
 #[test]
 fn json_is_remembered_per_options() {
-    let server = Scripted::replying([response(415, ""), token("a"), token("b")]);
-    Options::to(server.url()).login(ADA, PASSWORD).unwrap();
-    Options::to(server.url()).login(ADA, PASSWORD).unwrap();
+    let server = FaultServer::replying([reply(415, ""), reply_token("a"), reply_token("b")]);
+    Options::to(&server.url()).login(ADA, PASSWORD).unwrap();
+    Options::to(&server.url()).login(ADA, PASSWORD).unwrap();
     assert_eq!(encodings(&server), ["form", "JSON", "form"]);
 }
 
 #[test]
 fn json_is_not_remembered_after_a_failure() {
-    let no_token = || response(200, "<html>Welcome</html>");
-    let cut = || Reply::LastBytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec());
-    let refused: Vec<(Reply, cd_code)> = vec![
-        (response(400, ""), CD_ERR_HTTP_STATUS),
-        (response(401, ""), CD_ERR_TWO_FACTOR_REQUIRED),
-        (response(403, ""), CD_ERR_ACCESS_DENIED),
-        (response(415, ""), CD_ERR_HTTP_STATUS),
-        (response(201, r#"{"token":"t"}"#), CD_ERR_HTTP_STATUS),
-        (response(429, ""), CD_ERR_RATE_LIMITED),
-        (response(500, ""), CD_ERR_SERVER),
+    let no_token = || reply(200, "<html>Welcome</html>");
+    let cut = || last("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{");
+    let refused: Vec<(Script, cd_code)> = vec![
+        (reply(400, ""), CD_ERR_HTTP_STATUS),
+        (reply(401, ""), CD_ERR_TWO_FACTOR_REQUIRED),
+        (reply(403, ""), CD_ERR_ACCESS_DENIED),
+        (reply(415, ""), CD_ERR_HTTP_STATUS),
+        (reply(201, r#"{"token":"t"}"#), CD_ERR_HTTP_STATUS),
+        (reply(429, ""), CD_ERR_RATE_LIMITED),
+        (reply(500, ""), CD_ERR_SERVER),
         (no_token(), CD_ERR_MALFORMED_RESPONSE),
         (cut(), CD_ERR_CONNECTION_LOST),
     ];
-    for (reply, expected) in refused {
-        let server = Scripted::replying([response(415, ""), reply, token("taken")]);
-        let options = Options::to(server.url());
+    for (second, expected) in refused {
+        let server = FaultServer::replying([reply(415, ""), second, reply_token("taken")]);
+        let options = Options::to(&server.url());
         options.set_max_retries(0).unwrap();
         assert_eq!(code(options.login(ADA, PASSWORD)), expected);
         options.login(ADA, PASSWORD).unwrap();
@@ -212,8 +211,8 @@ fn json_is_not_remembered_after_a_failure() {
 
 #[test]
 fn form_is_never_remembered() {
-    let server = Scripted::replying([token("a"), response(415, ""), token("b")]);
-    let options = Options::to(server.url());
+    let server = FaultServer::replying([reply_token("a"), reply(415, ""), reply_token("b")]);
+    let options = Options::to(&server.url());
     options.login(ADA, PASSWORD).unwrap();
     options.login(ADA, PASSWORD).unwrap();
     assert_eq!(encodings(&server), ["form", "form", "JSON"]);
@@ -223,8 +222,8 @@ fn form_is_never_remembered() {
 fn pinned_format_is_the_only_one_sent() {
     for (format, expected) in [(CD_BODY_FORM, "form"), (CD_BODY_JSON, "JSON")] {
         for status in [400, 415, 422] {
-            let server = Scripted::replying([response(status, ""), token("t")]);
-            let options = Options::to(server.url());
+            let server = FaultServer::replying([reply(status, ""), reply_token("t")]);
+            let options = Options::to(&server.url());
             options.set_body_format(format).unwrap();
             let error = options.login(ADA, PASSWORD).unwrap_err();
             assert_eq!((error.http_status, error.attempts), (status.into(), 1));
@@ -236,14 +235,14 @@ fn pinned_format_is_the_only_one_sent() {
 
 #[test]
 fn retry_keeps_the_body_format() {
-    let server = Scripted::replying([
-        response(503, ""),
-        response(415, ""),
-        response(503, ""),
-        response(429, ""),
-        token("t"),
+    let server = FaultServer::replying([
+        reply(503, ""),
+        reply(415, ""),
+        reply(503, ""),
+        reply(429, ""),
+        reply_token("t"),
     ]);
-    Options::to(server.url()).login(ADA, PASSWORD).unwrap();
+    Options::to(&server.url()).login(ADA, PASSWORD).unwrap();
     assert_eq!(encodings(&server), ["form", "form", "JSON", "JSON", "JSON"]);
 }
 
@@ -251,11 +250,11 @@ fn retry_keeps_the_body_format() {
 
 #[test]
 fn every_status_has_its_code() {
-    let server = Scripted::start(|request| {
+    let server = FaultServer::responding(|request| {
         // The path contains the requested status.
         let status = request.head.split(['/', ' ']).find_map(|part| part.parse().ok()).unwrap();
         let body = if matches!(status, 204 | 304) { "" } else { r#"{"token":"t"}"# };
-        response(status, body)
+        reply(status, body)
     });
     for status in 200..=599 {
         let options = Options::to(&format!("{}/{status}", server.url()));
@@ -339,15 +338,15 @@ fn redirect_never_sends_the_password() {
         // With `Connection: close` the library uses another parser.
         for fields in ["", "Connection: close\r\n"] {
             let fields = format!("Location: {elsewhere}\r\n{fields}");
-            let server = Scripted::start(move |_| response_with(status, &fields, "moved"));
-            let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
+            let server = FaultServer::responding(move |_| reply_with(status, &fields, "moved"));
+            let error = Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err();
             assert_eq!((error.code, error.http_status), (CD_ERR_HTTP_STATUS, status.into()));
             assert_eq!((error.attempts, server.requests().len()), (1, 1));
             assert!(error.message.contains("Redirects are never followed"), "{}", error.message);
         }
     }
-    let nobody_came = target.accept().unwrap_err();
-    assert_eq!(nobody_came.kind(), std::io::ErrorKind::WouldBlock);
+    let not_connected = target.accept().unwrap_err();
+    assert_eq!(not_connected.kind(), std::io::ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -365,12 +364,12 @@ fn redirect_within_the_service_is_not_followed() {
 #[test]
 fn transient_status_is_retried_until_success() {
     for status in [429, 500, 502, 503, 504] {
-        let server = Scripted::replying([response(status, ""), response(status, ""), token("at-last")]);
-        assert_eq!(Options::to(server.url()).login(ADA, PASSWORD).unwrap().text(), "at-last");
+        let server = FaultServer::replying([reply(status, ""), reply(status, ""), reply_token("at-last")]);
+        assert_eq!(Options::to(&server.url()).login(ADA, PASSWORD).unwrap().text(), "at-last");
         let requests = server.requests();
         assert_eq!(requests.len(), 3);
         assert!(requests.iter().all(|request| request.body == requests[0].body));
-        assert_eq!(server.connections(), 1);
+        assert_eq!(server.connections().len(), 1);
     }
 }
 
@@ -379,7 +378,7 @@ fn attempts_are_retries_plus_one() {
     for status in [429, 500, 502, 503, 504] {
         for retries in [0, 1, 2, 10] {
             let server = always(status);
-            let options = Options::to(server.url());
+            let options = Options::to(&server.url());
             options.set_max_retries(retries).unwrap();
             let error = options.login(ADA, PASSWORD).unwrap_err();
             assert_eq!((error.http_status, error.attempts), (status.into(), retries + 1));
@@ -391,39 +390,39 @@ fn attempts_are_retries_plus_one() {
 #[test]
 fn four_retries_are_the_default() {
     let server = always(503);
-    assert_eq!(Options::to(server.url()).login(ADA, PASSWORD).unwrap_err().attempts, 5);
+    assert_eq!(Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err().attempts, 5);
 }
 
 #[test]
 fn other_statuses_are_not_retried() {
     for status in [201, 204, 301, 401, 403, 404, 408, 421, 425, 501, 505, 511, 599] {
         let server = always(status);
-        let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
+        let error = Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.attempts, server.requests().len()), (1, 1), "{status}");
     }
     for body in ["", "{}", "<html>"] {
-        let server = Scripted::start(move |_| response(200, body));
-        let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
+        let server = FaultServer::responding(move |_| reply(200, body));
+        let error = Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.attempts), (CD_ERR_MALFORMED_RESPONSE, 1));
     }
 }
 
 #[test]
 fn connection_closed_without_a_response_is_not_retried() {
-    let server = Scripted::start(|_| Reply::LastBytes(Vec::new()));
-    let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
+    let server = FaultServer::responding(|_| last(""));
+    let error = Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err();
     assert_eq!((error.code, error.http_status, error.attempts), (CD_ERR_CONNECTION_LOST, 0, 1));
-    assert_eq!((server.requests().len(), server.connections()), (1, 1));
+    assert_eq!((server.requests().len(), server.connections().len()), (1, 1));
 }
 
 #[test]
 fn last_response_is_the_result() {
-    let server = Scripted::replying([
-        response_with(429, "Retry-After: 0\r\n", r#"{"error":"first"}"#),
-        response(503, r#"{"error":"second"}"#),
-        response(403, r#"{"err":"third"}"#),
+    let server = FaultServer::replying([
+        reply_with(429, "Retry-After: 0\r\n", r#"{"error":"first"}"#),
+        reply(503, r#"{"error":"second"}"#),
+        reply(403, r#"{"err":"third"}"#),
     ]);
-    let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
+    let error = Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err();
     let expected = (CD_ERR_ACCESS_DENIED, 403, Some("third"), -1, 3);
     let Error { code, http_status, server_message, retry_after, attempts, .. } = error;
     assert_eq!((code, http_status, server_message.as_deref(), retry_after, attempts), expected);
@@ -431,11 +430,11 @@ fn last_response_is_the_result() {
 
 #[test]
 fn attempt_without_a_response_has_no_status() {
-    let server = Scripted::replying([
-        response_with(429, "Retry-After: 0\r\n", "slow down"),
-        Reply::LastBytes(b"HTTP/1.1 200 OK\r\n".to_vec()),
+    let server = FaultServer::replying([
+        reply_with(429, "Retry-After: 0\r\n", "slow down"),
+        last("HTTP/1.1 200 OK\r\n"),
     ]);
-    let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
+    let error = Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err();
     let expected = (CD_ERR_CONNECTION_LOST, 0, None, -1, 2);
     let Error { code, http_status, server_message, retry_after, attempts, .. } = error;
     assert_eq!((code, http_status, server_message, retry_after, attempts), expected);
@@ -487,8 +486,8 @@ fn retry_after_is_read_as_seconds_or_date() {
     ] {
         for close in ["", "Connection: close\r\n"] {
             let fields = format!("{fields}{close}");
-            let server = Scripted::replying([response_with(429, &fields, "")]);
-            let options = Options::to(server.url());
+            let server = FaultServer::replying([reply_with(429, &fields, "")]);
+            let options = Options::to(&server.url());
             options.set_max_retries(0).unwrap();
             let error = options.login(ADA, PASSWORD).unwrap_err();
             assert_eq!((error.code, error.retry_after), (CD_ERR_RATE_LIMITED, expected), "{fields}");
@@ -559,15 +558,15 @@ fn connection_closed_while_idle_is_replaced() {
 }
 
 /// The ways in which a reused connection may end before the first byte of a response.
-fn endings_without_response() -> [Reply; 3] {
-    [Reply::LastBytes(Vec::new()), response(408, ""), response(421, "")]
+fn endings_without_response() -> [Script; 3] {
+    [last(""), reply(408, ""), reply(421, "")]
 }
 
 #[test]
 fn login_on_a_closed_reused_connection_is_resent() {
     for ended in endings_without_response() {
-        let server = Scripted::replying([token("first"), ended, token("again")]);
-        let options = Options::to(server.url());
+        let server = FaultServer::replying([reply_token("first"), ended, reply_token("again")]);
+        let options = Options::to(&server.url());
         options.set_max_retries(0).unwrap(); // this does not count as a retry
         options.login(ADA, PASSWORD).unwrap();
         assert_eq!(options.login(ADA, PASSWORD).unwrap().text(), "again");
@@ -579,17 +578,18 @@ fn login_on_a_closed_reused_connection_is_resent() {
 
 #[test]
 fn login_is_resent_once_and_both_attempts_count() {
-    for (ended, last) in endings_without_response().into_iter().zip([403, 408, 421]) {
-        let server = Scripted::replying([token("first"), ended, response(last, ""), token("never")]);
-        let options = Options::to(server.url());
+    for (ended, status) in endings_without_response().into_iter().zip([403, 408, 421]) {
+        let server =
+            FaultServer::replying([reply_token("first"), ended, reply(status, ""), reply_token("never")]);
+        let options = Options::to(&server.url());
         options.login(ADA, PASSWORD).unwrap();
         let error = options.login(ADA, PASSWORD).unwrap_err();
-        assert_eq!((error.http_status, error.attempts), (last.into(), 2));
+        assert_eq!((error.http_status, error.attempts), (status.into(), 2));
         assert_eq!(server.requests().len(), 3);
     }
-    let gone = || Reply::LastBytes(Vec::new());
-    let server = Scripted::replying([token("first"), gone(), gone(), token("never")]);
-    let options = Options::to(server.url());
+    let gone = || last("");
+    let server = FaultServer::replying([reply_token("first"), gone(), gone(), reply_token("never")]);
+    let options = Options::to(&server.url());
     options.login(ADA, PASSWORD).unwrap();
     let error = options.login(ADA, PASSWORD).unwrap_err();
     assert_eq!((error.code, error.attempts), (CD_ERR_CONNECTION_LOST, 2));
@@ -598,9 +598,9 @@ fn login_is_resent_once_and_both_attempts_count() {
 
 #[test]
 fn truncation_on_a_reused_connection_is_not_resent() {
-    let cut = Reply::LastBytes(b"HTTP/1.1 200 OK\r\nContent-".to_vec());
-    let server = Scripted::replying([token("first"), cut, token("never")]);
-    let options = Options::to(server.url());
+    let cut = last("HTTP/1.1 200 OK\r\nContent-");
+    let server = FaultServer::replying([reply_token("first"), cut, reply_token("never")]);
+    let options = Options::to(&server.url());
     options.login(ADA, PASSWORD).unwrap();
     let error = options.login(ADA, PASSWORD).unwrap_err();
     assert_eq!((error.code, error.http_status, error.attempts), (CD_ERR_CONNECTION_LOST, 0, 1));
@@ -614,29 +614,29 @@ fn connection_is_kept_after_unambiguous_framing() {
     let trailing = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}\r\n";
     let old = "HTTP/1.0 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}";
     let bare = "HTTP/1.1 200 OK\nContent-Length: 13\n\n{\"token\":\"t\"}";
-    for (reply, kept) in [
-        (response(200, body), true),
-        (response_with(200, "Connection: keep-alive\r\n", body), true),
-        (Reply::Bytes(chunked.into()), true),
-        (response_with(200, "Connection: close\r\n", body), false),
-        (Reply::Bytes(trailing.into()), false),
-        (Reply::Bytes(old.into()), false),
-        (Reply::Bytes(bare.into()), false),
+    for (first, kept) in [
+        (reply(200, body), true),
+        (reply_with(200, "Connection: keep-alive\r\n", body), true),
+        (vec![send(chunked)], true),
+        (reply_with(200, "Connection: close\r\n", body), false),
+        (vec![send(trailing)], false),
+        (vec![send(old)], false),
+        (vec![send(bare)], false),
     ] {
-        let server = Scripted::replying([reply, token("u")]);
-        let options = Options::to(server.url());
+        let server = FaultServer::replying([first, reply_token("u")]);
+        let options = Options::to(&server.url());
         assert_eq!(options.login(ADA, PASSWORD).unwrap().text(), "t");
         assert_eq!(options.login(ADA, PASSWORD).unwrap().text(), "u");
-        assert_eq!(server.connections(), if kept { 1 } else { 2 });
+        assert_eq!(server.connections().len(), if kept { 1 } else { 2 });
     }
 }
 
 // ---- the server's message
 
 /// The server message of a refusal with this body.
-fn server_message(password: &str, body: impl Into<Vec<u8>>) -> Option<String> {
-    let server = Scripted::replying([response(403, body.into())]);
-    Options::to(server.url()).login(ADA, password).unwrap_err().server_message
+fn server_message(password: &str, body: impl AsRef<[u8]>) -> Option<String> {
+    let server = FaultServer::replying([reply(403, body)]);
+    Options::to(&server.url()).login(ADA, password).unwrap_err().server_message
 }
 
 #[test]
@@ -721,8 +721,8 @@ fn server_message_never_contains_the_password() {
 fn status_200_has_no_server_message() {
     for body in [r#"{"err":"a secret"}"#, "a secret", r#"{"token":"a secret"}"#, r#"{"token":["a-secret"]}"#]
     {
-        let server = Scripted::replying([response(200, body)]);
-        let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
+        let server = FaultServer::replying([reply(200, body)]);
+        let error = Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.http_status), (CD_ERR_MALFORMED_RESPONSE, 200));
         assert_eq!(error.server_message, None);
         assert!(!error.message.contains("secret"), "{}", error.message);
@@ -732,9 +732,9 @@ fn status_200_has_no_server_message() {
 // ---- the token
 
 /// A login that gets a 200 with this body.
-fn login_with(body: impl Into<Vec<u8>>) -> Result<String, Error> {
-    let server = Scripted::replying([response(200, body.into())]);
-    let options = Options::to(server.url());
+fn login_with(body: impl AsRef<[u8]>) -> Result<String, Error> {
+    let server = FaultServer::replying([reply(200, body)]);
+    let options = Options::to(&server.url());
     options.set_max_response_bytes(16 << 20).unwrap();
     options.login(ADA, PASSWORD).map(|token| token.text())
 }
@@ -829,8 +829,8 @@ fn bad_response_error_names_the_fault() {
         ("a body over the limit", longer.into(), CD_ERR_RESPONSE_TOO_LARGE, 200),
         ("chunks over the limit", chunks.into(), CD_ERR_RESPONSE_TOO_LARGE, 200),
     ] {
-        let server = Scripted::replying([Reply::LastBytes(bytes)]);
-        let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
+        let server = FaultServer::replying([last(bytes)]);
+        let error = Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!((error.code, error.http_status), (expected, status), "{what}: {}", error.message);
         assert_eq!((error.attempts, error.server_message), (1, None), "{what}");
     }
@@ -843,8 +843,8 @@ fn error_status_decides_despite_a_bad_body() {
         "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nAccess de\r\nxyz",
         "HTTP/1.1 403 No\r\n\r\nAccess de",
     ] {
-        let server = Scripted::replying([Reply::LastBytes(bytes.into())]);
-        let error = Options::to(server.url()).login(ADA, PASSWORD).unwrap_err();
+        let server = FaultServer::replying([last(bytes)]);
+        let error = Options::to(&server.url()).login(ADA, PASSWORD).unwrap_err();
         assert_eq!(
             (error.code, error.http_status, error.attempts),
             (CD_ERR_ACCESS_DENIED, 403, 1),
@@ -858,14 +858,14 @@ fn error_status_decides_despite_a_bad_body() {
 fn response_limit_is_configurable() {
     let body = |length: usize| format!("{}{}", r#"{"token":"t"}"#, " ".repeat(length - 13));
     for (limit, length, fits) in [(1024, 1024, true), (1024, 1025, false), (1 << 20, 1 << 20, true)] {
-        let server = Scripted::replying([response(200, body(length))]);
-        let options = Options::to(server.url());
+        let server = FaultServer::replying([reply(200, body(length))]);
+        let options = Options::to(&server.url());
         options.set_max_response_bytes(limit).unwrap();
         let expected = if fits { CD_OK } else { CD_ERR_RESPONSE_TOO_LARGE };
         assert_eq!(code(options.login(ADA, PASSWORD)), expected, "{length} of {limit}");
     }
-    let server = Scripted::replying([response(200, body(65_536)), response(200, body(65_537))]);
-    let options = Options::to(server.url());
+    let server = FaultServer::replying([reply(200, body(65_536)), reply(200, body(65_537))]);
+    let options = Options::to(&server.url());
     options.login(ADA, PASSWORD).unwrap();
     assert_eq!(code(options.login(ADA, PASSWORD)), CD_ERR_RESPONSE_TOO_LARGE);
 }
@@ -875,8 +875,10 @@ fn response_limit_is_configurable() {
 #[test]
 fn concurrent_switch_to_json_succeeds() {
     let server =
-        Arc::new(Scripted::start(|request| if request.is_json() { token("t") } else { response(415, "") }));
-    let options = Options::to(server.url());
+        Arc::new(FaultServer::responding(
+            |request| if request.is_json() { reply_token("t") } else { reply(415, "") },
+        ));
+    let options = Options::to(&server.url());
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {

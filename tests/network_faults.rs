@@ -1,18 +1,18 @@
 //! Network faults between the library and a TLS server. The network cuts a login at any byte of either direction, stops
 //! forwarding, throttles to single bytes or delays them, while other logins run.
 
-mod fault_server;
+mod common;
 
-use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use common::Login;
+use common::client::*;
 use couchdrop::error::cd_code::*;
-use fault_server::Step::{Echo, Repeat, Request};
+use fault_server::Step::{Repeat, Request};
 use fault_server::{
-    Client, End, FaultServer, GOOD_PATH, Link, Network, PASSWORD, Path, good_server, good_server_but, serve,
-    token,
+    End, FaultServer, GOOD_PATH, Link, Network, Path, echo, good_server, good_server_but, serve, token,
 };
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
@@ -140,27 +140,28 @@ fn byte_by_byte_network_succeeds() {
 /// out and while others are running.
 #[test]
 fn late_responses_never_reach_other_logins() {
-    let server = FaultServer::tls(good_server(), vec![vec![Repeat(vec![Request, Echo])]]);
+    let server = FaultServer::tls(good_server(), vec![vec![Repeat(vec![Request, echo()])]]);
     let network = Network::new(server.address(), |index| {
         let late = Duration::from_millis([10, 25, 40][index % 3]);
         Path { to_client: Link::Late(late), ..GOOD_PATH }
     });
     let client = Client::new(&network.url());
-    let (given, gave_up) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (given, timed_out) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let logins: Vec<usize> = (0..240).collect();
     for_each(&logins, |number| {
         let username = format!("account.{number}");
         // Every third login has its own timeout.
         let timeout = if number % 3 == 0 { 5 + number % 50 } else { 0 };
-        let outcome = client.login_with(ptr::null(), timeout as u32, &username, PASSWORD);
+        let outcome =
+            client.run(Login { timeout_ms: timeout as u32, username: &username, ..client.prepared() });
         if timeout > 0 && outcome.code == CD_ERR_TIMEOUT as i32 {
-            gave_up.fetch_add(1, Ordering::Relaxed);
+            timed_out.fetch_add(1, Ordering::Relaxed);
         } else {
             assert_eq!(outcome.expect_token(), username);
             given.fetch_add(1, Ordering::Relaxed);
         }
     });
     drop(client);
-    let (given, gave_up) = (given.into_inner(), gave_up.into_inner());
-    assert!(given >= 160 && gave_up > 10, "{given} got their responses, {gave_up} timed out");
+    let (given, timed_out) = (given.into_inner(), timed_out.into_inner());
+    assert!(given >= 160 && timed_out > 10, "{given} got their responses, {timed_out} timed out");
 }

@@ -371,7 +371,7 @@ proptest! {
         prop_assume!(!host.rsplit('.').next().is_some_and(|last| last.to_lowercase().starts_with("0x")));
         let port_text = port.map(|port| format!(":{port}")).unwrap_or_default();
         let text = format!("{scheme}://{host}{port_text}{path}");
-        let url = BaseUrl::parse(&text).unwrap_or_else(|failure| panic!("{text}: {failure}"));
+        let url = BaseUrl::parse(&text).unwrap_or_else(|kind| panic!("{text}: {kind}"));
         prop_assert_eq!(url.port, port.unwrap_or(443));
         prop_assert_eq!(&url.prefix, path.trim_end_matches('/'));
         let printed = format!("https://{}{}", url.authority(), url.prefix);

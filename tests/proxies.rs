@@ -1,6 +1,6 @@
 //! Proxies: the requests to them, the handling of their responses, and the data that they must never receive.
 
-mod fault_server;
+mod common;
 mod resolver;
 
 use std::ffi::{CStr, c_char, c_int};
@@ -11,6 +11,7 @@ use std::thread;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use common::client::*;
 use couchdrop::error::cd_code::{self, *};
 use fault_server::Step::{Close, Cut, CutAfter, Read, Request};
 use fault_server::*;

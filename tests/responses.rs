@@ -1,11 +1,13 @@
 //! Responses of a server that misbehaves. Each behaviour has a name and exactly one expected result.
 
-mod fault_server;
+mod common;
 
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use common::behaviour::*;
+use common::client::*;
 use couchdrop::context::CallContext;
 use couchdrop::error::{ErrorKind, Phase, cd_code};
 use couchdrop::ffi::options::{CD_BODY_FORM, CD_BODY_JSON};
@@ -111,14 +113,14 @@ fn cut_everywhere(
         let script = vec![Request, send(&response[..bytes]), end.clone()];
         (script, expected(bytes))
     });
-    behaviours_in_turn(name, logins.collect())
+    behaviours_in_order(name, logins.collect())
 }
 
 fn head_length(response: &[u8]) -> usize {
     response.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4
 }
 
-fn is_peer_failure() -> Vec<Behaviour> {
+fn peer_failures() -> Vec<Behaviour> {
     let whole = GOOD.as_bytes();
     let in_chunks = chunked(good_chunks());
     let denied = json_response(403, r#"{"err":"Access denied"}"#);
@@ -210,7 +212,7 @@ fn is_peer_failure() -> Vec<Behaviour> {
             (script, if bytes == record { good() } else { lost(0) })
         });
         let name = format!("a {what} after every byte of a good response's record");
-        all.push(behaviours_in_turn(name, logins.collect()).over(Over::Tls));
+        all.push(behaviours_in_order(name, logins.collect()).over(Over::Tls));
     }
     all.extend([
         behaviour("a close without a response", vec![Request, Close], lost(0)),
@@ -288,7 +290,7 @@ fn response_503_of(length: usize) -> String {
 /// A complete head with an error status decides the result, even if the body is truncated.
 #[test]
 fn truncated_response_is_a_lost_connection() {
-    try_all(is_peer_failure());
+    try_all(peer_failures());
 }
 
 // ---- slow and missing responses
@@ -929,7 +931,7 @@ fn statuses() -> Vec<Behaviour> {
     let each = |name: &str, range: std::ops::RangeInclusive<u16>, script: &dyn Fn(u16) -> Script| {
         let logins =
             range.map(|status| (script(status), if status == 200 { no_token() } else { refused(status) }));
-        behaviours_in_turn(name, logins.collect()).with(form)
+        behaviours_in_order(name, logins.collect()).with(form)
     };
     let bare = |status: u16| closing(format!("HTTP/1.1 {status} X\r\n\r\n"));
     let old = |status: u16| closing(format!("HTTP/1.0 {status} X\r\n\r\n"));
@@ -960,7 +962,7 @@ fn statuses() -> Vec<Behaviour> {
         on_one_connection("every status from 200 to 599 with a chunked body", 200..=599, &in_chunks),
         on_one_connection("every status from 200 to 599 with JSON", 200..=599, &in_json),
         on_one_connection("every status from 600 to 999 with JSON", 600..=999, &in_json),
-        behaviours_in_turn(
+        behaviours_in_order(
             "every status from 100 to 199 except 101, then a close",
             (100..=199).filter(|status| *status != 101).map(|status| (bare(status), lost(0))).collect(),
         ),
@@ -2126,7 +2128,7 @@ fn response_before_a_reset_is_accepted() {
 #[test]
 fn tables_have_at_least_200_behaviours() {
     let tables = [
-        is_peer_failure(),
+        peer_failures(),
         slow(),
         lengths(),
         chunks(),

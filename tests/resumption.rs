@@ -1,12 +1,13 @@
 //! A TLS session is not resumed past the validity of the certificate that it began with, nor for longer than an hour.
 //! This program's clocks can be set forward.
 
-mod fault_server;
+mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use common::client::*;
 use couchdrop::error::cd_code::*;
 use fault_server::*;
 use rcgen::{CertificateParams, KeyPair};

@@ -20,8 +20,6 @@ use couchdrop::ffi::options::*;
 use couchdrop::ffi::token::{cd_token, cd_token_free, cd_token_len, cd_token_str};
 use couchdrop::ffi::version::cd_secure_zero;
 
-mod fault_server;
-
 use fault_server::{FaultServer, Step, ca_file, good_server, send, then_closing, whole};
 
 /// The fake server as a program. Its memory, unlike a thread's, is separate.

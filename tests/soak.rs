@@ -6,8 +6,6 @@
 //! usage is measured.
 
 mod common;
-mod fault_server;
-mod flaky_server;
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,11 +13,12 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::{Login, Options, PATIENCE};
 use couchdrop::error::cd_code::*;
-use flaky_server::{Account, LONG_WAIT, SHORT_TIMEOUT_MS, Scenario};
+use fault_server::Step::{Close, Cut, CutAfter, Repeat, Request, Reset};
+use fault_server::{FaultServer, Script, ca_file, good_server, reply_with, respond, response_with, send};
 
 const THREADS: usize = 16;
 const PHASES: u64 = 8;
@@ -37,6 +36,155 @@ const RESIDENT_BYTES: i64 = 4 << 20;
 fn logins() -> u64 {
     std::env::var("SOAK_LOGINS").ok().and_then(|count| count.parse().ok()).unwrap_or(4_000)
 }
+
+// ---- accounts
+
+/// The unique number of a login, from which its account derives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Account(u64);
+
+impl Account {
+    fn username(self) -> String {
+        format!("account.{}", self.0)
+    }
+
+    fn password(self) -> String {
+        format!("password.of.{}", self.0)
+    }
+
+    fn token(self) -> String {
+        format!("token-of-{}", self.0)
+    }
+
+    /// The account of a login's body: its user name and its password must be those of one account.
+    fn of(body: &[u8]) -> Option<Account> {
+        let body = std::str::from_utf8(body).ok()?;
+        let (username, password) = body.strip_prefix("username=")?.split_once("&password=")?;
+        let account = Account(username.strip_prefix("account.")?.parse().ok()?);
+        (account.username() == username && account.password() == password).then_some(account)
+    }
+
+    /// The text of a refusal.
+    fn message(self) -> String {
+        format!("not you, {}", self.0)
+    }
+
+    /// The same each time, but pseudo-randomly distributed.
+    fn scenario(self) -> Scenario {
+        let mut draw = mixed(self.0) % 10_000;
+        for (scenario, often) in SCENARIOS {
+            match draw.checked_sub(*often) {
+                Some(rest) => draw = rest,
+                None => return *scenario,
+            }
+        }
+        Scenario::Token
+    }
+}
+
+/// The mixing function of SplitMix64.
+fn mixed(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Scenario {
+    Token,
+    /// Always 403.
+    Denied,
+    /// Always 500.
+    ServerError,
+    /// 500, then a token.
+    ServerErrorOnce,
+    /// 503 without a body, then a token.
+    UnavailableOnce,
+    /// 429 with `Retry-After: 0`, then a token.
+    RateLimitedOnce,
+    /// 429 with `Retry-After: 1`, then a token.
+    RateLimitedForOneSecond,
+    /// Always 429 with [`LONG_WAIT`].
+    RateLimited,
+    /// A reset instead of a response; a token on the retry.
+    Reset,
+    /// A close instead of a response; a token on the retry.
+    Closed,
+    /// Part of a response, then a reset; a token on the retry.
+    ResetInResponse,
+    /// Part of a response, then a close without close_notify.
+    TruncatedResponse,
+    /// A token, then a close.
+    TokenThenClose,
+    /// A token, then a reset.
+    TokenThenReset,
+    /// A token, and in the same TLS record a second good response that belongs to no request.
+    ExtraResponse,
+    /// A token after [`LATE`].
+    LateToken,
+}
+
+/// The frequency of each scenario per ten thousand logins. All others get a token.
+const SCENARIOS: &[(Scenario, u64)] = &[
+    (Scenario::Denied, 300),
+    (Scenario::ServerError, 50),
+    (Scenario::ServerErrorOnce, 100),
+    (Scenario::UnavailableOnce, 100),
+    (Scenario::RateLimitedOnce, 200),
+    (Scenario::RateLimitedForOneSecond, 2),
+    (Scenario::RateLimited, 50),
+    (Scenario::Reset, 60),
+    (Scenario::Closed, 60),
+    (Scenario::ResetInResponse, 60),
+    (Scenario::TruncatedResponse, 60),
+    (Scenario::TokenThenClose, 60),
+    (Scenario::TokenThenReset, 60),
+    (Scenario::ExtraResponse, 60),
+    (Scenario::LateToken, 20),
+];
+
+/// In seconds.
+const LONG_WAIT: i64 = 3600;
+/// The delay of a late response, and the timeout of a login that does not wait for it.
+const LATE: Duration = Duration::from_secs(2);
+const SHORT_TIMEOUT_MS: u32 = 30;
+
+/// The length of an incomplete part of a response: at least one byte.
+fn part(account: Account, response: &[u8]) -> usize {
+    1 + mixed(!account.0) as usize % (response.len() - 1)
+}
+
+/// The steps for an account's attempt of this number, from 1.
+fn steps(account: Account, attempt: u32) -> Script {
+    let token = response_with(200, "", format!(r#"{{"token":"{}"}}"#, account.token()));
+    let refusal =
+        |status, fields: &str| reply_with(status, fields, format!(r#"{{"err":"{}"}}"#, account.message()));
+    match (account.scenario(), attempt) {
+        (Scenario::Denied, _) => refusal(403, ""),
+        (Scenario::ServerError, _) | (Scenario::ServerErrorOnce, 1) => refusal(500, ""),
+        (Scenario::UnavailableOnce, 1) => reply_with(503, "", ""),
+        (Scenario::RateLimitedOnce, 1) => refusal(429, "Retry-After: 0\r\n"),
+        (Scenario::RateLimitedForOneSecond, 1) => refusal(429, "Retry-After: 1\r\n"),
+        (Scenario::RateLimited, _) => refusal(429, &format!("Retry-After: {LONG_WAIT}\r\n")),
+        (Scenario::Reset, 1) => vec![Reset],
+        (Scenario::Closed, 1) => vec![Close],
+        (Scenario::ResetInResponse, 1) => vec![send(&token[..part(account, &token)]), Reset],
+        (Scenario::TruncatedResponse, _) => vec![send(&token[..part(account, &token)]), Cut],
+        (Scenario::TokenThenClose, _) => vec![send(token), Close],
+        (Scenario::TokenThenReset, 1) => vec![send(token), Reset],
+        (Scenario::ExtraResponse, _) => {
+            vec![send([token, response_with(200, "", r#"{"token":"unrequested-token"}"#)].concat())]
+        }
+        (Scenario::LateToken, _) => {
+            thread::sleep(LATE); // this delay is the fault
+            vec![send(token)]
+        }
+        _ => vec![send(token)],
+    }
+}
+
+// ---- the test
 
 /// Each login gets its own account's result.
 #[test]
@@ -258,6 +406,23 @@ fn heap_in_use() -> i64 {
     0
 }
 
+/// One in this many connections is reset before its handshake, and one is cut during it.
+const FAILED_HANDSHAKE_INTERVAL: usize = 20;
+
+fn server(listener: TcpListener) -> FaultServer {
+    let attempts = Mutex::new(HashMap::new());
+    let answer = respond(move |request| {
+        let Some(account) = Account::of(&request.body) else { return reply_with(400, "", "unknown account") };
+        let attempt = *attempts.lock().unwrap().entry(account.0).and_modify(|count| *count += 1).or_insert(1);
+        steps(account, attempt)
+    });
+    FaultServer::with(listener, Some(good_server()), move |number| match number % FAILED_HANDSHAKE_INTERVAL {
+        1 => vec![Reset],
+        2 => vec![CutAfter { bytes: 200, end: Box::new(Cut) }],
+        _ => vec![Repeat(vec![Request, answer.clone()])],
+    })
+}
+
 /// The server in its own process, which ends with this one.
 struct Server {
     id: libc::pid_t,
@@ -268,13 +433,16 @@ impl Server {
     fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
-        let tls = fault_server::good_server();
+        ca_file(); // made before the fork, for both processes
         // SAFETY: the child does nothing but serve.
         match unsafe { libc::fork() } {
             0 => {
                 // SAFETY: takes numbers.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-                flaky_server::serve(&listener, &tls)
+                let _server = server(listener);
+                loop {
+                    thread::park();
+                }
             }
             id => {
                 assert!(id > 0, "fork failed");
@@ -285,7 +453,7 @@ impl Server {
 
     fn options(&self) -> Options {
         let options = Options::to(&self.url);
-        options.set_ca_file(fault_server::ca_file()).unwrap();
+        options.set_ca_file(ca_file()).unwrap();
         options.set_proxy(None).unwrap();
         options
     }
@@ -293,7 +461,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SAFETY: a child of this process that nobody has waited for.
+        // SAFETY: a child of this process, waited for only here.
         unsafe {
             libc::kill(self.id, libc::SIGKILL);
             libc::waitpid(self.id, std::ptr::null_mut(), 0);

@@ -1,7 +1,7 @@
 //! TLS faults that must be refused, each with a message that names the cause and before a byte of the request is sent.
 //! Also valid configurations that must work.
 
-mod fault_server;
+mod common;
 mod resolver;
 
 use std::ffi::{CStr, c_char, c_int};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
+use common::client::*;
 use couchdrop::error::cd_code::*;
 use fault_server::Step::{CutAfter, Handshake, Raw, Read, Request};
 use fault_server::*;

@@ -3,8 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::context::CallContext;
@@ -14,6 +13,8 @@ use crate::limits::MAX_LOOKUP_THREADS;
 use crate::sys::errno;
 use crate::sys::getaddrinfo::{ResolveError, getaddrinfo};
 use crate::sys::poll::PollEntry;
+use crate::sys::sync::atomic::{AtomicBool, Ordering};
+use crate::sys::sync::{Mutex, MutexGuard};
 use crate::sys::thread::spawn_detached;
 use crate::sys::waker::Waker;
 

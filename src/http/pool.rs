@@ -1,6 +1,6 @@
 //! The idle connections of one options handle in one process, newest first.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::context::CallContext;
@@ -8,6 +8,7 @@ use crate::http::connection::{Account, Connection, IdleState};
 use crate::limits::{MAX_CONNECTION_AGE, MAX_IDLE_CONNECTIONS, MAX_IDLE_TIME};
 use crate::logger::Level;
 use crate::sys::clock::uptime;
+use crate::sys::sync::{Mutex, MutexGuard};
 
 #[derive(Default)]
 pub struct Pool {

@@ -5,9 +5,9 @@
 //! passed to [`ForkLocal::get`] may read from it.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::fork_detect::{self, Generation};
+use super::sync::atomic::{AtomicPtr, Ordering};
 
 struct Entry<T> {
     generation: Generation,

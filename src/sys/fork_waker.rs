@@ -5,9 +5,9 @@
 
 use std::os::fd::RawFd;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::fork_detect::{self, Generation};
+use super::sync::atomic::{AtomicPtr, Ordering};
 use super::waker::Waker;
 
 #[derive(Default)]

@@ -5,6 +5,7 @@ pub mod fork_detect;
 pub mod fork_local;
 pub mod fork_snapshot;
 pub mod fork_waker;
+pub mod sync;
 
 #[cfg(unix)]
 mod unix;

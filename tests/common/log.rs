@@ -15,13 +15,13 @@ pub struct Line {
 }
 
 /// Called with each message while the logger runs.
-type Meanwhile = Box<dyn Fn(&Line) + Send + Sync>;
+type Callback = Box<dyn Fn(&Line) + Send + Sync>;
 
 #[derive(Default)]
 pub struct Log {
     lines: Mutex<Vec<Line>>,
     changed: Condvar,
-    meanwhile: Option<Meanwhile>,
+    callback: Option<Callback>,
 }
 
 impl Log {
@@ -29,9 +29,9 @@ impl Log {
         Arc::default()
     }
 
-    /// A log that also calls `meanwhile` with each message, on the thread of the call.
-    pub fn doing(meanwhile: impl Fn(&Line) + Send + Sync + 'static) -> Arc<Log> {
-        Arc::new(Log { meanwhile: Some(Box::new(meanwhile)), ..Log::default() })
+    /// A log that also calls `callback` with each message, on the thread of the call.
+    pub fn with_callback(callback: impl Fn(&Line) + Send + Sync + 'static) -> Arc<Log> {
+        Arc::new(Log { callback: Some(Box::new(callback)), ..Log::default() })
     }
 
     pub fn user_data(&self) -> *mut c_void {
@@ -39,7 +39,12 @@ impl Log {
     }
 
     pub fn lines(&self) -> Vec<Line> {
-        self.lines.lock().unwrap().clone()
+        self.since(0)
+    }
+
+    /// The messages from this number on.
+    pub fn since(&self, number: usize) -> Vec<Line> {
+        self.lines.lock().unwrap()[number..].to_vec()
     }
 
     /// The number of messages that contain `part`.
@@ -47,7 +52,7 @@ impl Log {
         self.lines.lock().unwrap().iter().filter(|line| line.message.contains(part)).count()
     }
 
-    /// Waits until a message contains `part`, and returns the thread that logged it.
+    /// Waits until a message contains `part`.
     pub fn wait_for(&self, part: &str) {
         let lines = self.lines.lock().unwrap();
         let (_guard, waited) = self
@@ -70,7 +75,7 @@ pub unsafe extern "C" fn record(user_data: *mut c_void, level: i32, message: *co
     let line = Line { level, message, thread: thread::current().id() };
     log.lines.lock().unwrap().push(line.clone());
     log.changed.notify_all();
-    if let Some(meanwhile) = &log.meanwhile {
-        meanwhile(&line);
+    if let Some(callback) = &log.callback {
+        callback(&line);
     }
 }

@@ -2,14 +2,14 @@
 //! hold for every call: see [`call`] and [`Login::run`].
 #![allow(dead_code)] // each suite uses a part of this
 
+pub mod behaviour;
+pub mod client;
 pub mod log;
-pub mod peers;
-pub mod scripted;
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use couchdrop::error::cd_code::{self, CD_ERR_TIMEOUT, CD_OK};
@@ -25,12 +25,10 @@ use couchdrop::ffi::error::{
 use couchdrop::ffi::options::*;
 use couchdrop::ffi::token::{cd_token, cd_token_free, cd_token_len, cd_token_str};
 use fake_server::FakeServer;
+use fault_server::FaultServer;
+pub use fault_server::PATIENCE;
 
 use log::Log;
-use peers::Silent;
-
-/// Longer than any step of a test takes. After this time a wait has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A C string.
 pub fn c(text: impl Into<Vec<u8>>) -> CString {
@@ -161,11 +159,11 @@ impl Options {
         options
     }
 
-    /// Options for an https server that never sends its certificate. They load no trust store, because that takes time.
-    pub fn to_silent(silent: &Silent) -> Options {
-        static ANY: LazyLock<FakeServer> = LazyLock::new(FakeServer::start);
-        let options = Options::to(&format!("https://{}", silent.authority()));
-        options.set_ca_file(ANY.ca_file().to_str().unwrap()).unwrap();
+    /// Options for TLS with a server that never sends its certificate. They load no trust store, because that takes
+    /// time.
+    pub fn to_silent(silent: &FaultServer) -> Options {
+        let options = Options::to(&format!("https://{}", silent.address()));
+        options.set_ca_file(fault_server::ca_file()).unwrap();
         options
     }
 

@@ -6,7 +6,6 @@ import re
 import urllib.parse
 
 from option_table import options
-from server import text, to_bytes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEADER = os.path.join(os.path.dirname(os.path.dirname(HERE)), "include", "couchdrop.h")
@@ -33,10 +32,48 @@ KEYS = {
 BODY_FORMATS = {"auto": 0, "form": 1, "json": 2}
 
 
+def text(value):
+    """A text of the case file: a string, a list of strings, or a repeated string."""
+    if isinstance(value, list):
+        return "".join(map(text, value))
+    if isinstance(value, dict):
+        return value["repeat"] * value["count"]
+    return value
+
+
+def to_bytes(value):
+    r"""Encodes a text. A lone surrogate means a byte that is not UTF-8: "\udcff" for FF."""
+    return text(value).encode("utf-8", "surrogateescape")
+
+
+def response(parts):
+    """The bytes of a response that the case file gives in parts."""
+    body = json.dumps(parts["json"]).encode() if "json" in parts else to_bytes(parts.get("body", ""))
+    headers = {"Content-Length": len(body), **parts.get("headers", {})}
+    lines = [f"HTTP/1.1 {parts['status']} X", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def replies(responses):
+    """The responses of a case as the replies of the fault server."""
+    for parts in responses:
+        if parts == "silence":
+            yield []
+        elif parts == "close":
+            yield ["end"]
+        elif parts == "reset":
+            yield ["reset"]
+        else:
+            sent = to_bytes(parts["raw"]) if "raw" in parts else response(parts)
+            closes = parts.get("then") == "close"
+            yield [{"send": sent.decode("latin-1")}, *(["end"] if closes else [])]
+
+
 class Cases:
     """The case file, and the state that its cases share while they run."""
 
-    def __init__(self, folder, proxy):
+    def __init__(self, folder, proxy, fault_server):
+        self.fault_server = fault_server
         with open(os.path.join(HERE, "cases.json"), encoding="utf-8") as file:
             content = json.load(file)
         self.all = content["cases"]

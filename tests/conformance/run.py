@@ -9,9 +9,8 @@ import shlex
 import sys
 import tempfile
 
-from case_file import FIELDS, LOGIN, Cases, expectation, lines_of
-from program import LONGEST, Runner
-from server import Server, text
+from case_file import FIELDS, LOGIN, Cases, expectation, lines_of, replies, text
+from program import LONGEST, FaultServer, Runner, build_fault_server
 
 
 def wrong_requests(case, server):
@@ -23,7 +22,7 @@ def wrong_requests(case, server):
     agent = re.compile((re.escape(product) + " " if product else "") + r"libcouchdrop/\d+\.\d+\.\d+")
     path = case.get("path", "") + "/authenticate"
     for request in server.requests:
-        if request is None or request.name not in ("form", "json"):
+        if request.name not in ("form", "json"):
             continue
         if (request.method, request.target) != ("POST", path):
             yield f"{request.method} {request.target} was sent, not POST {path}"
@@ -59,26 +58,29 @@ def comparable(message):
 
 async def run_case(case, runner, cases):
     """How the case ends in the language of the runner, and what is wrong with it."""
-    answers = case.get("server", "fake server")
-    async with Server(answers if isinstance(answers, list) else []) as server:
-        names = {**cases.names, "{server}": f"http://127.0.0.1:{server.port}", "{port}": str(server.port)}
-        async with contextlib.AsyncExitStack() as stack:
-            if case.get("no_descriptors"):
-                await stack.enter_async_context(runner.no_descriptors())
-            await runner.tell(lines_of(case, names))
-            if case.get("cancel") == "waiting":
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(server.asked.wait(), LONGEST)
-                await runner.tell(["cancel"])
-            got = await runner.outcome()
-        if isinstance(got, str):
-            return {}, [got]
-        if isinstance(answers, list):
-            got["sent"] = [request.name if request else "other" for request in server.requests]
-        wrong = [*differences(case, expectation(case, runner.language), got), *wrong_requests(case, server)]
-        if "connections" in case and server.connections != case["connections"]:
-            wrong.append(f"{server.connections} connections, not {case['connections']}")
-        return got, wrong
+    async with contextlib.AsyncExitStack() as stack:
+        names, server = cases.names, None
+        if isinstance(case.get("server"), list):
+            responses = list(replies(case["server"]))
+            server = await stack.enter_async_context(FaultServer(cases.fault_server, responses))
+            names = {**names, "{server}": f"http://127.0.0.1:{server.port}", "{port}": str(server.port)}
+        if case.get("no_descriptors"):
+            await stack.enter_async_context(runner.no_descriptors())
+        await runner.tell(lines_of(case, names))
+        if case.get("cancel") == "waiting":
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(server.asked.wait(), LONGEST)
+            await runner.tell(["cancel"])
+        got = await runner.outcome()
+    if isinstance(got, str):
+        return {}, [got]
+    if server is None:
+        return got, list(differences(case, expectation(case, runner.language), got))
+    got["sent"] = [request.name for request in server.requests]
+    wrong = [*differences(case, expectation(case, runner.language), got), *wrong_requests(case, server)]
+    if "connections" in case and server.connections != case["connections"]:
+        wrong.append(f"{server.connections} connections, not {case['connections']}")
+    return got, wrong
 
 
 async def run_language(runner, cases):
@@ -119,8 +121,9 @@ async def main():
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
-        async with Server([{"status": 407}]) as proxy:
-            cases = Cases(folder, proxy)
+        fault_server = build_fault_server()
+        async with FaultServer(fault_server, list(replies([{"status": 407}]))) as proxy:
+            cases = Cases(folder, proxy, fault_server)
             failures = list(cases.problems())
             if arguments.case:
                 cases.all = [case for case in cases.all if arguments.case in case["name"]]

@@ -47,8 +47,8 @@ pub fn check_token(token: Result<Secret, ErrorKind>) -> Option<Vec<u8>> {
             assert!(token.iter().all(u8::is_ascii_graphic));
             Some(token.to_vec())
         }
-        Err(failure) => {
-            assert_eq!(failure.code(), CD_ERR_MALFORMED_RESPONSE);
+        Err(kind) => {
+            assert_eq!(kind.code(), CD_ERR_MALFORMED_RESPONSE);
             None
         }
     }
@@ -69,7 +69,7 @@ pub fn check_message(body: &[u8], password: &str) -> Option<String> {
         let mut found = message.match_indices(&form).filter(|(at, _)| !message[..*at].ends_with('\\'));
         assert!(!message.contains(password) && found.next().is_none(), "{message:?} holds {form:?}");
     }
-    // As a program that displays it may decode it.
+    // A program that displays it may decode it.
     if let Ok(read) = serde_json::from_str::<String>(&format!("\"{message}\"")) {
         assert!(!read.contains(password), "{message:?} reads as {read:?}");
     }

@@ -20,8 +20,8 @@ pub fn holds(input: &[u8]) {
         (Ok(_), Err(_)) => panic!("the strict reader accepted a file that the lenient one refused"),
     }
     assert_eq!(set.is_ok(), strict.is_ok());
-    if let Err(failure) = set {
-        assert_eq!(failure.code(), CD_ERR_CA_FILE);
-        assert!(failure.to_string().contains("couchdrop-fuzzing"), "{failure}");
+    if let Err(kind) = set {
+        assert_eq!(kind.code(), CD_ERR_CA_FILE);
+        assert!(kind.to_string().contains("couchdrop-fuzzing"), "{kind}");
     }
 }

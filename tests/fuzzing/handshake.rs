@@ -51,9 +51,9 @@ fn handshake(mut connection: Box<Connection>, mut peer: ScriptedPeer) -> bool {
         }
         Ok::<(), ErrorKind>(())
     });
-    if let Err(failure) = &done {
-        let code = failure.code();
-        assert!(matches!(code, CD_ERR_TLS | CD_ERR_CONNECTION_LOST), "{failure:?}");
+    if let Err(kind) = &done {
+        let code = kind.code();
+        assert!(matches!(code, CD_ERR_TLS | CD_ERR_CONNECTION_LOST), "{kind:?}");
         peer.receive();
         assert!(peer.received.is_empty() || peer.tls.is_none(), "data left: {:?}", peer.received);
         check_records(&peer.ciphertext);

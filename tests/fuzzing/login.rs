@@ -63,7 +63,7 @@ pub fn holds(input: &[u8]) {
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{{\"token\":\"{SECOND}\"}}", SECOND.len() + 12);
     server.responses = vec![vec![Piece { bytes: good.into_bytes(), past_tls: false }]; 2].into();
     let (second, _) = login(&service, &mut server);
-    let second = second.unwrap_or_else(|report| panic!("the second login failed: {report:?}"));
+    let second = second.unwrap_or_else(|error| panic!("the second login failed: {error:?}"));
     assert_eq!(&second[..], SECOND.as_bytes());
     drop(service);
 }
@@ -103,29 +103,29 @@ fn check_requests(requests: &[Request], format: BodyFormat) {
 }
 
 fn check_first(done: &Result<Secret, Error>, secure: bool) {
-    let report = match done {
+    let error = match done {
         Ok(token) => {
             assert!((1..=64 << 10).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic));
             return;
         }
-        Err(report) => report,
+        Err(error) => error,
     };
-    let code = report.kind.code();
-    let expected: &[cd_code] = match &report.kind {
+    let code = error.kind.code();
+    let expected: &[cd_code] = match &error.kind {
         ErrorKind::Refused { status } => {
-            assert_eq!(*status, report.http_status);
+            assert_eq!(*status, error.http_status);
             assert!(*status != 200 && (100..1000).contains(status));
             &[code]
         }
         ErrorKind::Tls(_) if secure => &[CD_ERR_TLS],
         _ => &[CD_ERR_CONNECTION_LOST, CD_ERR_MALFORMED_RESPONSE, CD_ERR_RESPONSE_TOO_LARGE],
     };
-    assert!(expected.contains(&code), "{report:?}");
-    assert!(report.retry_after.is_none_or(|seconds| seconds >= 0));
-    let message = report.kind.to_string();
+    assert!(expected.contains(&code), "{error:?}");
+    assert!(error.retry_after.is_none_or(|seconds| seconds >= 0));
+    let message = error.kind.to_string();
     assert!(!message.contains(UNMISTAKABLE) && message.ends_with('.'), "{message}");
-    if let Some(message) = &report.server_message {
-        assert!(!(200..300).contains(&report.http_status));
+    if let Some(message) = &error.server_message {
+        assert!(!(200..300).contains(&error.http_status));
         assert!(!message.contains(PASSWORD) && (1..=1 << 10).contains(&message.len()));
     }
 }

@@ -114,7 +114,7 @@ fn check_setters(strings: &Strings) {
         Some(CD_ERR_NULL_ARGUMENT) => CD_OK,
         Some(code) => code,
         None => match ProxyUrl::parse("It", proxy.text()) {
-            Err(failure) => failure.code(),
+            Err(kind) => kind.code(),
             Ok(_) if plain => CD_ERR_INSECURE_URL,
             Ok(_) => CD_OK,
         },

@@ -52,9 +52,9 @@ pub fn holds(input: &[u8]) {
             };
             assert!(ending == Ending::Reset || peer.received == expected, "{:?}", peer.received);
         }
-        Err(failure) => {
-            assert!(matches!(failure, ErrorKind::Proxy { .. } | ErrorKind::Lost { .. }), "{failure:?}");
-            let message = failure.to_string();
+        Err(kind) => {
+            assert!(matches!(kind, ErrorKind::Proxy { .. } | ErrorKind::Lost { .. }), "{kind:?}");
+            let message = kind.to_string();
             assert!(!message.contains(super::UNMISTAKABLE) && !message.contains("YTpo"), "{message}");
         }
     }

@@ -43,11 +43,8 @@ fn check_base(text: &str) -> Option<BaseUrl> {
     check_silence(text, |text| BaseUrl::parse(text).err());
     let base = match BaseUrl::parse(text) {
         Ok(base) => base,
-        Err(failure) => {
-            assert!(
-                matches!(failure, ErrorKind::InvalidUrl { .. } | ErrorKind::InsecureUrl(_)),
-                "{failure:?}"
-            );
+        Err(kind) => {
+            assert!(matches!(kind, ErrorKind::InvalidUrl { .. } | ErrorKind::InsecureUrl(_)), "{kind:?}");
             return None;
         }
     };
@@ -102,7 +99,7 @@ fn check_silence(text: &str, parse: impl Fn(&str) -> Option<ErrorKind>) {
     let end = text[from..].find(['/', '?', '#', '\\']).map_or(text.len(), |at| from + at);
     let Some(at) = text[from..end].rfind('@') else { return };
     let other = format!("{}xy:zz{}", &text[..from], &text[from + at..]);
-    let messages = [text, &other].map(|text| parse(text).map(|failure| failure.to_string()));
+    let messages = [text, &other].map(|text| parse(text).map(|kind| kind.to_string()));
     let of_itself = ["(U+", "%-escapes", "255 bytes"];
     match messages {
         [Some(one), Some(other)] if one != other => {

@@ -43,6 +43,15 @@ pub fn poll(entries: &mut [PollEntry], timeout: Duration) -> io::Result<usize> {
     // Rounded up: a poll that ends too early would only be repeated.
     let ms = timeout.as_millis().min(i32::MAX as u128 - 1) as i32
         + i32::from(timeout.subsec_nanos() % 1_000_000 != 0);
+    // With the model checker no time passes: other threads run until an entry is ready.
+    #[cfg(shuttle)]
+    while poll_for(entries, 0)? == 0 {
+        shuttle::thread::yield_now();
+    }
+    poll_for(entries, ms)
+}
+
+fn poll_for(entries: &mut [PollEntry], ms: i32) -> io::Result<usize> {
     // SAFETY: PollEntry is a transparent pollfd, and the slice does not move during the call.
     let ready = unsafe { libc::poll(entries.as_mut_ptr().cast(), entries.len() as libc::nfds_t, ms) };
     usize::try_from(ready).map_err(|_| io::Error::last_os_error())

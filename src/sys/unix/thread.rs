@@ -14,11 +14,19 @@ struct Start<F> {
     work: F,
 }
 
+/// A thread of the model checker.
+#[cfg(shuttle)]
+pub fn spawn_detached<F: FnOnce() + Send + 'static>(_name: &'static CStr, work: F) -> io::Result<()> {
+    drop(shuttle::thread::spawn(work));
+    Ok(())
+}
+
 /// Runs `work` on a detached thread, which blocks all signals: they belong to the host. A panic ends the thread. The
 /// name has at most 15 bytes.
 ///
 /// Uses pthread_create: std's spawn needs thread-local state of the calling thread, which is gone in an `atexit`
 /// handler and at the end of a thread.
+#[cfg(not(shuttle))]
 pub fn spawn_detached<F: FnOnce() + Send + 'static>(name: &'static CStr, work: F) -> io::Result<()> {
     let argument = Box::into_raw(Box::new(Start { name, work })).cast::<c_void>();
     // SAFETY: all variables are local, and each is initialised by the call before its use. The new thread inherits the

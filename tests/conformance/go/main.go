@@ -174,20 +174,20 @@ func describe(token *string, err error) outcome {
 	if err == nil {
 		return outcome{Code: couchdrop.CodeOK.String(), Token: token}
 	}
-	var failure *couchdrop.Error
-	if !errors.As(err, &failure) {
+	var loginErr *couchdrop.Error
+	if !errors.As(err, &loginErr) {
 		fail(err)
 	}
-	message := failure.Error()
-	it := outcome{Code: failure.Code.String(), Message: &message, Attempts: &failure.Attempts, Retryable: failure.Retryable()}
-	if failure.HTTPStatus != 0 {
-		it.HTTPStatus = &failure.HTTPStatus
+	message := loginErr.Error()
+	it := outcome{Code: loginErr.Code.String(), Message: &message, Attempts: &loginErr.Attempts, Retryable: loginErr.Retryable()}
+	if loginErr.HTTPStatus != 0 {
+		it.HTTPStatus = &loginErr.HTTPStatus
 	}
-	if failure.ServerMessage != "" {
-		it.ServerMessage = &failure.ServerMessage
+	if loginErr.ServerMessage != "" {
+		it.ServerMessage = &loginErr.ServerMessage
 	}
-	if failure.HasRetryAfter {
-		seconds := int64(failure.RetryAfter / time.Second)
+	if loginErr.HasRetryAfter {
+		seconds := int64(loginErr.RetryAfter / time.Second)
 		it.RetryAfter = &seconds
 	}
 	return it

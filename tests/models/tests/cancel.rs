@@ -4,13 +4,13 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use couchdrop_models::cancel::Cancel;
-use couchdrop_models::context::CallContext;
-use couchdrop_models::error::ErrorKind;
-use couchdrop_models::http::wait::wait;
-use couchdrop_models::sys::fork_detect;
-use couchdrop_models::sys::fork_waker::ForkLocalWaker;
-use couchdrop_models::sys::poll::PollEntry;
+use couchdrop::cancel::Cancel;
+use couchdrop::context::CallContext;
+use couchdrop::error::ErrorKind;
+use couchdrop::http::wait::wait;
+use couchdrop::sys::fork_detect;
+use couchdrop::sys::fork_waker::ForkLocalWaker;
+use couchdrop::sys::poll::PollEntry;
 use shuttle::thread;
 
 /// The number of schedules that are tried for each model: `MODEL_RUNS`.

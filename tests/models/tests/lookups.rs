@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use couchdrop_models::cancel::Cancel;
-use couchdrop_models::context::CallContext;
-use couchdrop_models::error::ErrorKind;
-use couchdrop_models::http::dns::Resolver;
+use couchdrop::cancel::Cancel;
+use couchdrop::context::CallContext;
+use couchdrop::error::ErrorKind;
+use couchdrop::http::dns::Resolver;
 use shuttle::thread;
 
 const MAX_HELPERS: usize = 8;
@@ -103,7 +103,7 @@ fn model(callers: usize, names: usize) {
     for thread in threads {
         thread.join().unwrap();
     }
-    // Whatever state is left behind, the next lookup is served.
+    // The next lookup is served, in any state that the others left.
     resolve(&lookups, 200, None).unwrap();
     assert!(ASKED.load(Ordering::Relaxed) <= callers + 1);
 }

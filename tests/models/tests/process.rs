@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use couchdrop_models::sys::fork_local::ForkLocal;
+use couchdrop::sys::fork_local::ForkLocal;
 use shuttle::thread;
 
 /// The number of values that exist.

@@ -1,9 +1,9 @@
 //! Valid certificates and TLS settings for servers, from which the tests derive the faulty ones.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::{env, fs};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::crypto::ring::default_provider;
@@ -95,12 +95,13 @@ fn config_of(
     config
 }
 
-/// Writes a file for this program alone, in cargo's folder for temporary files.
+/// Writes a file for this program alone, beside the program.
 pub fn file(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{}-{number}-{name}", env!("CARGO_CRATE_NAME"));
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let program = env::current_exe().unwrap();
+    let program_name = program.file_name().unwrap().to_string_lossy();
+    let path = program.with_file_name(format!("{program_name}-{number}-{name}"));
     fs::write(&path, content).unwrap();
     path
 }

@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use couchdrop::error::{ErrorKind, cd_code};
 
-use super::certificate::good_server;
+use fault_server::{FaultServer, Script, good_server};
+
 use super::client::{Client, Outcome};
-use super::script::Script;
-use super::server::FaultServer;
 
 /// The expected result of a login. A field that is None is not checked.
 #[derive(Clone, Debug)]
@@ -115,11 +114,11 @@ pub struct Behaviour {
 
 /// A behaviour for one login, tried over TCP and over TLS.
 pub fn behaviour(name: impl Into<String>, script: Script, expected: Expected) -> Behaviour {
-    behaviours_in_turn(name, vec![(script, expected)])
+    behaviours_in_order(name, vec![(script, expected)])
 }
 
 /// A behaviour that varies a little from login to login. Each login must make its own connection.
-pub fn behaviours_in_turn(name: impl Into<String>, logins: Vec<(Script, Expected)>) -> Behaviour {
+pub fn behaviours_in_order(name: impl Into<String>, logins: Vec<(Script, Expected)>) -> Behaviour {
     let (scripts, logins) = logins.into_iter().unzip();
     Behaviour {
         name: name.into(),
@@ -174,16 +173,16 @@ impl Behaviour {
         let server = FaultServer::on(listener, (over == Over::Tls).then(good_server), self.scripts.clone());
         let client = (self.prepare)(Client::new(&server.url()).timeout(self.timeout));
         let mut connections = 0;
-        for (turn, expected) in self.logins.iter().enumerate() {
+        for (number, expected) in self.logins.iter().enumerate() {
             let outcome = client.login();
             connections += expected.connections;
             if expected.differs(&outcome) {
-                return Err(format!("login {turn}: expected {expected:?}\n    got {outcome:?}"));
+                return Err(format!("login {number}: expected {expected:?}\n    got {outcome:?}"));
             }
             let allowed = Duration::from_millis(self.timeout.into());
             let timed_out = expected.code == cd_code::CD_ERR_TIMEOUT;
             if timed_out && outcome.elapsed < allowed || outcome.elapsed > allowed + Duration::from_secs(2) {
-                return Err(format!("login {turn} took {:?}: {outcome:?}", outcome.elapsed));
+                return Err(format!("login {number} took {:?}: {outcome:?}", outcome.elapsed));
             }
         }
         drop(client);

@@ -9,28 +9,25 @@
 //! ```
 //!
 //! Nothing here sleeps. A script is paced by its writes, each of which is its own segment, and by gates that a test
-//! opens.
+//! opens. The program `fault_server` plays scripts for callers in other languages; see `main.rs`.
 
-#![allow(dead_code, unused_imports, reason = "each suite uses a part of it")]
-
-mod behaviour;
 mod certificate;
-mod client;
 mod kernel;
 mod network;
 mod peer;
 mod relay;
 mod script;
 mod server;
+mod unreachable;
 
-pub use behaviour::{Behaviour, Expected, Over, behaviour, behaviours_in_turn, try_all};
 pub use certificate::{
     Authority, Versions, ca_file, file, good_server, good_server_but, good_server_of, server_config,
 };
-pub use client::{Client, Outcome, PASSWORD, USERNAME};
 pub use network::{End, GOOD_PATH, Link, Network, Path};
 pub use relay::Relay;
 pub use script::{
-    GOOD, Script, Step, TOKEN, closing, json_response, send, serve, then_closing, token, whole,
+    GOOD, Respond, Script, Step, TOKEN, closing, echo, json_response, last, reply, reply_token, reply_with,
+    respond, response_with, send, serve, then_closing, token, whole,
 };
-pub use server::{FaultServer, Seen};
+pub use server::{FaultServer, PATIENCE, Request, Seen};
+pub use unreachable::{BlackHole, Refusing};

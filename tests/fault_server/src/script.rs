@@ -1,6 +1,10 @@
 //! The steps of scripts, and the most common responses.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::server::Request;
 
 /// The steps of one connection. After the last step the server keeps it open and reads until the client closes it.
 pub type Script = Vec<Step>;
@@ -11,12 +15,12 @@ pub enum Step {
     Handshake,
     /// Reads until another complete request has arrived, head and body.
     Request,
+    /// Like `Request`. Any bytes that are not HTTP also count as a request, whose head is empty.
+    Input,
     /// Reads until this many bytes have arrived since the last `Request` or `Read`.
     Read(usize),
-    /// Responds to the request that `Request` read last. The token is its user name as the form encoded it.
-    Echo,
-    /// Reads another request, and responds with the token of the request before it, as `Echo` does.
-    Late,
+    /// Plays the steps that a function chooses for the request that was read last; see [`respond`].
+    Respond(Respond),
     /// Under TLS 1.3: sends this with the server's part of the handshake, before the client has finished its part.
     Early(Vec<u8>),
     /// Like `Early`, but sends the last bytes of this record after the client has finished its part.
@@ -45,6 +49,34 @@ pub enum Step {
     Cut,
     /// Resets the connection.
     Reset,
+    /// Ends the script and closes the connection in both directions.
+    End,
+}
+
+/// The function of `Step::Respond`.
+#[derive(Clone)]
+pub struct Respond(Arc<dyn Fn(&Request) -> Script + Send + Sync>);
+
+impl Respond {
+    pub fn to(&self, request: &Request) -> Script {
+        (self.0)(request)
+    }
+}
+
+impl fmt::Debug for Respond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("_")
+    }
+}
+
+/// Plays the steps that `choose` returns for the last request. All connections share the function.
+pub fn respond(choose: impl Fn(&Request) -> Script + Send + Sync + 'static) -> Step {
+    Step::Respond(Respond(Arc::new(choose)))
+}
+
+/// Responds to the last request with a token that is its user name, as the form encoded it.
+pub fn echo() -> Step {
+    respond(|request| vec![send(token(request.username().unwrap_or("unknown")))])
 }
 
 /// The token of the good responses. It must not appear in any message, log line or text from the server.
@@ -60,14 +92,15 @@ pub fn send(bytes: impl AsRef<[u8]>) -> Step {
     Step::Send(bytes.as_ref().to_vec())
 }
 
-/// A response with this status and body, and a Content-Length.
-pub fn json_response(status: u16, body: impl AsRef<[u8]>) -> Vec<u8> {
+/// A response with this status, these header fields, each ended by CR LF, a Content-Length and this body.
+pub fn response_with(status: u16, fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
-    let head = format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    let head = format!("HTTP/1.1 {status} X\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
+}
+
+pub fn json_response(status: u16, body: impl AsRef<[u8]>) -> Vec<u8> {
+    response_with(status, "Content-Type: application/json\r\n", body)
 }
 
 /// Reads a request, sends this, and leaves the connection open. A client that waits for the close waits long.
@@ -93,4 +126,23 @@ pub fn token(token: &str) -> Vec<u8> {
 /// Responds to every request with this.
 pub fn serve(response: impl AsRef<[u8]>) -> Script {
     vec![Step::Repeat(whole(response))]
+}
+
+// ---- replies to one request, for `FaultServer::replying`
+
+pub fn reply(status: u16, body: impl AsRef<[u8]>) -> Script {
+    vec![send(json_response(status, body))]
+}
+
+pub fn reply_with(status: u16, fields: &str, body: impl AsRef<[u8]>) -> Script {
+    vec![send(response_with(status, fields, body))]
+}
+
+pub fn reply_token(text: &str) -> Script {
+    vec![send(token(text))]
+}
+
+/// Sends this and closes cleanly.
+pub fn last(bytes: impl AsRef<[u8]>) -> Script {
+    vec![send(bytes), Step::Close]
 }

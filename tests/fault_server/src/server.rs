@@ -12,7 +12,7 @@ use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig};
 
 use super::kernel::{is_acknowledged, is_gone};
 use super::peer::Peer;
-use super::script::Script;
+use super::script::{Script, Step, respond};
 
 /// The record of one connection.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +53,36 @@ impl Seen {
     }
 }
 
+/// A request that `Step::Request` or `Step::Input` has read.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The number of this request on the server, from 0.
+    pub number: usize,
+    /// The number of its connection, from 0.
+    pub connection: usize,
+    /// The request line and the header fields, without the empty line.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    pub fn is_json(&self) -> bool {
+        self.header("content-type") == Some("application/json")
+    }
+
+    /// The user name of a form, as it is encoded there.
+    pub fn username(&self) -> Option<&str> {
+        std::str::from_utf8(&self.body).ok()?.strip_prefix("username=")?.split('&').next()
+    }
+}
+
 /// A server on loopback. Dropping it ends its connections and threads.
 pub struct FaultServer {
     address: SocketAddr,
@@ -61,7 +91,8 @@ pub struct FaultServer {
 }
 
 pub struct Shared {
-    scripts: Vec<Script>,
+    /// The script of each connection, by its number.
+    script: Box<dyn Fn(usize) -> Script + Send + Sync>,
     tls: Option<Arc<ServerConfig>>,
     stopping: AtomicBool,
     state: Mutex<State>,
@@ -71,13 +102,16 @@ pub struct Shared {
 #[derive(Default)]
 struct State {
     seen: Vec<Seen>,
+    requests: Vec<Request>,
     sockets: Vec<Option<Arc<TcpStream>>>,
     threads: Vec<JoinHandle<()>>,
+    /// The number of threads that panicked, of those that were joined.
+    panicked: usize,
     open_gates: HashSet<&'static str>,
 }
 
 /// A wait longer than this fails the test.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 impl FaultServer {
     /// A server without TLS on 127.0.0.1. The first connection plays the first script, and so on. Connections after the
@@ -93,9 +127,37 @@ impl FaultServer {
 
     pub fn on(listener: TcpListener, tls: Option<Arc<ServerConfig>>, scripts: Vec<Script>) -> FaultServer {
         assert!(!scripts.is_empty());
+        FaultServer::with(listener, tls, move |index| scripts[index.min(scripts.len() - 1)].clone())
+    }
+
+    /// Responds to each request, on any connection, with the steps that `choose` returns.
+    pub fn responding(choose: impl Fn(&Request) -> Script + Send + Sync + 'static) -> FaultServer {
+        FaultServer::plain(vec![vec![Step::Repeat(vec![Step::Request, respond(choose)])]])
+    }
+
+    /// Responds to each request, on any connection, with the next of these replies. Closes the connection on any
+    /// further request.
+    pub fn replying(replies: impl IntoIterator<Item = Script>) -> FaultServer {
+        let replies: Vec<Script> = replies.into_iter().collect();
+        FaultServer::responding(move |request| {
+            replies.get(request.number).cloned().unwrap_or_else(|| vec![Step::Close])
+        })
+    }
+
+    /// Accepts connections and never sends a byte.
+    pub fn silent() -> FaultServer {
+        FaultServer::plain(vec![Vec::new()])
+    }
+
+    /// A server whose connections play the script for their number.
+    pub fn with(
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        script: impl Fn(usize) -> Script + Send + Sync + 'static,
+    ) -> FaultServer {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            scripts,
+            script: Box::new(script),
             tls,
             stopping: AtomicBool::new(false),
             state: Mutex::default(),
@@ -142,6 +204,29 @@ impl FaultServer {
         self.shared.state().seen.clone()
     }
 
+    /// The requests so far, in the order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.state().requests.clone()
+    }
+
+    /// The number of connections that clients have made, including those that wait to be accepted.
+    pub fn connected(&self) -> usize {
+        let own = TcpStream::connect(self.address).unwrap().local_addr().unwrap();
+        let seen = self.wait(|seen| seen.iter().any(|seen| seen.client == Some(own)));
+        let before = seen.iter().take_while(|seen| seen.client != Some(own));
+        before.count()
+    }
+
+    /// Waits until this many requests have arrived.
+    pub fn wait_for_requests(&self, count: usize) {
+        self.wait(|seen| seen.iter().map(|seen| seen.requests).sum::<usize>() >= count);
+    }
+
+    /// Waits until bytes have arrived on the connection of this number.
+    pub fn wait_for_bytes(&self, connection: usize) {
+        self.wait(|seen| seen.get(connection).is_some_and(|seen| !seen.received.is_empty()));
+    }
+
     /// Waits until `what` returns true for the connections.
     pub fn wait(&self, what: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
         let (state, waited) = self
@@ -185,16 +270,16 @@ impl Drop for FaultServer {
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.join().unwrap();
         }
-        let threads = {
+        let (threads, before) = {
             let mut state = self.shared.state();
             for socket in state.sockets.iter().flatten() {
                 let _ = socket.shutdown(Shutdown::Both);
             }
             self.shared.changed.notify_all();
-            std::mem::take(&mut state.threads)
+            (std::mem::take(&mut state.threads), state.panicked)
         };
         let panicked = threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
-        assert!(panicked == 0 || thread::panicking(), "a connection of the fault server panicked");
+        assert!(before + panicked == 0 || thread::panicking(), "a connection of the fault server panicked");
     }
 }
 
@@ -207,14 +292,19 @@ impl Shared {
         let socket = Arc::new(socket);
         let mut state = self.state();
         let index = state.seen.len();
+        // A thread that has ended keeps its stack until it is joined.
+        let threads = std::mem::take(&mut state.threads);
+        let (ended, running): (Vec<_>, Vec<_>) = threads.into_iter().partition(JoinHandle::is_finished);
+        state.panicked += ended.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+        state.threads = running;
         state.seen.push(Seen { client: Some(client), ..Seen::default() });
         state.sockets.push(Some(Arc::clone(&socket)));
         let shared = Arc::clone(self);
         state.threads.push(thread::spawn(move || {
-            let script = &shared.scripts[index.min(shared.scripts.len() - 1)];
+            let script = (shared.script)(index);
             let mut peer = Peer::new(socket, shared.tls.as_ref(), Arc::clone(&shared), index);
             // Every connection ends in an error.
-            let _ = peer.play(script);
+            let _ = peer.play(&script);
             shared.forget_socket(index);
             drop(peer);
             shared.change(index, |seen| seen.over = true);
@@ -226,6 +316,16 @@ impl Shared {
     pub fn change(&self, index: usize, change: impl FnOnce(&mut Seen)) {
         change(&mut self.state().seen[index]);
         self.changed.notify_all();
+    }
+
+    /// Records a request, and returns it with its numbers.
+    pub fn record(&self, connection: usize, request: Request) -> Request {
+        let mut state = self.state();
+        let request = Request { number: state.requests.len(), connection, ..request };
+        state.requests.push(request.clone());
+        state.seen[connection].requests += 1;
+        self.changed.notify_all();
+        request
     }
 
     /// Drops this reference to a connection's socket, so that dropping the other one closes it.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection};
 use socket2::SockRef;
 
-use super::script::{Step, token};
-use super::server::Shared;
+use super::script::Step;
+use super::server::{Request, Shared};
 
 pub struct Peer {
     /// None after a reset.
@@ -20,8 +20,8 @@ pub struct Peer {
     index: usize,
     /// Received bytes that no step has taken yet.
     unread: Vec<u8>,
-    /// The request that was taken last.
-    request: String,
+    /// The request that was read last.
+    request: Request,
     /// The end of the first flight and the bytes after it, if they are held back.
     held: Option<Vec<u8>>,
     /// The number of bytes that may still be sent, and the step that then ends the connection.
@@ -46,7 +46,7 @@ impl Peer {
             shared,
             index,
             unread: Vec::new(),
-            request: String::new(),
+            request: Request::default(),
             held: None,
             allowance: None,
         }
@@ -71,13 +71,8 @@ impl Peer {
     fn step(&mut self, step: &Step) -> io::Result<()> {
         match step {
             Step::Handshake => self.handshake(),
-            Step::Request => {
-                while !self.take_request() {
-                    self.receive()?;
-                }
-                self.shared.change(self.index, |seen| seen.requests += 1);
-                Ok(())
-            }
+            Step::Request => self.read_request(Peer::take_http),
+            Step::Input => self.read_request(Peer::take_input),
             Step::Read(count) => {
                 while self.unread.len() < *count {
                     self.receive()?;
@@ -85,19 +80,7 @@ impl Peer {
                 self.unread.drain(..count);
                 Ok(())
             }
-            Step::Echo => {
-                let body = self.request.rsplit("\r\n\r\n").next().unwrap_or_default();
-                let name = body.strip_prefix("username=").and_then(|rest| rest.split('&').next());
-                self.send(&token(name.unwrap_or("unknown")))
-            }
-            Step::Late => {
-                let before = self.request.clone();
-                self.step(&Step::Request)?;
-                let request = std::mem::replace(&mut self.request, before);
-                self.step(&Step::Echo)?;
-                self.request = request;
-                Ok(())
-            }
+            Step::Respond(respond) => self.steps(&respond.to(&self.request)),
             Step::Early(bytes) => {
                 self.tls.as_mut().unwrap().writer().write_all(bytes)?;
                 self.handshake()
@@ -135,6 +118,7 @@ impl Peer {
                 self.socket()?.shutdown(Shutdown::Write)
             }
             Step::Cut => self.socket()?.shutdown(Shutdown::Write),
+            Step::End => Err(io::Error::other("the script has ended")),
             Step::Reset => {
                 SockRef::from(&*self.socket()?).set_linger(Some(Duration::ZERO))?;
                 self.shared.forget_socket(self.index);
@@ -148,18 +132,35 @@ impl Peer {
         self.socket.clone().ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
+    fn read_request(&mut self, take: fn(&mut Peer) -> Option<Request>) -> io::Result<()> {
+        let request = loop {
+            match take(self) {
+                Some(request) => break request,
+                None => self.receive()?,
+            }
+        };
+        self.request = self.shared.record(self.index, request);
+        Ok(())
+    }
+
     /// Takes a request from the received bytes, if it is complete.
-    fn take_request(&mut self) -> bool {
-        let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
-        let head = String::from_utf8_lossy(&self.unread[..end]).to_ascii_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-        let length: usize = length.and_then(|length| length.trim().parse().ok()).unwrap_or(0);
-        if self.unread.len() < end + 4 + length {
-            return false;
+    fn take_http(&mut self) -> Option<Request> {
+        let end = self.unread.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&self.unread[..end]).into_owned();
+        let request = Request { head, ..Request::default() };
+        let length: usize =
+            request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let body = self.unread.get(end + 4..end + 4 + length)?.to_vec();
+        self.unread.drain(..end + 4 + length);
+        Some(Request { body, ..request })
+    }
+
+    /// The same, or anything that does not begin with a method.
+    fn take_input(&mut self) -> Option<Request> {
+        if self.unread.first()?.is_ascii_alphabetic() {
+            return self.take_http();
         }
-        let request: Vec<u8> = self.unread.drain(..end + 4 + length).collect();
-        self.request = String::from_utf8_lossy(&request).into_owned();
-        true
+        Some(Request { body: std::mem::take(&mut self.unread), ..Request::default() })
     }
 
     fn handshake(&mut self) -> io::Result<()> {
