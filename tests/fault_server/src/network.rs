@@ -18,7 +18,7 @@ pub enum Link {
     Cut(usize, End),
     /// After this many bytes no more get through, and the relay signals nothing.
     Stall(usize),
-    /// One byte gets through per [`BYTE_DELAY`].
+    /// One byte gets through per `BYTE_DELAY`.
     Throttled,
     /// Each byte is delayed by this time.
     Late(Duration),
