@@ -39,7 +39,7 @@ fn header(root: &std::path::Path) -> cbindgen::Bindings {
     );
     // Only these files speak to C; nothing else can get into the header.
     let mut builder = cbindgen::Builder::new().with_config(config).with_src(root.join("src/error.rs"));
-    for file in ["auth", "token", "error", "code", "options", "cancel", "version"] {
+    for file in ["auth", "session", "token", "error", "code", "options", "cancel", "version"] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }
     builder.generate().expect("the header can be generated")

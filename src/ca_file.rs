@@ -56,7 +56,7 @@ impl Unusable {
 
     /// Converts this to a failure of `kind`, or to `ErrorKind::Resources` if the process lacks resources. `what` is the
     /// start of the message.
-    pub fn into_failure(self, what: &str, kind: fn(Reason) -> ErrorKind) -> ErrorKind {
+    pub fn into_error_kind(self, what: &str, kind: fn(Reason) -> ErrorKind) -> ErrorKind {
         let why = format!("{what}{}", self.why).into();
         if self.is_resources { ErrorKind::Resources(why) } else { kind(why) }
     }

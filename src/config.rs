@@ -153,7 +153,7 @@ impl Config {
 
     pub fn set_ca_file(&mut self, path: &str) -> Result<(), ErrorKind> {
         let file = ca_file::read(Path::new(path))
-            .map_err(|unusable| unusable.into_failure("The CA file ", ErrorKind::CaFile))?;
+            .map_err(|unusable| unusable.into_error_kind("The CA file ", ErrorKind::CaFile))?;
         self.ca_file = Some(Arc::new(file));
         Ok(())
     }

@@ -90,8 +90,8 @@ mod tests {
     fn unknown_variable_is_refused_and_changes_nothing() {
         let mut environment = Environment::default();
         for name in ["PATH", "http_proxy", "Https_Proxy", ""] {
-            let failure = environment.set(name, None).unwrap_err();
-            assert_eq!(failure.code(), crate::error::cd_code::CD_ERR_OUT_OF_RANGE, "{name}");
+            let kind = environment.set(name, None).unwrap_err();
+            assert_eq!(kind.code(), crate::error::cd_code::CD_ERR_OUT_OF_RANGE, "{name}");
         }
         assert!(matches!(environment, Environment::Process));
     }

@@ -166,6 +166,7 @@ pub enum Phase {
     Send,
     Receive,
     BackOff,
+    OtherLogin,
 }
 
 impl fmt::Display for Phase {
@@ -179,6 +180,7 @@ impl fmt::Display for Phase {
             Phase::Send => "sending the login",
             Phase::Receive => "waiting for the response",
             Phase::BackOff => "waiting before a retry",
+            Phase::OtherLogin => "waiting for the login of another call of this session",
         })
     }
 }
@@ -366,6 +368,18 @@ pub struct Error {
     pub retry_after: Option<i64>,
     /// Requests whose first byte was handed to a connection.
     pub attempts: u32,
+    /// The uptime before which the service wants no further login: a status of 429 or 503 with `Retry-After`.
+    pub blocked_until: Option<Duration>,
+    /// True if a retry was due, and this call's deadline left no time for it.
+    pub cut_by_deadline: bool,
+}
+
+impl Error {
+    /// True if the call ended because of its own limits, so that another call with the same arguments may succeed now.
+    pub fn concerns_one_call(&self) -> bool {
+        self.cut_by_deadline
+            || matches!(self.kind, ErrorKind::Cancelled | ErrorKind::Timeout { connect_timeout: false, .. })
+    }
 }
 
 impl From<ErrorKind> for Error {
@@ -375,6 +389,14 @@ impl From<ErrorKind> for Error {
             ErrorKind::Proxy { status, retry_after, .. } => (*status, *retry_after),
             _ => (0, None),
         };
-        Error { kind, http_status, server_message: None, retry_after, attempts: 0 }
+        Error {
+            kind,
+            http_status,
+            server_message: None,
+            retry_after,
+            attempts: 0,
+            blocked_until: None,
+            cut_by_deadline: false,
+        }
     }
 }

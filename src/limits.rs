@@ -29,6 +29,13 @@ pub const MAX_SERVER_MESSAGE_BYTES: usize = 1 << 10;
 /// The maximum length of the library's own message: a path or variable that it quotes may be longer.
 pub const MAX_ERROR_MESSAGE_BYTES: usize = 4 << 10;
 
+// ---- sessions
+
+/// A session sends no login for this time after the service refused the credentials: many workers could lock the account.
+pub const REFUSAL_MEMORY: Duration = Duration::from_secs(60);
+/// The maximum time for which a `Retry-After` blocks the logins of a session.
+pub const MAX_RETRY_AFTER_MEMORY: Duration = Duration::from_secs(3600);
+
 // ---- connections
 
 /// The limit for received data that TLS cannot process yet. A handshake message is at most 64 KiB, in records with some

@@ -39,6 +39,14 @@ impl Secret {
         Secret(Vec::with_capacity(capacity))
     }
 
+    /// Copies `bytes`, with space for one more byte.
+    pub fn try_copy(bytes: &[u8]) -> Result<Secret, TryReserveError> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len().saturating_add(1))?;
+        copy.extend_from_slice(bytes);
+        Ok(Secret(copy))
+    }
+
     /// Growth leaves no copy behind: the allocator wipes the freed block.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);

@@ -305,7 +305,7 @@ mod tests {
     fn code(url: &str) -> cd_code {
         match BaseUrl::parse(url) {
             Ok(_) => CD_OK,
-            Err(failure) => failure.code(),
+            Err(kind) => kind.code(),
         }
     }
 

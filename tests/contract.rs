@@ -15,11 +15,16 @@ use couchdrop::ffi::auth::{cd_authenticate, cd_authenticate_with, cd_connect};
 use couchdrop::ffi::cancel::*;
 use couchdrop::ffi::error::*;
 use couchdrop::ffi::options::*;
+use couchdrop::ffi::session::{
+    cd_session_free, cd_session_new, cd_session_peek, cd_session_set_max_age_seconds,
+    cd_session_set_min_age_seconds, cd_session_token,
+};
 use couchdrop::ffi::token::*;
 use couchdrop::ffi::version::cd_secure_zero;
 use fake_server::{FakeServer, PASSWORD};
 
 use common::log::Log;
+use common::session::Session;
 use common::{Cancel, Error, Login, Options, PATIENCE, Token, c, call, code, garbage, timed_out_after};
 use fault_server::{FaultServer, Refusing, reply};
 
@@ -254,6 +259,7 @@ fn null_pointers_are_handled() {
     let none = ptr::null();
     let mut token = garbage();
     let out: *mut *mut cd_token = &mut token;
+    let session = Session::new(Options::to(fake_server.http_url()));
     type Call<'a> = Box<dyn Fn(*mut *mut cd_error) -> cd_code + 'a>;
     let calls: Vec<(&str, &str, cd_code, Call)> = unsafe {
         vec![
@@ -383,6 +389,48 @@ fn null_pointers_are_handled() {
                 CD_OK,
                 Box::new(|error| cd_options_set_logger(options.raw(), None, ptr::null_mut(), 1, error)),
             ),
+            (
+                "cd_session_new",
+                "session",
+                CD_ERR_NULL_ARGUMENT,
+                Box::new(|error| cd_session_new(options.raw(), ada, password, none, ptr::null_mut(), error)),
+            ),
+            (
+                "cd_session_token",
+                "session",
+                CD_ERR_NULL_ARGUMENT,
+                Box::new(|error| cd_session_token(ptr::null_mut(), ptr::null(), 0, none, out, error)),
+            ),
+            (
+                "cd_session_token",
+                "token",
+                CD_ERR_NULL_ARGUMENT,
+                Box::new(|error| cd_session_token(session.raw, ptr::null(), 0, none, ptr::null_mut(), error)),
+            ),
+            (
+                "cd_session_peek",
+                "session",
+                CD_ERR_NULL_ARGUMENT,
+                Box::new(|error| cd_session_peek(ptr::null_mut(), out, error)),
+            ),
+            (
+                "cd_session_peek",
+                "token",
+                CD_ERR_NULL_ARGUMENT,
+                Box::new(|error| cd_session_peek(session.raw, ptr::null_mut(), error)),
+            ),
+            (
+                "cd_session_set_max_age_seconds",
+                "session",
+                CD_ERR_NULL_ARGUMENT,
+                Box::new(|error| cd_session_set_max_age_seconds(ptr::null_mut(), 1, error)),
+            ),
+            (
+                "cd_session_set_min_age_seconds",
+                "session",
+                CD_ERR_NULL_ARGUMENT,
+                Box::new(|error| cd_session_set_min_age_seconds(ptr::null_mut(), 1, error)),
+            ),
         ]
     };
     for (function, what, expected, run) in &calls {
@@ -414,6 +462,7 @@ fn null_pointers_are_handled() {
         cd_error_free(ptr::null_mut());
         cd_options_free(ptr::null_mut());
         cd_cancel_free(ptr::null_mut());
+        cd_session_free(ptr::null_mut());
         cd_secure_zero(ptr::null_mut(), 7);
     }
     covered.extend([
@@ -433,6 +482,7 @@ fn null_pointers_are_handled() {
         "cd_cancel_set_check",
         "cd_cancel_free",
         "cd_options_free",
+        "cd_session_free",
         "cd_secure_zero",
     ]);
     let takes_no_pointer = [

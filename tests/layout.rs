@@ -12,6 +12,7 @@ use couchdrop::ffi::cancel::*;
 use couchdrop::ffi::code::*;
 use couchdrop::ffi::error::*;
 use couchdrop::ffi::options::*;
+use couchdrop::ffi::session::*;
 use couchdrop::ffi::token::*;
 use couchdrop::ffi::version::*;
 
@@ -174,7 +175,7 @@ fn export_list_matches_the_header() {
 /// The comment of an object names all its functions.
 #[test]
 fn comment_of_an_object_lists_its_functions() {
-    for object in ["cd_options", "cd_cancel", "cd_token", "cd_error"] {
+    for object in ["cd_options", "cd_session", "cd_cancel", "cd_token", "cd_error"] {
         let (before, _) = HEADER.split_once(&format!("typedef struct {object} {object};")).unwrap();
         let comment = &before[before.rfind("/**").unwrap()..];
         for function in functions().keys().filter(|name| name.starts_with(&format!("{object}_"))) {
@@ -229,6 +230,27 @@ fn signatures_match_abi_1() {
     ) -> cd_code = cd_authenticate_with;
     let _: unsafe extern "C" fn(*const cd_options, *const cd_cancel, u32, Out<cd_error>) -> cd_code =
         cd_connect;
+
+    let _: unsafe extern "C" fn(
+        *const cd_options,
+        Text,
+        Text,
+        Text,
+        Out<cd_session>,
+        Out<cd_error>,
+    ) -> cd_code = cd_session_new;
+    let _: unsafe extern "C" fn(
+        *mut cd_session,
+        *const cd_cancel,
+        u32,
+        Text,
+        Out<cd_token>,
+        Out<cd_error>,
+    ) -> cd_code = cd_session_token;
+    let _: unsafe extern "C" fn(*mut cd_session, Out<cd_token>, Out<cd_error>) -> cd_code = cd_session_peek;
+    let _: [unsafe extern "C" fn(*mut cd_session, u32, Out<cd_error>) -> cd_code; 2] =
+        [cd_session_set_max_age_seconds, cd_session_set_min_age_seconds];
+    let _: unsafe extern "C" fn(*mut cd_session) = cd_session_free;
 
     let _: unsafe extern "C" fn(*const cd_token) -> Text = cd_token_str;
     let _: unsafe extern "C" fn(*const cd_token) -> usize = cd_token_len;

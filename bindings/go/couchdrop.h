@@ -263,6 +263,24 @@ typedef struct cd_error cd_error;
 typedef struct cd_options cd_options;
 
 /**
+ * Keeps one account logged in: it holds the current token, and logs in again when a new one is needed.
+ *
+ * Made by `cd_session_new()`. It must be released with `cd_session_free()` when no call uses it any more, and before
+ * its options. Any number of threads may use it at the same time.
+ *
+ * - One login at a time. The other callers wait for its result, each within its own limits, and receive it too.
+ * - After a status of 401 or 403 the same error is returned for 60 s, without a request. Otherwise many workers with a
+ *   wrong password would lock the account.
+ * - After the service's 429 or 503 with `Retry-After`, no login is sent before that time, at most an hour. A call
+ *   whose timeout allows it waits. Another returns the error at once, with the seconds that are left.
+ * - A child of `fork` begins with the parent's token. Until the child exits, its memory contains that copy.
+ *
+ * Functions: `cd_session_new()`, `cd_session_token()`, `cd_session_peek()`, `cd_session_set_max_age_seconds()`,
+ * `cd_session_set_min_age_seconds()`, `cd_session_free()`.
+ */
+typedef struct cd_session cd_session;
+
+/**
  * A token: a secret of 1 to 65,536 printable ASCII characters, without a space.
  *
  * Made by `cd_authenticate()` and `cd_authenticate_with()`. It must be released with `cd_token_free()`, which wipes
@@ -356,6 +374,107 @@ cd_code cd_connect(const cd_options *options,
                    const cd_cancel *cancel,
                    uint32_t timeout_ms,
                    cd_error **error);
+
+/**
+ * Makes a session for one account. Sends nothing.
+ *
+ * - `options`: how to reach the service; NULL = the defaults. This call freezes them. They must not be freed before
+ *   the session.
+ * - `username`, `password`, `system`: as for `cd_authenticate_with()`. The session keeps copies, and wipes them in
+ *   `cd_session_free()`.
+ * - `session`: receives the session; must not be NULL. Receives NULL on failure. The caller releases the session with
+ *   `cd_session_free()`.
+ * - `error`: receives an error object on failure and NULL on success; NULL = not wanted. The caller releases the
+ *   object with `cd_error_free()`.
+ *
+ * Returns `CD_OK`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_INVALID_UTF8`, `CD_ERR_EMPTY_ARGUMENT`, `CD_ERR_OUT_OF_RANGE`, or
+ * for a variable of the environment that can't be used `CD_ERR_PROXY` or `CD_ERR_TLS`; also `CD_ERR_RESOURCES` and
+ * `CD_ERR_PANIC`. Any thread may call it.
+ */
+COUCHDROP_NODISCARD
+cd_code cd_session_new(const cd_options *options,
+                       const char *username,
+                       const char *password,
+                       const char *system,
+                       cd_session **session,
+                       cd_error **error);
+
+/**
+ * Returns the session's token. Logs in if there is none yet, if the token is older than the maximum age, or if
+ * `rejected` is the current token.
+ *
+ * With a current token it sends nothing, does not wait, and makes no system call. Otherwise it blocks as
+ * `cd_authenticate_with()` does.
+ *
+ * - `cancel`: the handle that can stop this call; NULL = none. With a triggered handle the call returns
+ *   `CD_ERR_CANCELLED` even if there is a token.
+ * - `timeout_ms`: the limit for this call, 1 to 3600000 ms; 0 = the timeout of the options.
+ * - `rejected`: the token that the service has just refused in another request, with a status such as 401 or 403;
+ *   NULL or empty = none. If the session has another token already, it returns that one. If `rejected` is the current
+ *   token and younger than the minimum age, the refusal is about a permission: the call returns the same token and
+ *   sends nothing. Then pass the refusal on to your caller.
+ * - `token`: receives the token; must not be NULL. Receives NULL on failure. The caller releases the token with
+ *   `cd_token_free()`.
+ * - `error`: receives an error object on failure and NULL on success; NULL = not wanted. The caller releases the
+ *   object with `cd_error_free()`. `cd_error_attempts()` is 0 if this call sent no request.
+ *
+ * Returns `CD_OK` or an error code: those of `cd_authenticate_with()`. Any number of threads may call it.
+ */
+COUCHDROP_NODISCARD
+cd_code cd_session_token(cd_session *session,
+                         const cd_cancel *cancel,
+                         uint32_t timeout_ms,
+                         const char *rejected,
+                         cd_token **token,
+                         cd_error **error);
+
+/**
+ * Returns the session's token only if there is a current one. Never waits and never logs in.
+ *
+ * - `token`: receives the token; must not be NULL. Receives NULL if `cd_session_token()` would log in or wait. The
+ *   caller releases the token with `cd_token_free()`.
+ * - `error`: receives an error object on failure and NULL on success; NULL = not wanted. The caller releases the
+ *   object with `cd_error_free()`.
+ *
+ * Returns `CD_OK`, `CD_ERR_NULL_ARGUMENT`, `CD_ERR_RESOURCES` or `CD_ERR_PANIC`. Any number of threads may call it.
+ */
+COUCHDROP_NODISCARD
+cd_code cd_session_peek(cd_session *session,
+                        cd_token **token,
+                        cd_error **error);
+
+/**
+ * Sets the maximum age of a token in seconds, counted from the response: an older one is replaced before its next use.
+ * 0 = no maximum (the default). Time in suspend counts.
+ *
+ * Any value is allowed, on any thread, at any time.
+ *
+ * Returns `CD_OK`, `CD_ERR_NULL_ARGUMENT` or `CD_ERR_PANIC`. `error` is as for `cd_session_new()`.
+ */
+COUCHDROP_NODISCARD
+cd_code cd_session_set_max_age_seconds(cd_session *session,
+                                       uint32_t seconds,
+                                       cd_error **error);
+
+/**
+ * Sets the minimum age in seconds from which a rejected token is replaced (default 60). A younger one is returned
+ * again, since the service has just issued it: the refusal is about a permission. With 0, each rejection of the current
+ * token causes a login. Time in suspend counts.
+ *
+ * Any value is allowed, on any thread, at any time.
+ *
+ * Returns `CD_OK`, `CD_ERR_NULL_ARGUMENT` or `CD_ERR_PANIC`. `error` is as for `cd_session_new()`.
+ */
+COUCHDROP_NODISCARD
+cd_code cd_session_set_min_age_seconds(cd_session *session,
+                                       uint32_t seconds,
+                                       cd_error **error);
+
+/**
+ * Wipes and releases a session, when no call uses it any more. Tokens that it returned stay valid objects. NULL is
+ * allowed.
+ */
+void cd_session_free(cd_session *session);
 
 /**
  * The token's characters, followed by a NUL.

@@ -65,13 +65,7 @@ pub unsafe extern "C" fn cd_authenticate_with(
             return Err(ErrorKind::NullArgument("token").into());
         }
         // SAFETY: each is NULL or a string that stays as it is during this call, by the caller's promise.
-        let credentials = unsafe {
-            Credentials {
-                username: non_empty_str("username", username)?,
-                password: non_empty_str("password", password)?,
-                system: optional_str("system", system)?.filter(|system| !system.is_empty()),
-            }
-        };
+        let credentials = unsafe { credentials(username, password, system) }?;
         let timeout = own_timeout(timeout_ms)?;
         // SAFETY: both are NULL or not freed yet, by the caller's promise.
         let (client, (cancel, check)) =
@@ -130,7 +124,26 @@ pub unsafe extern "C" fn cd_connect(
     unsafe { ffi_try(error, body) }
 }
 
+/// Checks the credentials of a caller.
+///
+/// # Safety
+/// Each is NULL or a NUL-terminated string that stays as it is for `'a`.
+pub unsafe fn credentials<'a>(
+    username: *const c_char,
+    password: *const c_char,
+    system: *const c_char,
+) -> Result<Credentials<'a>, ErrorKind> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        Ok(Credentials {
+            username: non_empty_str("username", username)?,
+            password: non_empty_str("password", password)?,
+            system: optional_str("system", system)?.filter(|system| !system.is_empty()),
+        })
+    }
+}
+
 /// The call's own timeout; None for 0.
-fn own_timeout(ms: u32) -> Result<Option<Duration>, ErrorKind> {
+pub fn own_timeout(ms: u32) -> Result<Option<Duration>, ErrorKind> {
     if ms == 0 { Ok(None) } else { config::timeout("timeout_ms", ms).map(Some) }
 }

@@ -13,5 +13,6 @@ pub mod cancel;
 pub mod code;
 pub mod error;
 pub mod options;
+pub mod session;
 pub mod token;
 pub mod version;

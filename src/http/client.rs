@@ -165,17 +165,17 @@ impl HttpClient {
         };
         let mut connection = self
             .connect_tcp(call, host, port, retry, prepare)
-            .map_err(|failure| self.with_proxy_context(failure))?;
+            .map_err(|kind| self.with_proxy_context(kind))?;
         let peer = connection.peer;
         call.log(Level::Debug, || format!("connected to {peer} after {} ms", ms_since(call, started)));
         if let Some(proxy) = &self.endpoint.proxy {
-            self.tunnel(call, &mut connection, proxy).map_err(|failure| self.with_proxy_context(failure))?;
+            self.tunnel(call, &mut connection, proxy).map_err(|kind| self.with_proxy_context(kind))?;
             call.log(Level::Debug, || format!("tunnel through {proxy} after {} ms", ms_since(call, started)));
         }
         if let Some(config) = config {
-            if let Err(failure) = self.start_tls(call, &mut connection, config) {
+            if let Err(kind) = self.start_tls(call, &mut connection, config) {
                 retry.failed.push(peer);
-                return Err(failure);
+                return Err(kind);
             }
             call.log(Level::Debug, || {
                 let (ms, parameters) = (ms_since(call, started), connection.tls_parameters());
@@ -227,10 +227,10 @@ impl HttpClient {
                 return Ok(found);
             }
             Ok(None) => "takes too long".to_owned(),
-            Err(failure @ (ErrorKind::Dns { .. } | ErrorKind::Resources(_))) if !known.is_empty() => {
-                format!("failed: {failure}")
+            Err(kind @ (ErrorKind::Dns { .. } | ErrorKind::Resources(_))) if !known.is_empty() => {
+                format!("failed: {kind}")
             }
-            Err(failure) => return Err(failure),
+            Err(kind) => return Err(kind),
         };
         call.log(Level::Warn, || {
             format!("the lookup of {name} {why}; using the previous addresses: {}", join_addresses(&known))
@@ -278,10 +278,10 @@ impl HttpClient {
     }
 
     /// Adds the proxy to the message of a failure to reach it or to connect through it.
-    fn with_proxy_context(&self, failure: ErrorKind) -> ErrorKind {
-        let Some(proxy) = &self.endpoint.proxy else { return failure };
+    fn with_proxy_context(&self, kind: ErrorKind) -> ErrorKind {
+        let Some(proxy) = &self.endpoint.proxy else { return kind };
         let with = Some(format!("with the proxy {proxy}"));
-        match failure {
+        match kind {
             ErrorKind::Timeout { phase, after, connect_timeout, .. } => {
                 ErrorKind::Timeout { phase, after, connect_timeout, with }
             }

@@ -185,19 +185,19 @@ impl Connection {
         if self.tls.is_none() {
             return self.fill_input(call);
         }
-        if let Some(failure) = self.pending_error.take() {
-            return Err(failure);
+        if let Some(kind) = self.pending_error.take() {
+            return Err(kind);
         }
         loop {
             let before = self.input.len();
             let processed = self.process();
-            let failure = processed.err().map(|error| self.fail_tls(error));
+            let kind = processed.err().map(|error| self.fail_tls(error));
             if self.input.len() > before {
-                self.pending_error = failure;
+                self.pending_error = kind;
                 return Ok(Received::Data);
             }
-            if let Some(failure) = failure {
-                return Err(failure);
+            if let Some(kind) = kind {
+                return Err(kind);
             }
             if self.is_closed() {
                 return Ok(Received::Closed);

@@ -33,7 +33,7 @@ pub fn exchange(
     let broken_pipe = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(crate::sys::errno::describe(&error).into_owned()),
-        Err(failure) => return Err(TransportError::new(failure, sent)),
+        Err(kind) => return Err(TransportError::new(kind, sent)),
     };
     call.set_phase(Phase::Receive);
     let mut reader = ResponseReader::default();
@@ -56,18 +56,18 @@ pub fn exchange(
                 return Ok(Exchanged { response, connection: None });
             }
         }
-        let failure = match connection.receive(call) {
+        let kind = match connection.receive(call) {
             Ok(Received::Data) => continue,
             Ok(Received::Closed) => {
                 lost(call, broken_pipe.unwrap_or_else(|| "the server closed it".to_owned()))
             }
             Ok(Received::Truncated) => lost(call, broken_pipe.unwrap_or_else(|| NO_CLOSE_NOTIFY.to_owned())),
             Ok(Received::Failed(why)) => lost(call, broken_pipe.unwrap_or(why)),
-            Err(failure) => failure,
+            Err(kind) => kind,
         };
         let no_response_bytes =
             connection.is_input_empty() && reader.interim_count == 0 && reader.head.is_none();
-        let error = TransportError { no_response_bytes, ..TransportError::new(failure, sent) };
+        let error = TransportError { no_response_bytes, ..TransportError::new(kind, sent) };
         let response = reader.finish_after_error(connection.input(), error)?;
         return Ok(Exchanged { response, connection: None });
     }

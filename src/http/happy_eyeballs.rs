@@ -57,7 +57,7 @@ pub fn connect(
                     match pause(call, RELEASE_DELAY) {
                         // poll itself fails if the process may not open any descriptor.
                         Ok(()) | Err(ErrorKind::Resources(_)) => queue.push_front(address),
-                        Err(failure) => return Err(failure),
+                        Err(kind) => return Err(kind),
                     }
                 }
                 Err(error) if is_out_of_resources(&error) && attempts.is_empty() => {

@@ -189,7 +189,7 @@ impl From<TryReserveError> for ParseError {
 
 impl ParseError {
     pub fn into_transport_error(self) -> TransportError {
-        let (failure, status) = match self {
+        let (kind, status) = match self {
             ParseError::LargeHead => (
                 ErrorKind::TooLarge(
                     "The header of the response is larger than 65536 bytes or 100 fields".into(),
@@ -206,7 +206,7 @@ impl ParseError {
             ParseError::LargeFraming => (ErrorKind::TooLarge(LARGE_FRAMING.into()), 200),
             ParseError::Memory(full) => (full.into(), 0),
         };
-        TransportError { status, ..TransportError::after_request(failure) }
+        TransportError { status, ..TransportError::after_request(kind) }
     }
 }
 

@@ -65,12 +65,12 @@ impl Tls {
         let stores = match self.trust.stores(cache) {
             Ok(stores) => stores,
             // The process caches a few stores; a handle keeps its own.
-            Err(failure) => match &self.lock().made {
+            Err(kind) => match &self.lock().made {
                 Some(made) => Stores {
                     roots: made.verifier.roots().to_vec(),
-                    stale: vec![Unusable::new(failure.to_string())],
+                    stale: vec![Unusable::new(kind.to_string())],
                 },
-                None => return Err(failure),
+                None => return Err(kind),
             },
         };
         let (uptime, now) = (uptime(), UnixTime::now());

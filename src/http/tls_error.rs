@@ -18,7 +18,7 @@ const MAX_NAMES_BYTES: usize = 255;
 const CERTIFICATE: &str = "The server's certificate";
 const CLOCK_ADVICE: &str = "check this clock, or renew the certificate";
 
-pub fn failure(error: &rustls::Error) -> ErrorKind {
+pub fn error_kind(error: &rustls::Error) -> ErrorKind {
     use rustls::Error::*;
     let why = match error {
         InvalidCertificate(error) => certificate(error),
@@ -487,7 +487,7 @@ mod tests {
     }
 
     fn sentence(error: &rustls::Error) -> String {
-        match failure(error) {
+        match error_kind(error) {
             ErrorKind::Tls(why) => why.into_owned(),
             other => panic!("{other}"),
         }

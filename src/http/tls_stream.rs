@@ -65,7 +65,7 @@ fn encode<T>(
 impl From<TlsError> for ErrorKind {
     fn from(error: TlsError) -> ErrorKind {
         match error {
-            TlsError::Tls(error) => tls_error::failure(&error),
+            TlsError::Tls(error) => tls_error::error_kind(&error),
             TlsError::Memory(full) => full.into(),
         }
     }
@@ -74,7 +74,7 @@ impl From<TlsError> for ErrorKind {
 impl TlsStream {
     pub fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Box<TlsStream>, ErrorKind> {
         let tls =
-            UnbufferedClientConnection::new(config, name).map_err(|error| tls_error::failure(&error))?;
+            UnbufferedClientConnection::new(config, name).map_err(|error| tls_error::error_kind(&error))?;
         let (ciphertext_in, plaintext_out) = (Buffer::default(), Buffer::default());
         Ok(Box::new(TlsStream { tls, ciphertext_in, plaintext_out, is_closed: false }))
     }

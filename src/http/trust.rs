@@ -76,11 +76,11 @@ impl Trust {
             Trust::File(file) => stores.roots.push(Roots::Certificates(Arc::clone(file))),
             Trust::System => add(cache
                 .read_system(BUNDLES)
-                .map_err(|unusable| unusable.into_failure("The system's trust store ", ErrorKind::Tls))?),
+                .map_err(|unusable| unusable.into_error_kind("The system's trust store ", ErrorKind::Tls))?),
             Trust::Environment { file, directories } => {
                 if let Some(file) = file {
                     add(cache.read(file).map_err(|unusable| {
-                        unusable.into_failure("SSL_CERT_FILE can't be used: ", ErrorKind::Tls)
+                        unusable.into_error_kind("SSL_CERT_FILE can't be used: ", ErrorKind::Tls)
                     })?);
                 }
                 let mut unusable = None;
@@ -93,14 +93,14 @@ impl Trust {
                         }
                         // A root may be missing without this directory, and only temporarily.
                         Err(error) if error.is_resources() => {
-                            return Err(error.into_failure("SSL_CERT_DIR: ", ErrorKind::Tls));
+                            return Err(error.into_error_kind("SSL_CERT_DIR: ", ErrorKind::Tls));
                         }
                         Err(error) => unusable = Some(error),
                     }
                 }
                 if stores.roots.iter().all(Roots::is_empty) {
                     return Err(match unusable {
-                        Some(error) if !any_was_read => error.into_failure(
+                        Some(error) if !any_was_read => error.into_error_kind(
                             "SSL_CERT_DIR names a directory that can't be used: ",
                             ErrorKind::Tls,
                         ),

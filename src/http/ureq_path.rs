@@ -33,11 +33,11 @@ pub fn read(
     connection: Box<Connection>,
     limit: usize,
 ) -> Result<Response, TransportError> {
-    let failure = Ended::default();
+    let ended = Ended::default();
     let open = OpenConnection {
         connection,
         call: Mutex::new(call.clone()),
-        failure: failure.clone(),
+        ended: ended.clone(),
         given: 0,
         most: MAX_HEAD_BYTES + FRAMING_FACTOR * limit,
         progress: true,
@@ -57,8 +57,8 @@ pub fn read(
     // The address does not matter: the request is not sent.
     let request =
         http::Request::post("http://response.invalid/").body(()).map_err(|error| internal(&error))?;
-    let mut response = agent.run(request).map_err(|error| match failure.take() {
-        Some(failure) => TransportError::after_request(failure),
+    let mut response = agent.run(request).map_err(|error| match ended.take() {
+        Some(kind) => TransportError::after_request(kind),
         None => TransportError::after_request(ErrorKind::Malformed(malformed(&error))),
     })?;
 
@@ -81,14 +81,14 @@ pub fn read(
     let mut body = Secret::default();
     let result = match read_body(response.body_mut(), limit, &mut body) {
         // If a body is delimited by connection close, ureq takes any error for its end.
-        Ok(()) if failure.is(End::Failed) || failure.is(End::Truncated) => Err(BodyError::Failed),
+        Ok(()) if ended.is(End::Failed) || ended.is(End::Truncated) => Err(BodyError::Failed),
         result => result,
     };
     let is_truncated = result.is_err() || ends_with_connection;
     let mut missing_close_notify = None;
     match result {
         Ok(()) => {}
-        Err(_) if status != 200 => match failure.take().map(TransportError::after_request) {
+        Err(_) if status != 200 => match ended.take().map(TransportError::after_request) {
             // The status decides, also with an incomplete body.
             Some(error) if !error.is_peer_failure() => return Err(TransportError { status, ..error }),
             _ => {}
@@ -97,12 +97,12 @@ pub fn read(
         Err(BodyError::Memory(full)) => {
             return Err(TransportError { status, ..TransportError::after_request(full.into()) });
         }
-        Err(BodyError::Failed) if ends_with_connection && failure.is(End::Truncated) => {
-            missing_close_notify = failure.take()
+        Err(BodyError::Failed) if ends_with_connection && ended.is(End::Truncated) => {
+            missing_close_notify = ended.take()
         }
         Err(BodyError::Failed) => {
-            let failure = failure.take().unwrap_or_else(|| ErrorKind::Malformed(INVALID_FRAMING.into()));
-            return Err(TransportError { status, ..TransportError::after_request(failure) });
+            let kind = ended.take().unwrap_or_else(|| ErrorKind::Malformed(INVALID_FRAMING.into()));
+            return Err(TransportError { status, ..TransportError::after_request(kind) });
         }
     }
     Ok(Response { status, body, is_truncated, missing_close_notify, retry_after })
@@ -162,13 +162,13 @@ enum End {
 }
 
 impl Ended {
-    fn set(&self, end: End, failure: ErrorKind) {
-        *self.lock() = Some((end, failure));
+    fn set(&self, end: End, kind: ErrorKind) {
+        *self.lock() = Some((end, kind));
     }
 
     /// Returns the error that ends ureq's read.
-    fn end(&self, end: End, failure: ErrorKind) -> ureq::Error {
-        self.set(end, failure);
+    fn end(&self, end: End, kind: ErrorKind) -> ureq::Error {
+        self.set(end, kind);
         ureq::Error::Io(io::ErrorKind::ConnectionAborted.into())
     }
 
@@ -177,7 +177,7 @@ impl Ended {
     }
 
     fn take(&self) -> Option<ErrorKind> {
-        self.lock().take().map(|(_, failure)| failure)
+        self.lock().take().map(|(_, kind)| kind)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<(End, ErrorKind)>> {
@@ -222,7 +222,7 @@ struct OpenConnection {
     connection: Box<Connection>,
     /// ureq requires Sync, which the cells of a call are not.
     call: Mutex<CallContext>,
-    failure: Ended,
+    ended: Ended,
     /// The number of bytes that ureq has consumed; `most` is its limit.
     given: usize,
     most: usize,
@@ -274,23 +274,23 @@ impl Transport for OpenConnection {
         // ureq limits the size of the body, but not of its framing.
         let stuck = self.connection.input().len();
         if stuck > MAX_HEAD_BYTES && !self.progress || self.given > self.most {
-            return Err(self.failure.end(End::Failed, ErrorKind::TooLarge(LARGE_FRAMING.into())));
+            return Err(self.ended.end(End::Failed, ErrorKind::TooLarge(LARGE_FRAMING.into())));
         }
         let call = self.call.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let (end, failure) = match self.connection.receive(call) {
+        let (end, kind) = match self.connection.receive(call) {
             Ok(Received::Data) => {
                 self.progress = true;
                 return Ok(true);
             }
             Ok(Received::Closed) => {
-                self.failure.set(End::Closed, lost(call, "the server closed it"));
+                self.ended.set(End::Closed, lost(call, "the server closed it"));
                 return Ok(false);
             }
             Ok(Received::Truncated) => (End::Truncated, lost(call, NO_CLOSE_NOTIFY)),
             Ok(Received::Failed(why)) => (End::Failed, lost(call, why)),
-            Err(failure) => (End::Failed, failure),
+            Err(kind) => (End::Failed, kind),
         };
-        Err(self.failure.end(end, failure))
+        Err(self.ended.end(end, kind))
     }
 
     fn is_open(&mut self) -> bool {

@@ -9,7 +9,7 @@ use crate::sys::errno;
 use crate::sys::poll::{PollEntry, poll};
 
 /// The interval at which a wait reads the cancel flag or calls the host's check.
-const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+pub const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits for one descriptor, and returns its entry with the events. Fails when the call is cancelled or its deadline
 /// passes.

@@ -12,12 +12,14 @@ use crate::http::endpoint::Endpoint;
 use crate::http::request::RequestHead;
 use crate::http::response::Response;
 use crate::http::wait::pause;
+use crate::limits::MAX_RETRY_AFTER_MEMORY;
 use crate::logger::Level;
 use crate::login::credentials::Credentials;
 use crate::login::response::{server_message, token as parse_token};
 use crate::login::retry::Backoff;
 use crate::login::{redact, request};
 use crate::secret::Secret;
+use crate::sys::clock::uptime;
 use crate::sys::fork_local::ForkLocal;
 
 /// A client: the configuration of frozen options, and one HTTP client for each process.
@@ -66,7 +68,17 @@ impl Client {
 
     /// Logs in, with the retries that are needed and allowed.
     pub fn login(&self, call: &CallContext, credentials: &Credentials) -> Result<Secret, Error> {
-        let done = self.attempts(call, credentials);
+        self.login_observed(call, credentials, &|_| {})
+    }
+
+    /// Same as [`Client::login`]. Passes each failure that is retried to `before_wait`.
+    pub fn login_observed(
+        &self,
+        call: &CallContext,
+        credentials: &Credentials,
+        before_wait: &dyn Fn(&Error),
+    ) -> Result<Secret, Error> {
+        let done = self.attempts(call, credentials, before_wait);
         match &done {
             Ok(_) => call.log(Level::Info, || {
                 format!("logged in: {} request(s), {} ms", call.attempts(), call.elapsed().as_millis())
@@ -84,13 +96,18 @@ impl Client {
         done
     }
 
-    fn attempts(&self, call: &CallContext, credentials: &Credentials) -> Result<Secret, Error> {
+    fn attempts(
+        &self,
+        call: &CallContext,
+        credentials: &Credentials,
+        before_wait: &dyn Fn(&Error),
+    ) -> Result<Secret, Error> {
         let mut json = match self.config.body_format {
             BodyFormat::Auto => self.prefers_json.load(Ordering::Relaxed),
             BodyFormat::Form => false,
             BodyFormat::Json => true,
         };
-        let mut backoff = Backoff::new(&self.config, call.deadline.saturating_duration_since(call.started));
+        let mut backoff = Backoff::for_call(&self.config, call);
         let mut last = None;
         let http = self.http(call);
         let mut retry = RetryState::default();
@@ -112,9 +129,9 @@ impl Client {
                         }
                         return Ok(token);
                     }
-                    Err(failure) => {
-                        let failure = response.missing_close_notify.unwrap_or(failure);
-                        return Err(Error { http_status: 200, attempts: call.attempts(), ..failure.into() });
+                    Err(kind) => {
+                        let kind = response.missing_close_notify.unwrap_or(kind);
+                        return Err(Error { http_status: 200, attempts: call.attempts(), ..kind.into() });
                     }
                 },
                 Ok(response) => {
@@ -154,16 +171,18 @@ impl Client {
                 Some(seconds) => format!(" (the service asks to wait {seconds} s)"),
                 None => String::new(),
             };
+            let is_exhausted = backoff.is_exhausted();
             let wait = backoff.next(call.remaining(), retry_after.map(Duration::from_secs), call.rng);
             let Some(wait) = wait else {
                 call.log(Level::Warn, || {
                     format!("giving up, no retries or no time left{}: {}", retry_after_note(), failed.kind)
                 });
-                return Err(failed);
+                return Err(Error { cut_by_deadline: !is_exhausted, ..failed });
             };
             call.log(Level::Warn, || {
                 format!("retrying in {} ms{}: {}", wait.as_millis(), retry_after_note(), failed.kind)
             });
+            before_wait(&failed);
             call.set_phase(Phase::BackOff);
             last = Some(failed);
             if let Err(kind) = pause(call, wait) {
@@ -196,12 +215,20 @@ fn refused(response: &Response, password: &str, call: &CallContext) -> Error {
         },
         retry_after: response.retry_after,
         attempts: call.attempts(),
+        blocked_until: match response.status {
+            429 | 503 => response
+                .retry_after
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .map(|seconds| uptime() + Duration::from_secs(seconds).min(MAX_RETRY_AFTER_MEMORY)),
+            _ => None,
+        },
+        cut_by_deadline: false,
     }
 }
 
 /// Removes the reason of a TLS failure if it repeats the password: it quotes names of the server's certificate.
-fn without_password(failure: ErrorKind, password: &str) -> ErrorKind {
-    match failure {
+fn without_password(kind: ErrorKind, password: &str) -> ErrorKind {
+    match kind {
         ErrorKind::Tls(why) if redact::contains_secret(&why, false, password) => ErrorKind::Tls(
             "TLS verification failed; the reason is not shown, since the server may have put the password into it"
                 .into(),
@@ -211,8 +238,8 @@ fn without_password(failure: ErrorKind, password: &str) -> ErrorKind {
 }
 
 /// Log cancellation at info, not error.
-fn level_of(failure: &ErrorKind) -> Level {
-    match failure {
+fn level_of(kind: &ErrorKind) -> Level {
+    match kind {
         ErrorKind::Cancelled => Level::Info,
         _ => Level::Error,
     }

@@ -8,8 +8,10 @@ pub mod redact;
 pub mod request;
 pub mod response;
 pub mod retry;
+pub mod session;
 pub mod text;
 pub mod unescape;
 
 pub use client::Client;
 pub use credentials::Credentials;
+pub use session::Session;

@@ -188,9 +188,9 @@ mod tests {
             deep_member.as_bytes(),
         ];
         for body in bodies {
-            let failure = token(body).unwrap_err();
-            assert!(matches!(failure, ErrorKind::Malformed(_)), "{:?}", &body[..body.len().min(60)]);
-            assert!(!failure.to_string().contains("SECRET"));
+            let kind = token(body).unwrap_err();
+            assert!(matches!(kind, ErrorKind::Malformed(_)), "{:?}", &body[..body.len().min(60)]);
+            assert!(!kind.to_string().contains("SECRET"));
         }
     }
 

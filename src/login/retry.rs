@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::context::CallContext;
 use crate::rng::Rng;
 
 /// The minimum time for a useful attempt: this, or a quarter of a shorter deadline.
@@ -28,6 +29,16 @@ impl Backoff {
         }
     }
 
+    /// The back-off of a login of this call.
+    pub fn for_call(config: &Config, call: &CallContext) -> Backoff {
+        Backoff::new(config, call.deadline.saturating_duration_since(call.started))
+    }
+
+    /// True if no retry is left.
+    pub fn is_exhausted(&self) -> bool {
+        self.left == 0
+    }
+
     /// Returns the wait before the next attempt of a login that has `remaining` time left, or None if there is no
     /// further attempt.
     ///
@@ -41,11 +52,15 @@ impl Backoff {
         rng: &dyn Rng,
     ) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
-        let window = self.window;
-        self.window = (window * 2).min(self.max);
-        let base = retry_after.unwrap_or_default();
+        let wait = self.wait(remaining, retry_after.unwrap_or_default(), rng);
+        self.window = (self.window * 2).min(self.max);
+        wait
+    }
+
+    /// Returns a wait of at least `base` that leaves time for an attempt. Does not count as a retry.
+    pub fn wait(&self, remaining: Duration, base: Duration, rng: &dyn Rng) -> Option<Duration> {
         let available = remaining.checked_sub(self.reserve)?.checked_sub(base)?;
-        Some(base + rng.random_up_to(window.max(base).min(available)))
+        Some(base + rng.random_up_to(self.window.max(base).min(available)))
     }
 }
 

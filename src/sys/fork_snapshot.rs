@@ -28,6 +28,9 @@ impl<T: Clone + Default> Snapshot<T> {
         // SAFETY: `writing` is held, and this is not the current slot.
         unsafe { *self.slots[spare].get() = value };
         self.current.store(spare, Ordering::Release);
+        // The previous value may contain a secret.
+        // SAFETY: as above.
+        unsafe { *self.slots[1 - spare].get() = T::default() };
     }
 
     /// A child's own snapshot, with its parent's value. Must be called only in the child.

@@ -54,11 +54,16 @@ impl Log {
 
     /// Waits until a message contains `part`.
     pub fn wait_for(&self, part: &str) {
+        self.wait_for_count(part, 1);
+    }
+
+    /// Waits until `count` messages contain `part`.
+    pub fn wait_for_count(&self, part: &str, count: usize) {
         let lines = self.lines.lock().unwrap();
         let (_guard, waited) = self
             .changed
             .wait_timeout_while(lines, PATIENCE, |lines| {
-                !lines.iter().any(|line| line.message.contains(part))
+                lines.iter().filter(|line| line.message.contains(part)).count() < count
             })
             .unwrap();
         assert!(!waited.timed_out(), "never logged: {part}");

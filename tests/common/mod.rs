@@ -5,6 +5,7 @@
 pub mod behaviour;
 pub mod client;
 pub mod log;
+pub mod session;
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char};
