@@ -125,21 +125,22 @@ unsafe fn set(
     options: *mut cd_options,
     what: &'static str,
     error: *mut *mut cd_error,
-    change: impl FnOnce(&mut Config) -> Result<(), ErrorKind>,
+    mut change: impl FnMut(&mut Config) -> Result<(), ErrorKind>,
 ) -> cd_code {
     // SAFETY: as promised by the caller.
-    unsafe { set_if_new(options, what, error, |config| change(config).map(|()| true)) }
+    unsafe { set_if_new(options, what, error, &mut |config| change(config).map(|()| true)) }
 }
 
-/// Same as [`set`], for a `change` that returns false if nothing changes.
+/// Same as [`set`], for a `change` that returns false if nothing changes. One copy of this code serves all setters.
 ///
 /// # Safety
 /// Same as for [`set`].
+#[inline(never)]
 unsafe fn set_if_new(
     options: *mut cd_options,
     what: &'static str,
     error: *mut *mut cd_error,
-    change: impl FnOnce(&mut Config) -> Result<bool, ErrorKind>,
+    change: &mut dyn FnMut(&mut Config) -> Result<bool, ErrorKind>,
 ) -> cd_code {
     let body = || {
         // SAFETY: as promised by the caller.
@@ -382,7 +383,7 @@ pub unsafe extern "C" fn cd_options_set_environment(
     unsafe {
         // Bindings pass a snapshot before each call until a call has frozen the options, so repeated values must not
         // make new drafts.
-        set_if_new(options, "The environment", error, |config| {
+        set_if_new(options, "The environment", error, &mut |config| {
             let name = non_empty_str("The name of the environment variable", name)?;
             let value = optional_bytes(value);
             let before = config.environment.clone();

@@ -193,7 +193,7 @@ pub unsafe extern "C" fn cd_session_set_max_age_seconds(
     error: *mut *mut cd_error,
 ) -> cd_code {
     // SAFETY: by the caller's promise.
-    unsafe { set(session, error, |session| session.set_max_age_seconds(seconds)) }
+    unsafe { set(session, error, Session::set_max_age_seconds, seconds) }
 }
 
 /// Sets the minimum age in seconds from which a rejected token is replaced (default 60). A younger one is returned
@@ -211,7 +211,7 @@ pub unsafe extern "C" fn cd_session_set_min_age_seconds(
     error: *mut *mut cd_error,
 ) -> cd_code {
     // SAFETY: by the caller's promise.
-    unsafe { set(session, error, |session| session.set_min_age_seconds(seconds)) }
+    unsafe { set(session, error, Session::set_min_age_seconds, seconds) }
 }
 
 /// Wipes and releases a session, when no call uses it any more. Tokens that it returned stay valid objects. NULL is
@@ -233,11 +233,17 @@ unsafe fn given<'a>(session: *const cd_session) -> Result<&'a cd_session, ErrorK
 
 /// # Safety
 /// `session` is NULL or a session that is not freed yet; `error` is NULL or may be written to.
-unsafe fn set(session: *mut cd_session, error: *mut *mut cd_error, change: impl FnOnce(&Session)) -> cd_code {
+#[inline(never)]
+unsafe fn set(
+    session: *mut cd_session,
+    error: *mut *mut cd_error,
+    change: fn(&Session, u32),
+    seconds: u32,
+) -> cd_code {
     // SAFETY: as promised by the caller.
     unsafe {
         ffi_try(error, || {
-            change(&given(session)?.session);
+            change(&given(session)?.session, seconds);
             Ok(())
         })
     }

@@ -27,9 +27,18 @@ impl<T: Send + Sync> ForkLocal<T> {
     /// Returns the value of `generation`, which must be the current one. If there is none yet, `make` creates it. `make`
     /// receives the parent's value, and may read only data that was immutable there.
     pub fn get(&self, generation: Generation, make: impl Fn(Option<&T>) -> T) -> &T {
+        // SAFETY: a pointer stored here came from Box::into_raw, and only Drop frees it.
+        match unsafe { self.current.load(Ordering::Acquire).as_ref() } {
+            Some(entry) if entry.generation == generation => &entry.value,
+            _ => self.get_or_make(generation, &make),
+        }
+    }
+
+    #[cold]
+    fn get_or_make(&self, generation: Generation, make: &dyn Fn(Option<&T>) -> T) -> &T {
         let mut found = self.current.load(Ordering::Acquire);
         loop {
-            // SAFETY: a pointer stored here came from Box::into_raw, and only Drop frees it.
+            // SAFETY: as above.
             let entry = unsafe { found.as_ref() };
             match entry {
                 Some(entry) if entry.generation == generation => return &entry.value,
