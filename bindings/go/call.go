@@ -15,7 +15,7 @@ import (
 // maxTimeout is the maximum timeout of the library.
 const maxTimeout = time.Hour
 
-// call is one call of a client, from startCall to finish. It holds one of the client's slots.
+// call is one call of a client. It holds one of the client's slots from acquireSlot to finish.
 type call struct {
 	client *Client
 	ctx    context.Context
@@ -26,6 +26,8 @@ type call struct {
 	// The deadline of the call. ctxHasDeadline is true if it is the deadline of the context.
 	deadline       time.Time
 	ctxHasDeadline bool
+	// Closed with the session of the call; nil for other calls.
+	sessionClosed <-chan struct{}
 }
 
 // startCall acquires a slot for a call, whose deadline is after the timeout if the context has none.
@@ -33,20 +35,34 @@ func (c *Client) startCall(ctx context.Context, timeout time.Duration) (*call, e
 	if c.slots == nil {
 		return nil, invalid(CodeNullArgument, "The client was not created by NewClient")
 	}
-	if ctx == nil {
-		return nil, invalid(CodeNullArgument, "The context is nil")
+	if err := checkContext(ctx); err != nil {
+		return nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, newContextError(ctx, "The context was done before the call started")
-	}
-	started := &call{client: c, ctx: ctx, done: ctx.Done()}
-	if started.deadline, started.ctxHasDeadline = ctx.Deadline(); !started.ctxHasDeadline {
-		started.deadline = time.Now().Add(timeout)
-	}
+	started := c.newCall(ctx, timeout)
 	if err := started.acquireSlot(); err != nil {
 		return nil, err
 	}
 	return started, nil
+}
+
+// checkContext returns an error if no call can start with the context.
+func checkContext(ctx context.Context) error {
+	if ctx == nil {
+		return invalid(CodeNullArgument, "The context is nil")
+	}
+	if ctx.Err() != nil {
+		return newContextError(ctx, "The context was done before the call started")
+	}
+	return nil
+}
+
+// newCall returns a call that has no slot yet.
+func (c *Client) newCall(ctx context.Context, timeout time.Duration) *call {
+	created := &call{client: c, ctx: ctx, done: ctx.Done()}
+	if created.deadline, created.ctxHasDeadline = ctx.Deadline(); !created.ctxHasDeadline {
+		created.deadline = time.Now().Add(timeout)
+	}
+	return created
 }
 
 // finish releases the slot, and panics if the client's logger panicked.
@@ -55,7 +71,7 @@ func (c *call) finish() {
 	c.log.repanic()
 }
 
-// run calls the library with the remaining time, and stops it if the context is done or the client is closed.
+// run calls the library with the remaining time, and stops it if the context is done or the client or session is closed.
 func (c *call) run(f func(cancel *C.cd_cancel, timeoutMS C.uint32_t, cErr **C.cd_error) C.cd_code) error {
 	if err := c.client.environment.apply(c.client.options); err != nil {
 		return err
@@ -97,6 +113,15 @@ func (c *call) deadlineCause() error {
 	case <-timer.C:
 	}
 	return withCause(c.ctx, context.DeadlineExceeded)
+}
+
+// newTimeoutError returns the error of a call whose deadline passed before it called the library.
+func (c *call) newTimeoutError(message string) error {
+	err := &Error{Code: CodeTimeout, message: message}
+	if c.ctxHasDeadline {
+		err.cause = c.deadlineCause()
+	}
+	return err
 }
 
 func (c *call) deadlinePassed() bool { return !time.Now().Before(c.deadline) }

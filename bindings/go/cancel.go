@@ -31,6 +31,7 @@ func (c *call) watch(cancel *C.cd_cancel, returned <-chan struct{}) bool {
 	case <-returned:
 		return false
 	case <-c.client.closed:
+	case <-c.sessionClosed:
 	case <-c.done:
 		// The library itself stops at the deadline, and its error names the phase.
 		if c.deadlinePassed() {

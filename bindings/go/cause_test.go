@@ -95,7 +95,7 @@ func TestContextCauseDoesNotChangeCode(t *testing.T) {
 func TestRequestWaitingForLoginKeepsCause(t *testing.T) {
 	cause := &shutdown{"ada"}
 	url, requests := silentServer(t)
-	transport, err := NewTransport(newClient(t, WithBaseURL(url)), account("ada"), nil, url)
+	transport, err := NewTransport(newSession(t, newClient(t, WithBaseURL(url))), nil, url)
 	must(t, err)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	request, err := http.NewRequestWithContext(ctx, "GET", url, nil)
@@ -111,4 +111,20 @@ func TestRequestWaitingForLoginKeepsCause(t *testing.T) {
 	waitForRequest(t, requests)
 	cancel(cause)
 	checkCause(t, waitForResult(t, result), context.Canceled, CodeCancelled, cause)
+}
+
+func TestCallWaitingForSharedLoginKeepsCause(t *testing.T) {
+	cause := &shutdown{"ada"}
+	url, requests := silentServer(t)
+	session := newSession(t, newClient(t, WithBaseURL(url)))
+	first, stop := context.WithCancel(context.Background())
+	running := getToken(first, session)
+	waitForRequest(t, requests)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	waiting := getToken(ctx, session)
+	waitForWaiters(t, 1)
+	cancel(cause)
+	checkCause(t, waitForResult(t, waiting), context.Canceled, CodeCancelled, cause)
+	stop()
+	waitForResult(t, running)
 }

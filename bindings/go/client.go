@@ -11,7 +11,6 @@ import (
 	"context"
 	"runtime"
 	"sync"
-	"unsafe"
 )
 
 // TokenHeader is the name of the request header that carries a token.
@@ -28,9 +27,14 @@ type Client struct {
 
 	environment environment
 
+	// Held for reading while a session is created, which uses the options.
+	freeing sync.RWMutex
+
 	mutex sync.Mutex
 	// Handles that were not triggered, for reuse by the next calls. Each has a file descriptor.
 	cancelHandles []*C.cd_cancel
+	// The sessions that are not closed.
+	sessions map[*sessionCore]struct{}
 }
 
 // NewClient returns a client with these options. A later option overrides an earlier one of the same kind. It does not
@@ -68,32 +72,16 @@ func (c *Client) Authenticate(ctx context.Context, credentials Credentials) (*To
 	}
 	defer call.finish()
 
-	username, err := newCString("The user name", []byte(credentials.Username))
-	if err != nil {
-		return nil, err
-	}
-	defer username.free()
-	var password cString
-	credentials.Password.read(func(text []byte) { password, err = newCString("The password", text) })
-	if err != nil {
-		return nil, err
-	}
-	defer password.free()
-	system, err := newCString("The system", []byte(credentials.System))
-	if err != nil {
-		return nil, err
-	}
-	defer system.free()
-
 	var token *C.cd_token
-	err = call.run(func(cancel *C.cd_cancel, timeoutMS C.uint32_t, cErr **C.cd_error) C.cd_code {
-		return call.log.authenticate(c.options, cancel, timeoutMS, username.text, password.text, system.text, &token, cErr)
+	err = credentials.withCStrings(func(username, password, system *C.char) error {
+		return call.run(func(cancel *C.cd_cancel, timeoutMS C.uint32_t, cErr **C.cd_error) C.cd_code {
+			return call.log.authenticate(c.options, cancel, timeoutMS, username, password, system, &token, cErr)
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	defer C.cd_token_free(token)
-	return &Token{masked{hide(C.GoBytes(unsafe.Pointer(C.cd_token_str(token)), C.int(C.cd_token_len(token))))}}, nil
+	return takeToken(token), nil
 }
 
 // Connect connects now, so that the next login needs one round trip, and sends no request. If it fails, its [*Error]
@@ -111,9 +99,9 @@ func (c *Client) Connect(ctx context.Context) error {
 	})
 }
 
-// Close stops the calls in progress, waits until they return, and closes the connections. These calls and later ones
-// return an error that is [ErrClosed] and [ErrCancelled]. Close returns nil. Closing again does nothing. Any goroutine
-// may call it, but a logger of the client must not.
+// Close stops the calls in progress, waits until they return, and closes the client's sessions and connections. These
+// calls and later ones return an error that is [ErrClosed] and [ErrCancelled]. Close returns nil. Closing again does
+// nothing. Any goroutine may call it, but a logger of the client must not.
 func (c *Client) Close() error {
 	if c.slots == nil {
 		return nil // NewClient did not create it: there is nothing to close.
@@ -125,9 +113,38 @@ func (c *Client) Close() error {
 			c.slots <- struct{}{}
 		}
 		runtime.SetFinalizer(c, nil)
+		c.freeing.Lock()
+		defer c.freeing.Unlock()
+		for core := range c.openSessions() {
+			core.free()
+		}
 		c.free()
 	})
 	return nil
+}
+
+func (c *Client) addSession(core *sessionCore) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.sessions == nil {
+		c.sessions = make(map[*sessionCore]struct{})
+	}
+	c.sessions[core] = struct{}{}
+}
+
+func (c *Client) removeSession(core *sessionCore) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	delete(c.sessions, core)
+}
+
+// openSessions returns the sessions that are not closed, and forgets them.
+func (c *Client) openSessions() map[*sessionCore]struct{} {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	sessions := c.sessions
+	c.sessions = nil
+	return sessions
 }
 
 // free releases the C objects. No call may be in progress or follow.

@@ -65,7 +65,7 @@ const (
 	// CodeResponseTooLarge: the response is larger than the limit.
 	CodeResponseTooLarge Code = C.CD_ERR_RESPONSE_TOO_LARGE
 
-	// CodeCancelled: the context or [Client.Close] stopped the call.
+	// CodeCancelled: the context, [Client.Close] or [Session.Close] stopped the call.
 	CodeCancelled Code = C.CD_ERR_CANCELLED
 
 	// CodePanic: a defect in the library, caught at its boundary.
@@ -101,7 +101,7 @@ var (
 	ErrConnectionLost    error = codeError(CodeConnectionLost)    // the connection closed before the response was complete
 	ErrMalformedResponse error = codeError(CodeMalformedResponse) // a response that is not one of this API
 	ErrResponseTooLarge  error = codeError(CodeResponseTooLarge)  // a response above the limit
-	ErrCancelled         error = codeError(CodeCancelled)         // stopped by its context or by Client.Close
+	ErrCancelled         error = codeError(CodeCancelled)         // stopped by its context or by Close
 	ErrPanic             error = codeError(CodePanic)             // a defect in the library, caught at its boundary
 	ErrInternal          error = codeError(CodeInternal)          // a state that the library did not expect
 	ErrResources         error = codeError(CodeResources)         // no descriptors or threads left

@@ -2,8 +2,13 @@
 
 package couchdrop
 
+/*
+#include "couchdrop.h"
+*/
+import "C"
+
 // Credentials are the arguments of a login. Each string is UTF-8 of at most 64 KiB without a NUL. Any other string
-// fails with [ErrInvalidUTF8] or [ErrOutOfRange], and nothing is sent. No call keeps them.
+// fails with [ErrInvalidUTF8] or [ErrOutOfRange], and nothing is sent. Only a [Session] keeps a copy of them.
 type Credentials struct {
 	// Username must not be empty ([ErrEmptyArgument]).
 	Username string
@@ -13,16 +18,23 @@ type Credentials struct {
 	System string
 }
 
-// validate returns an error if the user name or the password is empty.
-func (c Credentials) validate() error {
-	if c.Username == "" {
-		return invalid(CodeEmptyArgument, "The user name must not be empty")
+// withCStrings calls f with copies of the credentials in C memory, and wipes them afterwards.
+func (c Credentials) withCStrings(f func(username, password, system *C.char) error) error {
+	username, err := newCString("The user name", []byte(c.Username))
+	if err != nil {
+		return err
 	}
-	var err error
-	c.Password.read(func(text []byte) {
-		if len(text) == 0 {
-			err = invalid(CodeEmptyArgument, "The password must not be empty")
-		}
-	})
-	return err
+	defer username.free()
+	var password cString
+	c.Password.read(func(text []byte) { password, err = newCString("The password", text) })
+	if err != nil {
+		return err
+	}
+	defer password.free()
+	system, err := newCString("The system", []byte(c.System))
+	if err != nil {
+		return err
+	}
+	defer system.free()
+	return f(username.text, password.text, system.text)
 }

@@ -17,8 +17,9 @@
 //	request.Header.Set(couchdrop.TokenHeader, token.Value())
 //
 // [Authenticate] is enough for a program that logs in occasionally. A [Client] has its own settings and keeps
-// connections. A [Transport] adds the token to the requests of an [net/http.Client], and logs in again when the token
-// has expired.
+// connections. A [Session] keeps an account logged in: it has the current token, and logs in again when a new one is
+// needed. A [Transport] adds the token to the requests of an [net/http.Client], and renews it when it was refused. The
+// package couchdroptest is a fake service for tests.
 //
 // # Time
 //
@@ -42,7 +43,8 @@
 // # Threads
 //
 // A login holds an operating system thread while it runs. A client therefore runs at most 64 calls at once
-// ([WithMaxConcurrent]). Further calls wait for a slot, and the wait counts against their deadline.
+// ([WithMaxConcurrent]). Further calls wait for a slot, and the wait counts against their deadline. Goroutines that wait
+// for one login of a session hold no thread.
 //
 // The package contains the compiled library libcouchdrop, so it needs cgo and a C compiler. With the build tag
 // couchdrop_dynamic it uses the installed library instead, which pkg-config finds.

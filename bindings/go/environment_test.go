@@ -33,6 +33,23 @@ func TestEnvironmentIsReadUntilFirstLogin(t *testing.T) {
 	}
 }
 
+func TestSessionRejectsBadEnvironmentVariable(t *testing.T) {
+	client, err := NewClient(WithBaseURL(service.https))
+	must(t, err)
+	defer client.Close()
+	t.Setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+	if session, err := client.Session(account("ada")); session != nil || !errors.Is(err, ErrTLS) {
+		t.Error(err)
+	}
+	t.Setenv("SSL_CERT_FILE", service.caFile)
+	session := newSession(t, client)
+	// The first session has frozen the client's options.
+	t.Setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+	if _, err := session.Token(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLongEnvironmentVariableIsAccepted(t *testing.T) {
 	t.Setenv("NO_PROXY", strings.Repeat("a", 65<<10))
 	client := newClient(t)

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// ErrClosed is the cause of a call that was cancelled because its client was closed, for [errors.Is].
-var ErrClosed = errors.New("couchdrop: the client is closed")
+// ErrClosed is the cause of a call that was cancelled because its client or session was closed, for [errors.Is].
+var ErrClosed = errors.New("couchdrop: the client or session is closed")
 
 // Error is the failure of one call. It contains neither a password nor a token, unless the cause of a context does
 // ([Error.Unwrap]). It contains the user name only if the server's message does. It is immutable: any number of
@@ -62,7 +62,7 @@ func (e *Error) Is(target error) bool {
 }
 
 // Unwrap returns context.Canceled or context.DeadlineExceeded if the context ended the call, [ErrClosed] if
-// [Client.Close] did, and nil otherwise. If the context has its own cause (context.WithCancelCause), the returned error
+// [Client.Close] or [Session.Close] did, and nil otherwise. If the context has its own cause (context.WithCancelCause), the returned error
 // wraps both, for [errors.Is] and [errors.As].
 func (e *Error) Unwrap() error { return e.cause }
 

@@ -144,6 +144,8 @@ func TestEveryNameOfTheHeaderIsUsed(t *testing.T) {
 	used["cd_options_set_logger"] = used["couchdrop_go_set_logger"]
 	used["cd_authenticate_with"] = used["couchdrop_go_authenticate"]
 	used["cd_connect"] = used["couchdrop_go_connect"]
+	used["cd_session_token"] = used["couchdrop_go_session_token"]
+	used["cd_session_peek"] = used["couchdrop_go_session_peek"]
 
 	comments := regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*`)
 	code := comments.ReplaceAllString(header(t), "")
@@ -179,5 +181,12 @@ func TestDefaultsMatchHeader(t *testing.T) {
 		if limits == nil || limits[1] != strconv.Itoa(int(maxTimeout/time.Millisecond)) || limits[2] != strconv.Itoa(int(want/time.Millisecond)) {
 			t.Errorf("%s: the header says %q, this package %v", function, limits, want)
 		}
+	}
+}
+
+func TestMinimumAgeMatchesHeader(t *testing.T) {
+	want := regexp.MustCompile(`rejected token is replaced \(default (\d+)\)`).FindStringSubmatch(header(t))
+	if want == nil || want[1] != strconv.Itoa(defaultMinAge) {
+		t.Errorf("the header says %q, this package %d", want, defaultMinAge)
 	}
 }

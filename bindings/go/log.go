@@ -42,6 +42,16 @@ static cd_code couchdrop_go_connect(uintptr_t call, const cd_options *options, c
 	couchdrop_go_call = outer;
 	return code;
 }
+
+static cd_code couchdrop_go_session_token(uintptr_t call, cd_session *session, const cd_cancel *cancel,
+                                          uint32_t timeout_ms, const char *rejected, cd_token **token,
+                                          cd_error **error) {
+	uintptr_t outer = couchdrop_go_call;
+	couchdrop_go_call = call;
+	cd_code code = cd_session_token(session, cancel, timeout_ms, rejected, token, error);
+	couchdrop_go_call = outer;
+	return code;
+}
 */
 import "C"
 
@@ -67,8 +77,7 @@ const (
 //
 // log runs on the goroutine of the call that it reports, perhaps on several goroutines at once, and never after the
 // call has returned. It must not close the client, and must not end its goroutine (runtime.Goexit, testing.T.FailNow).
-// If it panics, the call panics with the same value after the library has returned. With a [Transport], the requests
-// that wait for the login panic.
+// If it panics, the call panics with the same value after the library has returned.
 func WithLogger(maxLevel LogLevel, log func(level LogLevel, message string)) Option {
 	return func(s *settings) error {
 		if log == nil {
@@ -141,4 +150,11 @@ func (l *callLog) authenticate(options *C.cd_options, cancel *C.cd_cancel, timeo
 // connect calls cd_connect(), whose messages l receives.
 func (l *callLog) connect(options *C.cd_options, cancel *C.cd_cancel, timeoutMS C.uint32_t, cErr **C.cd_error) C.cd_code {
 	return C.couchdrop_go_connect(l.handleValue(), options, cancel, timeoutMS, cErr)
+}
+
+// sessionToken calls cd_session_token(), whose messages l receives.
+func (l *callLog) sessionToken(session *C.cd_session, cancel *C.cd_cancel, timeoutMS C.uint32_t, rejected *C.char,
+	token **C.cd_token, cErr **C.cd_error,
+) C.cd_code {
+	return C.couchdrop_go_session_token(l.handleValue(), session, cancel, timeoutMS, rejected, token, cErr)
 }

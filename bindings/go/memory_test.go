@@ -92,21 +92,28 @@ func TestTokenIsInMemoryOnceUntilWiped(t *testing.T) {
 	}
 }
 
-func TestPasswordIsInMemoryOnceUntilWiped(t *testing.T) {
-	inverted := make([]byte, 32)
+// randomSecret returns a secret whose text is nowhere else in memory, and the complement of the text.
+func randomSecret(t *testing.T) (secret Secret, inverted []byte) {
+	t.Helper()
+	inverted = make([]byte, 32)
 	_, err := rand.Read(inverted)
 	must(t, err)
 	for i, b := range inverted {
 		inverted[i] = ^('a' + b%26)
 	}
 	text := invert(inverted)
-	secret := NewSecretBytes(text)
+	secret = NewSecretBytes(text)
 	for i := range text {
 		text[i] = 0
 	}
+	return secret, inverted
+}
+
+func TestPasswordIsInMemoryOnceUntilWiped(t *testing.T) {
+	secret, inverted := randomSecret(t)
 	client := newClient(t)
 	for i := 0; i < 3; i++ {
-		_, err = client.Authenticate(context.Background(), Credentials{Username: "ada@example.com", Password: secret})
+		_, err := client.Authenticate(context.Background(), Credentials{Username: "ada@example.com", Password: secret})
 		if !errors.Is(err, ErrAccessDenied) {
 			t.Fatal(err)
 		}
@@ -117,6 +124,41 @@ func TestPasswordIsInMemoryOnceUntilWiped(t *testing.T) {
 	secret.Wipe()
 	if count := copies(t, inverted); count != 0 {
 		t.Errorf("after Wipe the password is in memory %d times", count)
+	}
+}
+
+func TestSessionKeepsSecretsUntilClosed(t *testing.T) {
+	secret, inverted := randomSecret(t)
+	session, err := newClient(t).Session(Credentials{Username: "ada@example.com", Password: secret})
+	must(t, err)
+	secret.Wipe()
+	if _, err := session.Token(context.Background()); !errors.Is(err, ErrAccessDenied) {
+		t.Error(err)
+	}
+	if count := copies(t, inverted); count != 1 {
+		t.Errorf("the password is in memory %d times", count)
+	}
+	session.Close()
+	if count := copies(t, inverted); count != 0 {
+		t.Errorf("after Close the password is in memory %d times", count)
+	}
+
+	session = newSession(t, newClient(t))
+	token, err := session.Token(context.Background())
+	must(t, err)
+	token.read(func(text []byte) { inverted = invert(text) })
+	for i := 0; i < 3; i++ {
+		current, err := session.Renew(context.Background(), token)
+		must(t, err)
+		current.Wipe()
+	}
+	token.Wipe()
+	if count := copies(t, inverted); count != 1 {
+		t.Errorf("the session's token is in memory %d times", count)
+	}
+	session.Close()
+	if count := copies(t, inverted); count != 0 {
+		t.Errorf("after Close the token is in memory %d times", count)
 	}
 }
 

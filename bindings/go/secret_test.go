@@ -45,7 +45,7 @@ func holders() map[string]interface{} {
 		"Secret": secret, "*Secret": &secret, "Token": *token, "*Token": token, "Credentials": login, "*Credentials": &login,
 		"config": c, "*config": &c, "[]Secret": c.List, "map": c.Map, "[]*Token": []*Token{token},
 		"map keys": map[Secret]int{secret: 1}, "struct of pointers": struct{ c *config }{&c},
-		"reflect.Value": reflect.ValueOf(c).Field(1), "func": token.Value, "*Transport": &Transport{credentials: login, token: token},
+		"reflect.Value": reflect.ValueOf(c).Field(1), "func": token.Value, "*Transport": &Transport{source: StaticTokenSource(token)},
 		"a panic's value": fmt.Errorf("config %+v", c),
 	}
 }

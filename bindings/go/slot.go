@@ -17,6 +17,9 @@ func (c *call) acquireSlot() error {
 	case <-c.client.closed:
 		c.releaseSlot()
 		return newCancelError(ErrClosed, "The client is closed")
+	case <-c.sessionClosed:
+		c.releaseSlot()
+		return newCancelError(ErrClosed, "The session is closed")
 	case <-c.done:
 		c.releaseSlot()
 		return newContextError(c.ctx, c.noSlot())
@@ -38,14 +41,12 @@ func (c *call) waitForSlot() error {
 		return nil
 	case <-c.client.closed:
 		return newCancelError(ErrClosed, "The client is closed")
+	case <-c.sessionClosed:
+		return newCancelError(ErrClosed, "The session is closed")
 	case <-c.done:
 		return newContextError(c.ctx, c.noSlot())
 	case <-timer.C:
-		err := &Error{Code: CodeTimeout, message: c.noSlot()}
-		if c.ctxHasDeadline {
-			err.cause = c.deadlineCause()
-		}
-		return err
+		return c.newTimeoutError(c.noSlot())
 	}
 }
 

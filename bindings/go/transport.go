@@ -7,71 +7,50 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
-	"time"
 )
 
 // Transport is an [http.RoundTripper] that adds a token to requests to Couchdrop, and only to these.
 //
-//	transport, err := couchdrop.NewTransport(client, credentials, nil)
+//	session, err := client.Session(credentials)
+//	if err != nil {
+//		return err
+//	}
+//	transport, err := couchdrop.NewTransport(session, nil)
 //	if err != nil {
 //		return err
 //	}
 //	files := &http.Client{Transport: transport}
 //	response, err := files.Post("https://fileio.couchdrop.io/file/ls?path=/", "", nil)
 //
-// It logs in before the first request that needs a token. It logs in again after a response of 401 or 403 if the token
-// is older than a minute, because the token may have expired. A younger token does not cause a login, because a 403
-// mostly means a missing permission. All waiting requests share one login. The refused request is sent again if it has
-// no body or [http.Request.GetBody] is set. [http.NewRequest] sets it for bytes and strings in memory. Otherwise the
-// transport returns the response unchanged, and the next request logs in.
+// It gets the token of each request from a [TokenSource], mostly a [Session], which logs in if necessary. After a
+// response of 401 or 403 it calls [TokenSource.Renew] once. If the token is another one then, it sends the request once
+// more, provided that the request has no body or [http.Request.GetBody] is set. [http.NewRequest] sets it for bytes and
+// strings in memory. Otherwise the transport returns the response unchanged, and the next request has the new token.
 //
 // The token is sent only to the listed origins. A redirect to another origin carries no token, not even one that the
 // caller set on the request. A redirect back from there carries none either, because the other host would choose the
 // request. [http.Response.Request] is the request as the caller passed it, without the token.
 //
-// A request whose login fails returns that [*Error], for [errors.As]. A refused login ([ErrAccessDenied],
-// [ErrTwoFactorRequired]) is not retried for a minute: requests fail with its error, so that the service does not lock
-// the account. After a login that failed with a Retry-After the pause is that time, at most a minute.
-//
-// A login takes at most the client's timeout; a request waits for it until its own context is done. A login is cancelled
-// when no request waits for it any more. If the client's logger panics, each request that waits for the login panics; if
-// none waits, the panic is dropped. Any number of goroutines may use a Transport.
+// A request for which the source returns an error fails with that error: with a [Session] an [*Error], for [errors.As].
+// Only the response of a request that can't be sent again is returned even if the new login fails. A request waits for
+// a token until its own context is done. Any number of goroutines may use a Transport.
 type Transport struct {
-	client      *Client
-	credentials Credentials
-	base        http.RoundTripper
-	origins     map[string]bool
-	now         func() time.Time
-
-	// Guards the fields below.
-	mutex sync.Mutex
-	// The token, nil if the next request must log in, and the time of its login.
-	token   *Token
-	tokenAt time.Time
-	// The login in progress, if any.
-	inFlight *loginCall
-	// The error of the last login, and the time before which no other login starts.
-	loginErr    error
-	nextLoginAt time.Time
+	source  TokenSource
+	base    http.RoundTripper
+	origins map[string]bool
 }
 
-// NewTransport returns a transport that logs in with the client and the credentials. A nil client means the client that
-// [Authenticate] uses. It sends requests through base; nil means [http.DefaultTransport]. It does not log in, but an
-// empty user name or password fails with [ErrEmptyArgument].
+// NewTransport returns a transport that gets its tokens from the source; nil fails with [ErrNullArgument]. It sends
+// requests through base; nil means [http.DefaultTransport]. It does not log in.
 //
 // The token is sent to the origins, each https://HOST[:PORT]. The defaults are https://api.couchdrop.io and
 // https://fileio.couchdrop.io. A string that is not an origin fails with [ErrInvalidURL]. Plain http to a host that is
 // not loopback fails with [ErrInsecureURL].
 //
-// The transport owns neither client, credentials nor base. Close the client and wipe the password when the transport is
-// not used any more.
-func NewTransport(client *Client, credentials Credentials, base http.RoundTripper, origins ...string) (*Transport, error) {
-	if err := credentials.validate(); err != nil {
-		return nil, err
-	}
-	if client == nil {
-		client = getDefaultClient()
+// The transport owns neither source nor base. Close the session when the transport is not used any more.
+func NewTransport(source TokenSource, base http.RoundTripper, origins ...string) (*Transport, error) {
+	if source == nil {
+		return nil, invalid(CodeNullArgument, "The token source is nil")
 	}
 	if base == nil {
 		base = http.DefaultTransport
@@ -79,7 +58,7 @@ func NewTransport(client *Client, credentials Credentials, base http.RoundTrippe
 	if len(origins) == 0 {
 		origins = defaultOrigins
 	}
-	t := &Transport{client: client, credentials: credentials, base: base, origins: make(map[string]bool), now: time.Now}
+	t := &Transport{source: source, base: base, origins: make(map[string]bool)}
 	for _, text := range origins {
 		origin, err := parseOrigin(text)
 		if err != nil {
@@ -90,8 +69,8 @@ func NewTransport(client *Client, credentials Credentials, base http.RoundTrippe
 	return t, nil
 }
 
-// RoundTrip sends one request, with the token if the origin of its URL is listed. It blocks while a login is in
-// progress. Its error is that of base, or the [*Error] of the login.
+// RoundTrip sends one request, with the token if the origin of its URL is listed. It blocks while the source logs in.
+// Its error is that of base or of the source.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if !t.mayCarryToken(request) {
 		return t.base.RoundTrip(withoutToken(request))
@@ -104,29 +83,52 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil || response.StatusCode != http.StatusUnauthorized && response.StatusCode != http.StatusForbidden {
 		return response, err
 	}
-	if !t.invalidate(token) {
+	renewed, err := t.renew(request.Context(), token, response)
+	switch {
+	case !canRewindBody(request):
+		return response, nil
+	case err != nil:
+		drainAndClose(response)
+		return nil, err
+	case renewed.Equal(token):
 		return response, nil
 	}
-	body, ok := rewindBody(request)
-	if !ok {
+	body, err := rewindBody(request)
+	if err != nil {
 		return response, nil
 	}
 	drainAndClose(response)
-	token, err = t.tokenOrClose(request.Context(), body)
-	if err != nil {
-		return nil, err
-	}
-	return t.send(request, token, body)
+	return t.send(request, renewed, body)
 }
 
-// tokenOrClose returns the token, after a login if necessary. It closes the body if it fails or panics.
+// tokenOrClose returns the source's token. It closes the body if the source fails or panics.
 func (t *Transport) tokenOrClose(ctx context.Context, body io.Closer) (token *Token, err error) {
 	defer func() {
-		if token == nil && body != nil {
+		if (token == nil || err != nil) && body != nil {
 			body.Close()
 		}
 	}()
-	return t.currentToken(ctx)
+	token, err = t.source.Token(ctx)
+	if err == nil && token.isEmpty() {
+		return nil, invalid(CodeEmptyArgument, "The token source returned an empty token")
+	}
+	return token, err
+}
+
+// renew returns the token after a refusal. It closes the response if the source panics.
+func (t *Transport) renew(ctx context.Context, refused *Token, response *http.Response) (*Token, error) {
+	returned := false
+	defer func() {
+		if !returned {
+			response.Body.Close()
+		}
+	}()
+	token, err := t.source.Renew(ctx, refused)
+	returned = true
+	if err == nil && token.isEmpty() {
+		return nil, invalid(CodeEmptyArgument, "The token source returned an empty token")
+	}
+	return token, err
 }
 
 // CloseIdleConnections closes the idle connections of base, for [http.Client.CloseIdleConnections].
@@ -183,16 +185,17 @@ func deleteToken(header http.Header) {
 	}
 }
 
-// rewindBody returns the request's body from its start. It returns false if the body cannot be read again.
-func rewindBody(request *http.Request) (io.ReadCloser, bool) {
+// canRewindBody returns true if the request's body can be read again.
+func canRewindBody(request *http.Request) bool {
+	return request.Body == nil || request.Body == http.NoBody || request.GetBody != nil
+}
+
+// rewindBody returns the request's body from its start.
+func rewindBody(request *http.Request) (io.ReadCloser, error) {
 	if request.Body == nil || request.Body == http.NoBody {
-		return request.Body, true
+		return request.Body, nil
 	}
-	if request.GetBody == nil {
-		return nil, false
-	}
-	body, err := request.GetBody()
-	return body, err == nil
+	return request.GetBody()
 }
 
 // drainAndClose closes a response. It reads a short body to its end, so that the connection can be reused.

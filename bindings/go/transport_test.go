@@ -10,12 +10,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // fakeService accepts logins, and only the newest token.
@@ -92,29 +90,27 @@ func (s *fakeService) seen() (tokens, bodies string, logins int) {
 	return strings.Join(s.tokens, " "), strings.Join(s.bodies, " "), s.logins
 }
 
-// user is an HTTP client with a transport whose clock a test can advance.
+// user is an HTTP client with a transport.
 type user struct {
 	http.Client
 	*Transport
-	skipped int64
+	session *Session
 }
 
+// newUser returns a client whose session renews each rejected token.
 func newUser(t *testing.T, service *fakeService, options ...Option) *user {
 	t.Helper()
-	client := newClient(t, append(options, WithBaseURL(service.URL))...)
-	base := &http.Transport{}
-	t.Cleanup(base.CloseIdleConnections)
-	transport, err := NewTransport(client, account("ada"), base, service.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := &user{Client: http.Client{Transport: transport}, Transport: transport}
-	transport.now = func() time.Time { return time.Now().Add(time.Duration(atomic.LoadInt64(&u.skipped))) }
-	return u
+	return newUserOf(t, newSession(t, newClient(t, append(options, WithBaseURL(service.URL))...), WithMinAge(0)), service)
 }
 
-// skip advances the clock of the transport.
-func (u *user) skip(length time.Duration) { atomic.AddInt64(&u.skipped, int64(length)) }
+func newUserOf(t *testing.T, session *Session, service *fakeService) *user {
+	t.Helper()
+	base := &http.Transport{}
+	t.Cleanup(base.CloseIdleConnections)
+	transport, err := NewTransport(session, base, service.URL)
+	must(t, err)
+	return &user{Client: http.Client{Transport: transport}, Transport: transport, session: session}
+}
 
 // post sends a request and returns the status of the response.
 func (u *user) post(t *testing.T, url, body string) int {
@@ -244,7 +240,6 @@ func TestResponseRequestHasNoToken(t *testing.T) {
 		}
 		// The second request is refused and sent again with a new token.
 		service.expire()
-		u.skip(minLoginInterval)
 	}
 	if tokens, _, _ := service.seen(); tokens != "token-1 token-1 token-102" {
 		t.Error(tokens)
@@ -252,7 +247,7 @@ func TestResponseRequestHasNoToken(t *testing.T) {
 }
 
 func TestOriginsAreNormalized(t *testing.T) {
-	transport, err := NewTransport(nil, account("ada"), nil)
+	transport, err := NewTransport(StaticTokenSource(NewToken("token")), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,27 +279,6 @@ func TestOriginsAreNormalized(t *testing.T) {
 	}
 }
 
-func TestTransportRejectsEmptyCredentials(t *testing.T) {
-	good, wiped := NewSecret("secret"), NewSecret("secret")
-	wiped.Wipe()
-	for name, credentials := range map[string]Credentials{
-		"nothing":           {},
-		"no user name":      {Password: good},
-		"no password":       {Username: "ada"},
-		"an empty password": {Username: "ada", Password: NewSecret("")},
-		"a wiped password":  {Username: "ada", Password: wiped},
-	} {
-		transport, err := NewTransport(nil, credentials, nil)
-		var failure *Error
-		if transport != nil || !errors.Is(err, ErrEmptyArgument) || !errors.As(err, &failure) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if _, err := NewTransport(nil, Credentials{Username: "ada", Password: good}, nil); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestInvalidOriginsAreRejected(t *testing.T) {
 	for text, want := range map[string]error{
 		"https://localhost:1234":       nil,
@@ -325,38 +299,13 @@ func TestInvalidOriginsAreRejected(t *testing.T) {
 		"https://localhost#a":          ErrInvalidURL,
 		"https://a:secret@localhost:x": ErrInvalidURL,
 	} {
-		_, err := NewTransport(nil, account("ada"), nil, text)
+		_, err := NewTransport(StaticTokenSource(NewToken("token")), nil, text)
 		if !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", text, err, want)
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Error("the error quotes user info:", err)
 		}
-	}
-}
-
-func TestAllRequestsShareOneLogin(t *testing.T) {
-	service := newFakeService(t)
-	u := newUser(t, service)
-	const requests = 100
-	atOnce(requests, func() {
-		if status := u.post(t, service.URL, "a"); status != 200 {
-			t.Error(status)
-		}
-	})
-	if _, _, logins := service.seen(); logins != 1 {
-		t.Errorf("%d logins", logins)
-	}
-	// The token of all requests has expired.
-	service.expire()
-	u.skip(minLoginInterval)
-	atOnce(requests, func() {
-		if status := u.post(t, service.URL, "b"); status != 200 {
-			t.Error(status)
-		}
-	})
-	if _, bodies, logins := service.seen(); logins != 1+100+1 || strings.Count(bodies, "b") < requests+1 {
-		t.Errorf("%d logins", logins-100)
 	}
 }
 
@@ -372,47 +321,6 @@ func atOnce(count int, do func()) {
 	group.Wait()
 }
 
-func TestRefusedYoungTokenCausesNoLogin(t *testing.T) {
-	service := newFakeService(t)
-	u := newUser(t, service)
-	service.set(func() { service.forbidden = true })
-	for i := 0; i < 3; i++ {
-		u.skip(minLoginInterval / 4)
-		if status := u.post(t, service.URL, "a"); status != 403 {
-			t.Error(status)
-		}
-	}
-	if tokens, _, logins := service.seen(); logins != 1 || tokens != "token-1 token-1 token-1" {
-		t.Errorf("%d logins, %s", logins, tokens)
-	}
-	// Now it may have expired. The transport retries once and returns the response.
-	u.skip(minLoginInterval)
-	if status := u.post(t, service.URL, "b"); status != 403 {
-		t.Error(status)
-	}
-	if tokens, bodies, logins := service.seen(); logins != 2 || bodies != "a a a b b" || tokens != "token-1 token-1 token-1 token-1 token-2" {
-		t.Errorf("%d logins, %s, %s", logins, tokens, bodies)
-	}
-}
-
-func TestStatus401RefreshesOldToken(t *testing.T) {
-	service := newFakeService(t)
-	u := newUser(t, service)
-	respond := func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("token") == "token-1" {
-			w.WriteHeader(http.StatusUnauthorized)
-		}
-	}
-	service.set(func() { service.respond = respond })
-	if status := u.post(t, service.URL, "a"); status != 401 {
-		t.Error(status)
-	}
-	u.skip(minLoginInterval)
-	if status := u.post(t, service.URL, "b"); status != 200 {
-		t.Error(status)
-	}
-}
-
 // once is a body that can be read only once.
 type once struct {
 	io.Reader
@@ -426,7 +334,6 @@ func TestRequestWithConsumedBodyIsNotResent(t *testing.T) {
 	u := newUser(t, service)
 	u.post(t, service.URL, "a")
 	service.expire()
-	u.skip(minLoginInterval)
 	body := &once{Reader: strings.NewReader("b")}
 	response, err := u.Client.Post(service.URL, "", body)
 	if err != nil {
@@ -437,39 +344,16 @@ func TestRequestWithConsumedBodyIsNotResent(t *testing.T) {
 	if response.StatusCode != 403 || !strings.Contains(string(text), "Access denied") || err != nil {
 		t.Errorf("%d %s %v", response.StatusCode, text, err)
 	}
-	if _, bodies, logins := service.seen(); bodies != "a b" || logins != 101 {
+	if _, bodies, logins := service.seen(); bodies != "a b" || logins != 102 {
 		t.Errorf("%s, %d logins", bodies, logins)
 	}
-	// The next request has a new token.
+	// The next request has the new token.
 	if status := u.post(t, service.URL, "c"); status != 200 {
 		t.Error(status)
 	}
 	if _, bodies, logins := service.seen(); bodies != "a b c" || logins != 102 {
 		t.Errorf("%s, %d logins", bodies, logins)
 	}
-}
-
-func TestRequestWithOldTokenIsResentWithoutLogin(t *testing.T) {
-	service := newFakeService(t)
-	u := newUser(t, service)
-	u.post(t, service.URL, "a")
-	// Another request logs in before this one receives its response.
-	newest := &Token{masked{hide([]byte("token-101"))}}
-	service.expire()
-	u.Transport.base = roundTripper(func(request *http.Request) (*http.Response, error) {
-		response, err := http.DefaultTransport.RoundTrip(request)
-		u.Transport.mutex.Lock()
-		defer u.Transport.mutex.Unlock()
-		u.Transport.token = newest
-		return response, err
-	})
-	if status := u.post(t, service.URL, "b"); status != 200 {
-		t.Error(status)
-	}
-	if tokens, _, logins := service.seen(); tokens != "token-1 token-1 token-101" || logins != 101 {
-		t.Errorf("%s, %d logins", tokens, logins)
-	}
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -501,65 +385,105 @@ func TestRequestIsNotModified(t *testing.T) {
 	}
 }
 
+// panicOf returns the value that call panics with, or nil if it returns.
+func panicOf(call func()) (value interface{}) {
+	defer func() { value = recover() }()
+	call()
+	return nil
+}
+
+func TestRefusalsOfYoungTokenCauseOneLogin(t *testing.T) {
+	service := newFakeService(t)
+	client := newClient(t, WithBaseURL(service.URL))
+	u := newUserOf(t, newSession(t, client), service)
+	service.set(func() { service.forbidden = true })
+	const requests = 20
+	atOnce(requests, func() {
+		if status := u.post(t, service.URL, "a"); status != 403 {
+			t.Error(status)
+		}
+	})
+	if _, bodies, logins := service.seen(); logins != 1 || strings.Count(bodies, "a") != requests {
+		t.Errorf("%d logins, sent %s", logins, bodies)
+	}
+}
+
+func TestRefusedRequestIsRepeatedOnce(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	service.set(func() { service.forbidden = true })
+	if status := u.post(t, service.URL, "a"); status != 403 {
+		t.Error(status)
+	}
+	if tokens, bodies, logins := service.seen(); logins != 2 || bodies != "a a" || tokens != "token-1 token-2" {
+		t.Errorf("%d logins, %s, %s", logins, tokens, bodies)
+	}
+}
+
+func TestStatus401IsRefusalOfToken(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	service.set(func() {
+		service.respond = func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("token") == "token-1" {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+		}
+	})
+	if status := u.post(t, service.URL, "a"); status != 200 {
+		t.Error(status)
+	}
+	if tokens, _, _ := service.seen(); tokens != "token-1 token-2" {
+		t.Error(tokens)
+	}
+}
+
+func TestExpiredTokenCausesOneLogin(t *testing.T) {
+	service := newFakeService(t)
+	u := newUser(t, service)
+	u.post(t, service.URL, "a")
+	service.expire()
+	const requests = 100
+	// Each is refused with the first token before any of them renews it.
+	var refused sync.WaitGroup
+	refused.Add(requests)
+	base := u.Transport.base
+	u.Transport.base = roundTripper(func(request *http.Request) (*http.Response, error) {
+		response, err := base.RoundTrip(request)
+		if request.Header.Get("token") == "token-1" {
+			refused.Done()
+			refused.Wait()
+		}
+		return response, err
+	})
+	atOnce(requests, func() {
+		if status := u.post(t, service.URL, "b"); status != 200 {
+			t.Error(status)
+		}
+	})
+	if _, bodies, logins := service.seen(); logins != 102 || strings.Count(bodies, "b") != 2*requests {
+		t.Errorf("%d logins", logins-100)
+	}
+}
+
 func TestFailedLoginFailsRequest(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
-	denied := func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusForbidden)
-		_, _ = io.WriteString(w, `{"err":"Access denied"}`)
-	}
 	unavailable := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotImplemented) }
-	fail := func(want error) {
-		t.Helper()
-		body := &once{Reader: strings.NewReader("a")}
-		_, err := u.Client.Post(service.URL, "", body)
-		var failure *Error
-		if !errors.Is(err, want) || !errors.As(err, &failure) {
-			t.Errorf("got %v, want %v", err, want)
-		}
-		if atomic.LoadInt64(&body.closed) == 0 {
-			t.Error("the request's body was not closed")
-		}
-	}
 	service.set(func() { service.login = unavailable })
-	fail(ErrHTTPStatus)
-	fail(ErrHTTPStatus)
-	if _, _, logins := service.seen(); logins != 2 {
-		t.Errorf("%d logins", logins)
+	body := &once{Reader: strings.NewReader("a")}
+	_, err := u.Client.Post(service.URL, "", body)
+	var failure *Error
+	if !errors.Is(err, ErrHTTPStatus) || !errors.As(err, &failure) {
+		t.Error(err)
 	}
-	// After refused credentials there is no login for a while, so that the service does not lock the account.
-	service.set(func() { service.login = denied })
-	fail(ErrAccessDenied)
-	fail(ErrAccessDenied)
-	if _, _, logins := service.seen(); logins != 3 {
-		t.Errorf("%d logins", logins)
-	}
-	u.skip(minLoginInterval)
-	// A Retry-After delays the next login too, but at most as long.
-	for retryAfter, pause := range map[string]time.Duration{"3600": minLoginInterval, "40": 40 * time.Second} {
-		header := retryAfter
-		service.set(func() {
-			service.login = func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Retry-After", header)
-				w.WriteHeader(http.StatusTooManyRequests)
-			}
-		})
-		_, _, before := service.seen()
-		fail(ErrRateLimited)
-		u.skip(pause / 2)
-		fail(ErrRateLimited)
-		if _, _, logins := service.seen(); logins != before+1 {
-			t.Errorf("Retry-After: %s: %d logins", retryAfter, logins-before)
-		}
-		u.skip(pause / 2)
+	if atomic.LoadInt64(&body.closed) == 0 {
+		t.Error("the request's body was not closed")
 	}
 	service.set(func() { service.login = nil })
-	if status := u.post(t, service.URL, "b"); status != 200 {
-		t.Error(status)
-	}
+	u.post(t, service.URL, "b")
 	// The token has expired, and the new login fails.
 	service.expire()
-	u.skip(minLoginInterval)
 	service.set(func() { service.login = unavailable })
 	response, err := u.Client.Post(service.URL, "", strings.NewReader("c"))
 	if err == nil {
@@ -568,196 +492,120 @@ func TestFailedLoginFailsRequest(t *testing.T) {
 	if !errors.Is(err, ErrHTTPStatus) {
 		t.Error(err)
 	}
+	// A request that can't be sent again returns its own response.
+	service.set(func() { service.login = nil })
+	u.post(t, service.URL, "d")
+	service.expire()
+	service.set(func() { service.login = unavailable })
+	response, err = u.Client.Post(service.URL, "", &once{Reader: strings.NewReader("e")})
+	must(t, err)
+	text, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	if response.StatusCode != 403 || !strings.Contains(string(text), "Access denied") || err != nil {
+		t.Errorf("%d %s %v", response.StatusCode, text, err)
+	}
 }
 
-func TestCancelledRequestDoesNotStopSharedLogin(t *testing.T) {
+func TestBodyThatCannotBeReopenedIsNotResent(t *testing.T) {
 	service := newFakeService(t)
 	u := newUser(t, service)
-	requested, proceed := make(chan struct{}, 2), make(chan struct{})
-	login := func(w http.ResponseWriter, r *http.Request) {
-		requested <- struct{}{}
-		select {
-		case <-proceed:
-			_, _ = io.WriteString(w, `{"token":"token-1"}`)
-		case <-r.Context().Done():
-		}
-	}
-	service.set(func() { service.login = login })
-	get := func(ctx context.Context) <-chan error {
-		result := make(chan error, 1)
-		request, err := http.NewRequestWithContext(ctx, "GET", service.URL, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			response, err := u.Client.Do(request)
-			if err == nil {
-				response.Body.Close()
-				if response.StatusCode != 200 {
-					err = errors.New(response.Status)
-				}
-			}
-			result <- err
-		}()
-		return result
-	}
-	cancellable, cancelFirst := context.WithCancel(context.Background())
-	first := get(cancellable)
-	<-requested
-	second := get(context.Background())
-	waitFor(t, "the second request does not wait for the login", func() bool { return u.waiting(2) })
-	cancelFirst()
-	if err := waitForResult(t, first); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	close(proceed)
-	if err := waitForResult(t, second); err != nil {
-		t.Error(err)
-	}
-
-	// The login stops when no request waits for it.
-	u.Transport.mutex.Lock()
-	u.Transport.token = nil
-	u.Transport.mutex.Unlock()
-	stopped := make(chan struct{})
-	service.set(func() {
-		service.login = func(_ http.ResponseWriter, r *http.Request) {
-			// net/http detects that the client closed the connection only after the body was read.
-			_, _ = io.Copy(io.Discard, r.Body)
-			requested <- struct{}{}
-			<-r.Context().Done()
-			close(stopped)
-		}
-	})
-	late, cancel := context.WithCancel(context.Background())
-	third := get(late)
-	<-requested
-	cancel()
-	if err := waitForResult(t, third); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	select {
-	case <-stopped:
-	case <-time.After(testTimeout):
-		t.Error("the login continues without a waiter")
-	}
-	service.set(func() { service.login = nil })
-	if err := waitForResult(t, get(context.Background())); err != nil {
-		t.Error("after a stopped login:", err)
-	}
-}
-
-// waiting returns true if count requests wait for a login.
-func (u *user) waiting(count int) bool {
-	u.Transport.mutex.Lock()
-	defer u.Transport.mutex.Unlock()
-	return u.inFlight != nil && u.inFlight.waiters == count
-}
-
-// panicOf returns the value that call panics with, or nil if it returns.
-func panicOf(call func()) (value interface{}) {
-	defer func() { value = recover() }()
-	call()
-	return nil
-}
-
-func TestTransportLoggerPanicReachesItsRequests(t *testing.T) {
-	service := newFakeService(t)
-	reason := errors.New("a defect of the logger")
-	var good atomic.Bool
-	u := newUser(t, service, WithLogger(LogInfo, func(LogLevel, string) {
-		if !good.Load() {
-			panic(reason)
-		}
-	}))
-	proceed := make(chan struct{})
-	service.set(func() {
-		service.login = func(w http.ResponseWriter, _ *http.Request) {
-			<-proceed
-			_, _ = io.WriteString(w, `{"token":"token-1"}`)
-		}
-	})
-	const requests = 5
-	values := make(chan interface{}, requests)
-	bodies := make([]*once, requests)
-	for i := range bodies {
-		body := &once{Reader: strings.NewReader("a")}
-		bodies[i] = body
-		go func() {
-			values <- panicOf(func() {
-				response, err := u.Client.Post(service.URL, "", body)
-				if err == nil {
-					response.Body.Close()
-				}
-				t.Errorf("a request returned %v", err)
-			})
-		}()
-	}
-	waitFor(t, "the requests do not wait for the login", func() bool { return u.waiting(requests) })
-	close(proceed)
-	for range bodies {
-		if value := <-values; value != reason {
-			t.Errorf("a request panics with %v", value)
-		}
-	}
-	for _, body := range bodies {
-		if atomic.LoadInt64(&body.closed) == 0 {
-			t.Error("the body of a request was not closed")
-		}
-	}
-	if len(u.client.slots) != 0 || u.inFlight != nil {
-		t.Error("a slot or a login was not released")
-	}
-	// The next request logs in.
-	good.Store(true)
-	service.set(func() { service.login = nil })
-	if status := u.post(t, service.URL, "b"); status != 200 {
-		t.Error(status)
-	}
-	if _, bodies, logins := service.seen(); bodies != "b" || logins != 2 {
-		t.Errorf("sent %q, %d logins", bodies, logins)
-	}
-}
-
-func TestTransportLoggerPanicWithoutWaiterIsDropped(t *testing.T) {
-	service := newFakeService(t)
-	u := newUser(t, service, WithLogger(LogInfo, func(LogLevel, string) { panic("a defect of the logger") }))
-	requested := make(chan struct{}, 1)
-	service.set(func() {
-		service.login = func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			requested <- struct{}{}
-			<-r.Context().Done()
-		}
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	request, err := http.NewRequestWithContext(ctx, "GET", service.URL, nil)
+	u.post(t, service.URL, "a")
+	service.expire()
+	request, err := http.NewRequest("POST", service.URL, strings.NewReader("b"))
 	must(t, err)
-	go func() {
-		<-requested
-		cancel()
-	}()
-	// Cancelling the request stops the login, and the library logs that.
-	response, err := u.RoundTrip(request)
-	if !errors.Is(err, context.Canceled) {
-		t.Error(response, err)
+	request.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("the file is gone") }
+	response, err := u.Client.Do(request)
+	must(t, err)
+	response.Body.Close()
+	if _, bodies, _ := service.seen(); response.StatusCode != 403 || bodies != "a b" {
+		t.Errorf("%d %s", response.StatusCode, bodies)
 	}
-	waitFor(t, "the login does not end", func() bool { return len(u.client.slots) == 0 })
 }
 
-func TestTransportLoggerThatExitsFailsTheRequest(t *testing.T) {
-	service := newFakeService(t)
-	u := newUser(t, service, WithLogger(LogInfo, func(LogLevel, string) { runtime.Goexit() }))
+func TestRequestContextStopsLogin(t *testing.T) {
+	url, requests := silentServer(t)
+	transport, err := NewTransport(newSession(t, newClient(t, WithBaseURL(url))), nil, url)
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	request, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+	must(t, err)
 	result := make(chan error, 1)
 	go func() {
-		response, err := u.Client.Get(service.URL)
+		response, err := transport.RoundTrip(request)
 		if err == nil {
 			response.Body.Close()
 		}
 		result <- err
 	}()
-	if err := waitForResult(t, result); !errors.Is(err, ErrInternal) {
+	waitForRequest(t, requests)
+	cancel()
+	if err := waitForResult(t, result); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	waitFor(t, "the login keeps its slot", func() bool { return len(u.client.slots) == 0 })
+}
+
+func TestTransportLoggerPanicReachesRequest(t *testing.T) {
+	service := newFakeService(t)
+	reason := errors.New("a defect of the logger")
+	u := newUser(t, service, WithLogger(LogInfo, func(LogLevel, string) { panic(reason) }))
+	body := &once{Reader: strings.NewReader("a")}
+	value := panicOf(func() {
+		response, err := u.Client.Post(service.URL, "", body)
+		if err == nil {
+			response.Body.Close()
+		}
+	})
+	if value != reason || atomic.LoadInt64(&body.closed) == 0 {
+		t.Errorf("panics with %v, body closed: %v", value, atomic.LoadInt64(&body.closed))
+	}
+	// The login succeeded, and so does the next request. Its renewal panics.
+	if status := u.post(t, service.URL, "b"); status != 200 {
+		t.Error(status)
+	}
+	service.expire()
+	if value := panicOf(func() { u.post(t, service.URL, "c") }); value != reason {
+		t.Errorf("panics with %v", value)
+	}
+}
+
+// brokenSource returns no token and no error.
+type brokenSource struct{ first *Token }
+
+func (s brokenSource) Token(context.Context) (*Token, error)         { return s.first, nil }
+func (s brokenSource) Renew(context.Context, *Token) (*Token, error) { return nil, nil }
+
+func TestSourceWithoutTokenFailsRequest(t *testing.T) {
+	service := newFakeService(t)
+	for name, source := range map[string]TokenSource{
+		"nil token": brokenSource{}, "no new token": brokenSource{NewToken("old")}, "wiped token": brokenSource{&Token{}},
+		"static source": StaticTokenSource(nil),
+	} {
+		transport, err := NewTransport(source, nil, service.URL)
+		must(t, err)
+		response, err := (&http.Client{Transport: transport}).Get(service.URL)
+		if err == nil {
+			response.Body.Close()
+		}
+		if !errors.Is(err, ErrEmptyArgument) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if tokens, _, _ := service.seen(); tokens != "old" {
+		t.Error(tokens)
+	}
+	if transport, err := NewTransport(nil, nil); transport != nil || !errors.Is(err, ErrNullArgument) {
+		t.Error(err)
+	}
+}
+
+func TestStaticSourceReturnsCopies(t *testing.T) {
+	token := NewToken("token-1")
+	source := StaticTokenSource(token)
+	first, err := source.Token(context.Background())
+	must(t, err)
+	first.Wipe()
+	second, err := source.Renew(context.Background(), first)
+	if err != nil || !second.Equal(token) || second.Value() != "token-1" {
+		t.Error(second.Value(), err)
+	}
 }
