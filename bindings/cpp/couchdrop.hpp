@@ -18,8 +18,9 @@
  * `pkg-config --libs couchdrop`.
  *
  * Without exceptions (-fno-exceptions) only the functions that do not throw are declared: the try_
- * functions. A setter of Options that fails changes nothing, and Options::error() returns the first
- * such failure. Every call with these options returns it too, and sends nothing.
+ * functions, and Session::try_create() in place of its constructor. A setter of Options that fails
+ * changes nothing, and Options::error() returns the first such failure. Every call with these
+ * options returns it too, and sends nothing.
  *
  * String arguments (StringArg) are UTF-8 of at most 64 KiB. A string that contains a NUL fails with
  * CD_ERR_INVALID_UTF8, because C would truncate it there. A null `const char *`, for instance from
@@ -28,6 +29,13 @@
  *
  * Duration arguments have any std::chrono type. They are converted to milliseconds and rounded up.
  * A duration out of range fails with CD_ERR_OUT_OF_RANGE.
+ *
+ * A program that runs longer than a token is valid uses a Session, which logs in again when needed:
+ *
+ *     const couchdrop::Session session(options, {username, password});
+ *     auto token = session.token();
+ *     // after a request with this token was refused with 401 or 403:
+ *     auto renewed = session.renew(token);
  *
  * Threads: authenticate(), connect() and their try_ forms may run on any number of threads at once,
  * with the same Options and CancelSource. Each class documents its other thread rules.
@@ -108,6 +116,7 @@ struct Deleter {
     void operator()(cd_options *options) const noexcept { cd_options_free(options); }
     void operator()(cd_cancel *cancel) const noexcept { cd_cancel_free(cancel); }
     void operator()(cd_token *token) const noexcept { cd_token_free(token); }
+    void operator()(cd_session *session) const noexcept { cd_session_free(session); }
 };
 
 /** The message of an Error that this header creates: a string literal. */
@@ -902,6 +911,13 @@ using Limits = CallOptions;
 
 namespace detail {
 
+/** Rejects a moved-from source: in C its NULL means a call that cannot be cancelled. */
+inline Error check_cancel_source(const CallOptions &call) noexcept {
+    if (call.cancel() != nullptr && call.cancel()->get() == nullptr)
+        return Error(CD_ERR_NULL_ARGUMENT, StaticMessage{"The cancel source was moved from."});
+    return Error(CD_OK);
+}
+
 /** Rejects options that failed, and moved-from objects: in C their NULL means the defaults. */
 inline Error check_objects(const Options &options, const CallOptions &call) noexcept {
     if (options.get() == nullptr)
@@ -910,30 +926,43 @@ inline Error check_objects(const Options &options, const CallOptions &call) noex
     if (options.error().code() != CD_OK)
         return options.error();
 #endif
-    if (call.cancel() != nullptr && call.cancel()->get() == nullptr)
-        return Error(CD_ERR_NULL_ARGUMENT, StaticMessage{"The cancel source was moved from."});
-    return Error(CD_OK);
+    return check_cancel_source(call);
 }
 
 inline const cd_cancel *cancel_handle(const CallOptions &call) noexcept {
     return call.cancel() != nullptr ? call.cancel()->get() : nullptr;
 }
 
+/** Copies of the strings of a login for C. Wiped when destroyed. */
+struct CCredentials {
+    explicit CCredentials(const Credentials &credentials) noexcept
+        : username(credentials.username, {"The user name contains a NUL."}),
+          password(credentials.password, {"The password contains a NUL."}),
+          system(credentials.system, {"The name of the system contains a NUL."}) {}
+
+    /** The reason why they cannot be passed to C; its code is CD_OK if they can. */
+    const Error &error() const noexcept {
+        for (const CString *argument : {&username, &password})
+            if (argument->error().code() != CD_OK)
+                return argument->error();
+        return system.error();
+    }
+
+    CString username, password, system;
+};
+
 /** Calls cd_authenticate_with(). `options` and `cancel` may be NULL, as there. */
 inline Result<Token> authenticate_with(const cd_options *options, const cd_cancel *cancel,
                                        Timeout timeout, const Credentials &credentials) noexcept {
-    const CString username(credentials.username, {"The user name contains a NUL."});
-    const CString password(credentials.password, {"The password contains a NUL."});
-    const CString system(credentials.system, {"The name of the system contains a NUL."});
-    for (const CString *argument : {&username, &password, &system})
-        if (argument->error().code() != CD_OK)
-            return argument->error();
+    const CCredentials copy(credentials);
+    if (copy.error().code() != CD_OK)
+        return copy.error();
 
     cd_token *token = nullptr;
     cd_error *error = nullptr;
     const cd_code code =
-        cd_authenticate_with(options, cancel, timeout.milliseconds(), username.c_str(),
-                             password.c_str(), system.c_str(), &token, &error);
+        cd_authenticate_with(options, cancel, timeout.milliseconds(), copy.username.c_str(),
+                             copy.password.c_str(), copy.system.c_str(), &token, &error);
     if (code != CD_OK)
         return Error(code, error);
     return Token(token);
@@ -1016,6 +1045,235 @@ inline void connect(const Options &options, const CallOptions &call = {}) {
     try_connect(options, call).value();
 }
 #endif
+
+namespace detail {
+
+/** Triggers a CancelSource when a Stop is requested. Complete only for std::stop_token (C++20). */
+template <class Stop> class StopTrigger;
+
+#if defined(__cpp_lib_jthread)
+template <> class StopTrigger<std::stop_token> {
+  public:
+    explicit StopTrigger(std::stop_token stop) noexcept
+        : callback_(std::move(stop), Trigger{&cancel_}) {}
+
+    const CancelSource &cancel() const noexcept { return cancel_; }
+
+  private:
+    struct Trigger {
+        CancelSource *cancel;
+        void operator()() const noexcept { cancel->trigger(); }
+    };
+    CancelSource cancel_; // before the callback that uses it, so destroyed after it
+    std::stop_callback<Trigger> callback_;
+};
+#endif
+
+} // namespace detail
+
+/**
+ * Keeps one account logged in: it holds the current token, and logs in again when a new one is
+ * needed.
+ *
+ * - One login at a time. Other threads wait for its result, each within its own CallOptions, and
+ *   receive it too.
+ * - With a current token a call sends nothing, does not wait and makes no system call.
+ * - After a status of 401 or 403 the same error is returned for 60 s, without a request. Otherwise
+ *   many workers with a wrong password would lock the account.
+ * - After the service's 429 or 503 with `Retry-After`, no login is sent before that time, at most
+ *   an hour. A call whose timeout allows it waits. Another fails at once.
+ *
+ * Lifetime: the session keeps copies of the credentials, which the destructor wipes. It uses the
+ * options' handle, so the Options (or the object that they were moved to) must outlive it, and must
+ * not be assigned to. Temporary Options are therefore rejected. Destroy or assign a session only
+ * when no call uses it. A token that it returned belongs to the caller, and may outlive it.
+ *
+ * Threads: any number of threads may use a session at once. It can be moved, but not copied, and
+ * not while a call uses it. A moved-from session fails with CD_ERR_NULL_ARGUMENT. A child of fork()
+ * begins with the parent's token.
+ */
+class [[nodiscard]] Session {
+  public:
+#if COUCHDROP_EXCEPTIONS
+    /**
+     * Makes a session. Sends nothing, but freezes the options. Throws an Error for bad credentials
+     * and for a bad variable of the environment (CD_ERR_PROXY, CD_ERR_TLS).
+     */
+    Session(const Options &options, const Credentials &credentials)
+        : Session(try_create(options, credentials).value()) {}
+
+    /** Deleted: temporary options would not outlive the session. */
+    Session(const Options &&options, const Credentials &credentials) = delete;
+#endif
+
+    /** Makes a session as the constructor does, but returns the Error instead of throwing it. */
+    static Result<Session> try_create(const Options &options,
+                                      const Credentials &credentials) noexcept {
+        Error invalid = detail::check_objects(options, {});
+        if (invalid.code() != CD_OK)
+            return invalid;
+        const detail::CCredentials copy(credentials);
+        if (copy.error().code() != CD_OK)
+            return copy.error();
+        cd_session *session = nullptr;
+        cd_error *error = nullptr;
+        const cd_code code =
+            cd_session_new(options.get(), copy.username.c_str(), copy.password.c_str(),
+                           copy.system.c_str(), &session, &error);
+        if (code != CD_OK)
+            return Error(code, error);
+        return Session(session);
+    }
+
+    /** Deleted: temporary options would not outlive the session. */
+    static Result<Session> try_create(const Options &&options,
+                                      const Credentials &credentials) = delete;
+
+    /** Takes ownership of a session of couchdrop.h. */
+    explicit Session(cd_session *session) noexcept : handle_(session) {}
+
+    /** Returns a token as token() does, but returns the Error instead of throwing it. */
+    Result<Token> try_token(const CallOptions &call = {}) const noexcept {
+        return token_with(call, nullptr);
+    }
+
+    /** From C++20 on: try_token() that a `std::stop_token` stops, with CD_ERR_CANCELLED. */
+    template <class Stop, std::size_t = sizeof(detail::StopTrigger<Stop>)>
+    Result<Token> try_token(Stop stop, Timeout timeout = {}) const noexcept {
+        const detail::StopTrigger<Stop> trigger(std::move(stop));
+        return try_token(CallOptions(trigger.cancel(), timeout));
+    }
+
+    /** Renews a token as renew() does, but returns the Error instead of throwing it. */
+    Result<Token> try_renew(const Token &rejected, const CallOptions &call = {}) const noexcept {
+        if (rejected.get() == nullptr) // in C, NULL means that no token was rejected
+            return Error(CD_ERR_NULL_ARGUMENT,
+                         detail::StaticMessage{"The rejected token was moved from."});
+        return token_with(call, rejected.c_str());
+    }
+
+    /** From C++20 on: try_renew() that a `std::stop_token` stops, with CD_ERR_CANCELLED. */
+    template <class Stop, std::size_t = sizeof(detail::StopTrigger<Stop>)>
+    Result<Token> try_renew(const Token &rejected, Stop stop, Timeout timeout = {}) const noexcept {
+        const detail::StopTrigger<Stop> trigger(std::move(stop));
+        return try_renew(rejected, CallOptions(trigger.cancel(), timeout));
+    }
+
+#if COUCHDROP_EXCEPTIONS
+    /**
+     * Returns the session's token. Logs in if there is none yet, or if it is older than the maximum
+     * age; then it blocks as authenticate() does. Each call returns a Token of its own, with the
+     * same characters until the session logs in again.
+     *
+     * Throws an Error, with the codes of authenticate(). Its attempts() are 0 if this call sent no
+     * request. With a triggered CancelSource it fails even if there is a token.
+     */
+    Token token(const CallOptions &call = {}) const { return try_token(call).value(); }
+
+    /** From C++20 on: token() that a `std::stop_token` stops, with CD_ERR_CANCELLED. */
+    template <class Stop, std::size_t = sizeof(detail::StopTrigger<Stop>)>
+    Token token(Stop stop, Timeout timeout = {}) const {
+        return try_token(std::move(stop), timeout).value();
+    }
+
+    /**
+     * Returns a token in place of `rejected`, which the service has just refused in another request
+     * with a status such as 401 or 403. Throws as token() does.
+     *
+     * If the session has another token already, it returns that one. If `rejected` is the current
+     * token and younger than the minimum age, the refusal is about a permission: it returns the
+     * same token and sends nothing. Then pass the refusal on to your caller. `rejected` may be a
+     * token of any session; a moved-from one fails with CD_ERR_NULL_ARGUMENT.
+     */
+    Token renew(const Token &rejected, const CallOptions &call = {}) const {
+        return try_renew(rejected, call).value();
+    }
+
+    /** From C++20 on: renew() that a `std::stop_token` stops, with CD_ERR_CANCELLED. */
+    template <class Stop, std::size_t = sizeof(detail::StopTrigger<Stop>)>
+    Token renew(const Token &rejected, Stop stop, Timeout timeout = {}) const {
+        return try_renew(rejected, std::move(stop), timeout).value();
+    }
+#endif
+
+    /**
+     * Returns the current token. Never waits and never logs in: empty if token() would, or if this
+     * session was moved from.
+     */
+    std::optional<Token> peek() const noexcept {
+        cd_token *token = nullptr;
+        if (cd_session_peek(handle_.get(), &token, nullptr) != CD_OK || token == nullptr)
+            return std::nullopt;
+        return Token(token);
+    }
+
+    /**
+     * Sets the maximum age of a token, counted from the response: an older one is replaced before
+     * its next use. 0 = no maximum (the default). Time in suspend counts. At most 4294967295 s;
+     * another value changes nothing and fails with CD_ERR_OUT_OF_RANGE. Any thread may call it, at
+     * any time.
+     */
+    Result<void> try_set_max_age(std::chrono::seconds age) noexcept {
+        return set_age(cd_session_set_max_age_seconds, age, {"The maximum age is out of range."});
+    }
+
+    /**
+     * Sets the age from which renew() replaces the current token. The default is 60 s. With 0 each
+     * renew() of the current token logs in. Range and threads are as for try_set_max_age().
+     */
+    Result<void> try_set_min_age(std::chrono::seconds age) noexcept {
+        return set_age(cd_session_set_min_age_seconds, age, {"The minimum age is out of range."});
+    }
+
+#if COUCHDROP_EXCEPTIONS
+    /** Sets the maximum age as try_set_max_age() does, but throws the Error. */
+    void set_max_age(std::chrono::seconds age) { try_set_max_age(age).value(); }
+
+    /** Sets the minimum age as try_set_min_age() does, but throws the Error. */
+    void set_min_age(std::chrono::seconds age) { try_set_min_age(age).value(); }
+#endif
+
+    /** For functions of couchdrop.h. This object keeps ownership. NULL after a move. */
+    cd_session *get() const noexcept { return handle_.get(); }
+
+  private:
+    static Error moved_from() noexcept {
+        return Error(CD_ERR_NULL_ARGUMENT, detail::StaticMessage{"The session was moved from."});
+    }
+
+    /** Calls cd_session_token(). `rejected` may be NULL, as there. */
+    Result<Token> token_with(const CallOptions &call, const char *rejected) const noexcept {
+        if (handle_ == nullptr)
+            return moved_from();
+        Error invalid = detail::check_cancel_source(call);
+        if (invalid.code() != CD_OK)
+            return invalid;
+        cd_token *token = nullptr;
+        cd_error *error = nullptr;
+        const cd_code code =
+            cd_session_token(handle_.get(), detail::cancel_handle(call),
+                             call.timeout().milliseconds(), rejected, &token, &error);
+        if (code != CD_OK)
+            return Error(code, error);
+        return Token(token);
+    }
+
+    template <class Setter>
+    Result<void> set_age(Setter setter, std::chrono::seconds age,
+                         detail::StaticMessage message) noexcept {
+        if (handle_ == nullptr)
+            return moved_from();
+        if (age.count() < 0 || age.count() > UINT32_MAX)
+            return Error(CD_ERR_OUT_OF_RANGE, message);
+        cd_error *error = nullptr;
+        const cd_code code = setter(handle_.get(), static_cast<std::uint32_t>(age.count()), &error);
+        if (code != CD_OK)
+            return Error(code, error);
+        return {};
+    }
+
+    std::unique_ptr<cd_session, detail::Deleter> handle_;
+};
 
 #if defined(__cpp_lib_jthread)
 

@@ -131,7 +131,7 @@ for source in tests/c/*.c; do
 done
 program c/exit++ '' "g++ -std=c++17 $build tests/c/exit.cpp $shared"
 
-for name in arguments cancel results; do
+for name in arguments cancel results session; do
     program "cpp/$name" memcheck "g++ -std=c++17 $build tests/cpp/$name.cpp $shared"
     program "cpp/$name as c++20 with clang++ and the archive" '' "clang++ -std=c++2a $build tests/cpp/$name.cpp $archive"
 done
@@ -145,6 +145,7 @@ for compiler in g++ clang++; do
     done
 done
 program 'cpp/no_exceptions' memcheck "g++ -std=c++17 -fno-exceptions $build tests/cpp/no_exceptions.cpp $shared"
+program 'cpp/session without exceptions' '' "g++ -std=c++17 -fno-exceptions $build tests/cpp/session.cpp $shared"
 program 'cpp/no_exceptions as c++23' '' "g++ -std=c++2b -fno-exceptions $build tests/cpp/no_exceptions.cpp $shared"
 program 'cpp/no_exceptions as c++20 with clang++ and the archive' '' \
     "clang++ -std=c++2a -fno-exceptions $build tests/cpp/no_exceptions.cpp $archive"
