@@ -1,6 +1,6 @@
 //! The API itself, without I/O: the response to a request.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,13 +18,24 @@ use crate::login::{Encoding, Login};
 /// The largest request body that is accepted: 1 MiB. Two fields of 64 KiB with every byte encoded fit into it.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+/// The route that expires tokens. The real service does not have it.
+const EXPIRE: &str = "/expire-tokens";
+
 pub(crate) type HttpResponse = Response<Full<Bytes>>;
 
 /// The API's state, which lasts from one request to the next.
 #[derive(Default)]
 pub(crate) struct Api {
-    issued: Mutex<HashSet<String>>,
+    tokens: Mutex<HashMap<String, TokenState>>,
+    /// The sizes of uploaded files, by path.
+    uploads: Mutex<BTreeMap<String, usize>>,
     busy_logins: AtomicU64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TokenState {
+    Valid,
+    Expired,
 }
 
 /// The API's reaction to a request.
@@ -46,7 +57,7 @@ impl Api {
     fn route(&self, head: &Parts, body: Option<&[u8]>, login: &mut Login) -> Option<HttpResponse> {
         let path = head.uri.path();
         let is_login = path.ends_with("/authenticate");
-        if !is_login && path != "/file/ls" {
+        if !is_login && !["/file/ls", "/file/upload", EXPIRE].contains(&path) {
             return Some(error(StatusCode::NOT_FOUND, "No such path"));
         }
         if head.method != Method::POST {
@@ -59,7 +70,34 @@ impl Api {
                 "close",
             ));
         };
-        if is_login { self.authenticate(head, body, login) } else { Some(self.list(head)) }
+        if is_login {
+            return self.authenticate(head, body, login);
+        }
+        if path == EXPIRE {
+            return Some(json(StatusCode::OK, &json!({"expired": self.expire_tokens()})));
+        }
+        Some(match self.check_token(head) {
+            Err(refusal) => refusal,
+            Ok(()) if path == "/file/upload" => self.upload(head, body),
+            Ok(()) => self.list(head),
+        })
+    }
+
+    /// Makes all tokens issued so far invalid. Returns their number.
+    pub fn expire_tokens(&self) -> usize {
+        let mut tokens = self.tokens.lock().unwrap();
+        let valid = tokens.values_mut().filter(|state| **state == TokenState::Valid);
+        valid.map(|state| *state = TokenState::Expired).count()
+    }
+
+    /// Returns the refusal of a request whose token is not valid.
+    fn check_token(&self, head: &Parts) -> Result<(), HttpResponse> {
+        let token = head.headers.get("token").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match self.tokens.lock().unwrap().get(token) {
+            Some(TokenState::Valid) => Ok(()),
+            Some(TokenState::Expired) => Err(error(StatusCode::UNAUTHORIZED, "The token has expired")),
+            None => Err(error(StatusCode::FORBIDDEN, "Access denied")),
+        }
     }
 
     fn authenticate(&self, head: &Parts, body: &[u8], login: &mut Login) -> Option<HttpResponse> {
@@ -115,28 +153,63 @@ impl Api {
     fn token(&self) -> HttpResponse {
         let token = Uuid::new_v4().to_string();
         let response = json(StatusCode::OK, &json!({"token": token}));
-        self.issued.lock().unwrap().insert(token);
+        self.tokens.lock().unwrap().insert(token, TokenState::Valid);
+        response
+    }
+
+    fn upload(&self, head: &Parts, body: &[u8]) -> HttpResponse {
+        let Some(path) = path_parameter(head).filter(|path| path.starts_with('/') && !path.ends_with('/'))
+        else {
+            return error(StatusCode::BAD_REQUEST, "The parameter path must name a file: /folder/name");
+        };
+        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content = match content_type.and_then(|value| value.split_once("boundary=")) {
+            Some((kind, boundary)) if kind.to_ascii_lowercase().starts_with("multipart/form-data") => {
+                match first_part(body, boundary.trim_matches('"')) {
+                    Some(part) => part,
+                    None => return error(StatusCode::BAD_REQUEST, "The body is not a multipart form"),
+                }
+            }
+            _ => body,
+        };
+        let size = content.len();
+        let response = json(StatusCode::OK, &json!({"path": path, "size": size}));
+        self.uploads.lock().unwrap().insert(path, size);
         response
     }
 
     fn list(&self, head: &Parts) -> HttpResponse {
-        let token = head.headers.get("token").and_then(|value| value.to_str().ok());
-        if !token.is_some_and(|token| self.issued.lock().unwrap().contains(token)) {
-            return error(StatusCode::FORBIDDEN, "Access denied");
-        }
-        let query = head.uri.query().unwrap_or_default().as_bytes();
-        if !form_urlencoded::parse(query).any(|(name, value)| name == "path" && value == "/") {
+        if path_parameter(head).as_deref() != Some("/") {
             return error(StatusCode::NOT_FOUND, "There is no folder but path=/");
         }
-        json(
-            StatusCode::OK,
-            &json!({"ls": [
-                {"filename": "invoices", "size": 0, "modtime": 1_753_000_000, "is_dir": true},
-                {"filename": "readme.txt", "size": 1_204, "modtime": 1_753_086_400, "is_dir": false},
-                {"filename": "übersicht 2025.csv", "size": 88_310, "modtime": 1_753_172_800, "is_dir": false},
-            ]}),
-        )
+        let mut entries = vec![
+            json!({"filename": "invoices", "size": 0, "modtime": 1_753_000_000, "is_dir": true}),
+            json!({"filename": "readme.txt", "size": 1_204, "modtime": 1_753_086_400, "is_dir": false}),
+            json!({"filename": "übersicht 2025.csv", "size": 88_310, "modtime": 1_753_172_800, "is_dir": false}),
+        ];
+        for (path, size) in self.uploads.lock().unwrap().iter() {
+            if let Some(name) = path.strip_prefix('/').filter(|name| !name.contains('/')) {
+                let entry =
+                    json!({"filename": name, "size": size, "modtime": 1_753_200_000, "is_dir": false});
+                entries.push(entry);
+            }
+        }
+        json(StatusCode::OK, &json!({"ls": entries}))
     }
+}
+
+/// The query parameter `path`.
+fn path_parameter(head: &Parts) -> Option<String> {
+    let query = head.uri.query().unwrap_or_default().as_bytes();
+    form_urlencoded::parse(query).find(|(name, _)| name == "path").map(|(_, value)| value.into_owned())
+}
+
+/// The content of the first part of a multipart body (RFC 2046, 5.1.1).
+fn first_part<'a>(body: &'a [u8], boundary: &str) -> Option<&'a [u8]> {
+    let position = |text: &[u8], of: &str| text.windows(of.len()).position(|window| window == of.as_bytes());
+    let part = body.strip_prefix(format!("--{boundary}\r\n").as_bytes())?;
+    let content = &part[position(part, "\r\n\r\n")? + 4..];
+    Some(&content[..position(content, &format!("\r\n--{boundary}"))?])
 }
 
 fn too_many_requests(retry_after_seconds: &'static str) -> HttpResponse {

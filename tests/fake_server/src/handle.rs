@@ -28,6 +28,7 @@ pub struct FakeServer {
     proxy_url: Option<String>,
     ca_pem: String,
     ca_file: PathBuf,
+    api: Arc<Api>,
     record: Arc<Record>,
     close: watch::Sender<()>,
     stop: Option<oneshot::Sender<()>>,
@@ -59,8 +60,8 @@ impl FakeServer {
         let http_url = format!("http://127.0.0.1:{}", http.port);
         let https_url = format!("https://localhost:{}", https.port);
         let proxy_url = proxy.as_ref().map(|proxy| format!("http://127.0.0.1:{}", proxy.port));
-        let plain =
-            Server { api: Arc::<Api>::default(), record: record.clone(), close: close.clone(), tls: None };
+        let api = Arc::<Api>::default();
+        let plain = Server { api: api.clone(), record: record.clone(), close: close.clone(), tls: None };
         let secure = Server { tls: Some(TlsAcceptor::from(certificate.tls)), ..plain.clone() };
 
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -82,6 +83,7 @@ impl FakeServer {
             proxy_url,
             ca_pem: certificate.ca_pem,
             ca_file,
+            api,
             record,
             close,
             stop: Some(stop),
@@ -139,6 +141,11 @@ impl FakeServer {
     #[must_use]
     pub fn wait_for_connections(&self, timeout: Duration, condition: impl Fn(&Connections) -> bool) -> bool {
         self.record.wait(timeout, |seen| condition(&seen.connections))
+    }
+
+    /// Makes all tokens issued so far invalid: a request with one of them gets 401. Returns their number.
+    pub fn expire_tokens(&self) -> usize {
+        self.api.expire_tokens()
     }
 
     /// Closes all open connections, even those in use, and waits until they are closed: a client that had pooled one

@@ -19,9 +19,13 @@
 //! | request | response |
 //! | --- | --- |
 //! | `POST …/authenticate` (any prefix) | depends on the account: see [`ACCOUNTS`] |
-//! | `POST /file/ls?path=/` | 200 with a listing, for a `token` header that holds a token issued here; else 403 |
+//! | `POST /file/ls?path=/` | 200 with a listing, which includes uploaded files |
+//! | `POST /file/upload?path=/folder/name` | 200; the body is the file, or a multipart form with one part |
+//! | `POST /expire-tokens` | 200; all tokens issued so far are invalid after it. Not a route of the service |
 //! | another method | 405 with `Allow` |
 //! | another path | 404 |
+//!
+//! The routes below `/file` need a token issued here in the header `token`: an expired one gets 401, any other 403.
 //!
 //! `/authenticate` accepts `username`, `password` and `system` as a form or as JSON. Another content type gets 415,
 //! malformed JSON 400, a body over [`MAX_BODY_BYTES`] 413, and a login without user name or password 403.

@@ -157,3 +157,54 @@ fn only_issued_tokens_list_files() {
         assert_eq!((response.status, response.json()), (403, json!({"error": "Access denied"})));
     }
 }
+
+#[test]
+fn uploaded_file_is_listed() {
+    let fake_server = FakeServer::start();
+    let client = client(&fake_server);
+    let token = log_in_by_form(&client, fake_server.https_url(), "ada@example.com", PASSWORD).token();
+    let post = |path: &str| client.post(format!("{}{path}", fake_server.https_url())).header("token", &token);
+    let raw = response(post("/file/upload?path=/a%20b.txt").send("five!"));
+    assert_eq!((raw.status, raw.json()), (200, json!({"path": "/a b.txt", "size": 5})));
+    let form = "--x\r\nContent-Disposition: form-data; name=\"data\"\r\n\r\n\r\nseven\r\n--x--\r\n";
+    for content_type in ["multipart/form-data; boundary=x", "Multipart/Form-Data; boundary=\"x\""] {
+        let upload = response(post("/file/upload?path=/form").content_type(content_type).send(form));
+        assert_eq!((upload.status, upload.json()), (200, json!({"path": "/form", "size": 7})));
+    }
+    response(post("/file/upload?path=/folder/inner").send("x"));
+    let listing = response(post("/file/ls?path=/").send_empty()).json();
+    let sizes: Vec<_> = listing["ls"].as_array().unwrap()[3..]
+        .iter()
+        .map(|entry| (&entry["filename"], &entry["size"]))
+        .collect();
+    assert_eq!(sizes, [(&json!("/a b.txt"[1..]), &json!(5)), (&json!("form"), &json!(7))]);
+
+    for path in ["/file/upload", "/file/upload?path=", "/file/upload?path=/", "/file/upload?path=name"] {
+        assert_eq!(response(post(path).send("x")).status, 400, "{path}");
+    }
+    let broken = post("/file/upload?path=/x").content_type("multipart/form-data; boundary=y");
+    assert_eq!(response(broken.send(form)).status, 400);
+    let anonymous = client.post(format!("{}/file/upload?path=/x", fake_server.https_url()));
+    assert_eq!(response(anonymous.send("x")).status, 403);
+}
+
+#[test]
+fn expired_tokens_get_401() {
+    let fake_server = FakeServer::start();
+    let client = client(&fake_server);
+    let log_in = || log_in_by_form(&client, fake_server.http_url(), "ada@example.com", PASSWORD).token();
+    let list = |token: &str| {
+        let request =
+            client.post(format!("{}/file/ls?path=/", fake_server.https_url())).header("token", token);
+        response(request.send_empty()).status
+    };
+    let (first, second) = (log_in(), log_in());
+    assert_eq!(list(&first), 200);
+    assert_eq!(fake_server.expire_tokens(), 2);
+    assert_eq!((list(&first), list(&second)), (401, 401));
+    let third = log_in();
+    assert_eq!(list(&third), 200);
+    let expired = response(client.post(format!("{}/expire-tokens", fake_server.http_url())).send_empty());
+    assert_eq!((expired.status, expired.json()), (200, json!({"expired": 1})));
+    assert_eq!(list(&third), 401);
+}
