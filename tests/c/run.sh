@@ -174,6 +174,7 @@ run_steps 2
 
 ### The runs, which mostly wait
 
+step 'examples/c/upload.c renews its token once' "$COUCHDROP_FAKE_SERVER run tests/c/upload/run.sh $work"
 # valgrind reads function names from the unstripped library, if it has the same code.
 symbols=''
 if strip -o "$work/stripped" target/lib/release/libcouchdrop.so 2> /dev/null && cmp -s "$work/stripped" "$COUCHDROP_LIBRARY"; then
