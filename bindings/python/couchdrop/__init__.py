@@ -6,8 +6,10 @@
     url = "https://fileio.couchdrop.io/file/ls?path=/"
     requests.post(url, headers=token.headers(), allow_redirects=False)
 
-`Client` keeps connections for the next login and takes options. `authenticate_async` is for asyncio. Each
-kind of failure raises its own subclass of `CouchdropError`.
+`Session` stays logged in: it keeps the current token for all threads and tasks, and renews it. The classes of
+`couchdrop.auth` use it for requests and httpx. `Client` keeps connections for the next login and takes
+options. `authenticate_async` is for asyncio. Each kind of failure raises its own subclass of
+`CouchdropError`. `couchdrop.testing` has a fake server for tests.
 
 Attributes:
     ENVIRONMENT: for the option `proxy`: use the proxy variables of the environment, which is the default.
@@ -40,6 +42,7 @@ from ._errors import (
     Unavailable,
     UnexpectedStatus,
 )
+from ._session import Session
 from ._token import Token
 from ._version import __version__, library_version
 
@@ -65,6 +68,7 @@ __all__ = [
     "ResponseError",
     "ResponseTooLarge",
     "ServerError",
+    "Session",
     "TLSError",
     "Timeout",
     "Token",

@@ -177,6 +177,16 @@ class Error(Handle):
     __del__ = _finalizer(_free)
 
 
+class Session(Handle):
+    _free = _function("cd_session_free")
+    __del__ = _finalizer(_free)
+
+    # Must outlive the session. PyPy runs the finalizers of referring objects first.
+    options: Options
+    # By identity: the objects of ctypes are not hashable.
+    __hash__ = object.__hash__
+
+
 class SharedHandle:
     """A handle that several threads use, and that any of them may close at any time.
 
@@ -229,6 +239,9 @@ class SharedHandle:
             handle = self._to_free.pop()
         except IndexError:
             return
+        self._free(handle)
+
+    def _free(self, handle: Any) -> None:
         handle.release()
 
 
@@ -251,6 +264,28 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
         POINTER(Error),
     ),
     "cd_connect": (c_int32, Options, Cancel, c_uint32, POINTER(Error)),
+    "cd_session_new": (
+        c_int32,
+        Options,
+        c_char_p,
+        c_char_p,
+        c_char_p,
+        POINTER(Session),
+        POINTER(Error),
+    ),
+    "cd_session_token": (
+        c_int32,
+        Session,
+        Cancel,
+        c_uint32,
+        c_char_p,
+        POINTER(Token),
+        POINTER(Error),
+    ),
+    "cd_session_peek": (c_int32, Session, POINTER(Token), POINTER(Error)),
+    "cd_session_set_max_age_seconds": (c_int32, Session, c_uint32, POINTER(Error)),
+    "cd_session_set_min_age_seconds": (c_int32, Session, c_uint32, POINTER(Error)),
+    "cd_session_free": (None, c_void_p),
     "cd_token_str": (c_char_p, Token),
     "cd_token_len": (c_size_t, Token),
     "cd_token_free": (None, c_void_p),

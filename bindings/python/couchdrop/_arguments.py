@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_TIMEOUT = 3600.0
+# The largest uint32_t.
+MAX_AGE = 4_294_967_295
 
 
 def _not_for_c(message: str) -> ArgumentError:
@@ -57,6 +59,12 @@ class Text:
     def pointer(self) -> Any:
         """For an argument of type ``const char *``."""
         return self._buffer
+
+    def holds(self, other: bytes) -> bool:
+        """Compares in constant time."""
+        import hmac
+
+        return hmac.compare_digest(self._buffer.value, other)
 
     def wipe(self) -> None:
         if self._buffer is not None:
@@ -111,6 +119,19 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
             code=_abi.CD_ERR_OUT_OF_RANGE,
         )
     return float(value)
+
+
+def age(name: str, value: object, lowest: int) -> int:
+    """Checks the age of a token in seconds, and rounds it up."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    # Written so that NaN is rejected too.
+    if not lowest <= value <= MAX_AGE and not 0 < value < 1:
+        raise ArgumentError(
+            f"{name} must be {'above 0' if lowest else '0'} to {MAX_AGE} seconds",
+            code=_abi.CD_ERR_OUT_OF_RANGE,
+        )
+    return int(-(-value // 1))
 
 
 def milliseconds(value: float) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any, NoReturn
 
-    from ._arguments import Credentials
+    from ._arguments import Credentials, Text
     from ._client import SharedOptions
     from ._log import LogWriter
     from ._token import Token
@@ -60,18 +60,25 @@ class Call:
 
     def authenticate(self, timeout: float, credentials: Credentials) -> Token:
         token = _abi.Token()
-        self._run(library.cd_authenticate_with, timeout, *credentials.pointers, ctypes.byref(token))
+        function = library.cd_authenticate_with
+        self._run(function, self._options.handle, timeout, *credentials.pointers, ctypes.byref(token))
         return token_from(token)
 
     def connect(self, timeout: float) -> None:
         """A timeout of 0 means the options' connect timeout."""
-        self._run(library.cd_connect, timeout)
+        self._run(library.cd_connect, self._options.handle, timeout)
 
-    def _run(self, function: Any, timeout: float, *others: Any) -> None:
+    def session_token(self, session: _abi.Session, timeout: float, rejected: Text | None) -> Token:
+        token = _abi.Token()
+        pointer = None if rejected is None else rejected.pointer
+        self._run(library.cd_session_token, session, timeout, pointer, ctypes.byref(token))
+        return token_from(token)
+
+    def _run(self, function: Any, handle: _abi.Handle, timeout: float, *others: Any) -> None:
         self._options.pass_environment()
         error = Error()
         cancel = self._cancel.handle
-        arguments = (self._options.handle, cancel, milliseconds(timeout), *others, ctypes.byref(error))
+        arguments = (handle, cancel, milliseconds(timeout), *others, ctypes.byref(error))
         if self._log is None:
             failed = self._run_on_this_thread(function, arguments)
         else:

@@ -167,7 +167,7 @@ class ArgumentError(CouchdropError, ValueError):
 
 
 class Cancelled(CouchdropError):
-    """The call was stopped because the interpreter is exiting."""
+    """The call was stopped: its session was closed, or the interpreter is exiting."""
 
     _default_code = _abi.CD_ERR_CANCELLED
 

@@ -10,15 +10,24 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from typing import Any, Callable
+from typing import Any, Callable, Protocol
 
-from ._call import Login
 from ._errors import ResourcesError, Timeout
 from ._token import Token
 
 MAX_THREADS = 64
 # A thread exits after this time without work.
 IDLE_SECONDS = 5.0
+
+
+class Login(Protocol):
+    """A call that returns a token. Either `run` or `abandon` ends it."""
+
+    def run(self, timeout: float) -> Token: ...
+
+    def stop(self) -> None: ...
+
+    def abandon(self) -> None: ...
 
 
 class Executor:

@@ -29,11 +29,12 @@ for name, handle in [
     ("cd_cancel", _abi.Cancel),
     ("cd_token", _abi.Token),
     ("cd_error", _abi.Error),
+    ("cd_session", _abi.Session),
 ]:
     TYPES[f"{name}*"] = TYPES[f"const {name}*"] = handle
     TYPES[f"{name}**"] = ctypes.POINTER(handle)
 # The functions whose argument is the address of the object.
-BY_ADDRESS = {f"cd_{name}_free" for name in ("options", "cancel", "token", "error")}
+BY_ADDRESS = {f"cd_{name}_free" for name in ("options", "cancel", "token", "error", "session")}
 
 
 # The functions that this package does not need.
@@ -46,6 +47,7 @@ UNUSED = {
     "cd_token_len": "no token holds a NUL",
     "cd_token_free": "Handle.release calls it",
     "cd_error_free": "Handle.release calls it",
+    "cd_session_free": "Handle.release calls it",
     "cd_options_set_timeout_ms": "each call has its timeout",
     "cd_version_number": "cd_version tells the same",
 }
