@@ -252,12 +252,12 @@ class _TokenCall:
 
     def run(self, timeout: float) -> Token:
         self._thread = get_ident()
-        try:
-            # The end of the block releases the lock even if a signal handler raises.
-            with self._returned:
+        # The end of the block releases the lock even if a signal handler raises.
+        with self._returned:
+            try:
                 return self._call.session_token(self._session.handle, timeout, self._rejected)
-        finally:
-            self.abandon()
+            finally:
+                self.abandon()
 
     def stop(self) -> None:
         """Stops the call. Any thread may call it, before and while the call runs."""

@@ -16,6 +16,9 @@ from support import PASSWORD, Silent, couchdrop
 
 from couchdrop import _abi
 
+# The token that a Recorder issues each time.
+TOKEN = "00000000-0000-4000-8000-000000000000"
+
 
 def interrupt(number=signal.SIGINT):
     """Sends a signal to the thread that runs the handlers, as a terminal does."""
@@ -191,7 +194,15 @@ class Signals(unittest.TestCase):
         # A thread may still refer to calls whose last lines were interrupted, in two places at most.
         self.assert_timer_interrupts_leave_nothing(1000, kept=2, logger=logger)
 
-    def assert_timer_interrupts_leave_nothing(self, logins, kept=0, **options):
+    def test_interrupts_of_a_session_at_any_moment_leak_nothing(self):
+        def renewing(client):
+            session = couchdrop.Session("ada", PASSWORD, client=client, min_age=0)
+            self.addCleanup(session.close)
+            return lambda: session.token(rejected=TOKEN)
+
+        self.assert_timer_interrupts_leave_nothing(2000, use=renewing)
+
+    def assert_timer_interrupts_leave_nothing(self, logins, kept=0, use=None, **options):
         # The handler raises once, and only inside `authenticate`: elsewhere it would end the test.
         armed = False
 
@@ -211,7 +222,8 @@ class Signals(unittest.TestCase):
         self.addCleanup(recorder.__exit__)
         client = couchdrop.Client(base_url=recorder.base_url, **options)
         self.addCleanup(client.close)
-        client.authenticate("ada", PASSWORD)
+        log_in = use(client) if use else lambda: client.authenticate("ada", PASSWORD)
+        log_in()
         support.collect_garbage()
         objects = handles()
         stopped = 0
@@ -220,7 +232,7 @@ class Signals(unittest.TestCase):
             for _ in range(logins):
                 try:
                     armed = True
-                    client.authenticate("ada", PASSWORD)
+                    log_in()
                     armed = False
                 except Unlucky:
                     stopped += 1
