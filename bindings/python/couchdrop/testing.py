@@ -97,7 +97,7 @@ class FakeServer:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._tokens: set[str] = set()
         self._files: dict[str, tuple[bytes, int]] = {}
         self._requests: list[Request] = []
@@ -122,18 +122,23 @@ class FakeServer:
     @property
     def requests(self) -> list[Request]:
         """All requests so far, in the order of their responses. It is complete before a response is sent."""
-        with self._lock:
+        with self._changed:
             return list(self._requests)
 
     @property
     def files(self) -> dict[str, bytes]:
         """The uploaded files: the path, and the content."""
-        with self._lock:
+        with self._changed:
             return {path: content for path, (content, _) in self._files.items()}
+
+    def wait_for_requests(self, count: int, timeout: float = 10.0) -> bool:
+        """Waits until at least `count` requests have arrived. Returns False if `timeout` seconds pass before."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._requests) >= count, timeout)
 
     def expire_tokens(self) -> None:
         """Makes all tokens so far invalid: requests with them get 403 until the next login."""
-        with self._lock:
+        with self._changed:
             self._tokens.clear()
 
     def add_response(
@@ -146,7 +151,7 @@ class FakeServer:
         Args:
             path: without a query, for instance ``"/authenticate"`` or ``"/file/upload"``.
         """
-        with self._lock:
+        with self._changed:
             queue = self._prepared.setdefault(path, collections.deque())
             queue.append(_Response(status, body, dict(headers or {})))
 
@@ -172,7 +177,7 @@ class FakeServer:
         """Returns the response; None means silence."""
         path = urlsplit(request.path).path
         username = None
-        with self._lock:
+        with self._changed:
             prepared = self._prepared.get(path)
             if prepared:
                 response: _Response | None = prepared.popleft()
@@ -190,6 +195,7 @@ class FakeServer:
                 response = self._list(target) if path == "/file/ls" else self._upload(target, request, body)
             status = None if response is None else response.status
             self._requests.append(Request(request.command, request.path, username, status))
+            self._changed.notify_all()
         return response
 
     def _log_in(self, media_type: str, body: bytes) -> tuple[str | None, _Response | None]:
@@ -306,10 +312,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.fake._closing.wait()
             self.close_connection = True
             return
-        self.send_response(response.status)
-        for name, value in response.headers.items():
+        self.send_response_only(response.status)
+        headers = {"Date": self.date_time_string(), "Content-Length": str(len(response.body))}
+        for name, value in {**headers, **response.headers}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
         self.wfile.write(b"" if self.command == "HEAD" else response.body)
 

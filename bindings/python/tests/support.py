@@ -23,7 +23,9 @@ STAGED = os.path.join(ROOT, "target", "stage", "lib", "libcouchdrop.so.1")
 if "COUCHDROP_TEST_INSTALLED" not in os.environ:
     # Absolute, because a program that a test starts may have another working directory.
     os.environ["COUCHDROP_LIBRARY"] = os.path.abspath(os.environ.get("COUCHDROP_LIBRARY", STAGED))
-    os.environ["PYTHONPATH"] = PACKAGE
+    # The other folders have packages that tests use: scripts/test.d/python.
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join([PACKAGE, *filter(None, others)])
     sys.path.insert(0, PACKAGE)
 
 import couchdrop as couchdrop  # noqa: E402
