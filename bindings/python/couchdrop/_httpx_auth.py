@@ -135,11 +135,11 @@ class _HeadersWithToken(httpx.Headers):
     def multi_items(self) -> list[tuple[str, str]]:
         return self._complete().multi_items()
 
-    def __getitem__(self, name: str) -> str:
-        return self._complete()[name]
+    def __getitem__(self, key: str) -> str:
+        return self._complete()[key]
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._complete()
+    def __contains__(self, key: Any) -> bool:
+        return key in self._complete()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({httpx.Headers(self)!r}, masked)"

@@ -11,7 +11,7 @@ from . import _abi
 from ._errors import ArgumentError
 
 #: The origins of the service that take a token: management and files.
-ORIGINS = ("https://api.couchdrop.io", "https://fileio.couchdrop.io")
+ORIGINS: tuple[str, ...] = ("https://api.couchdrop.io", "https://fileio.couchdrop.io")
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 

@@ -38,11 +38,11 @@ class RequestsAuth(AuthBase):
         self._session = session
         self._origins = Origins(origins)
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        if self._origins.contain(request.url or ""):
-            request.headers[TOKEN_HEADER] = self._session.token().value
-            request.register_hook("response", self._handle)
-        return request
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
+        if self._origins.contain(r.url or ""):
+            r.headers[TOKEN_HEADER] = self._session.token().value
+            r.register_hook("response", self._handle)
+        return r
 
     def _handle(self, response: Response, **options: Any) -> Response:
         """Looks at each response, also those of redirects, before requests uses it."""
@@ -112,7 +112,7 @@ def _repeat(refused: Response, options: dict[str, Any]) -> Response:
     # The connection can be reused after its response was read.
     _ = refused.content
     refused.close()
-    request = refused.request.copy()
+    request: Any = refused.request.copy()
     jar = request._cookies
     extract_cookies_to_jar(jar, refused.request, refused.raw)
     request.prepare_cookies(jar)

@@ -31,6 +31,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -213,7 +214,11 @@ class FakeServer:
     def _answer(self, username: str | None, password: str | None, media_type: str) -> _Response | None:
         if username == "json@example.com" and media_type == _FORM:
             return _error(415, "send JSON")
-        if username not in ACCOUNTS or password != _OTHER_PASSWORDS.get(username, PASSWORD):
+        if (
+            username is None
+            or username not in ACCOUNTS
+            or password != _OTHER_PASSWORDS.get(username, PASSWORD)
+        ):
             return _json(403, {"err": "Access denied"})
         account = username.partition("@")[0]
         if account == "busy":
@@ -270,8 +275,7 @@ class _Server(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         # Not the one of HTTPServer, which looks up the name of this machine.
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
+        TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -304,12 +308,13 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
 
     def do_POST(self) -> None:
-        response = self.server.fake._respond(self, self._body())
+        assert isinstance(self.server, _Server)
+        fake = self.server.fake
+        response = fake._respond(self, self._body())
         if response is None:
-            self.server.fake._closing.wait()
+            fake._closing.wait()
             self.close_connection = True
             return
         self.send_response_only(response.status)
@@ -336,7 +341,7 @@ class _Handler(BaseHTTPRequestHandler):
             pass
         return body
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Does not log: a test reads `FakeServer.requests`."""
 
 

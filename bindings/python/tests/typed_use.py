@@ -10,9 +10,13 @@ import logging
 import pathlib
 from typing import Any
 
+import httpx
+import requests
 from typing_extensions import Unpack, assert_type
 
 import couchdrop
+from couchdrop.auth import HttpxAuth, RequestsAuth
+from couchdrop.testing import FakeServer
 
 
 def functions(password: str) -> None:
@@ -60,10 +64,49 @@ def clients(password: str, logger: logging.LoggerAdapter[Any]) -> None:
     assert_type(couchdrop.Token(b"abc"), couchdrop.Token)
 
 
+def sessions(password: str, client: couchdrop.Client) -> None:
+    with couchdrop.Session(
+        "ada", password, client=client, system="nightly", max_age=3600, min_age=0.5
+    ) as session:
+        assert_type(session, couchdrop.Session)
+        token = session.token()
+        assert_type(token, couchdrop.Token)
+        assert_type(session.token(rejected=token, timeout=2.5), couchdrop.Token)
+        assert_type(session.token("abc"), couchdrop.Token)
+        assert_type(session.peek(), "couchdrop.Token | None")
+        session.token(rejected=b"abc")  # type: ignore
+        session.token(timeout="30")  # type: ignore
+    couchdrop.Session("ada", password, client)  # type: ignore
+    couchdrop.Session("ada", password, min_age=None)  # type: ignore
+
+
+def clients_of_http(session: couchdrop.Session, server: FakeServer) -> None:
+    http = requests.Session()
+    http.auth = RequestsAuth(session)
+    requests.post(server.url, auth=RequestsAuth(session, origins=[server.url]), timeout=30)
+    httpx.Client(auth=HttpxAuth(session))
+    httpx.AsyncClient(auth=HttpxAuth(session, origins=("https://fileio.couchdrop.io",)))
+    RequestsAuth(session, origins=7)  # type: ignore
+    HttpxAuth("token")  # type: ignore
+
+
+def fake_server() -> dict[str, bytes]:
+    with FakeServer() as server:
+        server.add_response("/file/ls", 500, headers={"Retry-After": "7"})
+        server.expire_tokens()
+        assert_type(server.requests[0].username, "str | None")
+        assert_type(server.wait_for_requests(1), bool)
+        return server.files
+
+
 class Subclass(couchdrop.Client):
     def enter(self) -> None:
         with self as same:
             assert_type(same, Subclass)
+
+
+async def renewed(session: couchdrop.Session, token: couchdrop.Token) -> couchdrop.Token:
+    return await session.token_async(rejected=token, timeout=1.5)
 
 
 async def tasks(password: str) -> couchdrop.Token:
