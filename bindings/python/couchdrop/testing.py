@@ -133,7 +133,7 @@ class FakeServer:
             return {path: content for path, (content, _) in self._files.items()}
 
     def wait_for_requests(self, count: int, timeout: float = 10.0) -> bool:
-        """Waits until at least `count` requests have arrived. Returns False if `timeout` seconds pass before."""
+        """Waits until at least `count` requests have arrived, up to `timeout` seconds. Returns True if so."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self._requests) >= count, timeout)
 
