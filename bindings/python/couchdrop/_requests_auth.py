@@ -75,7 +75,6 @@ class RequestsAuth(AuthBase):
         if target is None or self._origins.contain(target):
             return target is not None
         request.headers.pop(TOKEN_HEADER, None)
-        response.request.headers.pop(TOKEN_HEADER, None)
         return True
 
 

@@ -250,6 +250,11 @@ class Cases:
                     self.assertEqual(self.other.tokens, [None])
         self.assertEqual(self.server.logins, 1)
 
+    def test_redirect_removes_a_token_of_the_caller(self):
+        self.server.redirect("/file/ls", self.other.url + "/elsewhere", 307)
+        self.send(LS, headers={"Token": "mine"})
+        self.assertEqual(self.other.tokens, [None])
+
     def test_redirect_back_carries_no_token(self):
         self.server.redirect("/file/ls", self.other.url + "/away", 307)
         self.other.redirect("/away", self.server.url + "/file/ls?path=/back", 307)
@@ -273,7 +278,7 @@ class Cases:
         self.assertEqual(self.server.logins, 1)
 
     def test_redirect_within_the_origin_succeeds(self):
-        for location in ("/file/ls?path=/", self.server.url + LS):
+        for location in (LS, self.server.url + LS, self.server.url.replace("http:", "") + LS):
             self.server.redirect("/file/upload", location, 307)
             self.assertEqual(self.send(UPLOAD, b"x").json(), {"ls": []})
         self.assertEqual(self.server.logins, 1)
@@ -355,6 +360,13 @@ class Requests(WithRequests, Cases, Files, unittest.TestCase):
             if logins == 1:
                 self.server.expire_tokens()
 
+    def test_changed_url_of_a_prepared_request_renews_nothing(self):
+        request = self.http.prepare_request(requests.Request("POST", self.server.url + LS))
+        request.url = self.other.url + LS
+        self.assertEqual(self.http.send(request).status_code, 403)
+        self.assertEqual(len(self.other.received), 1)
+        self.assertEqual(self.server.logins, 1)
+
     def test_next_request_of_a_redirect_has_no_token(self):
         self.server.redirect("/file/ls", self.other.url + "/elsewhere")
         response = self.send(LS, allow_redirects=False)
@@ -377,6 +389,26 @@ class Httpx(WithHttpx, Cases, Files, unittest.TestCase):
         self.server.redirect("/file/ls", self.other.url + "/elsewhere")
         response = self.send(LS, follow_redirects=False)
         self.assertNotIn("token", response.next_request.headers)
+
+    def test_body_that_a_hook_replaced_is_not_sent_again(self):
+        class Once(httpx.SyncByteStream):
+            def __init__(self, stream):
+                self._parts = iter(stream)
+
+            def __iter__(self):
+                return self._parts
+
+        def replace(request):
+            request.stream = Once(request.stream)
+
+        self.session.token()
+        self.server.expire_tokens()
+        self.http.event_hooks = {"request": [replace]}
+        with tempfile.TemporaryFile() as file:
+            file.write(b"a,b\n")
+            file.seek(0)
+            self.assertEqual(self.send(UPLOAD, file).status_code, 403)
+        self.assertEqual(self.server.bodies, [b"a,b\n"])
 
     def test_headers_show_the_token_by_name_only(self):
         seen = []
