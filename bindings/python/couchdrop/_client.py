@@ -225,7 +225,10 @@ class Client:
             call.end()
 
     def close(self) -> None:
-        """Closes the connections when the logins in progress have ended. May be called again."""
+        """Closes the connections when the logins in progress have ended and the sessions are closed.
+
+        May be called again.
+        """
         self._options.close()
 
     def __reduce_ex__(self, _: object) -> NoReturn:

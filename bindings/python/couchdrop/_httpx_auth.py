@@ -50,6 +50,7 @@ class HttpxAuth(httpx.Auth):
         self._origins = Origins(origins)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Sends a request with the token. `httpx.Client` calls it."""
         steps = self._steps(request)
         result: Token | httpx.Response | None = None
         while True:
@@ -63,6 +64,7 @@ class HttpxAuth(httpx.Auth):
                 result = yield step
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Sends a request with the token. `httpx.AsyncClient` calls it."""
         steps = self._steps(request)
         result: Token | httpx.Response | None = None
         while True:

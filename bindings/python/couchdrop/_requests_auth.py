@@ -39,6 +39,7 @@ class RequestsAuth(AuthBase):
         self._origins = Origins(origins)
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
+        """Adds the token to a request. requests calls it."""
         if self._origins.contain(r.url or ""):
             r.headers[TOKEN_HEADER] = self._session.token().value
             r.register_hook("response", self._handle)

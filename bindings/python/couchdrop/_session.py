@@ -98,6 +98,7 @@ class Session:
         """
         limit = self._client._seconds(timeout)
         refused = _refused(rejected)
+        del rejected
         return self._current(refused) or self._begin(refused).run(limit)
 
     async def token_async(self, rejected: Token | str | None = None, timeout: float | None = None) -> Token:
@@ -107,6 +108,7 @@ class Session:
         """
         limit = self._client._seconds(timeout)
         refused = _refused(rejected)
+        del rejected
         token = self._current(refused)
         if token is not None:
             return token

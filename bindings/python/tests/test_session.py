@@ -218,6 +218,10 @@ class Refusals(WithServer):
         for use in (session.token, session.peek, self.session):
             with self.assertRaisesRegex(RuntimeError, "this couchdrop.Client is closed"):
                 use()
+        # The session keeps the options, which its end frees.
+        self.assertIsNotNone(self.client._options.handle.value)
+        session.close()
+        self.assertIsNone(self.client._options.handle.value)
 
     def test_session_cannot_be_copied_and_shows_no_secret(self):
         session = self.session()
