@@ -156,7 +156,9 @@ class _Body:
         fields = getattr(request.stream, "fields", None)
         if isinstance(fields, list):
             files = [getattr(field, "file", b"") for field in fields]
-            self._files = [(file, 0) for file in files if not isinstance(file, (str, bytes))]
+            self._files: list[tuple[Any, int | None]] = [
+                (file, 0) for file in files if not isinstance(file, (str, bytes))
+            ]
             self._is_known = True
         else:
             # The stream of an asynchronous file can't be rewound without a wait.

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from requests import cookies
 from requests.auth import AuthBase
-from requests.cookies import extract_cookies_to_jar
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import requote_uri, rewind_body
 
@@ -40,9 +40,10 @@ class RequestsAuth(AuthBase):
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Adds the token to a request. requests calls it."""
-        if self._origins.contain(r.url or ""):
-            r.headers[TOKEN_HEADER] = self._session.token().value
-            r.register_hook("response", self._handle)
+        request: Any = r
+        if self._origins.contain(request.url or ""):
+            request.headers[TOKEN_HEADER] = self._session.token().value
+            request.register_hook("response", self._handle)
         return r
 
     def _handle(self, response: Response, **options: Any) -> Response:
@@ -114,7 +115,9 @@ def _repeat(refused: Response, options: dict[str, Any]) -> Response:
     refused.close()
     request: Any = refused.request.copy()
     jar = request._cookies
-    extract_cookies_to_jar(jar, refused.request, refused.raw)
+    # The types of requests do not know its arguments.
+    extract_cookies: Any = cookies.extract_cookies_to_jar
+    extract_cookies(jar, refused.request, refused.raw)
     request.prepare_cookies(jar)
     response: Response = refused.connection.send(request, **options)
     response.history.append(refused)

@@ -10,7 +10,7 @@ from _weakref import ref
 from . import _abi, _client
 from ._abi import Error, SharedHandle, library
 from ._arguments import Credentials, Text, age
-from ._call import Call
+from ._call import Call, closed
 from ._errors import exception_from
 from ._token import Token, token_from
 
@@ -146,7 +146,7 @@ class Session:
     def _current(self, rejected: Text | None) -> Token | None:
         shared, reader, handle = self._shared, object(), _abi.Token()
         if self._client._options.is_closed:
-            raise _client.closed()
+            raise closed()
         if not shared.enter(reader):
             raise _closed()
         try:
@@ -171,7 +171,7 @@ class _SharedSession(SharedHandle):
 
     def __init__(self, options: SharedOptions, credentials: Credentials) -> None:
         if not options.enter(self):
-            raise _client.closed()
+            raise closed()
         self._options = options
         # By process id: a child of fork does not have the parent's threads. By identity, and without a
         # reference, because an exception of a signal handler can prevent the removal.
