@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from _thread import allocate_lock, get_ident
 from _weakref import ref
+from ctypes import byref
 
 from . import _abi, _client
 from ._abi import Error, SharedHandle, library
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._client import Client, SharedOptions
+
+# Looked up once: a current token is to cost a few microseconds.
+_peek = library.cd_session_peek
 
 # Keeps the options reachable until the handle of their session is finalized: the garbage collector would
 # finalize both in any order. An entry is removed by C code: see `_abi._finalizer`.
@@ -144,21 +147,21 @@ class Session:
         self.close()
 
     def _current(self, rejected: Text | None) -> Token | None:
-        shared, reader, handle = self._shared, object(), _abi.Token()
-        if self._client._options.is_closed:
+        shared, token = self._shared, _abi.Token()
+        if self._client._options._closed:
             raise closed()
-        if not shared.enter(reader):
+        if not shared.enter(token):
             raise _closed()
         try:
-            # A failure is raised by the call that follows.
-            failed = library.cd_session_peek(shared.handle, ctypes.byref(handle), None)
+            # If it fails, the token is NULL, and the call that follows raises.
+            _peek(shared.handle, byref(token), None)
         finally:
-            shared.leave(reader)
-        if failed or not handle:
+            shared.leave(token)
+        if not token:
             return None
-        if rejected is not None and rejected.holds(handle.copy()):
+        if rejected is not None and rejected.holds(token.copy()):
             return None
-        return token_from(handle)
+        return token_from(token)
 
     def _begin(self, rejected: Text | None) -> _TokenCall:
         return _TokenCall(self._shared, Call(self._client._options, self._client._log), rejected)
@@ -188,7 +191,7 @@ class _SharedSession(SharedHandle):
             (library.cd_session_set_min_age_seconds, youngest),
         ):
             error = Error()
-            if setter(self.handle, seconds, ctypes.byref(error)):
+            if setter(self.handle, seconds, byref(error)):
                 raise exception_from(error)
 
     def begin(self, call: _TokenCall) -> None:
@@ -227,9 +230,7 @@ def _new_session(options: SharedOptions, credentials: Credentials) -> _abi.Sessi
     session, error = _abi.Session(), Error()
     session.options = options.handle
     _options_of[ref(session, _options_of.pop)] = options.handle
-    if library.cd_session_new(
-        options.handle, *credentials.pointers, ctypes.byref(session), ctypes.byref(error)
-    ):
+    if library.cd_session_new(options.handle, *credentials.pointers, byref(session), byref(error)):
         raise exception_from(error)
     return session
 
