@@ -141,6 +141,9 @@ class Objects:
         assert login(service, None, 0, user.value, password.value, None, ctypes.addressof(token), None) == 0
         assert login(service, None, 0, user.value, wrong.value, None, ctypes.addressof(token_place), ctypes.addressof(error)) == 1403
         self.frozen, self.token, self.error = service, token.value, error.value
+        made = ctypes.addressof(session_place)
+        assert library.cd_session_new(self.options, user.value, password.value, None, made, None) == 0
+        self.session = session_place.value
 
     @staticmethod
     def options_to(url):
@@ -150,7 +153,7 @@ class Objects:
         return options
 
 
-token_place, error_place = ctypes.c_void_p(), ctypes.c_void_p()
+token_place, error_place, session_place = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
 
 
 # By name, or by type if the name does not determine the values.
@@ -158,6 +161,8 @@ BY_NAME = {
     "username": lambda objects: texts(LONG_TEXTS),
     "password": lambda objects: texts(LONG_TEXTS),
     "system": lambda objects: texts(LONG_TEXTS[:2], null=None, empty=None),
+    "rejected": lambda objects: texts(LONG_TEXTS[:2], null=None, empty=None),
+    "seconds": lambda objects: numbers(*ALL_32, *ALL_32),
     "url": lambda objects: texts(
         [b"https://h", b"http://[::1]:1/a/"],
         *[(b"https://u@h", INVALID_URL), (b"http://h", INSECURE_URL), (b"x", INVALID_URL)],
@@ -199,6 +204,8 @@ BY_TYPE = {
     "cd_cancel *": lambda objects: [Value(None), Value(objects.triggered), Value(objects.waiting)],
     "const cd_token *": lambda objects: [Value(None), Value(objects.token)],
     "const cd_error *": lambda objects: [Value(None), Value(objects.error)],
+    "cd_session *": lambda objects: [Value(None, NULL_ARGUMENT), Value(objects.session)],
+    "cd_session **": lambda objects: [Value(None, NULL_ARGUMENT), Value(ctypes.addressof(session_place))],
     "cd_token **": lambda objects: [Value(None, NULL_ARGUMENT), Value(ctypes.addressof(token_place))],
     "cd_error **": lambda objects: [Value(None), Value(ctypes.addressof(error_place))],
     "cd_log_fn": lambda objects: [Value(None), Value(address(LOG_FUNCTION))],
@@ -222,7 +229,7 @@ def values(objects, function, kind, name):
 # A call without a bad argument either finds no listener, or has a triggered handle. NULL options mean the real service,
 # and nothing is sent to it.
 MAX_COMBINATIONS = 20000
-LOGS_IN = {"cd_authenticate", "cd_authenticate_with", "cd_connect"}
+LOGS_IN = {"cd_authenticate", "cd_authenticate_with", "cd_connect", "cd_session_token"}
 NEVER_NULL = {"cd_error_message", "cd_code_name", "cd_code_message", "cd_version", "cd_options_new", "cd_cancel_new"}
 MAKES = {"cd_options_free": "cd_options_new", "cd_cancel_free": "cd_cancel_new"}
 
@@ -236,6 +243,8 @@ def call_free(name, objects):
         function(objects.token)
     if name == "cd_error_free":
         function(objects.error)
+    if name == "cd_session_free":
+        function(objects.session)
     return 2
 
 
@@ -257,14 +266,14 @@ def call(name, result, parameters, objects):
         if name in LOGS_IN and not allowed:
             if raw.get("cancel") == objects.triggered:
                 allowed = {CANCELLED}
-            elif raw.get("options") is None:
+            elif "session" not in raw and raw.get("options") is None:
                 continue
             else:
                 allowed = {CONNECT, TIMEOUT} if 0 < raw["timeout_ms"] < 5000 else {CONNECT}
         new = raw.get("options") == "new"
         if new:
             raw["options"] = library.cd_options_new()
-        token_place.value = error_place.value = STALE
+        token_place.value = error_place.value = session_place.value = STALE
         got = function(*raw.values())
         calls += 1
         description = f"{name}({', '.join(f'{called}={str(value)[:40]}' for called, value in raw.items())}) gave {got}"
@@ -272,6 +281,9 @@ def call(name, result, parameters, objects):
             assert got in (allowed or {0}), f"{description}, not one of {allowed or 0}"
             if raw.get("token"):
                 assert token_place.value is None, f"{description} and left a token"
+            if name == "cd_session_new" and raw["session"]:
+                assert (session_place.value is None) == (got != 0), f"{description} and left {session_place.value}"
+                library.cd_session_free(session_place)
             if raw["error"]:
                 assert library.cd_error_code(error_place) == got, f"{description} and another error"
                 assert (error_place.value is None) == (got == 0), description

@@ -240,7 +240,6 @@ class Conformance(WithServer):
         import case_file
         import run
         import runner
-        import server
 
         with open(os.path.join(CONFORMANCE, "cases.json"), encoding="utf-8") as file:
             cases = [case for case in json.load(file)["cases"] if not needs_more(case)]
@@ -255,7 +254,7 @@ class Conformance(WithServer):
                 # The last one is repeated.
                 for answer in answers + answers[-1:] * 12:
                     body = json.dumps(answer["json"]).encode() if "json" in answer else b""
-                    body = body or server.to_bytes(answer.get("body", ""))
+                    body = body or case_file.to_bytes(answer.get("body", ""))
                     fake.add_response(path, answer["status"], body=body, headers=answer.get("headers"))
                 options = {"base_url": fake.url, **case.get("options", {})}
                 names = {"{server}": fake.url, "{port}": fake.url.rpartition(":")[2]}
