@@ -76,10 +76,10 @@ impl Api {
         if path == EXPIRE {
             return Some(json(StatusCode::OK, &json!({"expired": self.expire_tokens()})));
         }
-        Some(match self.check_token(head) {
-            Err(refusal) => refusal,
-            Ok(()) if path == "/file/upload" => self.upload(head, body),
-            Ok(()) => self.list(head),
+        Some(match self.refusal_of_token(head) {
+            Some(refusal) => refusal,
+            None if path == "/file/upload" => self.upload(head, body),
+            None => self.list(head),
         })
     }
 
@@ -90,13 +90,13 @@ impl Api {
         valid.map(|state| *state = TokenState::Expired).count()
     }
 
-    /// Returns the refusal of a request whose token is not valid.
-    fn check_token(&self, head: &Parts) -> Result<(), HttpResponse> {
+    /// Returns the refusal of a request whose token is not valid; `None` if it is valid.
+    fn refusal_of_token(&self, head: &Parts) -> Option<HttpResponse> {
         let token = head.headers.get("token").and_then(|value| value.to_str().ok()).unwrap_or_default();
         match self.tokens.lock().unwrap().get(token) {
-            Some(TokenState::Valid) => Ok(()),
-            Some(TokenState::Expired) => Err(error(StatusCode::UNAUTHORIZED, "The token has expired")),
-            None => Err(error(StatusCode::FORBIDDEN, "Access denied")),
+            Some(TokenState::Valid) => None,
+            Some(TokenState::Expired) => Some(error(StatusCode::UNAUTHORIZED, "The token has expired")),
+            None => Some(error(StatusCode::FORBIDDEN, "Access denied")),
         }
     }
 
@@ -105,7 +105,7 @@ impl Api {
             return Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send a form or JSON"));
         };
         let Ok(read) = Login::read(encoding, body) else {
-            return Some(error(StatusCode::BAD_REQUEST, "The body is no JSON"));
+            return Some(error(StatusCode::BAD_REQUEST, "The body is not JSON"));
         };
         *login = read;
 
