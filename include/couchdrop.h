@@ -273,6 +273,7 @@ typedef struct cd_options cd_options;
  *   wrong password would lock the account.
  * - After the service's 429 or 503 with `Retry-After`, no login is sent before that time, at most an hour. A call
  *   whose timeout allows it waits. Another returns the error at once, with the seconds that are left.
+ * - A logger or a check that runs during the session's login may use the session: that call makes a login of its own.
  * - A child of `fork` begins with the parent's token. Until the child exits, its memory contains that copy.
  *
  * Functions: `cd_session_new()`, `cd_session_token()`, `cd_session_peek()`, `cd_session_set_max_age_seconds()`,

@@ -7,7 +7,8 @@ mod common;
 use std::cell::Cell;
 use std::ffi::{c_char, c_int};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use couchdrop::error::cd_code::{self, *};
@@ -351,6 +352,40 @@ fn retry_after_of_a_waiting_login_ends_short_calls() {
     // The performer was cancelled during its wait, and the refusal is still remembered.
     let error = session.within(1_000).unwrap_err();
     assert_eq!((error.code, error.attempts, logins(&server)), (CD_ERR_RATE_LIMITED, 0, 1));
+}
+
+#[test]
+fn refusal_with_a_stalled_body_is_remembered() {
+    for (head, code) in [
+        ("403 X", CD_ERR_ACCESS_DENIED),
+        ("429 X\r\nRetry-After: 600", CD_ERR_RATE_LIMITED),
+        ("503 X\r\nRetry-After: 600\r\nConnection: close", CD_ERR_UNAVAILABLE),
+    ] {
+        let response = format!("HTTP/1.1 {head}\r\nContent-Length: 100\r\n\r\n");
+        let server = FaultServer::plain(vec![vec![Request, send(response)]]);
+        let session = with(&server);
+        assert_eq!(session.within(300).unwrap_err().code, CD_ERR_TIMEOUT);
+        let error = session.within(300).unwrap_err();
+        assert_eq!((error.code, error.attempts, logins(&server)), (code, 0, 1));
+    }
+}
+
+#[test]
+fn logger_of_a_login_may_use_its_session() {
+    static SESSION: OnceLock<Session> = OnceLock::new();
+    static HAS_ASKED: AtomicBool = AtomicBool::new(false);
+    let server = FaultServer::plain(vec![closing(token("t1")), closing(token("t2"))]);
+    let log = Log::with_callback(|line| {
+        if line.message.starts_with("connected to") && !HAS_ASKED.swap(true, Ordering::Relaxed) {
+            let token = SESSION.get().unwrap().within(5_000).unwrap();
+            assert_eq!(token, "t2");
+        }
+    });
+    let options = Options::to(&server.url());
+    options.set_logger(&log, CD_LOG_DEBUG).unwrap();
+    let session = SESSION.get_or_init(|| Session::new(options));
+    assert_eq!(session.within(5_000).unwrap(), "t1");
+    assert_eq!((session.token().unwrap().as_str(), logins(&server)), ("t1", 2));
 }
 
 #[test]

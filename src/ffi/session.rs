@@ -26,6 +26,7 @@ use crate::sys::fork_detect;
 ///   wrong password would lock the account.
 /// - After the service's 429 or 503 with `Retry-After`, no login is sent before that time, at most an hour. A call
 ///   whose timeout allows it waits. Another returns the error at once, with the seconds that are left.
+/// - A logger or a check that runs during the session's login may use the session: that call makes a login of its own.
 /// - A child of `fork` begins with the parent's token. Until the child exits, its memory contains that copy.
 ///
 /// Functions: `cd_session_new()`, `cd_session_token()`, `cd_session_peek()`, `cd_session_set_max_age_seconds()`,
@@ -251,6 +252,7 @@ unsafe fn set(
 
 /// # Safety
 /// `token` may be written to.
+#[inline(never)]
 unsafe fn write_token(token: *mut *mut cd_token, issued: &Issued) -> Result<(), Error> {
     let text = Secret::try_copy(&issued.text).map_err(ErrorKind::from)?;
     // SAFETY: as promised by the caller.

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 pub struct Head {
     pub status: u16,
     pub framing: Framing,
-    retry_after: Option<i64>,
+    pub retry_after: Option<i64>,
 }
 
 pub enum Framing {

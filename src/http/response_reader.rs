@@ -150,7 +150,7 @@ impl ResponseReader {
             }
         }
         if head.status == 200 || !error.is_peer_failure() {
-            return Err(TransportError { status: head.status, ..error });
+            return Err(TransportError { status: head.status, retry_after: head.retry_after, ..error });
         }
         let body = match &mut head.framing {
             Framing::Length { from, .. } => {

@@ -10,6 +10,8 @@ pub struct TransportError {
     pub request_sent: bool,
     /// The status of the response, if its head was complete; the proxy's status for a refusal.
     pub status: u16,
+    /// The seconds that the response's `Retry-After` asks to wait, if its head was complete.
+    pub retry_after: Option<i64>,
     /// True if no byte of a response was received.
     pub no_response_bytes: bool,
 }
@@ -17,7 +19,7 @@ pub struct TransportError {
 impl TransportError {
     pub fn new(kind: ErrorKind, request_sent: bool) -> TransportError {
         let status = if let ErrorKind::Proxy { status, .. } = kind { status } else { 0 };
-        TransportError { kind, request_sent, status, no_response_bytes: false }
+        TransportError { kind, request_sent, status, retry_after: None, no_response_bytes: false }
     }
 
     pub fn before_request(kind: ErrorKind) -> TransportError {

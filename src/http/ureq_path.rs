@@ -90,7 +90,9 @@ pub fn read(
         Ok(()) => {}
         Err(_) if status != 200 => match ended.take().map(TransportError::after_request) {
             // The status decides, also with an incomplete body.
-            Some(error) if !error.is_peer_failure() => return Err(TransportError { status, ..error }),
+            Some(error) if !error.is_peer_failure() => {
+                return Err(TransportError { status, retry_after, ..error });
+            }
             _ => {}
         },
         Err(BodyError::TooLarge) => return Err(body_too_large(limit)),

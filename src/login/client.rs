@@ -158,8 +158,17 @@ impl Client {
                         error.kind = without_password(error.kind, credentials.password);
                     }
                     let retryable = error.may_be_retried();
-                    let failed =
-                        Error { http_status: error.status, attempts: call.attempts(), ..error.kind.into() };
+                    // The head was complete, but this call's own limit ended the body.
+                    let blocked_until = match error.kind {
+                        ErrorKind::Proxy { .. } => None,
+                        _ => blocked_until(error.status, error.retry_after),
+                    };
+                    let failed = Error {
+                        http_status: error.status,
+                        attempts: call.attempts(),
+                        blocked_until,
+                        ..error.kind.into()
+                    };
                     if !retryable {
                         return Err(failed);
                     }
@@ -215,15 +224,15 @@ fn refused(response: &Response, password: &str, call: &CallContext) -> Error {
         },
         retry_after: response.retry_after,
         attempts: call.attempts(),
-        blocked_until: match response.status {
-            429 | 503 => response
-                .retry_after
-                .and_then(|seconds| u64::try_from(seconds).ok())
-                .map(|seconds| uptime() + Duration::from_secs(seconds).min(MAX_RETRY_AFTER_MEMORY)),
-            _ => None,
-        },
+        blocked_until: blocked_until(response.status, response.retry_after),
         cut_by_deadline: false,
     }
+}
+
+/// The uptime before which the service wants no further login.
+fn blocked_until(status: u16, retry_after: Option<i64>) -> Option<Duration> {
+    let seconds = u64::try_from(retry_after?).ok()?;
+    matches!(status, 429 | 503).then(|| uptime() + Duration::from_secs(seconds).min(MAX_RETRY_AFTER_MEMORY))
 }
 
 /// Removes the reason of a TLS failure if it repeats the password: it quotes names of the server's certificate.

@@ -68,14 +68,18 @@ struct Refusal {
 impl Refusal {
     /// Returns None if the error does not block further logins.
     fn of(error: &Error) -> Option<Refusal> {
-        if matches!(error.kind, ErrorKind::Refused { status: 401 | 403 }) {
-            let error = Error { attempts: 0, ..error.clone() };
-            return Some(Refusal { error, until: uptime() + REFUSAL_MEMORY, may_wait: false });
-        }
-        // The call may have ended for another reason after this response.
+        // After this response the call's own limits may have ended it.
+        let is_refused = matches!(
+            error.kind,
+            ErrorKind::Refused { .. }
+                | ErrorKind::Cancelled
+                | ErrorKind::Timeout { connect_timeout: false, .. }
+        );
+        let may_wait = !(is_refused && matches!(error.http_status, 401 | 403));
+        let until = if may_wait { error.blocked_until? } else { uptime() + REFUSAL_MEMORY };
         let kind = ErrorKind::Refused { status: error.http_status };
-        let error_of_response = Error { kind, attempts: 0, ..error.clone() };
-        Some(Refusal { error: error_of_response, until: error.blocked_until?, may_wait: true })
+        let error = Error { kind, attempts: 0, cut_by_deadline: false, ..error.clone() };
+        Some(Refusal { error, until, may_wait })
     }
 
     fn error(&self, left: Duration) -> Error {
@@ -92,7 +96,21 @@ impl Refusal {
 enum Step {
     Return(Arc<Issued>),
     WaitFor(Arc<InFlight>),
-    LogIn { in_flight: Arc<InFlight>, delay: Option<Duration> },
+    LogIn {
+        in_flight: Arc<InFlight>,
+        delay: Option<Duration>,
+    },
+    /// A logger or a check of this thread's own login asks for a token: a wait for that login could not end.
+    LogInWithin,
+}
+
+thread_local! {
+    /// Its address identifies the thread. It has no destructor, so it exists in an `atexit` handler too.
+    static THREAD: u8 = const { 0 };
+}
+
+fn this_thread() -> usize {
+    THREAD.with(|thread| std::ptr::from_ref(thread).addr())
 }
 
 impl Session {
@@ -115,6 +133,7 @@ impl Session {
     }
 
     /// Returns the current token, if there is one that [`Session::token`] would return without a wait.
+    #[inline(never)]
     pub fn current(&self, generation: Generation, rejected: Option<&str>) -> Option<Arc<Issued>> {
         self.state(generation).memory.get().token.filter(|issued| self.is_usable(issued, rejected))
     }
@@ -139,6 +158,14 @@ impl Session {
                 Step::Return(issued) => return Ok(issued),
                 Step::LogIn { in_flight, delay } => {
                     return self.log_in(state, client, call, in_flight, delay);
+                }
+                Step::LogInWithin => {
+                    let text = client.login(call, &self.credentials.get()?)?;
+                    let issued = Arc::new(Issued { text, issued_at: uptime() });
+                    call.ensure_same_process()?;
+                    let _in_flight = lock(&state.in_flight);
+                    state.memory.set(Memory { token: Some(Arc::clone(&issued)), refusal: None });
+                    return Ok(issued);
                 }
                 Step::WaitFor(in_flight) => {
                     call.log(Level::Debug, || "waiting for the login of another call".to_owned());
@@ -191,11 +218,12 @@ impl Session {
             }
             state.memory.set(memory.clone());
         }
+        let is_own = in_flight.as_ref().is_some_and(|in_flight| in_flight.performer == this_thread());
         let mut delay = None;
         if let Some(refusal) = &memory.refusal {
             let left = refusal.until.saturating_sub(uptime());
             if !left.is_zero() {
-                if refusal.may_wait {
+                if refusal.may_wait && !is_own {
                     delay = Backoff::for_call(client.config(), call).wait(call.remaining(), left, call.rng);
                 }
                 if delay.is_none() {
@@ -204,9 +232,12 @@ impl Session {
             }
         }
         if let Some(in_flight) = &*in_flight {
+            if is_own {
+                return Ok(Step::LogInWithin);
+            }
             return Ok(Step::WaitFor(Arc::clone(in_flight)));
         }
-        let new = Arc::default();
+        let new = Arc::<InFlight>::default();
         *in_flight = Some(Arc::clone(&new));
         Ok(Step::LogIn { in_flight: new, delay })
     }
@@ -251,7 +282,7 @@ impl Performer<'_> {
             return;
         }
         let Some(refusal) = Refusal::of(failed) else { return };
-        let next = Arc::default();
+        let next = Arc::<InFlight>::default();
         {
             let mut in_flight = lock(&self.state.in_flight);
             self.state.memory.set(Memory { token: None, refusal: Some(Arc::new(refusal)) });
@@ -278,6 +309,7 @@ impl Performer<'_> {
         self.end(memory, outcome);
     }
 
+    #[inline(never)]
     fn end(&self, memory: Option<Memory>, outcome: Outcome) {
         {
             let mut in_flight = lock(&self.state.in_flight);
@@ -306,9 +338,15 @@ enum Outcome {
 }
 
 /// A login that one caller performs and others wait for.
-#[derive(Default)]
 struct InFlight {
+    performer: usize,
     progress: Mutex<Progress>,
+}
+
+impl Default for InFlight {
+    fn default() -> InFlight {
+        InFlight { performer: this_thread(), progress: Mutex::default() }
+    }
 }
 
 #[derive(Default)]

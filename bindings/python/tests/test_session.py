@@ -375,8 +375,16 @@ class Waiting(unittest.TestCase):
 
             client = couchdrop.Client(base_url=sys.argv[1])
             session = couchdrop.Session("ada", "secret", client=client)
+
+            def run():
+                # Python itself aborts if a daemon thread prints a traceback while the interpreter ends.
+                try:
+                    session.token()
+                except couchdrop.Cancelled:
+                    pass
+
             for _ in range(4):
-                threading.Thread(target=session.token, daemon=True).start()
+                threading.Thread(target=run, daemon=True).start()
             sys.stdin.readline()
         """
         process = support.start_python(program, self.silent.base_url)
