@@ -30,18 +30,22 @@ def closed() -> RuntimeError:
     return RuntimeError("this couchdrop.Client is closed")
 
 
+# Of a code object's `co_flags`: the function is a generator. The module inspect is slow to import.
+CO_GENERATOR = 0x20
+
+
 class Call:
     """A call that any thread may stop, before and while it runs. For one use; `end` must follow."""
 
-    __slots__ = ("_cancel", "_log", "_options", "_over", "_raised")
+    __slots__ = ("_callback_error", "_cancel", "_is_finished", "_log", "_options")
 
     def __init__(self, options: SharedOptions, log: LogWriter | None) -> None:
         self._options = options
         self._log = log
         # The exception of a callback.
-        self._raised: BaseException | None = None
+        self._callback_error: BaseException | None = None
         # True when the library has returned.
-        self._over = False
+        self._is_finished = False
         if not options.enter(self):
             raise closed()
         self._cancel = SharedHandle(library.cd_cancel_new())
@@ -83,7 +87,7 @@ class Call:
             failed = self._run_on_this_thread(function, arguments)
         else:
             failed = self._run_with_log(self._log, function, arguments)
-        if self._raised is not None:
+        if self._callback_error is not None:
             error.release()
             self._raise()
         if failed:
@@ -96,7 +100,7 @@ class Call:
         try:
             return self._run_on_this_thread(function, arguments)
         finally:
-            self._over = True
+            self._is_finished = True
             lines.close()
             log.end(before)
 
@@ -120,13 +124,13 @@ class Call:
             failed: int = function(*arguments)
             return failed
         finally:
-            self._over = True
+            self._is_finished = True
             answers.close()
 
     def _answers(self) -> Generator[int, None, None]:
         """Answers the check: 1 to stop the call, or else 0. Resuming it runs pending signal handlers."""
         while True:
-            yield 0 if self._raised is None else 1
+            yield 0 if self._callback_error is None else 1
 
     def _guard(self, work: Generator[int, Any, None]) -> Generator[int, Any, None]:
         """Runs a generator that serves a callback. Stores its exception and stops the call.
@@ -141,30 +145,34 @@ class Call:
             except GeneratorExit:
                 return
             except BaseException as raised:
-                self._raised = raised
+                self._callback_error = raised
                 self.stop()
         except BaseException as raised:
             # From the handler of a second signal, which interrupted the lines above. If they had not yet
             # stopped the call, it ends at the next check by the library.
-            self._raised = raised
-        while not self._over:
+            self._callback_error = raised
+        while not self._is_finished:
             yield 1
 
     def _keep(self, raised: BaseException) -> None:
-        self._raised = raised
+        self._callback_error = raised
         self.stop()
 
     def _callback_failed(self, kind: object, raised: BaseException, traceback: object) -> None:
         self._keep(raised)
 
     def _raise(self) -> NoReturn:
-        raised = self._raised
+        raised = self._callback_error
         assert raised is not None
+        # Python 3.13 can crash when a debugger reads the variables of a generator's frame that has ended.
+        trace = raised.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_flags & CO_GENERATOR:
+            trace = trace.tb_next
         try:
-            raise raised
+            raise raised.with_traceback(trace)
         finally:
             # The traceback refers to this frame and to this call.
-            self._raised = raised = None
+            self._callback_error = raised = trace = None
 
 
 class Login:
