@@ -3,15 +3,16 @@
 use std::ffi::c_char;
 use std::time::{Duration, Instant};
 
+use crate::cancel::SharedCancel;
 use crate::config;
-use crate::context::CallContext;
+use crate::context::{CallContext, HostCheck};
 use crate::error::{ErrorKind, cd_code};
 use crate::ffi::boundary::{clear, ffi_try, non_empty_str, optional_str, write_out};
 use crate::ffi::cancel::{self, cd_cancel};
 use crate::ffi::error::cd_error;
 use crate::ffi::options::cd_options;
 use crate::ffi::token::cd_token;
-use crate::login::Credentials;
+use crate::login::{Client, Credentials};
 
 /// Logs in to the real service with the defaults.
 /// Same as `cd_authenticate_with()` without options or a cancel handle and with `timeout_ms` 0.
@@ -68,15 +69,8 @@ pub unsafe extern "C" fn cd_authenticate_with(
         let credentials = unsafe { credentials(username, password, system) }?;
         let timeout = own_timeout(timeout_ms)?;
         // SAFETY: both are NULL or not freed yet, by the caller's promise.
-        let (client, (cancel, check)) =
-            unsafe { (cd_options::given(options).client()?, cancel::parts(cancel)) };
-        let call = CallContext::new(
-            timeout.unwrap_or(client.config().timeout),
-            cancel,
-            client.config().logger.clone(),
-        )
-        .with_start(start)
-        .with_check(check);
+        let (client, cancel) = unsafe { (cd_options::given(options).client()?, cancel::parts(cancel)) };
+        let call = call_context(client, cancel, timeout.unwrap_or(client.config().timeout), start);
         let secret = client.login(&call, &credentials)?;
         // SAFETY: `token` may be written to, by the caller's promise.
         unsafe { write_out(token, cd_token::new(secret)) };
@@ -112,12 +106,8 @@ pub unsafe extern "C" fn cd_connect(
         let start = Instant::now();
         let timeout = own_timeout(timeout_ms)?;
         // SAFETY: both are NULL or not freed yet, by the caller's promise.
-        let (client, (cancel, check)) =
-            unsafe { (cd_options::given(options).client()?, cancel::parts(cancel)) };
-        let timeout = timeout.unwrap_or(client.config().connect_timeout);
-        let call = CallContext::new(timeout, cancel, client.config().logger.clone())
-            .with_start(start)
-            .with_check(check);
+        let (client, cancel) = unsafe { (cd_options::given(options).client()?, cancel::parts(cancel)) };
+        let call = call_context(client, cancel, timeout.unwrap_or(client.config().connect_timeout), start);
         client.connect(&call)
     };
     // SAFETY: `error` is NULL or may be written to, by the caller's promise.
@@ -141,6 +131,16 @@ pub unsafe fn credentials<'a>(
             system: optional_str("system", system)?.filter(|system| !system.is_empty()),
         })
     }
+}
+
+/// The context of a call that began at `start`.
+pub fn call_context(
+    client: &Client,
+    (cancel, check): (Option<SharedCancel>, Option<HostCheck>),
+    timeout: Duration,
+    start: Instant,
+) -> CallContext {
+    CallContext::new(timeout, cancel, client.config().logger.clone()).with_start(start).with_check(check)
 }
 
 /// The call's own timeout; None for 0.

@@ -3,9 +3,8 @@
 use std::ffi::c_char;
 use std::time::Instant;
 
-use crate::context::CallContext;
 use crate::error::{Error, ErrorKind, cd_code};
-use crate::ffi::auth::{credentials, own_timeout};
+use crate::ffi::auth::{call_context, credentials, own_timeout};
 use crate::ffi::boundary::{catch_panic, clear, ffi_try, optional_str, write_out};
 use crate::ffi::cancel::{self, cd_cancel};
 use crate::ffi::error::cd_error;
@@ -122,17 +121,14 @@ pub unsafe extern "C" fn cd_session_token(
         let rejected = unsafe { optional_str("rejected", rejected) }?.filter(|rejected| !rejected.is_empty());
         let timeout = own_timeout(timeout_ms)?;
         // SAFETY: NULL or a handle that is not freed yet, by the caller's promise.
-        let (cancel, check) = unsafe { cancel::parts(cancel) };
-        if cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) {
+        let cancel = unsafe { cancel::parts(cancel) };
+        if cancel.0.as_ref().is_some_and(|cancel| cancel.is_triggered()) {
             return Err(ErrorKind::Cancelled.into());
         }
         let issued = match session.current(fork_detect::generation(), rejected) {
             Some(issued) => issued,
             None => {
-                let timeout = timeout.unwrap_or(client.config().timeout);
-                let call = CallContext::new(timeout, cancel, client.config().logger.clone())
-                    .with_start(start)
-                    .with_check(check);
+                let call = call_context(client, cancel, timeout.unwrap_or(client.config().timeout), start);
                 session.token(client, &call, rejected)?
             }
         };

@@ -51,10 +51,26 @@ struct Memory {
     refusal: Option<Arc<Refusal>>,
 }
 
+impl Memory {
+    fn of_token(issued: &Arc<Issued>) -> Memory {
+        Memory { token: Some(Arc::clone(issued)), refusal: None }
+    }
+
+    fn of_refusal(refusal: Refusal) -> Memory {
+        Memory { token: None, refusal: Some(Arc::new(refusal)) }
+    }
+}
+
 /// A token, and the uptime at which the service issued it.
 pub struct Issued {
     pub text: Secret,
     issued_at: Duration,
+}
+
+impl Issued {
+    fn now(text: Secret) -> Arc<Issued> {
+        Arc::new(Issued { text, issued_at: uptime() })
+    }
 }
 
 /// A refusal of the service that blocks logins until a time.
@@ -160,11 +176,10 @@ impl Session {
                     return self.log_in(state, client, call, in_flight, delay);
                 }
                 Step::LogInWithin => {
-                    let text = client.login(call, &self.credentials.get()?)?;
-                    let issued = Arc::new(Issued { text, issued_at: uptime() });
+                    let issued = Issued::now(client.login(call, &self.credentials.get()?)?);
                     call.ensure_same_process()?;
                     let _in_flight = lock(&state.in_flight);
-                    state.memory.set(Memory { token: Some(Arc::clone(&issued)), refusal: None });
+                    state.memory.set(Memory::of_token(&issued));
                     return Ok(issued);
                 }
                 Step::WaitFor(in_flight) => {
@@ -261,7 +276,7 @@ impl Session {
         let credentials = self.credentials.get()?;
         let result = client
             .login_observed(call, &credentials, &|failed| performer.share_refusal(failed))
-            .map(|text| Arc::new(Issued { text, issued_at: uptime() }));
+            .map(Issued::now);
         performer.finish(&result);
         result
     }
@@ -285,7 +300,7 @@ impl Performer<'_> {
         let next = Arc::<InFlight>::default();
         {
             let mut in_flight = lock(&self.state.in_flight);
-            self.state.memory.set(Memory { token: None, refusal: Some(Arc::new(refusal)) });
+            self.state.memory.set(Memory::of_refusal(refusal));
             *in_flight = Some(Arc::clone(&next));
         }
         self.in_flight.replace(next).complete(Outcome::Abandoned);
@@ -297,10 +312,8 @@ impl Performer<'_> {
             return;
         }
         let memory = match result {
-            Ok(issued) => Some(Memory { token: Some(Arc::clone(issued)), refusal: None }),
-            Err(error) => {
-                Refusal::of(error).map(|refusal| Memory { token: None, refusal: Some(Arc::new(refusal)) })
-            }
+            Ok(issued) => Some(Memory::of_token(issued)),
+            Err(error) => Refusal::of(error).map(Memory::of_refusal),
         };
         let outcome = match result {
             Err(error) if error.concerns_one_call() => Outcome::Abandoned,
