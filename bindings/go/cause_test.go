@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -94,23 +93,8 @@ func TestContextCauseDoesNotChangeCode(t *testing.T) {
 
 func TestRequestWaitingForLoginKeepsCause(t *testing.T) {
 	cause := &shutdown{"ada"}
-	url, requests := silentServer(t)
-	transport, err := NewTransport(newSession(t, newClient(t, WithBaseURL(url))), nil, url)
-	must(t, err)
 	ctx, cancel := context.WithCancelCause(context.Background())
-	request, err := http.NewRequestWithContext(ctx, "GET", url, nil)
-	must(t, err)
-	result := make(chan error, 1)
-	go func() {
-		response, err := transport.RoundTrip(request)
-		if err == nil {
-			response.Body.Close()
-		}
-		result <- err
-	}()
-	waitForRequest(t, requests)
-	cancel(cause)
-	checkCause(t, waitForResult(t, result), context.Canceled, CodeCancelled, cause)
+	checkCause(t, stopWaitingRequest(t, ctx, func() { cancel(cause) }), context.Canceled, CodeCancelled, cause)
 }
 
 func TestCallWaitingForSharedLoginKeepsCause(t *testing.T) {

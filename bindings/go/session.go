@@ -8,7 +8,7 @@ package couchdrop
 
 typedef struct {
 	cd_code code;
-	size_t length; // of the token; 0 = no current token
+	size_t length; // the token's length; 0 = no current token
 } couchdrop_go_peeked;
 
 // Copies the token if the buffer is large enough. One call from Go costs less than one call for each function.

@@ -522,11 +522,13 @@ func TestBodyThatCannotBeReopenedIsNotResent(t *testing.T) {
 	}
 }
 
-func TestRequestContextStopsLogin(t *testing.T) {
+// stopWaitingRequest sends a request with ctx through a Transport whose service does not respond, and calls stop while the
+// request waits for the login. It returns the request's error.
+func stopWaitingRequest(t *testing.T, ctx context.Context, stop func()) error {
+	t.Helper()
 	url, requests := silentServer(t)
 	transport, err := NewTransport(newSession(t, newClient(t, WithBaseURL(url))), nil, url)
 	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
 	request, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	must(t, err)
 	result := make(chan error, 1)
@@ -538,8 +540,13 @@ func TestRequestContextStopsLogin(t *testing.T) {
 		result <- err
 	}()
 	waitForRequest(t, requests)
-	cancel()
-	if err := waitForResult(t, result); !errors.Is(err, context.Canceled) {
+	stop()
+	return waitForResult(t, result)
+}
+
+func TestRequestContextStopsLogin(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := stopWaitingRequest(t, ctx, cancel); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

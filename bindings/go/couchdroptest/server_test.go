@@ -7,7 +7,6 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
-	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -57,13 +56,7 @@ func logIn(t *testing.T, server *Server) string {
 }
 
 func TestReadmeOfFakeServerNamesEveryAccount(t *testing.T) {
-	text, err := os.ReadFile("../../../tests/fake_server/README.md")
-	if os.IsNotExist(err) && os.Getenv("CI") == "" {
-		t.Skip("this module is not in the project's repository")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := ReadProjectFile(t, "tests/fake_server/README.md")
 	for _, account := range Accounts() {
 		if !strings.Contains(string(text), "\n| `"+account.Username+"` |") || !strings.Contains(string(text), "`"+account.Password+"`") {
 			t.Errorf("%s is not in the README of the fake server", account.Username)
