@@ -65,7 +65,21 @@ class Unseekable(io.RawIOBase):
         return self._content.readinto(buffer)
 
 
-class WithRequests:
+class WithThreads:
+    """Sends with a client that threads can share."""
+
+    def generated(self):
+        return iter([b"a,b", b"\n"])
+
+    def send_many(self, count):
+        with concurrent.futures.ThreadPoolExecutor(count) as threads:
+            return list(threads.map(lambda _: self.send(LS), range(count)))
+
+    def use(self, new):
+        self.http.auth = new
+
+
+class WithRequests(WithThreads):
     def setUp(self):
         super().setUp()
         self.http = requests.Session()
@@ -78,18 +92,8 @@ class WithRequests:
     def send(self, path, body=None, **options):
         return self.http.post(self.server.url + path, data=body, timeout=support.SOON, **options)
 
-    def generated(self):
-        return iter([b"a,b", b"\n"])
 
-    def send_many(self, count):
-        with concurrent.futures.ThreadPoolExecutor(count) as threads:
-            return list(threads.map(lambda _: self.send(LS), range(count)))
-
-    def use(self, new):
-        self.http.auth = new
-
-
-class WithHttpx:
+class WithHttpx(WithThreads):
     def setUp(self):
         super().setUp()
         self.http = httpx.Client(
@@ -99,16 +103,6 @@ class WithHttpx:
 
     def send(self, path, body=None, **options):
         return self.http.post(self.server.url + path, content=body, timeout=support.SOON, **options)
-
-    def generated(self):
-        return iter([b"a,b", b"\n"])
-
-    def send_many(self, count):
-        with concurrent.futures.ThreadPoolExecutor(count) as threads:
-            return list(threads.map(lambda _: self.send(LS), range(count)))
-
-    def use(self, new):
-        self.http.auth = new
 
 
 class WithAsyncHttpx:
