@@ -33,7 +33,7 @@ class Failure(Exception):
 @dataclass
 class Block:
     page: str
-    line: int  # of the first line of code
+    line: int  # the number of the first line of code
     language: str
     code: str
     saved_as: str  # the file name in the text before the block, or ""

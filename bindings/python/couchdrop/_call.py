@@ -30,7 +30,7 @@ def closed() -> RuntimeError:
     return RuntimeError("this couchdrop.Client is closed")
 
 
-# Of a code object's `co_flags`: the function is a generator. The module inspect is slow to import.
+# The flag of a generator in a code object's `co_flags`. The module inspect has it, but is slow to import.
 CO_GENERATOR = 0x20
 
 

@@ -17,8 +17,8 @@ const (
 	Password = "correct horse battery staple"
 )
 
-// Main runs a baseline. open takes the base URL and the CA file. It returns a function that logs in, which any number
-// of goroutines may call.
+// Main runs a baseline. open takes the base URL and the CA file, and returns a function that logs in. Goroutines may call
+// that function at the same time.
 func Main(open func(baseURL, caFile string) (func() (string, error), error)) {
 	logIn, err := open(os.Args[1], os.Args[2])
 	check(err)
