@@ -104,6 +104,11 @@ class Environment(world.Test):
             write(path, self.world.ecdsa.root)
             self.assert_login(library.login())
 
+    def test_server_certificate_in_the_file_is_trusted(self):
+        self.assert_login(self.login(SSL_CERT_FILE=self.world.ecdsa.leaf))
+        result = self.login(self.world.of_stranger, SSL_CERT_FILE=self.world.ecdsa.leaf)
+        self.assert_fails(result, "CD_ERR_TLS", "unknown issuer", attempts=0)
+
     def test_file_is_accepted_exactly_as_by_curl(self):
         def read(path):
             with open(path, encoding="utf-8") as file:
@@ -180,6 +185,10 @@ class System(world.Test):
         for path in ELSEWHERE:
             result, _ = self.login((path, self.world.ecdsa.root))
             self.assert_login(result)
+
+    def test_server_certificate_in_the_bundle_is_trusted(self):
+        result, _ = self.login((DEBIAN, self.world.ecdsa.leaf))
+        self.assert_login(result)
 
     def test_invalid_bundle_has_no_fallback(self):
         for path, why in (
