@@ -118,7 +118,7 @@ pub unsafe extern "C" fn cd_session_token(
         // SAFETY: NULL or a session that is not freed yet, by the caller's promise.
         let cd_session { session, client } = unsafe { given(session) }?;
         // SAFETY: NULL or a string that stays as it is during this call, by the caller's promise.
-        let rejected = unsafe { optional_str("rejected", rejected) }?.filter(|rejected| !rejected.is_empty());
+        let rejected = unsafe { optional_str("rejected", rejected) }?.unwrap_or_default();
         let timeout = own_timeout(timeout_ms)?;
         // SAFETY: NULL or a handle that is not freed yet, by the caller's promise.
         let cancel = unsafe { cancel::parts(cancel) };
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn cd_session_peek(
         }
         // SAFETY: NULL or a session that is not freed yet, by the caller's promise.
         let session = &unsafe { given(session) }?.session;
-        match session.current(fork_detect::generation(), None) {
+        match session.current(fork_detect::generation(), "") {
             // SAFETY: `token` may be written to, by the caller's promise.
             Some(issued) => unsafe { write_token(token, &issued) },
             None => Ok(()),

@@ -150,17 +150,17 @@ impl Session {
 
     /// Returns the current token, if there is one that [`Session::token`] would return without a wait.
     #[inline(never)]
-    pub fn current(&self, generation: Generation, rejected: Option<&str>) -> Option<Arc<Issued>> {
+    pub fn current(&self, generation: Generation, rejected: &str) -> Option<Arc<Issued>> {
         self.state(generation).memory.get().token.filter(|issued| self.is_usable(issued, rejected))
     }
 
     /// Returns the session's token, and logs in if there is none that can be used. `rejected` is the token that the
-    /// service refused in another request.
+    /// service refused in another request; empty = none.
     pub fn token(
         &self,
         client: &Client,
         call: &CallContext,
-        rejected: Option<&str>,
+        rejected: &str,
     ) -> Result<Arc<Issued>, Error> {
         loop {
             call.ensure_active()?;
@@ -203,8 +203,8 @@ impl Session {
     }
 
     /// Reads the clock only if the result depends on it.
-    fn is_usable(&self, issued: &Issued, rejected: Option<&str>) -> bool {
-        let is_rejected = rejected.is_some_and(|rejected| rejected.as_bytes() == &*issued.text);
+    fn is_usable(&self, issued: &Issued, rejected: &str) -> bool {
+        let is_rejected = rejected.as_bytes() == &*issued.text;
         let max_age = self.max_age.load(Ordering::Relaxed);
         if max_age == 0 && !is_rejected {
             return true;
@@ -223,7 +223,7 @@ impl Session {
         state: &State,
         client: &Client,
         call: &CallContext,
-        rejected: Option<&str>,
+        rejected: &str,
     ) -> Result<Step, Error> {
         let mut in_flight = lock(&state.in_flight);
         let mut memory = state.memory.get();
