@@ -7,6 +7,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
@@ -22,6 +23,7 @@ NAMED := $(LIB)/release/libcouchdrop.so
 SHARED := $(LIB)/libcouchdrop.so
 ARCHIVE := $(LIB)/libcouchdrop.a
 LINKED := $(LIB)/native-static-libs
+PROGRAM := $(CURDIR)/target/cli/program/couchdrop
 
 TESTS := $(sort $(notdir $(wildcard scripts/test.d/*)))
 PACKAGES := install sbom deb cargo-c cross wheel go
@@ -33,7 +35,7 @@ export CARGO PYTHON STAGE
 .DELETE_ON_ERROR:
 
 # `make help` lists the targets with ##: first these, which users need.
-FOR_USERS := demo|lib|install|uninstall|wheel|test|docs
+FOR_USERS := demo|lib|program|install|uninstall|wheel|test|docs
 LISTED = awk -F ':.*\#\# ' '/^[a-z-]+:.*\#\# / && $$1 $(1) /^($(FOR_USERS))$$/ { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: help
@@ -42,7 +44,7 @@ help:
 	@echo
 	@$(call LISTED,~)
 	@echo
-	@echo 'Settings of install: PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) MANDIR=$(MANDIR) DESTDIR=$(DESTDIR)'
+	@echo 'Settings of install: PREFIX=$(PREFIX) BINDIR=$(BINDIR) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) MANDIR=$(MANDIR) DESTDIR=$(DESTDIR)'
 	@echo
 	@echo 'For contributors:'
 	@$(call LISTED,!~)
@@ -58,7 +60,7 @@ demo: ## Log in from C, C++, Python and Go and show every refusal
 
 .PHONY: lib
 lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build the libraries and stage them in target/stage
-	@$(MAKE) --no-print-directory install \
+	@$(MAKE) --no-print-directory install PROGRAM= \
 	  PREFIX='$(STAGE)' LIBDIR='$(STAGE)/lib' INCLUDEDIR='$(STAGE)/include' MANDIR='$(STAGE)/share/man' DESTDIR=
 	@scripts/go-archive '$(ARCHIVE)' > /dev/null
 
@@ -71,12 +73,13 @@ lib: $(SHARED) $(ARCHIVE) $(LINKED) ## Build the libraries and stage them in tar
 .PHONY: FORCE
 FORCE:
 
-$(NAMED): FORCE
-	@rustc=$${RUSTC:-rustc}; \
+REMAP = rustc=$${RUSTC:-rustc}; \
 	  std=$$($$rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$$($$rustc -vV | sed -n 's/^commit-hash: //p'); \
 	  export RUSTFLAGS="$${RUSTFLAGS:-} --remap-path-prefix=$$std \
-	    --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo --remap-path-prefix=$(CURDIR)=/libcouchdrop"; \
-	  CARGO_PROFILE_RELEASE_STRIP=debuginfo \
+	    --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo --remap-path-prefix=$(CURDIR)=/libcouchdrop"
+
+$(NAMED): FORCE
+	@$(REMAP); CARGO_PROFILE_RELEASE_STRIP=debuginfo \
 	    $(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked --target-dir '$(LIB)'
 
 $(SHARED): $(NAMED)
@@ -94,18 +97,29 @@ $(LINKED): $(LIB)/release/libcouchdrop.a
 $(ARCHIVE): $(LIB)/release/libcouchdrop.a scripts/prune-archive $(wildcard abi/exports.txt)
 	@scripts/prune-archive $< '$(SHARED)' $@
 
+.PHONY: program
+program: $(PROGRAM) ## Build the program couchdrop, which `make install` installs too
+
+# In a folder of its own: it builds the crate with an rlib.
+$(PROGRAM): FORCE
+	@$(REMAP); $(CARGO) build --profile program -p couchdrop-cli --locked --target-dir '$(CURDIR)/target/cli'
+
 INSTALL = PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' DESTDIR='$(DESTDIR)' \
 	  VERSION='$(VERSION)' ABI='$(ABI)' SHARED='$(SHARED)' ARCHIVE='$(ARCHIVE)' LINKED='$(LINKED)' scripts/install
+INSTALL_PROGRAM = PREFIX='$(PREFIX)' BINDIR='$(BINDIR)' MANDIR='$(MANDIR)' DESTDIR='$(DESTDIR)' PROGRAM='$(PROGRAM)' \
+	  scripts/install-program
 
 # Does not depend on `lib`, so that `sudo make install` does not run a compiler as root.
 .PHONY: install
-install: ## Install the files of `make lib` under PREFIX
+install: ## Install the files of `make lib` and `make program` under PREFIX
 	@test -e '$(ARCHIVE)' || { echo 'nothing to install yet: run `make lib` first' >&2; exit 1; }
 	@$(INSTALL)
+	@test ! -e '$(PROGRAM)' || $(INSTALL_PROGRAM)
 
 .PHONY: uninstall
 uninstall: ## Remove the files of `make install`
 	@$(INSTALL) uninstall
+	@$(INSTALL_PROGRAM) uninstall
 
 .PHONY: wheel
 wheel: ## Build a Python wheel for this machine in target/wheel, with the library in it
