@@ -1,12 +1,13 @@
 //! The configuration that the options describe.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use couchdrop::cancel::SharedCancel;
 use couchdrop::config::Config;
 use couchdrop::context::CallContext;
-use couchdrop::error::Error;
-use couchdrop::ffi::boundary::catch_panic;
+use couchdrop::error::{Error, ErrorKind};
 
 use crate::arguments::Service;
 use crate::failure::Failure;
@@ -33,7 +34,32 @@ pub fn context(config: &Config, timeout: Duration, cancel: &SharedCancel) -> Cal
     CallContext::new(timeout, Some(cancel.clone()), config.logger.clone())
 }
 
-/// Runs a call of the library. A panic in it becomes an error that quotes no secret.
+/// Runs a call of the library. A panic in it becomes an error that names its place, but not its message, which might
+/// quote a secret.
 pub fn guarded<T>(call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_panic(|panic| Err(panic.into()), call)
+    let place = Arc::new(Mutex::new(String::new()));
+    let recorded = Arc::clone(&place);
+    set_hook(Box::new(move |panic| {
+        if let Some(location) = panic.location() {
+            *recorded.lock().unwrap_or_else(PoisonError::into_inner) = location.to_string();
+        }
+    }));
+    let done = catch_unwind(AssertUnwindSafe(call));
+    drop(take_hook());
+    done.unwrap_or_else(|_| {
+        let place = place.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Err(ErrorKind::Panic(place.into()).into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panic_becomes_an_error_without_its_message() {
+        let done = guarded::<()>(|| panic!("hunter2"));
+        let message = done.unwrap_err().kind.to_string();
+        assert!(message.contains("service.rs:") && !message.contains("hunter2"), "{message}");
+    }
 }

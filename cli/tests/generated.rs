@@ -9,6 +9,9 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 use couchdrop_cli::arguments::{Arguments, ENVIRONMENT, EXAMPLES, EXIT_STATUS};
 
+/// The date in the man pages: of the last change of their text.
+const DATE: &str = "2026-11-30";
+
 /// Set this variable to write the files.
 const UPDATE: &str = "UPDATE_GENERATED";
 
@@ -35,7 +38,10 @@ fn completions_are_current() {
 }
 
 fn man_page(command: &clap::Command) -> Vec<u8> {
-    let man = Man::new(command.clone());
+    let man = Man::new(command.clone())
+        .date(DATE)
+        .source(concat!("couchdrop ", env!("CARGO_PKG_VERSION")))
+        .manual("Couchdrop");
     let mut page = Vec::new();
     man.render_title(&mut page).unwrap();
     man.render_name_section(&mut page).unwrap();
@@ -56,8 +62,11 @@ fn man_page(command: &clap::Command) -> Vec<u8> {
         rest.control("TP", []).text([bold(name)]).text([roman(meaning)]);
     }
     rest.control("SH", ["EXAMPLES"]);
-    for (purpose, example) in EXAMPLES {
-        rest.control("PP", []).text([roman(purpose)]).control("PP", []);
+    for (number, (purpose, example)) in EXAMPLES.into_iter().enumerate() {
+        if number > 0 {
+            rest.control("PP", []);
+        }
+        rest.text([roman(purpose)]).control("PP", []);
         rest.control("RS", ["4"])
             .control("nf", [])
             .text([roman(example)])
@@ -74,7 +83,13 @@ fn man_page(command: &clap::Command) -> Vec<u8> {
 /// Compares a file in `packaging/` with its content, or writes it. No line ends with white space.
 fn check(file: &str, content: &[u8]) {
     let content = std::str::from_utf8(content).unwrap();
-    let lines: Vec<&str> = content.lines().map(str::trim_end).collect();
+    let mut lines: Vec<&str> = Vec::new();
+    for line in content.lines().map(str::trim_end) {
+        // Each section of a man page defines the apostrophe again.
+        if !(line.contains(".ds Aq") && lines.contains(&line)) {
+            lines.push(line);
+        }
+    }
     let content = lines.join("\n") + "\n";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(file);
     if std::env::var_os(UPDATE).is_some() {

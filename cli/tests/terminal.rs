@@ -14,9 +14,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
 /// Runs the program, prints its exit status, and stays until the user ends the session: the terminal hangs up then.
-const SESSION: &str = r#"trap : INT; "$@"; echo "[$?]"; read -r line"#;
+const SESSION: &str = r#"trap : INT; "$@"; echo "<$?>"; read -r line"#;
 /// The same, with standard output in a file.
-const REDIRECTED: &str = r#"trap : INT; "$@" > "$OUTPUT"; echo "[$?]"; read -r line"#;
+const REDIRECTED: &str = r#"trap : INT; "$@" > "$OUTPUT"; echo "<$?>"; read -r line"#;
 
 /// The user's end of a terminal, and the session of a shell that runs the program on it.
 struct Terminal {
@@ -72,8 +72,8 @@ impl Terminal {
 
     /// Waits for the end of the program, and checks that the terminal is as before.
     fn check_status(&mut self, status: u8) {
-        self.wait_for("]");
-        assert!(self.shown.contains(&format!("[{status}]")), "{}", self.shown);
+        self.wait_for(">");
+        assert!(self.shown.contains(&format!("<{status}>")), "{}", self.shown);
         assert!(self.has_echo());
         self.types("\n");
         self.shell.wait().unwrap();
@@ -94,7 +94,7 @@ fn typed_password_is_not_shown() {
     terminal.types(&format!("{PASSWORD}\n"));
     terminal.check_status(0);
     let output = terminal.shown.strip_prefix(&prompt()).unwrap().strip_prefix('\n').unwrap();
-    let (token, _) = output.split_once("[0]").unwrap();
+    let (token, _) = output.split_once("<0>").unwrap();
     assert!(is_token_line(token), "{}", terminal.shown);
 }
 
