@@ -26,14 +26,14 @@ def _c(source, *flags):
     return [program]
 
 
-def _couchdrop():
+def _couchdrop(source):
     # A library of empty functions gives the program the path of the real one. The loader then finds that directly,
     # as it finds an installed one. With a run path it would also search there for the C library.
     by_path = os.path.join(BUILT, "by-path.so")
     names = run("nm", "-D", "--defined-only", LIBRARY)[0].split()[2::3]
     functions = "".join(f"void {name}(void) {{}}\n" for name in names)
     run("gcc", "-shared", "-fPIC", f"-Wl,-soname,{LIBRARY}", "-o", by_path, "-x", "c", "-", input=functions)
-    return _c("couchdrop.c", f"-I{STAGE}/include", by_path)
+    return _c(source, f"-I{STAGE}/include", by_path)
 
 
 def _tls_versions(lock):
@@ -63,7 +63,7 @@ def _go(name):
 
 @functools.cache
 def python():
-    """A Python with requests, httpx, and the library's package. As in a wheel, the library is in the package."""
+    """A Python with requests, httpx, MSAL and the library's package. As in a wheel, the library is in the package."""
     program = os.path.join(run(os.path.join(ROOT, "scripts", "tools"), "bench")[0].strip(), "python")
     packages = run(program, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")[0].strip()
     package = os.path.join(packages, "couchdrop")
@@ -83,11 +83,12 @@ def _python(name):
 Program = collections.namedtuple("Program", "name groups beside build")
 
 LIBCURL, NETHTTP, REQUESTS = "libcurl + jansson", "Go net/http", "Python requests"
+OAUTH2, MSAL = "oauth2.ReuseTokenSource, Go", "MSAL's cache, Python"
 OURS, LOWER_BOUND = "libcouchdrop, C", "lower bound (rustls by hand)"
 
 # A new row is a line here, and its source in baselines/.
 PROGRAMS = [
-    Program(OURS, "cold warm counts threads nagle", LIBCURL, _couchdrop),
+    Program(OURS, "cold warm counts threads nagle", LIBCURL, lambda: _couchdrop("couchdrop.c")),
     Program(LOWER_BOUND, "cold warm counts threads", LIBCURL, _lower_bound),
     # The noise of the machine: the difference between its figures and those of the lower bound.
     Program("lower bound, a copy of it", "cold warm threads", LIBCURL, _copy_of_lower_bound),
@@ -97,6 +98,11 @@ PROGRAMS = [
     Program("libcouchdrop, Python", "cold warm nagle", REQUESTS, lambda: _python("with_couchdrop")),
     Program(REQUESTS, "cold warm nagle", REQUESTS, lambda: _python("with_requests")),
     Program("Python httpx", "cold warm", REQUESTS, lambda: _python("with_httpx")),
+    Program("libcouchdrop's session, C", "session", None, lambda: _couchdrop("session.c")),
+    Program("libcouchdrop's session, Go", "session", OAUTH2, lambda: _go("session")),
+    Program(OAUTH2, "session", OAUTH2, lambda: _go("oauth2")),
+    Program("libcouchdrop's session, Python", "session", MSAL, lambda: _python("session")),
+    Program(MSAL, "session", MSAL, lambda: _python("msal_cache")),
 ]
 BESIDE = {program.name: program.beside for program in PROGRAMS}
 

@@ -171,6 +171,20 @@ def nagle(commands, _, chain):
     return [table(["", "", "first, ms", "ratio", "next, ms", "ratio"], rows)]
 
 
+def session(commands, urls, chain):
+    """A token that a program already has, from one thread."""
+
+    def case(name, command):
+        count = 20_000 if "Python" in name else 500_000
+        return lambda: {"each": float(run(*command, urls["HTTPS"], chain.root, str(count), env={})[0])}
+
+    figures = interleave(rounds(11), {name: case(name, command) for name, command in commands.items()})
+    rows = []
+    for name, one in figures.items():
+        rows.append([name, spread(one["each"], 1e-3), beside(figures, name, "each") if BESIDE[name] else ""])
+    return [table(["", "µs", "ratio"], rows)]
+
+
 def size(*_):
     """Sizes of the shared libraries, and the cost of an import in Python."""
     libraries = {"libcouchdrop": programs.LIBRARY, "libcurl": run("gcc", "-print-file-name=libcurl.so")[0].strip()}
@@ -194,7 +208,15 @@ def size(*_):
     return [sizes, table(["import", "wall ms", "ratio", "CPU ms", "ratio"], rows)]
 
 
-GROUPS = {"cold": cold, "warm": warm, "counts": counts, "threads": threads, "nagle": nagle, "size": size}
+GROUPS = {
+    "cold": cold,
+    "warm": warm,
+    "counts": counts,
+    "threads": threads,
+    "nagle": nagle,
+    "session": session,
+    "size": size,
+}
 
 
 def version(*command):

@@ -33,3 +33,13 @@ def main(open_handle):
         log_in()
         took.append(time.monotonic_ns() - start)
     print(time.process_time_ns() - cpu, time.monotonic_ns() - wall, *took, sep="\n")
+
+
+def repeat(get):
+    """Prints the nanoseconds of each call of `get`, on average over as many calls as the third argument says."""
+    calls = int(sys.argv[3])
+    get()
+    start = time.monotonic_ns()
+    for _ in range(calls):
+        get()
+    print((time.monotonic_ns() - start) / calls)

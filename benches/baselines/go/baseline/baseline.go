@@ -21,25 +21,37 @@ const (
 // that function at the same time.
 func Main(open func(baseURL, caFile string) (func() (string, error), error)) {
 	logIn, err := open(os.Args[1], os.Args[2])
-	check(err)
+	Check(err)
 	logins, err := strconv.Atoi(os.Args[3])
-	check(err)
+	Check(err)
 	if len(os.Args) == 4 {
 		var token string
 		for i := 0; i < logins; i++ {
 			token, err = logIn()
-			check(err)
+			Check(err)
 		}
 		fmt.Println(token)
 		return
 	}
 	count, err := strconv.Atoi(os.Args[4])
-	check(err)
+	Check(err)
 	start := time.Now()
 	_, err = logIn()
-	check(err)
+	Check(err)
 	fmt.Println(time.Since(start).Nanoseconds())
 	timeGoroutines(logIn, logins, count)
+}
+
+// Repeat prints the nanoseconds of each call of get, on average over as many calls as the third argument says.
+func Repeat(get func() error) {
+	calls, err := strconv.Atoi(os.Args[3])
+	Check(err)
+	Check(get())
+	start := time.Now()
+	for i := 0; i < calls; i++ {
+		Check(get())
+	}
+	fmt.Println(float64(time.Since(start).Nanoseconds()) / float64(calls))
 }
 
 func timeGoroutines(logIn func() (string, error), logins, count int) {
@@ -52,7 +64,7 @@ func timeGoroutines(logIn func() (string, error), logins, count int) {
 		go func(i int) {
 			for k := 0; k <= logins/10; k++ {
 				_, err := logIn()
-				check(err)
+				Check(err)
 			}
 			warm.Done()
 			<-begin
@@ -60,7 +72,7 @@ func timeGoroutines(logIn func() (string, error), logins, count int) {
 			for k := range took[i] {
 				start := time.Now()
 				_, err := logIn()
-				check(err)
+				Check(err)
 				took[i][k] = time.Since(start)
 			}
 			end.Done()
@@ -79,17 +91,18 @@ func timeGoroutines(logIn func() (string, error), logins, count int) {
 			fmt.Fprintln(output, one.Nanoseconds())
 		}
 	}
-	check(output.Flush())
+	Check(output.Flush())
 }
 
 // cpuTime returns the CPU time of this process.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
-	check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	Check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-func check(err error) {
+// Check ends the program if there is an error.
+func Check(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
