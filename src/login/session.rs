@@ -156,12 +156,7 @@ impl Session {
 
     /// Returns the session's token, and logs in if there is none that can be used. `rejected` is the token that the
     /// service refused in another request; empty = none.
-    pub fn token(
-        &self,
-        client: &Client,
-        call: &CallContext,
-        rejected: &str,
-    ) -> Result<Arc<Issued>, Error> {
+    pub fn token(&self, client: &Client, call: &CallContext, rejected: &str) -> Result<Arc<Issued>, Error> {
         loop {
             call.ensure_active()?;
             let state = self.state(call.generation);
