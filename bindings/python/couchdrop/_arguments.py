@@ -63,7 +63,7 @@ class Text:
     def holds(self, other: bytes) -> bool:
         # Not hmac.compare_digest: both texts are this program's own, and PyPy's function turns an exception of
         # a signal handler into a TypeError.
-        return self._buffer.value == other
+        return bool(self._buffer.value == other)
 
     def wipe(self) -> None:
         if self._buffer is not None:
