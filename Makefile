@@ -122,10 +122,10 @@ uninstall: ## Remove the files of `make install`
 	@$(INSTALL_PROGRAM) uninstall
 
 .PHONY: wheel
-wheel: ## Build a Python wheel for this machine in target/wheel, with the library in it
+wheel: ## Build a Python wheel for this machine in target/wheel, with the library and the program
 	@scripts/setup wheel
-	@$(MAKE) --no-print-directory lib
-	@scripts/wheel '$(STAGE)/lib/libcouchdrop.so.$(ABI)' '' target/wheel
+	@$(MAKE) --no-print-directory lib program
+	@scripts/wheel '$(STAGE)/lib/libcouchdrop.so.$(ABI)' '' target/wheel '$(PROGRAM)'
 
 .PHONY: test
 test: setup ## Run all tests and checks

@@ -1,5 +1,8 @@
 //! The command line.
 
+// The doc comments are the help, which is plain text.
+#![allow(rustdoc::bare_urls, rustdoc::broken_intra_doc_links)]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
