@@ -39,7 +39,7 @@ def _build(repository):
         sys.exit("couchdrop: libcouchdrop is not here to be built: install from a clone of its whole repository")
     for tool, package in (("cargo", "Rust 1.85 or later"), ("cc", "a C compiler"), ("make", "GNU make")):
         if not shutil.which(tool):
-            sys.exit(f"couchdrop: {tool} was not found, which builds libcouchdrop: install {package}, or a wheel")
+            sys.exit(f"couchdrop: {tool} was not found, which builds libcouchdrop: install {package}")
     # Its output goes to the one of pip, which shows it with --verbose or after a failure.
     subprocess.run(["make", "--no-print-directory", "lib", "program"], cwd=repository, check=True)
     folder = repository / "target" / "wheel-content"

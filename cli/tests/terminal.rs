@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-use common::{ADA, is_token_line, login, run};
+use common::{ADA, is_token_line, login, run, with_default_signals};
 use fake_server::{FakeServer, PASSWORD};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
@@ -41,6 +41,7 @@ impl Terminal {
         shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
         shell.stdin(end()).stdout(end()).stderr(end());
+        with_default_signals(&mut shell);
         // SAFETY: both functions are system calls, which are allowed between fork and exec.
         unsafe {
             shell.pre_exec(|| {

@@ -1,7 +1,8 @@
 //! Runs the program.
 #![allow(dead_code, reason = "each suite uses its own part")]
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
 use fake_server::{FakeServer, PASSWORD};
@@ -12,7 +13,24 @@ pub const ADA: &str = "ada@example.com";
 pub fn couchdrop(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_couchdrop"));
     command.env_clear().args(arguments);
+    with_default_signals(&mut command);
     command
+}
+
+/// Makes a command start without ignored signals, which it would otherwise inherit: a shell ignores SIGINT for a job in
+/// the background, and `nohup` SIGHUP.
+pub fn with_default_signals(command: &mut Command) {
+    // SAFETY: `signal` is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                if libc::signal(signal, libc::SIG_DFL) == libc::SIG_ERR {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
 }
 
 /// `couchdrop login` at the fake server, with a user name.
