@@ -1,7 +1,7 @@
 """Adds the library and the program `couchdrop` to a wheel, and sets the wheel's platform tag.
 
-COUCHDROP_WHEEL_LIBRARY names a folder, whose files become couchdrop/_lib. If it is empty, the wheel is for any
-platform and uses the system's library. Without the variable they are built from the repository, by cargo.
+COUCHDROP_WHEEL_LIBRARY names a folder, whose files become couchdrop/_lib. If it is empty, the wheel is for
+any platform and uses the system's library. Without the variable cargo builds both from the repository.
 COUCHDROP_WHEEL_PROGRAM names the program. COUCHDROP_WHEEL_PLATFORM sets the platform tag
 (``manylinux_2_17_x86_64``); the default is this machine's.
 """
@@ -36,7 +36,7 @@ class CarryLibrary(BuildHookInterface):
 def _build(repository):
     """Builds the library and the program; returns the folder for couchdrop/_lib and the program's path."""
     if not (repository / "Cargo.toml").exists():
-        sys.exit("couchdrop: libcouchdrop is not here to be built: install from a clone of its whole repository")
+        sys.exit("couchdrop: the sources of libcouchdrop are not here: install from a clone of its repository")
     for tool, package in (("cargo", "Rust 1.85 or later"), ("cc", "a C compiler"), ("make", "GNU make")):
         if not shutil.which(tool):
             sys.exit(f"couchdrop: {tool} was not found, which builds libcouchdrop: install {package}")
