@@ -36,7 +36,7 @@ class CarryLibrary(BuildHookInterface):
 def _build(repository):
     """Builds the library and the program; returns the folder for couchdrop/_lib and the program's path."""
     if not (repository / "Cargo.toml").exists():
-        sys.exit("couchdrop: the sources of libcouchdrop are not here: install from a clone of its repository")
+        sys.exit("couchdrop: no sources of libcouchdrop are here: install from a clone of its repository")
     for tool, package in (("cargo", "Rust 1.85 or later"), ("cc", "a C compiler"), ("make", "GNU make")):
         if not shutil.which(tool):
             sys.exit(f"couchdrop: {tool} was not found, which builds libcouchdrop: install {package}")
