@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_TIMEOUT = 3600.0
+# The same as the library's.
+MAX_STRING_BYTES = 65_536
 # The largest uint32_t.
 MAX_AGE = 4_294_967_295
 
@@ -54,6 +56,15 @@ class Text:
         finally:
             # Its traceback refers to this frame.
             del problem
+
+    def check_length(self, name: str) -> None:
+        """Checks also the length, for a text that is not given to the library in every case."""
+        self.check()
+        if len(self._buffer) - 1 > MAX_STRING_BYTES:
+            self.wipe()
+            raise ArgumentError(
+                f"{name} must not be longer than {MAX_STRING_BYTES} bytes", code=_abi.CD_ERR_OUT_OF_RANGE
+            )
 
     @property
     def pointer(self) -> Any:

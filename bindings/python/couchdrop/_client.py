@@ -109,6 +109,22 @@ def _variable(name: str) -> bytes | None:
     return None if value is None else value.encode("utf-8", "surrogatepass")
 
 
+class Executors:
+    """The executor of each process: a child of fork does not have the parent's threads."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self) -> None:
+        self._of: dict[int, Executor] = {}
+
+    def own(self) -> Executor:
+        from ._executor import Executor
+
+        process = os.getpid()
+        # setdefault is atomic: threads that call this at the same time get the same object.
+        return self._of.get(process) or self._of.setdefault(process, Executor())
+
+
 class Client:
     """Logs in any number of users and keeps connections for the next login. Any thread may use it.
 
@@ -152,8 +168,7 @@ class Client:
         proxy_url = proxy if proxy is None or isinstance(proxy, Environment) else Text("proxy", proxy)
         del proxy
         self._options = SharedOptions()
-        # By process id: a child of fork does not have the parent's threads.
-        self._executors: dict[int, Executor] = {}
+        self._executors = Executors()
         self._log: LogWriter | None = None
         if proxy_url is None:
             self._set(library.cd_options_set_proxy, None)
@@ -208,7 +223,7 @@ class Client:
         """
         with Credentials(username, password, system) as credentials:
             del password
-            limit, executor = self._seconds(timeout), self._own_executor()
+            limit, executor = self._seconds(timeout), self._executors.own()
             login = self._login(credentials)
         return await executor.run(login, limit)
 
@@ -245,13 +260,6 @@ class Client:
     def _login(self, credentials: Credentials) -> Login:
         credentials.check()
         return Login(Call(self._options, self._log), credentials)
-
-    def _own_executor(self) -> Executor:
-        from ._executor import Executor
-
-        process = os.getpid()
-        # setdefault is atomic: threads that call this at the same time get the same object.
-        return self._executors.get(process) or self._executors.setdefault(process, Executor())
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else seconds("timeout", timeout)
@@ -338,7 +346,7 @@ async def authenticate_async(
         del password
         client = Client(**options) if options else _shared
         try:
-            limit, executor = client._seconds(timeout), _shared._own_executor()
+            limit, executor = client._seconds(timeout), _shared._executors.own()
             login = client._login(credentials)
         finally:
             # The login keeps the options alive until it ends.

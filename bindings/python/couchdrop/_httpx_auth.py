@@ -8,7 +8,7 @@ from typing import Any, Union
 import httpx
 
 from ._abi import TOKEN_HEADER
-from ._origin import ORIGINS, Origins
+from ._origin import ORIGINS, Origins, refuse_proxy
 from ._session import Session
 
 TYPE_CHECKING = False
@@ -39,7 +39,8 @@ class HttpxAuth(httpx.Auth):
     Args:
         session: gives the tokens. Close it after the last request.
         origins: the origins that may receive the token, each ``https://HOST[:PORT]``. Plain http is for
-            loopback addresses only.
+            loopback addresses only. A request to one raises `ProxyError` if the environment has a proxy for
+            it, which could read the token; do not give httpx such a proxy by ``proxy`` either.
 
     Raises:
         ArgumentError: an origin is invalid.
@@ -81,6 +82,7 @@ class HttpxAuth(httpx.Auth):
         if not self._may_receive_token(request):
             yield request
             return
+        refuse_proxy(str(request.url))
         body = _Body(request)
         token = (yield _TokenRequest(None)).value
         request.headers = _HeadersWithToken(request.headers, token)

@@ -6,9 +6,10 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from . import _abi
-from ._errors import ArgumentError
+from ._errors import ArgumentError, ProxyError
 
 #: The origins of the service that take a token: management and files.
 ORIGINS: tuple[str, ...] = ("https://api.couchdrop.io", "https://fileio.couchdrop.io")
@@ -37,6 +38,20 @@ class Origins:
     def contain_parts(self, scheme: str, host: str | None, port: int | None) -> bool:
         """A port of None means the default port of the scheme."""
         return _origin(scheme, host, port) in self._origins
+
+
+def refuse_proxy(url: str) -> None:
+    """Raises ProxyError if a variable of the environment sends a plain http URL through a proxy."""
+    split = urlsplit(url)
+    host = split.hostname or ""
+    if split.scheme.lower() != "http":
+        return
+    proxies = getproxies()
+    if ("http" in proxies or "all" in proxies) and not proxy_bypass(host):
+        raise ProxyError(
+            f"The environment has a proxy for http, which could read the token for {host}: add {host} to NO_PROXY.",
+            code=_abi.CD_ERR_PROXY,
+        )
 
 
 def _origin(scheme: str, host: str | None, port: int | None) -> Origin | None:

@@ -12,7 +12,7 @@ from requests.exceptions import UnrewindableBodyError
 from requests.utils import requote_uri, rewind_body
 
 from ._abi import TOKEN_HEADER
-from ._origin import ORIGINS, Origins
+from ._origin import ORIGINS, Origins, refuse_proxy
 from ._session import Session
 
 TYPE_CHECKING = False
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 class RequestsAuth(AuthBase):
     """Adds the token of a session to the requests of requests, for the argument or attribute ``auth``.
 
-    Any number of threads may use it. A repeated request has the refused response in its ``history``.
+    Any number of threads may use it. A repeated request has the refused response in its ``history``. A
+    `PreparedRequest` that is sent again carries the token of its preparation: prepare it again.
 
     Args:
         session: gives the tokens. Close it after the last request.
         origins: the origins that may receive the token, each ``https://HOST[:PORT]``. Plain http is for
-            loopback addresses only.
+            loopback addresses only. A request to one raises `ProxyError` if the environment has a proxy for
+            it, which could read the token; do not give requests such a proxy by ``proxies`` either.
 
     Raises:
         ArgumentError: an origin is invalid.
@@ -42,6 +44,7 @@ class RequestsAuth(AuthBase):
         """Adds the token to a request. requests calls it."""
         request: Any = r
         if self._origins.contain(request.url or ""):
+            refuse_proxy(request.url)
             request.headers[TOKEN_HEADER] = self._session.token().value
             request.register_hook("response", self._handle)
         return r

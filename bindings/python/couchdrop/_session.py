@@ -78,6 +78,8 @@ class Session:
             youngest = age("min_age", min_age, 0)
             self._client = _client._shared if client is None else client
             self._shared = _SharedSession(self._client._options, credentials)
+            # Its own: calls that wait for this account do not delay those of another.
+            self._executors = _client.Executors()
         finally:
             credentials.wipe()
         self._shared.set_ages(oldest, youngest)
@@ -115,8 +117,7 @@ class Session:
         token = self._current(refused)
         if token is not None:
             return token
-        executor = self._client._own_executor()
-        return await executor.run(self._begin(refused), limit)
+        return await self._executors.own().run(self._begin(refused), limit)
 
     def peek(self) -> Token | None:
         """Returns the current token, or None if `token` would log in or wait. Never blocks."""
@@ -147,6 +148,17 @@ class Session:
         self.close()
 
     def _current(self, rejected: Text | None) -> Token | None:
+        """Wipes `rejected`, unless it returns None."""
+        is_needed = False
+        try:
+            token = self._peek(rejected)
+            is_needed = token is None
+            return token
+        finally:
+            if rejected is not None and not is_needed:
+                rejected.wipe()
+
+    def _peek(self, rejected: Text | None) -> Token | None:
         shared, token = self._shared, _abi.Token()
         if self._client._options._closed:
             raise closed()
@@ -287,5 +299,5 @@ def _refused(rejected: object) -> Text | None:
         raise TypeError(f"rejected must be a Token or str, not {type(rejected).__name__}")
     text = Text("rejected", rejected.value if isinstance(rejected, Token) else rejected)
     del rejected
-    text.check()
+    text.check_length("rejected")
     return text

@@ -6,6 +6,7 @@ import io
 import os
 import tempfile
 import unittest
+import unittest.mock
 
 import httpx
 import requests
@@ -165,6 +166,14 @@ class Cases:
         self.assertEqual(self.send(LS).status_code, 403)
         self.assertEqual(self.server.tokens, [None])
         self.assertEqual(listed.logins, 0)
+
+    def test_plain_http_through_a_proxy_sends_no_token(self):
+        proxy = {"http_proxy": self.other.url, "no_proxy": ""}
+        with unittest.mock.patch.dict(os.environ, proxy), self.assertRaisesRegex(couchdrop.ProxyError, "NO_PROXY"):
+            self.send(LS)
+        self.assertEqual((self.server.received, self.other.received), ([], []))
+        with unittest.mock.patch.dict(os.environ, {**proxy, "no_proxy": "127.0.0.1"}):
+            self.assertEqual(self.send(LS).status_code, 200)
 
     def test_default_origins_are_those_of_the_service(self):
         self.use(type(self.http.auth if hasattr(self, "http") else self.auth)(self.session))

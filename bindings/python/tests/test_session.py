@@ -10,14 +10,17 @@ import signal
 import threading
 import time
 import unittest
+import unittest.mock
 
 import support
 from support import PASSWORD, Silent, couchdrop
 from test_signals import interrupt
 
 import couchdrop.testing
+from couchdrop._arguments import Text
 
 MANY = 50
+REJECTED = "a token that was rejected"
 
 
 def logins(server):
@@ -158,10 +161,23 @@ class Rejected(WithServer):
             (1, TypeError),
             ("a\0", couchdrop.ArgumentError),
             ("\udcff", couchdrop.ArgumentError),
+            ("x" * 65_537, couchdrop.ArgumentError),
             (wiped, ValueError),
         ]:
-            with self.subTest(rejected), self.assertRaises(expected):
+            with self.subTest(str(rejected)[:9]), self.assertRaises(expected):
                 session.token(rejected=rejected)
+        self.assertTrue(session.token(rejected="x" * 65_536))
+
+    def test_rejected_text_is_wiped(self):
+        session = self.session()
+        rejected = session.token()
+        wiped = []
+        with unittest.mock.patch.object(Text, "wipe", lambda text: wiped.append(text.holds(REJECTED.encode()))):
+            self.assertEqual(session.token(rejected=REJECTED), rejected)
+            session.close()
+            with self.assertRaises(RuntimeError):
+                session.token(rejected=REJECTED)
+        self.assertEqual(wiped, [True, True])
 
 
 class Refusals(WithServer):
@@ -340,6 +356,21 @@ class Waiting(unittest.TestCase):
 
         outcomes = asyncio.run(run())
         self.assertEqual({type(outcome) for outcome in outcomes}, {couchdrop.Cancelled})
+
+    def test_waiting_tasks_do_not_delay_another_session(self):
+        async def run():
+            # More than there are threads.
+            tasks = [asyncio.ensure_future(self.session.token_async()) for _ in range(100)]
+            await asyncio.get_running_loop().run_in_executor(None, self.silent.wait_for_requests, 1)
+            with couchdrop.Session("bob", PASSWORD, client=self.client) as other:
+                task = asyncio.ensure_future(other.token_async())
+                await asyncio.get_running_loop().run_in_executor(None, self.silent.wait_for_requests, 2)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            self.session.close()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run(run())
 
     def test_waiting_task_does_not_block_the_loop(self):
         async def run():
