@@ -169,8 +169,9 @@ class Cases:
 
     def test_plain_http_through_a_proxy_sends_no_token(self):
         proxy = {"http_proxy": self.other.url, "no_proxy": ""}
-        with unittest.mock.patch.dict(os.environ, proxy), self.assertRaisesRegex(couchdrop.ProxyError, "NO_PROXY"):
-            self.send(LS)
+        with unittest.mock.patch.dict(os.environ, proxy):
+            with self.assertRaisesRegex(couchdrop.ProxyError, "NO_PROXY"):
+                self.send(LS)
         self.assertEqual((self.server.received, self.other.received), ([], []))
         with unittest.mock.patch.dict(os.environ, {**proxy, "no_proxy": "127.0.0.1"}):
             self.assertEqual(self.send(LS).status_code, 200)

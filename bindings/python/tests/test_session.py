@@ -172,7 +172,11 @@ class Rejected(WithServer):
         session = self.session()
         rejected = session.token()
         wiped = []
-        with unittest.mock.patch.object(Text, "wipe", lambda text: wiped.append(text.holds(REJECTED.encode()))):
+
+        def wipe(text):
+            wiped.append(text.holds(REJECTED.encode()))
+
+        with unittest.mock.patch.object(Text, "wipe", wipe):
             self.assertEqual(session.token(rejected=REJECTED), rejected)
             session.close()
             with self.assertRaises(RuntimeError):
