@@ -49,7 +49,7 @@ def refuse_proxy(url: str) -> None:
     proxies = getproxies()
     if ("http" in proxies or "all" in proxies) and not proxy_bypass(host):
         raise ProxyError(
-            f"The environment has a proxy for http, which could read the token for {host}: add {host} to NO_PROXY.",
+            f"The environment has a proxy for http, which could read the token: add {host} to NO_PROXY.",
             code=_abi.CD_ERR_PROXY,
         )
 
