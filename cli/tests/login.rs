@@ -385,7 +385,7 @@ fn wait_for_handler(pid: u32) {
     let is_caught = || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
-        u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << (libc::SIGINT - 1) != 0
+        u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (libc::SIGINT - 1)) != 0
     };
     while !is_caught() {
         std::thread::sleep(Duration::from_millis(1));

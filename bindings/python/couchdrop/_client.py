@@ -118,6 +118,7 @@ class Executors:
         self._of: dict[int, Executor] = {}
 
     def own(self) -> Executor:
+        """Returns this process's executor."""
         from ._executor import Executor
 
         process = os.getpid()
