@@ -4,6 +4,8 @@ import asyncio
 import concurrent.futures
 import io
 import os
+import subprocess
+import sys
 import tempfile
 import unittest
 import unittest.mock
@@ -518,6 +520,32 @@ class Origins(unittest.TestCase):
         for origins in ("https://api.couchdrop.io", [b"https://api.couchdrop.io"], [None]):
             with self.assertRaises(TypeError):
                 _origin.Origins(origins)
+
+
+class Example(unittest.TestCase):
+    def run_example(self, path, password):
+        account = {"COUCHDROP_USERNAME": "ada@example.com", "COUCHDROP_PASSWORD": password}
+        paths = os.pathsep.join([support.PACKAGE, *sys.path])
+        return subprocess.run(
+            [sys.executable, os.path.join(support.ROOT, "examples", "python", "upload.py"), path],
+            env={**support.FakeServer.environment(), "PYTHONPATH": paths, **account},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def test_example_uploads_and_lists(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a report.csv")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("a,b\n")
+            done = self.run_example(path, PASSWORD)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn('"a report.csv"', done.stdout)
+            done = self.run_example(path, "wrong")
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("CD_ERR_ACCESS_DENIED", done.stderr)
 
 
 class Imports(unittest.TestCase):
