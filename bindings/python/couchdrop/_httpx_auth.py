@@ -8,7 +8,7 @@ from typing import Any, Union
 import httpx
 
 from ._abi import TOKEN_HEADER
-from ._origin import ORIGINS, Origins, refuse_proxy
+from ._origin import ORIGINS, Origins
 from ._session import Session
 
 TYPE_CHECKING = False
@@ -82,7 +82,6 @@ class HttpxAuth(httpx.Auth):
         if not self._may_receive_token(request):
             yield request
             return
-        refuse_proxy(str(request.url))
         body = _Body(request)
         token = (yield _TokenRequest(None)).value
         request.headers = _HeadersWithToken(request.headers, token)

@@ -32,26 +32,32 @@ class Origins:
         self._origins = frozenset(map(_parse, origins))
 
     def contain(self, url: str) -> bool:
-        """Returns False for a URL with user info, or that two parsers might read differently."""
-        return _origin_of(url) in self._origins
+        """Returns False for a URL with user info, or that two parsers might read differently.
+
+        Raises ProxyError for a listed origin of plain http if the environment has a proxy for it, which could
+        read the token.
+        """
+        return self._contain(_origin_of(url))
 
     def contain_parts(self, scheme: str, host: str | None, port: int | None) -> bool:
-        """A port of None means the default port of the scheme."""
-        return _origin(scheme, host, port) in self._origins
+        """Does the same for the parts of a URL. A port of None means the default port of the scheme."""
+        return self._contain(_origin(scheme, host, port))
+
+    def _contain(self, origin: Origin | None) -> bool:
+        if origin not in self._origins:
+            return False
+        scheme, host, _ = origin
+        if scheme == "http" and _has_proxy(host):
+            raise ProxyError(
+                f"The environment has a proxy for http, which could read the token: add {host} to NO_PROXY.",
+                code=_abi.CD_ERR_PROXY,
+            )
+        return True
 
 
-def refuse_proxy(url: str) -> None:
-    """Raises ProxyError if a variable of the environment sends a plain http URL through a proxy."""
-    split = urlsplit(url)
-    host = split.hostname or ""
-    if split.scheme.lower() != "http":
-        return
+def _has_proxy(host: str) -> bool:
     proxies = getproxies()
-    if ("http" in proxies or "all" in proxies) and not proxy_bypass(host):
-        raise ProxyError(
-            f"The environment has a proxy for http, which could read the token: add {host} to NO_PROXY.",
-            code=_abi.CD_ERR_PROXY,
-        )
+    return ("http" in proxies or "all" in proxies) and not proxy_bypass(host)
 
 
 def _origin(scheme: str, host: str | None, port: int | None) -> Origin | None:

@@ -12,7 +12,7 @@ from requests.exceptions import UnrewindableBodyError
 from requests.utils import requote_uri, rewind_body
 
 from ._abi import TOKEN_HEADER
-from ._origin import ORIGINS, Origins, refuse_proxy
+from ._origin import ORIGINS, Origins
 from ._session import Session
 
 TYPE_CHECKING = False
@@ -44,13 +44,19 @@ class RequestsAuth(AuthBase):
         """Adds the token to a request. requests calls it."""
         request: Any = r
         if self._origins.contain(request.url or ""):
-            refuse_proxy(request.url)
             request.headers[TOKEN_HEADER] = self._session.token().value
             request.register_hook("response", self._handle)
         return r
 
     def _handle(self, response: Response, **options: Any) -> Response:
         """Looks at each response, also those of redirects, before requests uses it."""
+        try:
+            return self._renew(response, options)
+        except BaseException:
+            response.close()
+            raise
+
+    def _renew(self, response: Response, options: dict[str, Any]) -> Response:
         request = response.request
         sent = request.headers.get(TOKEN_HEADER)
         # requests copies headers to a redirected request, also to another host. Once removed, the token stays
@@ -59,11 +65,7 @@ class RequestsAuth(AuthBase):
             return response
         if response.status_code not in (401, 403) or not self._origins.contain(request.url or ""):
             return response
-        try:
-            new = self._session.token(rejected=sent).value
-        except BaseException:
-            response.close()
-            raise
+        new = self._session.token(rejected=sent).value
         if new == sent:
             return response
         # requests copies the headers of this object if the repeated request is redirected.

@@ -178,6 +178,19 @@ class Cases:
         with unittest.mock.patch.dict(os.environ, {**proxy, "no_proxy": "127.0.0.1"}):
             self.assertEqual(self.send(LS).status_code, 200)
 
+    def test_redirect_through_a_proxy_sends_no_token(self):
+        # Both origins are listed, and only the first bypasses the proxy.
+        port = self.other.url.rpartition(":")[2]
+        redirected = f"http://localhost:{port}"
+        kind = type(self.http.auth if hasattr(self, "http") else self.auth)
+        self.use(kind(self.session, [self.server.url, redirected]))
+        self.server.redirect("/file/ls", redirected + "/file/ls", status=307)
+        proxy = {"http_proxy": "http://127.0.0.1:1", "no_proxy": "127.0.0.1"}
+        with unittest.mock.patch.dict(os.environ, proxy):
+            with self.assertRaisesRegex(couchdrop.ProxyError, "add localhost to NO_PROXY"):
+                self.send(LS)
+        self.assertEqual([token for token in self.other.tokens if token], [])
+
     def test_default_origins_are_those_of_the_service(self):
         self.use(type(self.http.auth if hasattr(self, "http") else self.auth)(self.session))
         self.send(LS)
