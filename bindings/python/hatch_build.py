@@ -42,11 +42,8 @@ def _build(repository):
             sys.exit(f"couchdrop: {tool} was not found, which builds libcouchdrop: install {package}")
     # Its output goes to the one of pip, which shows it with --verbose or after a failure.
     subprocess.run(["make", "--no-print-directory", "lib", "program"], cwd=repository, check=True)
-    folder = repository / "target" / "wheel-content"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    shutil.copy(next((repository / "target" / "stage" / "lib").glob("libcouchdrop.so.?")), folder)
-    with open(folder / "THIRD-PARTY.txt", "w", encoding="utf-8") as notices:
-        command = [sys.executable, "scripts/third-party", "couchdrop-cli"]
-        subprocess.run(command, cwd=repository, stdout=notices, check=True)
-    return str(folder), str(repository / "target" / "cli" / "program" / "couchdrop")
+    library = next((repository / "target" / "stage" / "lib").glob("libcouchdrop.so.?"))
+    program = repository / "target" / "cli" / "program" / "couchdrop"
+    command = [repository / "scripts" / "wheel-content", library, program]
+    folder = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return folder, str(program)
