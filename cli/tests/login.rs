@@ -384,6 +384,7 @@ fn signal_stops_waiting_for_standard_input() {
 fn wait_for_handler(pid: u32) {
     let is_caught = || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        assert!(!status.contains("\nState:\tZ"), "the program has ended");
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
         u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (libc::SIGINT - 1)) != 0
     };

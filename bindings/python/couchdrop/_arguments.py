@@ -72,8 +72,8 @@ class Text:
         return self._buffer
 
     def holds(self, other: bytes) -> bool:
-        # Not hmac.compare_digest: both texts are this program's own, and PyPy's function turns an exception
-        # of a signal handler into a TypeError.
+        # Both texts are this program's own. PyPy's hmac.compare_digest turns an exception that a signal
+        # handler raises into a TypeError.
         return bool(self._buffer.value == other)
 
     def wipe(self) -> None:

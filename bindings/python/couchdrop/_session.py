@@ -151,14 +151,14 @@ class Session:
         """Wipes `rejected`, unless it returns None."""
         is_needed = False
         try:
-            token = self._peek(rejected)
+            token = self._usable(rejected)
             is_needed = token is None
             return token
         finally:
             if rejected is not None and not is_needed:
                 rejected.wipe()
 
-    def _peek(self, rejected: Text | None) -> Token | None:
+    def _usable(self, rejected: Text | None) -> Token | None:
         shared, token = self._shared, _abi.Token()
         if self._client._options._closed:
             raise closed()
