@@ -455,6 +455,9 @@ impl Server {
         let options = Options::to(&self.url);
         options.set_ca_file(ca_file()).unwrap();
         options.set_proxy(None).unwrap();
+        // One connection in ten fails, whatever the scenario. With the default of 4 retries, one login in a hundred
+        // thousand would get no other.
+        options.set_max_retries(10).unwrap();
         options
     }
 }
